@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The maps, shared by all programs of one vRouter. The loader sets max_entries from the configured limits, pins each map
+ * under <pins>/maps/<name> and reuses the pinned one in every object. Sizes here are the defaults.
+ */
+#pragma once
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "types.h"
+
+#define MAP(name_, type_, key_, value_, max_, flags_) \
+	struct { \
+		__uint(type, type_); \
+		__uint(max_entries, max_); \
+		__uint(map_flags, flags_); \
+		__type(key, key_); \
+		__type(value, value_); \
+	} name_ SEC(".maps")
+
+MAP(globals, BPF_MAP_TYPE_ARRAY, __u32, struct globals, 1, 0);
+MAP(vifs, BPF_MAP_TYPE_HASH, __u32, struct vif, 1024, 0);
+MAP(vif_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vif_stats, 1024, 0);
+MAP(vif_state, BPF_MAP_TYPE_ARRAY, __u32, struct vif_state, 1024, 0);
+MAP(vif_drop_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct drop_stats, 1024, 0);
+MAP(drop_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct drop_stats, 1, 0);
+MAP(nexthops, BPF_MAP_TYPE_ARRAY, __u32, struct nexthop, 65536, 0);
+MAP(composites, BPF_MAP_TYPE_HASH, __u32, struct composite, 1024, 0);
+MAP(mpls, BPF_MAP_TYPE_ARRAY, __u32, __u32, 5120, 0);
+MAP(vrfs, BPF_MAP_TYPE_ARRAY, __u32, struct vrf, 4096, 0);
+MAP(vrf_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vrf_stats, 4097, 0);
+MAP(route4_host, BPF_MAP_TYPE_HASH, struct route4_key, struct route, 131072, BPF_F_NO_PREALLOC);
+MAP(route4_lpm, BPF_MAP_TYPE_LPM_TRIE, struct route4_lpm_key, struct route, 65536, BPF_F_NO_PREALLOC);
+MAP(route6_host, BPF_MAP_TYPE_HASH, struct route6_key, struct route, 131072, BPF_F_NO_PREALLOC);
+MAP(route6_lpm, BPF_MAP_TYPE_LPM_TRIE, struct route6_lpm_key, struct route, 65536, BPF_F_NO_PREALLOC);
+MAP(bridge, BPF_MAP_TYPE_HASH, struct bridge_key, struct bridge_entry, 131072, BPF_F_NO_PREALLOC);
+MAP(flow4, BPF_MAP_TYPE_HASH, struct flow4_key, struct flow, 131072, 0);
+MAP(flow6, BPF_MAP_TYPE_HASH, struct flow6_key, struct flow, 65536, 0);
+MAP(flow_slots, BPF_MAP_TYPE_ARRAY, __u32, struct flow_slot, 196608, 0);
+MAP(flow_alloc, BPF_MAP_TYPE_ARRAY, __u32, struct flow_alloc, 1, 0);
+MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_entry, 8192, 0);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 196608);
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(__u32));
+} flow_free SEC(".maps");

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Everything that the datapath and the daemon share: map keys, map values, numbers and flags.
+ *
+ * This file is the only definition of these layouts. The TypeScript codecs in daemon/src/maps/structs.ts are generated
+ * from its BTF, so a change here is followed by `npm run generate`. Names, numbers and flags are the vRouter's own.
+ *
+ * Addresses, ports and MACs are in network byte order; everything else is in host byte order.
+ * Fields of structs are laid out without implicit padding: keys are compared as raw bytes.
+ */
+#pragma once
+
+#define MAC_LEN 6
+
+/* ---- interfaces (vif) -------------------------------------------------------------------------------------------- */
+
+enum vif_type {
+	VIF_HOST = 0,     /* vhost0 */
+	VIF_AGENT = 1,    /* pkt0 */
+	VIF_PHYSICAL = 2, /* the fabric NIC */
+	VIF_VIRTUAL = 3,  /* the tap of a pod */
+	VIF_GATEWAY = 5,  /* vgw */
+};
+
+enum vif_flags {
+	VIF_POLICY_ENABLED = 0x1,
+	VIF_TX_CSUM_OFFLOAD = 0x20,
+	VIF_L3_ENABLED = 0x40,
+	VIF_L2_ENABLED = 0x80,
+	VIF_DHCP_ENABLED = 0x100,
+	VIF_VHOST_PHYS = 0x200,
+	VIF_NO_ARP_PROXY = 0x1000,
+	VIF_DROP_NEW_FLOWS = 0x40000,
+	VIF_MAC_PROXY = 0x100000,
+	VIF_ETREE_ROOT = 0x200000,
+	VIF_NO_SPOOF_CHECK = 0x80000000, /* ours: the workload may use any source address */
+};
+
+/* Reserved vif ids; pods are numbered from VIF_ID_FIRST_POD. */
+enum vif_id { VIF_ID_FABRIC = 0, VIF_ID_VHOST = 1, VIF_ID_AGENT = 2, VIF_ID_FIRST_POD = 3 };
+
+/* Map `vifs`: hash, ifindex (u32) -> struct vif. One lookup per packet, at its ingress. */
+struct vif {
+	__u32 id;
+	__u32 ifindex;
+	__u32 flags;
+	__u32 vrf;
+	__u32 nh_id;     /* nexthop that stands for this vif in flow keys */
+	__u32 mtu;       /* L3 MTU of the device, bytes */
+	__u32 max_flows; /* flow entries this vif may own; 0 = no limit */
+	__u32 label;     /* MPLS label of the workload, 0 = none */
+	__u8 type;       /* enum vif_type */
+	__u8 pad[3];
+	__u8 mac[MAC_LEN];      /* router side MAC, the vRouter's "HWaddr" */
+	__u8 peer_mac[MAC_LEN]; /* the workload's own MAC: the only source MAC it may use */
+	__u32 ip4;              /* the workload's (vhost0: the node's) IPv4 address, 0 = none */
+	__u8 ip6[16];           /* its IPv6 address, all zero = none */
+	char name[16];          /* device name, for the tools */
+};
+
+/* Map `vif_stats`: per-CPU array, vif id -> struct vif_stats. */
+struct vif_stats {
+	__u64 rx_packets, rx_bytes, rx_errors;
+	__u64 tx_packets, tx_bytes, tx_errors;
+};
+
+/* Map `vif_state`: array, vif id -> struct vif_state. What the datapath itself keeps per vif. */
+struct vif_state {
+	__u32 flows;        /* flow entries in use */
+	__u32 trap_tokens;  /* token bucket of packets to the agent */
+	__u64 trap_time_ns; /* last refill, bpf_ktime_get_ns() */
+};
+
+/* ---- nexthops ---------------------------------------------------------------------------------------------------- */
+
+enum nh_type {
+	NH_DEAD = 0,
+	NH_RCV = 1,
+	NH_ENCAP = 2,
+	NH_TUNNEL = 3,
+	NH_RESOLVE = 4,
+	NH_DISCARD = 5,
+	NH_COMPOSITE = 6,
+	NH_VRF_TRANSLATE = 7,
+	NH_L2_RCV = 8,
+};
+
+enum nh_flags {
+	NH_FLAG_VALID = 0x1,
+	NH_FLAG_POLICY_ENABLED = 0x2,
+	NH_FLAG_MCAST = 0x20,
+	NH_FLAG_TUNNEL_UDP_MPLS = 0x40,
+	NH_FLAG_TUNNEL_VXLAN = 0x80,
+	NH_FLAG_RELAXED_POLICY = 0x100,
+	NH_FLAG_COMPOSITE_ECMP = 0x400,
+	NH_FLAG_ETREE_ROOT = 0x200000,
+};
+
+enum nh_id { NH_ID_INVALID = 0, NH_ID_DISCARD = 1 };
+
+/* family of a nexthop: AF_INET = L3, AF_BRIDGE = L2 (numbers of the Linux UAPI) */
+#define NH_AF_INET 2
+#define NH_AF_BRIDGE 7
+
+/* Map `nexthops`: array, nexthop id -> struct nexthop. */
+struct nexthop {
+	__u8 type;   /* enum nh_type */
+	__u8 family; /* NH_AF_INET or NH_AF_BRIDGE */
+	__u8 rewrite_len; /* 14, or 0 where there is no rewrite */
+	__u8 pad;
+	__u32 flags;
+	__u32 vrf;      /* ENCAP: VRF of the vif; VRF_TRANSLATE: target VRF */
+	__u32 oif;      /* vif id of the way out */
+	__u32 ifindex;  /* its device: where the packet is redirected to */
+	__u32 key_nh;   /* ENCAP, RCV: nh_id of that vif, which packets from the fabric are keyed with */
+	__u32 mtu;      /* largest inner L3 packet that fits, bytes; 0 = not limited */
+	__u32 sip;      /* TUNNEL: outer source */
+	__u32 dip;      /* TUNNEL: outer destination */
+	__u8 rewrite[14]; /* Ethernet header to write: destination, source, ethertype */
+	__u8 oif_type;  /* enum vif_type of oif */
+	__u8 pad2;
+};
+
+/* Map `composites`: hash, nexthop id (u32) -> struct composite. Members of a COMPOSITE nexthop. */
+#define COMPOSITE_MAX 64
+struct composite_member {
+	__u32 nh;
+	__u32 label; /* LABEL_NONE = none */
+};
+struct composite {
+	__u32 count;
+	__u32 hash_fields; /* 0x01 proto, 0x02 source ip, 0x04 source port, 0x08 destination ip, 0x10 destination port; 0 = all five */
+	struct composite_member members[COMPOSITE_MAX];
+};
+
+/* ---- routes ------------------------------------------------------------------------------------------------------ */
+
+#define LABEL_NONE 0xffffffff
+
+enum route_flags {
+	ROUTE_LABEL_VALID = 0x01, /* L */
+	ROUTE_ARP_PROXY = 0x02,   /* P */
+	ROUTE_ARP_TRAP = 0x04,    /* T */
+	ROUTE_ARP_FLOOD = 0x08,   /* F */
+	ROUTE_MAC_IP_LEARNT = 0x10, /* Ml */
+	ROUTE_HAS_MAC = 0x80,     /* ours: `mac` holds a stitched MAC */
+};
+
+/* Maps `route4_host` (hash), `route6_host` (hash): exact /32 and /128 routes. */
+struct route4_key {
+	__u32 vrf;
+	__u32 ip;
+};
+struct route6_key {
+	__u32 vrf;
+	__u8 ip[16];
+};
+/* Maps `route4_lpm`, `route6_lpm` (LPM tries): shorter prefixes. prefixlen counts the 32 bits of vrf too; vrf is in network order here. */
+struct route4_lpm_key {
+	__u32 prefixlen;
+	__u32 vrf_be;
+	__u32 ip;
+};
+struct route6_lpm_key {
+	__u32 prefixlen;
+	__u32 vrf_be;
+	__u8 ip[16];
+};
+struct route {
+	__u32 nh;
+	__u32 label; /* LABEL_NONE = none */
+	__u32 mac_index; /* bridge index of the stitched MAC, LABEL_NONE = none */
+	__u8 mac[MAC_LEN]; /* stitched MAC, valid with ROUTE_HAS_MAC */
+	__u8 flags;  /* enum route_flags */
+	__u8 plen;   /* prefix length of the programmed route */
+};
+
+/* Map `bridge`: hash, (mac, vrf) -> struct bridge_entry. */
+enum bridge_flags {
+	BRIDGE_VALID = 0x01,
+	BRIDGE_LABEL_VALID = 0x02,
+	BRIDGE_FLOOD_DHCP = 0x04,
+};
+struct bridge_key {
+	__u8 mac[MAC_LEN];
+	__u16 vrf;
+};
+struct bridge_entry {
+	__u32 nh;
+	__u32 label;
+	__u32 flags;
+	__u32 index;   /* position in the table, for the tools */
+	__u64 packets;
+};
+
+/* Map `mpls`: array, label -> nexthop id; 0 = no such label. Labels are given out from LABEL_FIRST. */
+#define LABEL_FIRST 16
+
+/* ---- VRFs -------------------------------------------------------------------------------------------------------- */
+
+/* Map `vrfs`: array, vrf id -> struct vrf. */
+enum vrf_flags { VRF_VALID = 0x1 };
+struct vrf {
+	__u32 flags;
+	__u32 label; /* VRF label (VRF_TRANSLATE nexthop), 0 = none */
+	__u32 nh;    /* its VRF_TRANSLATE nexthop, 0 = none */
+	__u32 forwarding_vrf; /* VRF whose routes are used (itself, or 0 for the fabric policy VRF) */
+};
+
+/* Map `vrf_stats`: per-CPU array, vrf id -> struct vrf_stats; the last element counts packets whose VRF is out of range (-1). */
+struct vrf_stats {
+	__u64 discards, resolves, receives, l2_receives, vrf_translates, unknown_unicast_floods;
+	__u64 ecmp_composites, l2_mcast_composites, fabric_composites, encap_composites, evpn_composites;
+	__u64 udp_tunnels, udp_mpls_tunnels, gre_mpls_tunnels, vxlan_tunnels, pbb_tunnels, mpls_over_mpls_tunnels;
+	__u64 l2_encaps, encaps;
+	__u64 gros, diags;
+	__u64 arp_virtual_proxys, arp_virtual_stitchs, arp_virtual_floods;
+	__u64 arp_physical_stitchs, arp_tor_proxys, arp_physical_floods;
+};
+
+/* ---- flows ------------------------------------------------------------------------------------------------------- */
+
+enum flow_action { FLOW_ACTION_DROP = 0, FLOW_ACTION_HOLD = 1, FLOW_ACTION_FORWARD = 2, FLOW_ACTION_NAT = 3 };
+
+enum flow_flags {
+	FLOW_ACTIVE = 0x1,
+	FLOW_SNAT = 0x2,
+	FLOW_SPAT = 0x4,
+	FLOW_DNAT = 0x8,
+	FLOW_DPAT = 0x10,
+	FLOW_NEW = 0x200,
+	FLOW_EVICT_CANDIDATE = 0x400,
+	FLOW_EVICTED = 0x800,
+	FLOW_RFLOW_VALID = 0x1000,
+	FLOW_VRFT = 0x4000,
+	FLOW_LINK_LOCAL = 0x8000,
+	FLOW_L2 = 0x10000,      /* ours: the packet is bridged: no TTL, no rewrite */
+	FLOW_TTL_KEEP = 0x20000, /* ours: TTL isn't decremented (gateway nexthop) */
+};
+
+enum flow_tcp_flags {
+	TCP_FIN = 0x1,
+	TCP_HALF_CLOSE = 0x2,
+	TCP_FIN_R = 0x4,
+	TCP_SYN = 0x8,
+	TCP_SYN_R = 0x10,
+	TCP_ESTABLISHED = 0x20,
+	TCP_ESTABLISHED_R = 0x40,
+	TCP_RST = 0x80,
+	TCP_DEAD = 0x8000,
+};
+
+/* Maps `flow4`, `flow6`: hash, key -> struct flow. The key has no VRF: nh_id stands for the ingress context (vRouter reference 1.5). */
+struct flow4_key {
+	__u32 nh_id;
+	__u32 sip;
+	__u32 dip;
+	__u16 sport;
+	__u16 dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+struct flow6_key {
+	__u32 nh_id;
+	__u8 sip[16];
+	__u8 dip[16];
+	__u16 sport;
+	__u16 dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+#define FLOW_NONE 0xffffffff
+
+struct flow {
+	__u64 packets;
+	__u64 bytes;
+	__u64 last_seen_ns; /* bpf_ktime_get_coarse_ns(); written at most once per tick */
+	__u32 index;        /* handle, an index of `flow_slots` */
+	__u32 rindex;       /* handle of the reverse flow, FLOW_NONE = none */
+	__u32 flags;        /* enum flow_flags */
+	__u32 epoch;        /* globals.epoch when nh and label were looked up; another value = look up again */
+	__u32 nh;           /* resolved nexthop: what an established packet uses */
+	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none */
+	__u32 vrf;
+	__u32 dvrf;
+	__u32 src_nh;       /* nexthop of the way back (RPF) */
+	__u32 src_info;     /* from the fabric: outer source IP (network order); from a vif: vif id */
+	__u32 vif;          /* vif whose limit this entry counts against */
+	__u32 tcp_seq;
+	__u32 tcp_ack;
+	__u16 tcp_flags;    /* enum flow_tcp_flags */
+	__u16 udp_src_port; /* entropy port of the tunnel, host order */
+	__u8 action;        /* enum flow_action */
+	__u8 gen;
+	__u8 drop_reason;
+	__u8 ecmp;          /* composite member, 0xff = none */
+};
+
+/* Map `flow_slots`: array, flow index -> the entry's key. Gives flows the handles that tools name, and the ageing timer something to walk. */
+struct flow_slot {
+	__u8 family; /* 0 = free, 2 = flow4, 10 = flow6 */
+	__u8 gen;    /* generation of this slot, kept while free */
+	__u8 pad[2];
+	union {
+		struct flow4_key k4;
+		struct flow6_key k6;
+	};
+};
+
+/* Map `flow_free`: queue of u32, flow indices given back. Map `flow_alloc`: array of one struct flow_alloc. */
+struct flow_alloc {
+	__u32 next; /* first index never used */
+	__u32 size; /* number of slots, set by the daemon */
+	__u64 created, added, deleted, changed; /* as `flow -l` prints them */
+	__u64 evicted, aged;
+	__u32 cursor; /* where the ageing timer goes on */
+	__u32 pad;
+};
+
+/* Map `fragments`: LRU hash, struct frag_key -> struct frag_entry. Ports of the first fragment, for those that follow. */
+struct frag_key {
+	__u8 sip[16]; /* IPv4 in the first four bytes, rest zero */
+	__u8 dip[16];
+	__u32 id;
+	__u32 vrf;
+	__u8 proto;
+	__u8 family;
+	__u8 pad[2];
+};
+struct frag_entry {
+	__u16 sport;
+	__u16 dport;
+	__u32 pad;
+	__u64 time_ns;
+};
+
+/* ---- globals ----------------------------------------------------------------------------------------------------- */
+
+/* Map `globals`: array of one struct globals, written by the daemon. */
+struct globals {
+	__u32 abi;          /* DATAPATH_ABI */
+	__u32 epoch;        /* raised after any change of a route, so that flows look up their nexthop again */
+	__u32 underlay_ip;  /* the node's IPv4 address, network order */
+	__u32 underlay_mtu; /* L3 MTU of the fabric NIC */
+	__u32 fabric_ifindex;
+	__u32 vhost_ifindex;
+	__u32 agent_ifindex; /* pkt0; 0 = traps are dropped with TRAP_NO_IF */
+	__u32 hash_seed;     /* of entropy ports and ECMP */
+	__u32 trap_rate;     /* packets per second and vif that may go to the agent */
+	__u32 trap_burst;
+	__u32 max_vifs;
+	__u32 max_vrfs;
+	__u32 max_labels;
+	__u32 max_nexthops;
+	__u32 age_tcp_s;      /* idle time of established TCP */
+	__u32 age_other_s;    /* of everything else */
+	__u8 router_mac[MAC_LEN]; /* 00:00:5e:00:01:00 */
+	__u8 vhost_mac[MAC_LEN];  /* MAC of vhost0 = MAC of the NIC */
+	__u8 agent_mac[MAC_LEN];  /* 00:00:00:00:00:01 */
+	__u8 pad[2];
+	__u64 daemon_seen_ns; /* CLOCK_MONOTONIC, raised by the daemon while it lives; for the tools */
+};
+#define DATAPATH_ABI 1
+
+/* ---- drop reasons (dropstats) ------------------------------------------------------------------------------------- */
+
+/* Map `drop_stats`: per-CPU array of one struct drop_stats. Map `vif_drop_stats`: per-CPU array, vif id -> struct drop_stats. */
+#define DROP_REASONS 64
+struct drop_stats {
+	__u64 reasons[DROP_REASONS];
+};
+
+enum drop_reason {
+	DROP_DISCARD = 1,
+	DROP_PULL = 2,
+	DROP_INVALID_IF = 3,
+	DROP_INVALID_ARP = 4,
+	DROP_TRAP_NO_IF = 5,
+	DROP_NOWHERE_TO_GO = 6,
+	DROP_FLOW_QUEUE_LIMIT_EXCEEDED = 7,
+	DROP_FLOW_NO_MEMORY = 8,
+	DROP_FLOW_INVALID_PROTOCOL = 9,
+	DROP_FLOW_NAT_NO_RFLOW = 10,
+	DROP_FLOW_ACTION_DROP = 11,
+	DROP_FLOW_ACTION_INVALID = 12,
+	DROP_FLOW_UNUSABLE = 13,
+	DROP_FLOW_TABLE_FULL = 14,
+	DROP_INTERFACE_TX_DISCARD = 15,
+	DROP_INTERFACE_DROP = 16,
+	DROP_DUPLICATED = 17,
+	DROP_PUSH = 18,
+	DROP_TTL_EXCEEDED = 19,
+	DROP_INVALID_NH = 20,
+	DROP_INVALID_LABEL = 21,
+	DROP_INVALID_PROTOCOL = 22,
+	DROP_INTERFACE_RX_DISCARD = 23,
+	DROP_INVALID_MCAST_SOURCE = 24,
+	DROP_HEAD_ALLOC_FAIL = 25,
+	DROP_PCOW_FAIL = 26,
+	DROP_MCAST_DF_BIT = 27,
+	DROP_MCAST_CLONE_FAIL = 28,
+	DROP_NO_MEMORY = 29,
+	DROP_REWRITE_FAIL = 30,
+	DROP_MISC = 31,
+	DROP_INVALID_PACKET = 32,
+	DROP_CKSUM_ERR = 33,
+	DROP_NO_FMD = 34,
+	DROP_CLONED_ORIGINAL = 35,
+	DROP_INVALID_VNID = 36,
+	DROP_FRAGMENTS = 37,
+	DROP_INVALID_SOURCE = 38,
+	DROP_L2_NO_ROUTE = 39,
+	DROP_FRAGMENT_QUEUE_FAIL = 40,
+	DROP_VLAN_FWD_TX = 41,
+	DROP_VLAN_FWD_ENQ = 42,
+	DROP_NEW_FLOWS = 43,
+	DROP_FLOW_EVICT = 44,
+	DROP_TRAP_ORIGINAL = 45,
+	DROP_LEAF_TO_LEAF = 46,
+	DROP_BMAC_ISID_MISMATCH = 47,
+	DROP_PKT_LOOP = 48,
+	DROP_NO_CRYPT_PATH = 49,
+	DROP_INVALID_HBS_PKT = 50,
+	DROP_NO_FRAG_ENTRY = 51,
+	DROP_ICMP_ERROR = 52,
+	DROP_CLONE_FAIL = 53,
+	DROP_INVALID_UNDERLAY_ECMP = 54,
+	DROP_TRAP_LIMIT = 56, /* ours: the vif's budget of packets to the agent is spent */
+};
+
+/* ---- the agent header (pkt0) --------------------------------------------------------------------------------------- */
+
+enum agent_cmd {
+	AGENT_SWITCH = 0,
+	AGENT_ROUTE = 1,
+	AGENT_TRAP_ARP = 2,
+	AGENT_TRAP_L2_PROTOCOLS = 3,
+	AGENT_TRAP_NEXTHOP = 4,
+	AGENT_TRAP_RESOLVE = 5,
+	AGENT_TRAP_FLOW_MISS = 6,
+	AGENT_TRAP_L3_PROTOCOLS = 7,
+	AGENT_TRAP_DIAG = 8,
+	AGENT_TRAP_ECMP_RESOLVE = 9,
+	AGENT_TRAP_SOURCE_MISMATCH = 10,
+	AGENT_TRAP_HANDLE_DF = 11,
+	AGENT_TRAP_ZERO_TTL = 12,
+	AGENT_TRAP_ICMP_ERROR = 13,
+};
+
+/* 30 bytes, network order, between a 14-byte Ethernet header and the original frame (vRouter reference 2.10). */
+struct agent_hdr {
+	__u16 ifindex; /* vif id */
+	__u16 vrf;
+	__u16 cmd;
+	__u32 param;
+	__u32 param_1;
+	__u32 param_2;
+	__u32 param_3;
+	__u32 param_4;
+	__u8 param_5;
+	__u8 pad[3];
+} __attribute__((packed));
+
+#define MPLS_UDP_PORT 6635
+#define MPLS_UDP_PORT_OLD 51234
+#define VXLAN_UDP_PORT 4789
