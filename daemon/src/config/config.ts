@@ -1,0 +1,54 @@
+/**
+ * The daemon's configuration: one YAML file, every key of which can be overridden by an environment variable
+ * (`VROUTER_UNDERLAY_INTERFACE` for `underlay.interface`). schema.json is the published schema; load.ts reads and checks.
+ */
+
+export interface Config {
+  /** Node name; default: the host name, lower case. */
+  readonly node: string
+  readonly cluster: { readonly name: string; readonly domain: string }
+  readonly source: { readonly type: 'directory'; readonly path: string }
+  readonly underlay: {
+    /** Fabric NIC; default: the one with the default route. */
+    readonly interface: string
+    /** Names of the devices that the daemon makes. */
+    readonly vhost: string
+    readonly agent: string
+    /** Seconds to watch the gateway after the migration before it is kept. */
+    readonly watchSeconds: number
+    /** Gateway to watch; `auto` = the default route's; `none` = don't watch. */
+    readonly gateway: string
+  }
+  readonly paths: {
+    /** Records, ids, snapshots: survives reboots. */
+    readonly state: string
+    /** cni.sock lives here. */
+    readonly run: string
+    /** Folder in a bpffs. */
+    readonly pins: string
+    /** Folder of *.bpf.o. */
+    readonly objects: string
+    /** Where the conflist is written; empty: not written. */
+    readonly cniConf: string
+  }
+  readonly introspect: { readonly addresses: readonly string[]; readonly port: number; readonly allowWrites: boolean }
+  readonly limits: {
+    readonly vifs: number
+    readonly vrfs: number
+    readonly nexthops: number
+    readonly labels: number
+    readonly routes: number
+    readonly flows4: number
+    readonly flows6: number
+    readonly flowsPerVif: number
+    /** Packets per second and vif that may be trapped to the daemon. */
+    readonly trapRate: number
+    readonly trapBurst: number
+  }
+  readonly ageing: { readonly tcpSeconds: number; readonly otherSeconds: number }
+  readonly defaultNetwork: {
+    /** Subnets of the default pod VN; empty: no default network, namespaces must name one. */
+    readonly subnets: readonly string[]
+  }
+  readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' }
+}

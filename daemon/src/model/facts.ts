@@ -1,0 +1,53 @@
+/**
+ * What this node is: facts that the dataplane reads from its kernel and the port API from its records. Input of the model, beside
+ * the source's objects.
+ */
+import type { Address, FqName, Mac } from './objects.ts'
+
+export interface NodeFacts {
+  readonly node: string
+  readonly underlay: {
+    /** Fabric NIC: vif 0. */
+    readonly name: string
+    readonly ifindex: number
+    readonly mac: Mac
+    /** L3 MTU, bytes. */
+    readonly mtu: number
+    /** The node's address on it, now on vhost0. */
+    readonly address: Address
+    readonly prefixLength: number
+    readonly gateway?: Address
+  }
+  readonly vhost: { readonly name: string; readonly ifindex: number }
+  readonly agent: { readonly name: string; readonly ifindex: number }
+  /** The kernel's routes through vhost0: what VRF 0 follows. IPv4. */
+  readonly fabricRoutes: readonly FabricRoute[]
+  /** Underlay neighbours whose MAC the kernel knows (REACHABLE, STALE, DELAY, PROBE, PERMANENT…). */
+  readonly neighbours: ReadonlyMap<Address, Mac>
+}
+
+export interface FabricRoute {
+  readonly destination: Address
+  readonly prefixLength: number
+  /** Absent: directly connected. */
+  readonly gateway?: Address
+}
+
+/** One local attachment, from ADD to DEL: what the port API's record holds. Keyed by (containerId, ifname). */
+export interface Port {
+  readonly uuid: string
+  readonly containerId: string
+  readonly ifname: string
+  readonly namespace: string
+  readonly pod: { readonly name: string; readonly uid: string }
+  readonly vn: FqName
+  readonly mac: Mac
+  readonly addresses: readonly Address[]
+  /** Tap device on the host side: `tap` + 12 hex digits. */
+  readonly tap: string
+  /** ifindex of the tap; absent until the CNI binary registered it (or when the device is gone). */
+  readonly ifindex?: number
+  readonly mtu: number
+  readonly labels: Readonly<Record<string, string>>
+  readonly createdAt: string
+}

@@ -1,0 +1,117 @@
+/**
+ * What the outside world says: the objects that a source (Kubernetes, or a directory of manifests) hands to the model.
+ * They are already checked: a source sets aside what it can't accept, with a reason.
+ */
+
+/** A fully qualified Contrail name, parts joined by ':', such as `default-domain:k8s-default:red`. */
+export type FqName = string
+
+/** IPv4 dotted quad or IPv6 in canonical (RFC 5952) text. */
+export type Address = string
+
+/** `address/length` with the host bits zero. */
+export type Cidr = string
+
+/** Lower case, zero padded, colons. */
+export type Mac = string
+
+export interface Namespace {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+export interface Subnet {
+  readonly cidr: Cidr
+  /** Router address of the VN; default: first host address (.1, ::1). Answers ARP, ND and ping. */
+  readonly gateway: Address
+  /** DHCP and DNS address of the VN; default: second host address (.2, ::2). */
+  readonly service: Address
+}
+
+export interface VirtualNetwork {
+  /** Kubernetes namespace and name of the object; the built-in networks have them too. */
+  readonly namespace: string
+  readonly name: string
+  readonly fqName: FqName
+  readonly uuid: string
+  /** At most one IPv4 and one IPv6 subnet serve a pod; several of a family are used in order. Never overlapping inside one VN. */
+  readonly subnets: readonly Subnet[]
+  /** Prefix length of a node's block: IPv4 (default 26) and IPv6 (default 122). */
+  readonly blockSize4: number
+  readonly blockSize6: number
+}
+
+/** A node's share of a VN's subnet: addresses inside it are given out by that node alone. */
+export interface IpamBlock {
+  readonly name: string
+  readonly vn: FqName
+  readonly cidr: Cidr
+  readonly node: string
+}
+
+/** One attachment of a pod to a VN, as its node publishes it. */
+export interface VirtualMachineInterface {
+  readonly name: string
+  readonly namespace: string
+  readonly uuid: string
+  readonly vn: FqName
+  readonly node: string
+  readonly pod: { readonly name: string; readonly uid: string }
+  readonly containerId: string
+  readonly ifname: string
+  readonly mac: Mac
+  readonly addresses: readonly Address[]
+  /** MPLS label on its node; packets with it go straight to the pod. */
+  readonly label: number
+}
+
+/** One per node: where it is on the underlay and which labels stand for its VRFs. */
+export interface VirtualRouter {
+  readonly name: string
+  readonly address: Address
+  readonly encapsulations: readonly Encapsulation[]
+  /** Label of each VN's VRF on that node. */
+  readonly vrfLabels: Readonly<Record<FqName, number>>
+  /** Label that delivers to that node itself (its vhost0), from any VRF. */
+  readonly vhostLabel: number
+}
+
+export type Encapsulation = 'MPLSoUDP' | 'VXLAN'
+
+export interface SourceState {
+  readonly namespaces: ReadonlyMap<string, Namespace>
+  /** By FQ name. */
+  readonly virtualNetworks: ReadonlyMap<FqName, VirtualNetwork>
+  readonly blocks: ReadonlyMap<string, IpamBlock>
+  /** By uuid. */
+  readonly interfaces: ReadonlyMap<string, VirtualMachineInterface>
+  /** By node name. */
+  readonly routers: ReadonlyMap<string, VirtualRouter>
+  /** Objects that were set aside, and why; shown in introspect and once in the log. */
+  readonly rejected: readonly Rejection[]
+}
+
+export interface Rejection {
+  /** `VirtualNetwork default/red`, or the file where not even that is known. */
+  readonly object: string
+  readonly file?: string
+  readonly field?: string
+  readonly value?: string
+  readonly message: string
+}
+
+/** What a daemon writes back for other nodes to read. */
+export type Published =
+  | { readonly kind: 'IPAMBlock'; readonly object: IpamBlock }
+  | { readonly kind: 'VirtualMachineInterface'; readonly object: VirtualMachineInterface }
+  | { readonly kind: 'VirtualRouter'; readonly object: VirtualRouter }
+
+/** Both sources implement this. `onChange` is called (coalesced) after `state` has changed, never before the first full read. */
+export interface Source extends AsyncDisposable {
+  start(onChange: () => void): Promise<void>
+  state(): SourceState
+  /** Creates or replaces. For an IPAMBlock `create: true` fails with code BLOCK_TAKEN when another node has it: that is the arbitration. */
+  publish(published: Published, options?: { readonly create?: boolean }): Promise<void>
+  withdraw(kind: Published['kind'], name: string): Promise<void>
+}

@@ -1,0 +1,180 @@
+/**
+ * What the model computes: the tables that the dataplane writes into the kernel and that introspect shows. Ids are stable over
+ * restarts (ids.ts). All lists are sorted by id, or by prefix (address, then shorter prefix first).
+ */
+import type { Address, FqName, Mac } from './objects.ts'
+
+export interface Tables {
+  readonly vrfs: readonly Vrf[]
+  readonly vifs: readonly Vif[]
+  readonly nexthops: readonly NumberedNexthop[]
+  readonly labels: readonly LabelEntry[]
+  /** By VRF id. */
+  readonly inet: ReadonlyMap<number, readonly Route[]>
+  readonly inet6: ReadonlyMap<number, readonly Route[]>
+  readonly bridge: ReadonlyMap<number, readonly BridgeRoute[]>
+  /** Underlay addresses whose MAC is needed: kept as managed neighbours on vhost0. */
+  readonly neighbours: readonly Address[]
+  /** Ports and objects that could not be turned into table entries, and why. */
+  readonly problems: readonly Problem[]
+}
+
+export interface Problem {
+  readonly object: string
+  readonly message: string
+}
+
+export interface Vrf {
+  readonly id: number
+  /** VRF FQ name `<vn fq>:<vn>`. */
+  readonly name: FqName
+  readonly uuid: string
+  /** FQ name of its VN; absent for VRF 0. */
+  readonly vn?: FqName
+  /** VRF label and its VRF_TRANSLATE nexthop; absent for the fabric VRFs. */
+  readonly label?: number
+  readonly nexthop?: number
+  /** Whose routes are used: itself, or 0 for the fabric policy VRF. */
+  readonly forwardingVrf: number
+}
+
+export type VifType = 'physical' | 'host' | 'agent' | 'virtual'
+
+export interface Vif {
+  readonly id: number
+  readonly type: VifType
+  readonly name: string
+  readonly ifindex: number
+  readonly vrf: number
+  /** Nexthop that stands for this vif in flow keys; 0 = none. */
+  readonly flowNexthop: number
+  readonly mtu: number
+  /** Router side MAC, the vRouter's HWaddr. */
+  readonly mac: Mac
+  /** The workload's own MAC. */
+  readonly peerMac?: Mac
+  readonly ip4?: Address
+  readonly ip6?: Address
+  readonly label?: number
+  /** `enum vif_flags` of the datapath's types.h. */
+  readonly flags: number
+  readonly maxFlows: number
+  /** The attachment behind a virtual vif (Port.uuid). */
+  readonly port?: string
+  /** Metadata address 169.254/16 + vif id, of virtual vifs. */
+  readonly metadata?: Address
+}
+
+/** Numbers follow the vRouter's NH types (vRouter reference 1.3). `policy` = flow lookup is wanted. */
+export type Nexthop =
+  | { readonly type: 'discard' }
+  | { readonly type: 'receive'; readonly vif: number; readonly vrf: number; readonly policy: boolean }
+  | { readonly type: 'resolve'; readonly vif: number }
+  | {
+      readonly type: 'encap'
+      readonly family: 'inet' | 'bridge'
+      readonly vif: number
+      readonly vrf: number
+      readonly dstMac: Mac
+      readonly srcMac: Mac
+      readonly policy: boolean
+      /** What introspect calls it: a pod's or pkt0's interface nexthop, or an underlay neighbour. */
+      readonly role: 'interface' | 'arp'
+      /** Neighbour's address, of role arp. */
+      readonly address?: Address
+    }
+  | {
+      readonly type: 'tunnel'
+      readonly encapsulation: 'MPLSoUDP'
+      readonly source: Address
+      readonly destination: Address
+      /** Underlay next hop towards the destination, and its MAC; without a MAC the nexthop isn't valid yet. */
+      readonly via: Address
+      readonly dstMac?: Mac
+      readonly srcMac: Mac
+      readonly mtu: number
+    }
+  | { readonly type: 'vrf-translate'; readonly vrf: number }
+  | { readonly type: 'l2-receive' }
+  | { readonly type: 'composite'; readonly vrf: number; readonly members: readonly CompositeMember[] }
+
+export interface CompositeMember {
+  readonly nexthop: number
+  readonly label?: number
+}
+
+export interface NumberedNexthop {
+  readonly id: number
+  readonly nexthop: Nexthop
+  readonly isValid: boolean
+  /** Number of table entries that use it. */
+  readonly references: number
+}
+
+export interface LabelEntry {
+  readonly label: number
+  readonly nexthop: number
+}
+
+/** Where a path comes from (introspect reference 3.2). Remote pods and blocks: the publishing node's underlay address. */
+export type Peer =
+  | 'LocalVmPort'
+  | 'Local'
+  | 'Local_Vm'
+  | 'LinkLocal'
+  | 'EVPN'
+  | 'Ecmp'
+  | { readonly node: string; readonly address: Address }
+
+export interface Path {
+  readonly peer: Peer
+  readonly nexthop: number
+  readonly label?: number
+  /** Preference: 200 for a live local pod, 100 otherwise. */
+  readonly preference: number
+  readonly vn: FqName
+  /** Of the fabric default route: indirect through this gateway. */
+  readonly gateway?: Address
+}
+
+export interface Route {
+  readonly address: Address
+  readonly prefixLength: number
+  /** Best first; the first is what the datapath uses. */
+  readonly paths: readonly Path[]
+  readonly nexthop: number
+  readonly label?: number
+  readonly flags: RouteFlags
+  readonly stitchedMac?: Mac
+  /** Bridge index of the stitched MAC. */
+  readonly bridgeIndex?: number
+  readonly kind:
+    | 'subnet'
+    | 'gateway'
+    | 'service'
+    | 'pod'
+    | 'remote-pod'
+    | 'remote-block'
+    | 'fabric'
+    | 'neighbour'
+    | 'metadata'
+    | 'receive'
+    | 'ecmp'
+    | 'node'
+}
+
+export interface RouteFlags {
+  readonly arpProxy: boolean
+  readonly arpFlood: boolean
+  readonly arpTrap: boolean
+}
+
+export interface BridgeRoute {
+  readonly mac: Mac
+  readonly index: number
+  readonly nexthop: number
+  readonly label?: number
+  readonly floodDhcp: boolean
+  readonly peer: Peer
+  readonly address?: Address
+}

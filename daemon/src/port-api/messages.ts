@@ -1,0 +1,81 @@
+/**
+ * The words that the CNI binary and the daemon exchange on `cni.sock`: one JSON object per line, one request and one reply per
+ * connection turn (a connection may carry several turns: ADD sends `allocate`, then `register`). Types only: the CNI binary imports this file,
+ * and nothing else of the daemon.
+ */
+
+export interface AllocateRequest {
+  readonly op: 'allocate'
+  readonly containerId: string
+  readonly ifname: string
+  /** Path of the pod's network namespace, for the record. */
+  readonly netns: string
+  readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
+  /** Pod labels and annotations, where the caller knows them (hack/lab); a Kubernetes source has its own. */
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export interface AllocateReply {
+  readonly ok: true
+  readonly uuid: string
+  /** Host side device to make; its alias is `<namespace>/<pod>/<ifname>`. */
+  readonly tap: string
+  readonly tapMac: string
+  readonly mac: string
+  readonly mtu: number
+  readonly addresses: readonly { readonly address: string; readonly prefixLength: number; readonly gateway: string }[]
+  readonly routes: readonly { readonly destination: string; readonly gateway: string }[]
+  readonly dns: {
+    readonly nameservers: readonly string[]
+    readonly domain?: string
+    readonly search?: readonly string[]
+  }
+  /** True when this attachment existed already (ADD repeated): the caller replaces what is there. */
+  readonly existed: boolean
+}
+
+export interface RegisterRequest {
+  readonly op: 'register'
+  readonly containerId: string
+  readonly ifname: string
+  readonly ifindex: number
+}
+
+/** Sent when the datapath is programmed for the pod. */
+export interface RegisterReply {
+  readonly ok: true
+  readonly vif: number
+  readonly vrf: number
+}
+
+/** Idempotent: releasing what doesn't exist is fine. */
+export interface ReleaseRequest {
+  readonly op: 'release'
+  readonly containerId: string
+  readonly ifname: string
+}
+
+/** CHECK: what should be there. */
+export interface GetRequest {
+  readonly op: 'get'
+  readonly containerId: string
+  readonly ifname: string
+}
+
+export interface StatusRequest {
+  readonly op: 'status'
+}
+
+export interface ErrorReply {
+  readonly ok: false
+  /** Stable code of the daemon's errors table, such as `SUBNET_EXHAUSTED`. */
+  readonly code: string
+  readonly message: string
+  readonly details?: string
+  /** True: the runtime should try again later (CNI error 11). */
+  readonly retry: boolean
+}
+
+export type Request = AllocateRequest | RegisterRequest | ReleaseRequest | GetRequest | StatusRequest
+export type Reply = AllocateReply | RegisterReply | ErrorReply | { readonly ok: true }
