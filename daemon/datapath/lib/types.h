@@ -5,7 +5,7 @@
  * This file is the only definition of these layouts. The TypeScript codecs in daemon/src/maps/structs.ts are generated
  * from its BTF, so a change here is followed by `npm run generate`. Names, numbers and flags are the vRouter's own.
  *
- * Addresses, ports and MACs are in network byte order; everything else is in host byte order.
+ * Addresses, ports and MACs are in network byte order (__be16, __be32); everything else is in host byte order.
  * Fields of structs are laid out without implicit padding: keys are compared as raw bytes.
  */
 #pragma once
@@ -53,7 +53,7 @@ struct vif {
 	__u8 pad[3];
 	__u8 mac[MAC_LEN];      /* router side MAC, the vRouter's "HWaddr" */
 	__u8 peer_mac[MAC_LEN]; /* the workload's own MAC: the only source MAC it may use */
-	__u32 ip4;              /* the workload's (vhost0: the node's) IPv4 address, 0 = none */
+	__be32 ip4;             /* the workload's (vhost0: the node's) IPv4 address, 0 = none */
 	__u8 ip6[16];           /* its IPv6 address, all zero = none */
 	char name[16];          /* device name, for the tools */
 };
@@ -114,8 +114,8 @@ struct nexthop {
 	__u32 ifindex;  /* its device: where the packet is redirected to */
 	__u32 key_nh;   /* ENCAP, RCV: nh_id of that vif, which packets from the fabric are keyed with */
 	__u32 mtu;      /* largest inner L3 packet that fits, bytes; 0 = not limited */
-	__u32 sip;      /* TUNNEL: outer source */
-	__u32 dip;      /* TUNNEL: outer destination */
+	__be32 sip;     /* TUNNEL: outer source */
+	__be32 dip;     /* TUNNEL: outer destination */
 	__u8 rewrite[14]; /* Ethernet header to write: destination, source, ethertype */
 	__u8 oif_type;  /* enum vif_type of oif */
 	__u8 pad2;
@@ -149,7 +149,7 @@ enum route_flags {
 /* Maps `route4_host` (hash), `route6_host` (hash): exact /32 and /128 routes. */
 struct route4_key {
 	__u32 vrf;
-	__u32 ip;
+	__be32 ip;
 };
 struct route6_key {
 	__u32 vrf;
@@ -158,12 +158,12 @@ struct route6_key {
 /* Maps `route4_lpm`, `route6_lpm` (LPM tries): shorter prefixes. prefixlen counts the 32 bits of vrf too; vrf is in network order here. */
 struct route4_lpm_key {
 	__u32 prefixlen;
-	__u32 vrf_be;
-	__u32 ip;
+	__be32 vrf_be;
+	__be32 ip;
 };
 struct route6_lpm_key {
 	__u32 prefixlen;
-	__u32 vrf_be;
+	__be32 vrf_be;
 	__u8 ip[16];
 };
 struct route {
@@ -253,10 +253,10 @@ enum flow_tcp_flags {
 /* Maps `flow4`, `flow6`: hash, key -> struct flow. The key has no VRF: nh_id stands for the ingress context (vRouter reference 1.5). */
 struct flow4_key {
 	__u32 nh_id;
-	__u32 sip;
-	__u32 dip;
-	__u16 sport;
-	__u16 dport;
+	__be32 sip;
+	__be32 dip;
+	__be16 sport;
+	__be16 dport;
 	__u8 proto;
 	__u8 pad[3];
 };
@@ -264,8 +264,8 @@ struct flow6_key {
 	__u32 nh_id;
 	__u8 sip[16];
 	__u8 dip[16];
-	__u16 sport;
-	__u16 dport;
+	__be16 sport;
+	__be16 dport;
 	__u8 proto;
 	__u8 pad[3];
 };
@@ -329,8 +329,8 @@ struct frag_key {
 	__u8 pad[2];
 };
 struct frag_entry {
-	__u16 sport;
-	__u16 dport;
+	__be16 sport;
+	__be16 dport;
 	__u32 pad;
 	__u64 time_ns;
 };
@@ -341,7 +341,7 @@ struct frag_entry {
 struct globals {
 	__u32 abi;          /* DATAPATH_ABI */
 	__u32 epoch;        /* raised after any change of a route, so that flows look up their nexthop again */
-	__u32 underlay_ip;  /* the node's IPv4 address, network order */
+	__be32 underlay_ip; /* the node's IPv4 address, network order */
 	__u32 underlay_mtu; /* L3 MTU of the fabric NIC */
 	__u32 fabric_ifindex;
 	__u32 vhost_ifindex;
@@ -450,14 +450,14 @@ enum agent_cmd {
 
 /* 30 bytes, network order, between a 14-byte Ethernet header and the original frame (vRouter reference 2.10). */
 struct agent_hdr {
-	__u16 ifindex; /* vif id */
-	__u16 vrf;
-	__u16 cmd;
-	__u32 param;
-	__u32 param_1;
-	__u32 param_2;
-	__u32 param_3;
-	__u32 param_4;
+	__be16 ifindex; /* vif id */
+	__be16 vrf;
+	__be16 cmd;
+	__be32 param;
+	__be32 param_1;
+	__be32 param_2;
+	__be32 param_3;
+	__be32 param_4;
 	__u8 param_5;
 	__u8 pad[3];
 } __attribute__((packed));
