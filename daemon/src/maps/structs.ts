@@ -1,0 +1,950 @@
+// Generated from daemon/datapath/lib by `npm run generate`. Do not edit: change the C, and generate again.
+
+/**
+ * The datapath's structs, as the maps hold them. Network-order numbers (IPv4 addresses, ports) are decoded to what they
+ * mean: 10.0.0.1 is 0x0a000001 (addresses.ts turns them into text). MACs and IPv6 addresses are bytes; 64-bit counters are
+ * bigints. Decoded values own their memory. Padding is written as zeroes, so that encoded keys compare as bytes.
+ */
+
+export interface Decoder<T> {
+  /** Bytes. */
+  readonly size: number
+  decode(view: DataView, offset?: number): T
+}
+
+export interface Codec<T> extends Decoder<T> {
+  encode(value: T, into: DataView, offset?: number): void
+}
+
+function bytesAt(view: DataView, offset: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, length).slice()
+}
+
+function textAt(view: DataView, offset: number, length: number): string {
+  const bytes = Buffer.from(view.buffer, view.byteOffset + offset, length)
+  const end = bytes.indexOf(0)
+  return bytes.toString('latin1', 0, end < 0 ? length : end)
+}
+
+/** Zeroes the `length` bytes at `offset` and copies as much of `bytes` as fits. */
+function putBytes(view: DataView, offset: number, length: number, bytes: Uint8Array): void {
+  const target = new Uint8Array(view.buffer, view.byteOffset + offset, length)
+  target.fill(0)
+  target.set(bytes.subarray(0, length))
+}
+
+/** A C string: cut so that its end mark fits. */
+function putText(view: DataView, offset: number, length: number, text: string): void {
+  putBytes(view, offset, length, Buffer.from(text, 'latin1').subarray(0, length - 1))
+}
+
+function zero(view: DataView, offset: number, length: number): void {
+  new Uint8Array(view.buffer, view.byteOffset + offset, length).fill(0)
+}
+
+/** Map `vifs`: hash, ifindex (u32) -> struct vif. One lookup per packet, at its ingress. */
+export interface VifStruct {
+  readonly id: number
+  readonly ifindex: number
+  readonly flags: number
+  readonly vrf: number
+  /** nexthop that stands for this vif in flow keys */
+  readonly nhId: number
+  /** L3 MTU of the device, bytes */
+  readonly mtu: number
+  /** flow entries this vif may own; 0 = no limit */
+  readonly maxFlows: number
+  /** MPLS label of the workload, 0 = none */
+  readonly label: number
+  /** enum vif_type */
+  readonly type: number
+  /** router side MAC, the vRouter's "HWaddr" */
+  readonly mac: Uint8Array
+  /** the workload's own MAC: the only source MAC it may use */
+  readonly peerMac: Uint8Array
+  /** the workload's (vhost0: the node's) IPv4 address, 0 = none */
+  readonly ip4: number
+  /** its IPv6 address, all zero = none */
+  readonly ip6: Uint8Array
+  /** device name, for the tools */
+  readonly name: string
+}
+
+export const vifCodec: Codec<VifStruct> = {
+  size: 84,
+  decode: (view, offset = 0) => ({
+    id: view.getUint32(offset, true),
+    ifindex: view.getUint32(offset + 4, true),
+    flags: view.getUint32(offset + 8, true),
+    vrf: view.getUint32(offset + 12, true),
+    nhId: view.getUint32(offset + 16, true),
+    mtu: view.getUint32(offset + 20, true),
+    maxFlows: view.getUint32(offset + 24, true),
+    label: view.getUint32(offset + 28, true),
+    type: view.getUint8(offset + 32),
+    mac: bytesAt(view, offset + 36, 6),
+    peerMac: bytesAt(view, offset + 42, 6),
+    ip4: view.getUint32(offset + 48, false),
+    ip6: bytesAt(view, offset + 52, 16),
+    name: textAt(view, offset + 68, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 84)
+    into.setUint32(offset, value.id, true)
+    into.setUint32(offset + 4, value.ifindex, true)
+    into.setUint32(offset + 8, value.flags, true)
+    into.setUint32(offset + 12, value.vrf, true)
+    into.setUint32(offset + 16, value.nhId, true)
+    into.setUint32(offset + 20, value.mtu, true)
+    into.setUint32(offset + 24, value.maxFlows, true)
+    into.setUint32(offset + 28, value.label, true)
+    into.setUint8(offset + 32, value.type)
+    putBytes(into, offset + 36, 6, value.mac)
+    putBytes(into, offset + 42, 6, value.peerMac)
+    into.setUint32(offset + 48, value.ip4, false)
+    putBytes(into, offset + 52, 16, value.ip6)
+    putText(into, offset + 68, 16, value.name)
+  },
+}
+
+/** Map `vif_stats`: per-CPU array, vif id -> struct vif_stats. */
+export interface VifStatsStruct {
+  readonly rxPackets: bigint
+  readonly rxBytes: bigint
+  readonly rxErrors: bigint
+  readonly txPackets: bigint
+  readonly txBytes: bigint
+  readonly txErrors: bigint
+}
+
+export const vifStatsCodec: Codec<VifStatsStruct> = {
+  size: 48,
+  decode: (view, offset = 0) => ({
+    rxPackets: view.getBigUint64(offset, true),
+    rxBytes: view.getBigUint64(offset + 8, true),
+    rxErrors: view.getBigUint64(offset + 16, true),
+    txPackets: view.getBigUint64(offset + 24, true),
+    txBytes: view.getBigUint64(offset + 32, true),
+    txErrors: view.getBigUint64(offset + 40, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setBigUint64(offset, value.rxPackets, true)
+    into.setBigUint64(offset + 8, value.rxBytes, true)
+    into.setBigUint64(offset + 16, value.rxErrors, true)
+    into.setBigUint64(offset + 24, value.txPackets, true)
+    into.setBigUint64(offset + 32, value.txBytes, true)
+    into.setBigUint64(offset + 40, value.txErrors, true)
+  },
+}
+
+/** Map `vif_state`: array, vif id -> struct vif_state. What the datapath itself keeps per vif. */
+export interface VifStateStruct {
+  /** flow entries in use */
+  readonly flows: number
+  /** token bucket of packets to the agent */
+  readonly trapTokens: number
+  /** last refill, bpf_ktime_get_ns() */
+  readonly trapTimeNs: bigint
+}
+
+export const vifStateCodec: Codec<VifStateStruct> = {
+  size: 16,
+  decode: (view, offset = 0) => ({
+    flows: view.getUint32(offset, true),
+    trapTokens: view.getUint32(offset + 4, true),
+    trapTimeNs: view.getBigUint64(offset + 8, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.flows, true)
+    into.setUint32(offset + 4, value.trapTokens, true)
+    into.setBigUint64(offset + 8, value.trapTimeNs, true)
+  },
+}
+
+/** Map `nexthops`: array, nexthop id -> struct nexthop. */
+export interface NexthopStruct {
+  /** enum nh_type */
+  readonly type: number
+  /** NH_AF_INET or NH_AF_BRIDGE */
+  readonly family: number
+  /** 14, or 0 where there is no rewrite */
+  readonly rewriteLen: number
+  readonly flags: number
+  /** ENCAP: VRF of the vif; VRF_TRANSLATE: target VRF */
+  readonly vrf: number
+  /** vif id of the way out */
+  readonly oif: number
+  /** its device: where the packet is redirected to */
+  readonly ifindex: number
+  /** ENCAP, RCV: nh_id of that vif, which packets from the fabric are keyed with */
+  readonly keyNh: number
+  /** largest inner L3 packet that fits, bytes; 0 = not limited */
+  readonly mtu: number
+  /** TUNNEL: outer source */
+  readonly sip: number
+  /** TUNNEL: outer destination */
+  readonly dip: number
+  /** Ethernet header to write: destination, source, ethertype */
+  readonly rewrite: Uint8Array
+  /** enum vif_type of oif */
+  readonly oifType: number
+}
+
+export const nexthopCodec: Codec<NexthopStruct> = {
+  size: 52,
+  decode: (view, offset = 0) => ({
+    type: view.getUint8(offset),
+    family: view.getUint8(offset + 1),
+    rewriteLen: view.getUint8(offset + 2),
+    flags: view.getUint32(offset + 4, true),
+    vrf: view.getUint32(offset + 8, true),
+    oif: view.getUint32(offset + 12, true),
+    ifindex: view.getUint32(offset + 16, true),
+    keyNh: view.getUint32(offset + 20, true),
+    mtu: view.getUint32(offset + 24, true),
+    sip: view.getUint32(offset + 28, false),
+    dip: view.getUint32(offset + 32, false),
+    rewrite: bytesAt(view, offset + 36, 14),
+    oifType: view.getUint8(offset + 50),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 52)
+    into.setUint8(offset, value.type)
+    into.setUint8(offset + 1, value.family)
+    into.setUint8(offset + 2, value.rewriteLen)
+    into.setUint32(offset + 4, value.flags, true)
+    into.setUint32(offset + 8, value.vrf, true)
+    into.setUint32(offset + 12, value.oif, true)
+    into.setUint32(offset + 16, value.ifindex, true)
+    into.setUint32(offset + 20, value.keyNh, true)
+    into.setUint32(offset + 24, value.mtu, true)
+    into.setUint32(offset + 28, value.sip, false)
+    into.setUint32(offset + 32, value.dip, false)
+    putBytes(into, offset + 36, 14, value.rewrite)
+    into.setUint8(offset + 50, value.oifType)
+  },
+}
+
+export interface CompositeMemberStruct {
+  readonly nh: number
+  /** LABEL_NONE = none */
+  readonly label: number
+}
+
+export const compositeMemberCodec: Codec<CompositeMemberStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    nh: view.getUint32(offset, true),
+    label: view.getUint32(offset + 4, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.nh, true)
+    into.setUint32(offset + 4, value.label, true)
+  },
+}
+
+export interface CompositeStruct {
+  readonly count: number
+  /** 0x01 proto, 0x02 source ip, 0x04 source port, 0x08 destination ip, 0x10 destination port; 0 = all five */
+  readonly hashFields: number
+  readonly members: readonly CompositeMemberStruct[]
+}
+
+export const compositeCodec: Codec<CompositeStruct> = {
+  size: 520,
+  decode: (view, offset = 0) => ({
+    count: view.getUint32(offset, true),
+    hashFields: view.getUint32(offset + 4, true),
+    members: Array.from({ length: 64 }, (_, i) => compositeMemberCodec.decode(view, offset + 8 + i * 8)),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.count, true)
+    into.setUint32(offset + 4, value.hashFields, true)
+    zero(into, offset + 8, 512)
+    for (let i = 0; i < Math.min(value.members.length, 64); i++)
+      compositeMemberCodec.encode(value.members[i]!, into, offset + 8 + i * 8)
+  },
+}
+
+/** Maps `route4_host` (hash), `route6_host` (hash): exact /32 and /128 routes. */
+export interface Route4KeyStruct {
+  readonly vrf: number
+  readonly ip: number
+}
+
+export const route4KeyCodec: Codec<Route4KeyStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    vrf: view.getUint32(offset, true),
+    ip: view.getUint32(offset + 4, false),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.vrf, true)
+    into.setUint32(offset + 4, value.ip, false)
+  },
+}
+
+export interface Route6KeyStruct {
+  readonly vrf: number
+  readonly ip: Uint8Array
+}
+
+export const route6KeyCodec: Codec<Route6KeyStruct> = {
+  size: 20,
+  decode: (view, offset = 0) => ({
+    vrf: view.getUint32(offset, true),
+    ip: bytesAt(view, offset + 4, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.vrf, true)
+    putBytes(into, offset + 4, 16, value.ip)
+  },
+}
+
+/** Maps `route4_lpm`, `route6_lpm` (LPM tries): shorter prefixes. prefixlen counts the 32 bits of vrf too; vrf is in network order here. */
+export interface Route4LpmKeyStruct {
+  readonly prefixlen: number
+  readonly vrf: number
+  readonly ip: number
+}
+
+export const route4LpmKeyCodec: Codec<Route4LpmKeyStruct> = {
+  size: 12,
+  decode: (view, offset = 0) => ({
+    prefixlen: view.getUint32(offset, true),
+    vrf: view.getUint32(offset + 4, false),
+    ip: view.getUint32(offset + 8, false),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.prefixlen, true)
+    into.setUint32(offset + 4, value.vrf, false)
+    into.setUint32(offset + 8, value.ip, false)
+  },
+}
+
+export interface Route6LpmKeyStruct {
+  readonly prefixlen: number
+  readonly vrf: number
+  readonly ip: Uint8Array
+}
+
+export const route6LpmKeyCodec: Codec<Route6LpmKeyStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    prefixlen: view.getUint32(offset, true),
+    vrf: view.getUint32(offset + 4, false),
+    ip: bytesAt(view, offset + 8, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.prefixlen, true)
+    into.setUint32(offset + 4, value.vrf, false)
+    putBytes(into, offset + 8, 16, value.ip)
+  },
+}
+
+export interface RouteStruct {
+  readonly nh: number
+  /** LABEL_NONE = none */
+  readonly label: number
+  /** bridge index of the stitched MAC, LABEL_NONE = none */
+  readonly macIndex: number
+  /** stitched MAC, valid with ROUTE_HAS_MAC */
+  readonly mac: Uint8Array
+  /** enum route_flags */
+  readonly flags: number
+  /** prefix length of the programmed route */
+  readonly plen: number
+}
+
+export const routeCodec: Codec<RouteStruct> = {
+  size: 20,
+  decode: (view, offset = 0) => ({
+    nh: view.getUint32(offset, true),
+    label: view.getUint32(offset + 4, true),
+    macIndex: view.getUint32(offset + 8, true),
+    mac: bytesAt(view, offset + 12, 6),
+    flags: view.getUint8(offset + 18),
+    plen: view.getUint8(offset + 19),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.nh, true)
+    into.setUint32(offset + 4, value.label, true)
+    into.setUint32(offset + 8, value.macIndex, true)
+    putBytes(into, offset + 12, 6, value.mac)
+    into.setUint8(offset + 18, value.flags)
+    into.setUint8(offset + 19, value.plen)
+  },
+}
+
+export interface BridgeKeyStruct {
+  readonly mac: Uint8Array
+  readonly vrf: number
+}
+
+export const bridgeKeyCodec: Codec<BridgeKeyStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    mac: bytesAt(view, offset, 6),
+    vrf: view.getUint16(offset + 6, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    putBytes(into, offset, 6, value.mac)
+    into.setUint16(offset + 6, value.vrf, true)
+  },
+}
+
+export interface BridgeEntryStruct {
+  readonly nh: number
+  readonly label: number
+  readonly flags: number
+  /** position in the table, for the tools */
+  readonly index: number
+  readonly packets: bigint
+}
+
+export const bridgeEntryCodec: Codec<BridgeEntryStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    nh: view.getUint32(offset, true),
+    label: view.getUint32(offset + 4, true),
+    flags: view.getUint32(offset + 8, true),
+    index: view.getUint32(offset + 12, true),
+    packets: view.getBigUint64(offset + 16, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.nh, true)
+    into.setUint32(offset + 4, value.label, true)
+    into.setUint32(offset + 8, value.flags, true)
+    into.setUint32(offset + 12, value.index, true)
+    into.setBigUint64(offset + 16, value.packets, true)
+  },
+}
+
+export interface VrfStruct {
+  readonly flags: number
+  /** VRF label (VRF_TRANSLATE nexthop), 0 = none */
+  readonly label: number
+  /** its VRF_TRANSLATE nexthop, 0 = none */
+  readonly nh: number
+  /** VRF whose routes are used (itself, or 0 for the fabric policy VRF) */
+  readonly forwardingVrf: number
+}
+
+export const vrfCodec: Codec<VrfStruct> = {
+  size: 16,
+  decode: (view, offset = 0) => ({
+    flags: view.getUint32(offset, true),
+    label: view.getUint32(offset + 4, true),
+    nh: view.getUint32(offset + 8, true),
+    forwardingVrf: view.getUint32(offset + 12, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.flags, true)
+    into.setUint32(offset + 4, value.label, true)
+    into.setUint32(offset + 8, value.nh, true)
+    into.setUint32(offset + 12, value.forwardingVrf, true)
+  },
+}
+
+/** Map `vrf_stats`: per-CPU array, vrf id -> struct vrf_stats; the last element counts packets whose VRF is out of range (-1). */
+export interface VrfStatsStruct {
+  readonly discards: bigint
+  readonly resolves: bigint
+  readonly receives: bigint
+  readonly l2Receives: bigint
+  readonly vrfTranslates: bigint
+  readonly unknownUnicastFloods: bigint
+  readonly ecmpComposites: bigint
+  readonly l2McastComposites: bigint
+  readonly fabricComposites: bigint
+  readonly encapComposites: bigint
+  readonly evpnComposites: bigint
+  readonly udpTunnels: bigint
+  readonly udpMplsTunnels: bigint
+  readonly greMplsTunnels: bigint
+  readonly vxlanTunnels: bigint
+  readonly pbbTunnels: bigint
+  readonly mplsOverMplsTunnels: bigint
+  readonly l2Encaps: bigint
+  readonly encaps: bigint
+  readonly gros: bigint
+  readonly diags: bigint
+  readonly arpVirtualProxys: bigint
+  readonly arpVirtualStitchs: bigint
+  readonly arpVirtualFloods: bigint
+  readonly arpPhysicalStitchs: bigint
+  readonly arpTorProxys: bigint
+  readonly arpPhysicalFloods: bigint
+}
+
+export const vrfStatsCodec: Codec<VrfStatsStruct> = {
+  size: 216,
+  decode: (view, offset = 0) => ({
+    discards: view.getBigUint64(offset, true),
+    resolves: view.getBigUint64(offset + 8, true),
+    receives: view.getBigUint64(offset + 16, true),
+    l2Receives: view.getBigUint64(offset + 24, true),
+    vrfTranslates: view.getBigUint64(offset + 32, true),
+    unknownUnicastFloods: view.getBigUint64(offset + 40, true),
+    ecmpComposites: view.getBigUint64(offset + 48, true),
+    l2McastComposites: view.getBigUint64(offset + 56, true),
+    fabricComposites: view.getBigUint64(offset + 64, true),
+    encapComposites: view.getBigUint64(offset + 72, true),
+    evpnComposites: view.getBigUint64(offset + 80, true),
+    udpTunnels: view.getBigUint64(offset + 88, true),
+    udpMplsTunnels: view.getBigUint64(offset + 96, true),
+    greMplsTunnels: view.getBigUint64(offset + 104, true),
+    vxlanTunnels: view.getBigUint64(offset + 112, true),
+    pbbTunnels: view.getBigUint64(offset + 120, true),
+    mplsOverMplsTunnels: view.getBigUint64(offset + 128, true),
+    l2Encaps: view.getBigUint64(offset + 136, true),
+    encaps: view.getBigUint64(offset + 144, true),
+    gros: view.getBigUint64(offset + 152, true),
+    diags: view.getBigUint64(offset + 160, true),
+    arpVirtualProxys: view.getBigUint64(offset + 168, true),
+    arpVirtualStitchs: view.getBigUint64(offset + 176, true),
+    arpVirtualFloods: view.getBigUint64(offset + 184, true),
+    arpPhysicalStitchs: view.getBigUint64(offset + 192, true),
+    arpTorProxys: view.getBigUint64(offset + 200, true),
+    arpPhysicalFloods: view.getBigUint64(offset + 208, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setBigUint64(offset, value.discards, true)
+    into.setBigUint64(offset + 8, value.resolves, true)
+    into.setBigUint64(offset + 16, value.receives, true)
+    into.setBigUint64(offset + 24, value.l2Receives, true)
+    into.setBigUint64(offset + 32, value.vrfTranslates, true)
+    into.setBigUint64(offset + 40, value.unknownUnicastFloods, true)
+    into.setBigUint64(offset + 48, value.ecmpComposites, true)
+    into.setBigUint64(offset + 56, value.l2McastComposites, true)
+    into.setBigUint64(offset + 64, value.fabricComposites, true)
+    into.setBigUint64(offset + 72, value.encapComposites, true)
+    into.setBigUint64(offset + 80, value.evpnComposites, true)
+    into.setBigUint64(offset + 88, value.udpTunnels, true)
+    into.setBigUint64(offset + 96, value.udpMplsTunnels, true)
+    into.setBigUint64(offset + 104, value.greMplsTunnels, true)
+    into.setBigUint64(offset + 112, value.vxlanTunnels, true)
+    into.setBigUint64(offset + 120, value.pbbTunnels, true)
+    into.setBigUint64(offset + 128, value.mplsOverMplsTunnels, true)
+    into.setBigUint64(offset + 136, value.l2Encaps, true)
+    into.setBigUint64(offset + 144, value.encaps, true)
+    into.setBigUint64(offset + 152, value.gros, true)
+    into.setBigUint64(offset + 160, value.diags, true)
+    into.setBigUint64(offset + 168, value.arpVirtualProxys, true)
+    into.setBigUint64(offset + 176, value.arpVirtualStitchs, true)
+    into.setBigUint64(offset + 184, value.arpVirtualFloods, true)
+    into.setBigUint64(offset + 192, value.arpPhysicalStitchs, true)
+    into.setBigUint64(offset + 200, value.arpTorProxys, true)
+    into.setBigUint64(offset + 208, value.arpPhysicalFloods, true)
+  },
+}
+
+/** Maps `flow4`, `flow6`: hash, key -> struct flow. The key has no VRF: nh_id stands for the ingress context (vRouter reference 1.5). */
+export interface Flow4KeyStruct {
+  readonly nhId: number
+  readonly sip: number
+  readonly dip: number
+  readonly sport: number
+  readonly dport: number
+  readonly proto: number
+}
+
+export const flow4KeyCodec: Codec<Flow4KeyStruct> = {
+  size: 20,
+  decode: (view, offset = 0) => ({
+    nhId: view.getUint32(offset, true),
+    sip: view.getUint32(offset + 4, false),
+    dip: view.getUint32(offset + 8, false),
+    sport: view.getUint16(offset + 12, false),
+    dport: view.getUint16(offset + 14, false),
+    proto: view.getUint8(offset + 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 20)
+    into.setUint32(offset, value.nhId, true)
+    into.setUint32(offset + 4, value.sip, false)
+    into.setUint32(offset + 8, value.dip, false)
+    into.setUint16(offset + 12, value.sport, false)
+    into.setUint16(offset + 14, value.dport, false)
+    into.setUint8(offset + 16, value.proto)
+  },
+}
+
+export interface Flow6KeyStruct {
+  readonly nhId: number
+  readonly sip: Uint8Array
+  readonly dip: Uint8Array
+  readonly sport: number
+  readonly dport: number
+  readonly proto: number
+}
+
+export const flow6KeyCodec: Codec<Flow6KeyStruct> = {
+  size: 44,
+  decode: (view, offset = 0) => ({
+    nhId: view.getUint32(offset, true),
+    sip: bytesAt(view, offset + 4, 16),
+    dip: bytesAt(view, offset + 20, 16),
+    sport: view.getUint16(offset + 36, false),
+    dport: view.getUint16(offset + 38, false),
+    proto: view.getUint8(offset + 40),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 44)
+    into.setUint32(offset, value.nhId, true)
+    putBytes(into, offset + 4, 16, value.sip)
+    putBytes(into, offset + 20, 16, value.dip)
+    into.setUint16(offset + 36, value.sport, false)
+    into.setUint16(offset + 38, value.dport, false)
+    into.setUint8(offset + 40, value.proto)
+  },
+}
+
+export interface FlowStruct {
+  readonly packets: bigint
+  readonly bytes: bigint
+  /** bpf_ktime_get_coarse_ns(); written at most once per tick */
+  readonly lastSeenNs: bigint
+  /** handle, an index of `flow_slots` */
+  readonly index: number
+  /** handle of the reverse flow, FLOW_NONE = none */
+  readonly rindex: number
+  /** enum flow_flags */
+  readonly flags: number
+  /** globals.epoch when nh and label were looked up; another value = look up again */
+  readonly epoch: number
+  /** resolved nexthop: what an established packet uses */
+  readonly nh: number
+  /** label for a TUNNEL nexthop, LABEL_NONE = none */
+  readonly label: number
+  readonly vrf: number
+  readonly dvrf: number
+  /** nexthop of the way back (RPF) */
+  readonly srcNh: number
+  /** from the fabric: outer source IP (network order); from a vif: vif id */
+  readonly srcInfo: number
+  /** vif whose limit this entry counts against */
+  readonly vif: number
+  readonly tcpSeq: number
+  readonly tcpAck: number
+  /** enum flow_tcp_flags */
+  readonly tcpFlags: number
+  /** entropy port of the tunnel, host order */
+  readonly udpSrcPort: number
+  /** enum flow_action */
+  readonly action: number
+  readonly gen: number
+  readonly dropReason: number
+  /** composite member, 0xff = none */
+  readonly ecmp: number
+}
+
+export const flowCodec: Codec<FlowStruct> = {
+  size: 88,
+  decode: (view, offset = 0) => ({
+    packets: view.getBigUint64(offset, true),
+    bytes: view.getBigUint64(offset + 8, true),
+    lastSeenNs: view.getBigUint64(offset + 16, true),
+    index: view.getUint32(offset + 24, true),
+    rindex: view.getUint32(offset + 28, true),
+    flags: view.getUint32(offset + 32, true),
+    epoch: view.getUint32(offset + 36, true),
+    nh: view.getUint32(offset + 40, true),
+    label: view.getUint32(offset + 44, true),
+    vrf: view.getUint32(offset + 48, true),
+    dvrf: view.getUint32(offset + 52, true),
+    srcNh: view.getUint32(offset + 56, true),
+    srcInfo: view.getUint32(offset + 60, true),
+    vif: view.getUint32(offset + 64, true),
+    tcpSeq: view.getUint32(offset + 68, true),
+    tcpAck: view.getUint32(offset + 72, true),
+    tcpFlags: view.getUint16(offset + 76, true),
+    udpSrcPort: view.getUint16(offset + 78, true),
+    action: view.getUint8(offset + 80),
+    gen: view.getUint8(offset + 81),
+    dropReason: view.getUint8(offset + 82),
+    ecmp: view.getUint8(offset + 83),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 88)
+    into.setBigUint64(offset, value.packets, true)
+    into.setBigUint64(offset + 8, value.bytes, true)
+    into.setBigUint64(offset + 16, value.lastSeenNs, true)
+    into.setUint32(offset + 24, value.index, true)
+    into.setUint32(offset + 28, value.rindex, true)
+    into.setUint32(offset + 32, value.flags, true)
+    into.setUint32(offset + 36, value.epoch, true)
+    into.setUint32(offset + 40, value.nh, true)
+    into.setUint32(offset + 44, value.label, true)
+    into.setUint32(offset + 48, value.vrf, true)
+    into.setUint32(offset + 52, value.dvrf, true)
+    into.setUint32(offset + 56, value.srcNh, true)
+    into.setUint32(offset + 60, value.srcInfo, true)
+    into.setUint32(offset + 64, value.vif, true)
+    into.setUint32(offset + 68, value.tcpSeq, true)
+    into.setUint32(offset + 72, value.tcpAck, true)
+    into.setUint16(offset + 76, value.tcpFlags, true)
+    into.setUint16(offset + 78, value.udpSrcPort, true)
+    into.setUint8(offset + 80, value.action)
+    into.setUint8(offset + 81, value.gen)
+    into.setUint8(offset + 82, value.dropReason)
+    into.setUint8(offset + 83, value.ecmp)
+  },
+}
+
+/** Map `flow_slots`: array, flow index -> the entry's key. Gives flows the handles that tools name, and the ageing timer something to walk. */
+export interface FlowSlotStruct {
+  /** 0 = free, 2 = flow4, 10 = flow6 */
+  readonly family: number
+  /** generation of this slot, kept while free */
+  readonly gen: number
+  readonly k4: Flow4KeyStruct
+  readonly k6: Flow6KeyStruct
+}
+
+export const flowSlotCodec: Decoder<FlowSlotStruct> = {
+  size: 48,
+  decode: (view, offset = 0) => ({
+    family: view.getUint8(offset),
+    gen: view.getUint8(offset + 1),
+    k4: flow4KeyCodec.decode(view, offset + 4),
+    k6: flow6KeyCodec.decode(view, offset + 4),
+  }),
+}
+
+/** Map `flow_free`: queue of u32, flow indices given back. Map `flow_alloc`: array of one struct flow_alloc. */
+export interface FlowAllocStruct {
+  /** first index never used */
+  readonly next: number
+  /** number of slots, set by the daemon */
+  readonly size: number
+  readonly created: bigint
+  readonly added: bigint
+  readonly deleted: bigint
+  readonly changed: bigint
+  readonly evicted: bigint
+  readonly aged: bigint
+  /** where the ageing timer goes on */
+  readonly cursor: number
+}
+
+export const flowAllocCodec: Codec<FlowAllocStruct> = {
+  size: 64,
+  decode: (view, offset = 0) => ({
+    next: view.getUint32(offset, true),
+    size: view.getUint32(offset + 4, true),
+    created: view.getBigUint64(offset + 8, true),
+    added: view.getBigUint64(offset + 16, true),
+    deleted: view.getBigUint64(offset + 24, true),
+    changed: view.getBigUint64(offset + 32, true),
+    evicted: view.getBigUint64(offset + 40, true),
+    aged: view.getBigUint64(offset + 48, true),
+    cursor: view.getUint32(offset + 56, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 64)
+    into.setUint32(offset, value.next, true)
+    into.setUint32(offset + 4, value.size, true)
+    into.setBigUint64(offset + 8, value.created, true)
+    into.setBigUint64(offset + 16, value.added, true)
+    into.setBigUint64(offset + 24, value.deleted, true)
+    into.setBigUint64(offset + 32, value.changed, true)
+    into.setBigUint64(offset + 40, value.evicted, true)
+    into.setBigUint64(offset + 48, value.aged, true)
+    into.setUint32(offset + 56, value.cursor, true)
+  },
+}
+
+/** Map `fragments`: LRU hash, struct frag_key -> struct frag_entry. Ports of the first fragment, for those that follow. */
+export interface FragKeyStruct {
+  /** IPv4 in the first four bytes, rest zero */
+  readonly sip: Uint8Array
+  readonly dip: Uint8Array
+  readonly id: number
+  readonly vrf: number
+  readonly proto: number
+  readonly family: number
+}
+
+export const fragKeyCodec: Codec<FragKeyStruct> = {
+  size: 44,
+  decode: (view, offset = 0) => ({
+    sip: bytesAt(view, offset, 16),
+    dip: bytesAt(view, offset + 16, 16),
+    id: view.getUint32(offset + 32, true),
+    vrf: view.getUint32(offset + 36, true),
+    proto: view.getUint8(offset + 40),
+    family: view.getUint8(offset + 41),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 44)
+    putBytes(into, offset, 16, value.sip)
+    putBytes(into, offset + 16, 16, value.dip)
+    into.setUint32(offset + 32, value.id, true)
+    into.setUint32(offset + 36, value.vrf, true)
+    into.setUint8(offset + 40, value.proto)
+    into.setUint8(offset + 41, value.family)
+  },
+}
+
+export interface FragEntryStruct {
+  readonly sport: number
+  readonly dport: number
+  readonly timeNs: bigint
+}
+
+export const fragEntryCodec: Codec<FragEntryStruct> = {
+  size: 16,
+  decode: (view, offset = 0) => ({
+    sport: view.getUint16(offset, false),
+    dport: view.getUint16(offset + 2, false),
+    timeNs: view.getBigUint64(offset + 8, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 16)
+    into.setUint16(offset, value.sport, false)
+    into.setUint16(offset + 2, value.dport, false)
+    into.setBigUint64(offset + 8, value.timeNs, true)
+  },
+}
+
+/** Map `globals`: array of one struct globals, written by the daemon. */
+export interface GlobalsStruct {
+  /** DATAPATH_ABI */
+  readonly abi: number
+  /** raised after any change of a route, so that flows look up their nexthop again */
+  readonly epoch: number
+  /** the node's IPv4 address, network order */
+  readonly underlayIp: number
+  /** L3 MTU of the fabric NIC */
+  readonly underlayMtu: number
+  readonly fabricIfindex: number
+  readonly vhostIfindex: number
+  /** pkt0; 0 = traps are dropped with TRAP_NO_IF */
+  readonly agentIfindex: number
+  /** of entropy ports and ECMP */
+  readonly hashSeed: number
+  /** packets per second and vif that may go to the agent */
+  readonly trapRate: number
+  readonly trapBurst: number
+  readonly maxVifs: number
+  readonly maxVrfs: number
+  readonly maxLabels: number
+  readonly maxNexthops: number
+  /** idle time of established TCP */
+  readonly ageTcpS: number
+  /** of everything else */
+  readonly ageOtherS: number
+  /** 00:00:5e:00:01:00 */
+  readonly routerMac: Uint8Array
+  /** MAC of vhost0 = MAC of the NIC */
+  readonly vhostMac: Uint8Array
+  /** 00:00:00:00:00:01 */
+  readonly agentMac: Uint8Array
+  /** CLOCK_MONOTONIC, raised by the daemon while it lives; for the tools */
+  readonly daemonSeenNs: bigint
+}
+
+export const globalsCodec: Codec<GlobalsStruct> = {
+  size: 96,
+  decode: (view, offset = 0) => ({
+    abi: view.getUint32(offset, true),
+    epoch: view.getUint32(offset + 4, true),
+    underlayIp: view.getUint32(offset + 8, false),
+    underlayMtu: view.getUint32(offset + 12, true),
+    fabricIfindex: view.getUint32(offset + 16, true),
+    vhostIfindex: view.getUint32(offset + 20, true),
+    agentIfindex: view.getUint32(offset + 24, true),
+    hashSeed: view.getUint32(offset + 28, true),
+    trapRate: view.getUint32(offset + 32, true),
+    trapBurst: view.getUint32(offset + 36, true),
+    maxVifs: view.getUint32(offset + 40, true),
+    maxVrfs: view.getUint32(offset + 44, true),
+    maxLabels: view.getUint32(offset + 48, true),
+    maxNexthops: view.getUint32(offset + 52, true),
+    ageTcpS: view.getUint32(offset + 56, true),
+    ageOtherS: view.getUint32(offset + 60, true),
+    routerMac: bytesAt(view, offset + 64, 6),
+    vhostMac: bytesAt(view, offset + 70, 6),
+    agentMac: bytesAt(view, offset + 76, 6),
+    daemonSeenNs: view.getBigUint64(offset + 88, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 96)
+    into.setUint32(offset, value.abi, true)
+    into.setUint32(offset + 4, value.epoch, true)
+    into.setUint32(offset + 8, value.underlayIp, false)
+    into.setUint32(offset + 12, value.underlayMtu, true)
+    into.setUint32(offset + 16, value.fabricIfindex, true)
+    into.setUint32(offset + 20, value.vhostIfindex, true)
+    into.setUint32(offset + 24, value.agentIfindex, true)
+    into.setUint32(offset + 28, value.hashSeed, true)
+    into.setUint32(offset + 32, value.trapRate, true)
+    into.setUint32(offset + 36, value.trapBurst, true)
+    into.setUint32(offset + 40, value.maxVifs, true)
+    into.setUint32(offset + 44, value.maxVrfs, true)
+    into.setUint32(offset + 48, value.maxLabels, true)
+    into.setUint32(offset + 52, value.maxNexthops, true)
+    into.setUint32(offset + 56, value.ageTcpS, true)
+    into.setUint32(offset + 60, value.ageOtherS, true)
+    putBytes(into, offset + 64, 6, value.routerMac)
+    putBytes(into, offset + 70, 6, value.vhostMac)
+    putBytes(into, offset + 76, 6, value.agentMac)
+    into.setBigUint64(offset + 88, value.daemonSeenNs, true)
+  },
+}
+
+export interface DropStatsStruct {
+  readonly reasons: readonly bigint[]
+}
+
+export const dropStatsCodec: Codec<DropStatsStruct> = {
+  size: 512,
+  decode: (view, offset = 0) => ({
+    reasons: Array.from({ length: 64 }, (_, i) => view.getBigUint64(offset + i * 8, true)),
+  }),
+  encode: (value, into, offset = 0) => {
+    for (let i = 0; i < 64; i++) into.setBigUint64(offset + i * 8, value.reasons[i] ?? 0n, true)
+  },
+}
+
+/** 30 bytes, network order, between a 14-byte Ethernet header and the original frame (vRouter reference 2.10). */
+export interface AgentHdrStruct {
+  /** vif id */
+  readonly ifindex: number
+  readonly vrf: number
+  readonly cmd: number
+  readonly param: number
+  readonly param1: number
+  readonly param2: number
+  readonly param3: number
+  readonly param4: number
+  readonly param5: number
+}
+
+export const agentHdrCodec: Codec<AgentHdrStruct> = {
+  size: 30,
+  decode: (view, offset = 0) => ({
+    ifindex: view.getUint16(offset, false),
+    vrf: view.getUint16(offset + 2, false),
+    cmd: view.getUint16(offset + 4, false),
+    param: view.getUint32(offset + 6, false),
+    param1: view.getUint32(offset + 10, false),
+    param2: view.getUint32(offset + 14, false),
+    param3: view.getUint32(offset + 18, false),
+    param4: view.getUint32(offset + 22, false),
+    param5: view.getUint8(offset + 26),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 30)
+    into.setUint16(offset, value.ifindex, false)
+    into.setUint16(offset + 2, value.vrf, false)
+    into.setUint16(offset + 4, value.cmd, false)
+    into.setUint32(offset + 6, value.param, false)
+    into.setUint32(offset + 10, value.param1, false)
+    into.setUint32(offset + 14, value.param2, false)
+    into.setUint32(offset + 18, value.param3, false)
+    into.setUint32(offset + 22, value.param4, false)
+    into.setUint8(offset + 26, value.param5)
+  },
+}
