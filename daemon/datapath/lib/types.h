@@ -297,11 +297,15 @@ struct flow {
 	__u8 ecmp;          /* composite member, 0xff = none */
 };
 
-/* Map `flow_slots`: array, flow index -> the entry's key. Gives flows the handles that tools name, and the ageing timer something to walk. */
+/*
+ * Map `flow_slots`: array, flow index -> the entry's key. Gives flows the handles that tools name, and the ageing timer something to walk.
+ * The first four bytes change as one word: who takes `family` to 0 (compare and swap) owns the deletion of the entry. User space
+ * deletes a flow by setting FLOW_EVICT_CANDIDATE in it; an entry removed from flow4/flow6 alone is noticed too and its index given back.
+ */
 struct flow_slot {
 	__u8 family; /* 0 = free, 2 = flow4, 10 = flow6 */
 	__u8 gen;    /* generation of this slot, kept while free */
-	__u8 pad[2];
+	__u16 vif;   /* vif whose limit the entry counts against */
 	union {
 		struct flow4_key k4;
 		struct flow6_key k6;
