@@ -30,6 +30,7 @@ export const mapDefinitions = {
   route4_lpm: { type: 11, keySize: 12, valueSize: 20, maxEntries: 65536, flags: 1 },
   route6_host: { type: 1, keySize: 20, valueSize: 20, maxEntries: 131072, flags: 1 },
   route6_lpm: { type: 11, keySize: 24, valueSize: 20, maxEntries: 65536, flags: 1 },
+  vif_devices: { type: 2, keySize: 4, valueSize: 4, maxEntries: 1024, flags: 0 },
   vif_drop_stats: { type: 6, keySize: 4, valueSize: 512, maxEntries: 1024, flags: 0 },
   vif_state: { type: 2, keySize: 4, valueSize: 16, maxEntries: 1024, flags: 0 },
   vif_stats: { type: 6, keySize: 4, valueSize: 48, maxEntries: 1024, flags: 0 },

@@ -692,12 +692,13 @@ export const flowCodec: Codec<FlowStruct> = {
   },
 }
 
-/** Map `flow_slots`: array, flow index -> the entry's key. Gives flows the handles that tools name, and the ageing timer something to walk. */
 export interface FlowSlotStruct {
   /** 0 = free, 2 = flow4, 10 = flow6 */
   readonly family: number
   /** generation of this slot, kept while free */
   readonly gen: number
+  /** vif whose limit the entry counts against */
+  readonly vif: number
   readonly k4: Flow4KeyStruct
   readonly k6: Flow6KeyStruct
 }
@@ -707,6 +708,7 @@ export const flowSlotCodec: Decoder<FlowSlotStruct> = {
   decode: (view, offset = 0) => ({
     family: view.getUint8(offset),
     gen: view.getUint8(offset + 1),
+    vif: view.getUint16(offset + 2, true),
     k4: flow4KeyCodec.decode(view, offset + 4),
     k6: flow6KeyCodec.decode(view, offset + 4),
   }),

@@ -1,0 +1,45 @@
+/**
+ * Between the numbers and bytes of map entries and the text that the model and people use. IPv4 is a number with the first
+ * octet in its highest byte (10.0.0.1 = 0x0a000001), as the codecs decode it; IPv6 and MACs are bytes.
+ */
+import { formatAddress, formatMac, parseAddress, parseMac } from '@kube-vrouter/linux/address'
+
+export function ip4Text(ip: number): string {
+  return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`
+}
+
+/** Throws a TypeError when `text` is no IPv4 address. */
+export function ip4Number(text: string): number {
+  const bytes = parseAddress(text)
+  if (bytes.length !== 4) throw new TypeError(`not an IPv4 address: '${text}'`)
+  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0
+}
+
+/** RFC 5952 text. */
+export function ip6Text(bytes: Uint8Array): string {
+  return formatAddress(bytes)
+}
+
+/** 16 bytes. Throws a TypeError when `text` is no IPv6 address. */
+export function ip6Bytes(text: string): Uint8Array {
+  const bytes = parseAddress(text)
+  if (bytes.length !== 16) throw new TypeError(`not an IPv6 address: '${text}'`)
+  return bytes
+}
+
+/** Lower case, zero padded, colons. */
+export function macText(bytes: Uint8Array): string {
+  return formatMac(bytes)
+}
+
+export function macBytes(text: string): Uint8Array {
+  return parseMac(text)
+}
+
+/**
+ * The text of a u32 that types.h keeps in host order although it may hold an address in network order, such as `flow.src_info`
+ * of a flow from the fabric.
+ */
+export function ip4TextOfRaw(raw: number): string {
+  return `${raw & 255}.${(raw >>> 8) & 255}.${(raw >>> 16) & 255}.${raw >>> 24}`
+}

@@ -1,0 +1,85 @@
+/**
+ * Per-CPU counters: vif_stats, vrf_stats, drop_stats, vif_drop_stats. Sums are made here; the parts of each CPU are there for
+ * the tools' `--core`. Clearing writes zeroes: what the datapath counts in that moment may be lost.
+ */
+import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import type { Codec, VifStatsStruct, VrfStatsStruct } from './structs.ts'
+import { vifStatsCodec, vrfStatsCodec } from './structs.ts'
+import { decode, encode, u32Codec } from './table.ts'
+
+/** A per-CPU array of structs that hold nothing but 64-bit counters. */
+export class CounterTable<V extends object> {
+  readonly map: BpfMap
+  readonly value: Codec<V>
+
+  constructor(map: BpfMap, value: Codec<V>) {
+    this.map = map
+    this.value = value
+  }
+
+  get maxEntries(): number {
+    return this.map.maxEntries
+  }
+
+  /** The sum over all CPUs; undefined when the map has no such element. */
+  get(index: number): V | undefined {
+    const bytes = this.#read(index)
+    return bytes && decode(this.value, sum(bytes, this.value.size))
+  }
+
+  /** One value per possible CPU. */
+  perCpu(index: number): readonly V[] | undefined {
+    const bytes = this.#read(index)
+    if (!bytes) return undefined
+    return Array.from({ length: bytes.length / this.value.size }, (_, cpu) =>
+      decode(this.value, bytes.subarray(cpu * this.value.size, (cpu + 1) * this.value.size)),
+    )
+  }
+
+  /** The sums of elements 0 … `count` − 1 (default: all). */
+  *entries(count = this.maxEntries): Generator<readonly [index: number, value: V]> {
+    for (let index = 0; index < Math.min(count, this.maxEntries); index++) {
+      const value = this.get(index)
+      if (value) yield [index, value]
+    }
+  }
+
+  clear(index: number): void {
+    const key = encode(u32Codec, index)
+    const bytes = this.map.lookup(key)
+    if (bytes) this.map.update(key, bytes.fill(0))
+  }
+
+  #read(index: number): Uint8Array | undefined {
+    return index < this.maxEntries ? this.map.lookup(encode(u32Codec, index)) : undefined
+  }
+}
+
+/** Adds up the structs of all CPUs, laid one behind the other. Counters wrap at 2^64, as they do in the kernel. */
+function sum(bytes: Uint8Array, size: number): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const total = new DataView(new ArrayBuffer(size))
+  for (let at = 0; at < size; at += 8) {
+    let counter = 0n
+    for (let cpu = at; cpu < bytes.length; cpu += size) counter += view.getBigUint64(cpu, true)
+    total.setBigUint64(at, counter, true)
+  }
+  return new Uint8Array(total.buffer)
+}
+
+export type VifStatsTable = CounterTable<VifStatsStruct>
+
+export function vifStatsTable(map: BpfMap): VifStatsTable {
+  return new CounterTable(map, vifStatsCodec)
+}
+
+export type VrfStatsTable = CounterTable<VrfStatsStruct>
+
+export function vrfStatsTable(map: BpfMap): VrfStatsTable {
+  return new CounterTable(map, vrfStatsCodec)
+}
+
+/** Where vrf_stats counts packets whose VRF is out of range: the tools' VRF −1. */
+export function unknownVrfIndex(table: VrfStatsTable): number {
+  return table.maxEntries - 1
+}
