@@ -37,9 +37,14 @@ export interface VirtualNetwork {
   readonly uuid: string
   /** At most one IPv4 and one IPv6 subnet serve a pod; several of a family are used in order. Never overlapping inside one VN. */
   readonly subnets: readonly Subnet[]
-  /** Prefix length of a node's block: IPv4 (default 26) and IPv6 (default 122). */
+  /**
+   * Prefix length of a node's block: IPv4 (default 26) and IPv6 (default 122). A subnet that wouldn't hold four of them is split in
+   * four anyway, so that several nodes get a share.
+   */
   readonly blockSize4: number
   readonly blockSize6: number
+  /** Pool that its addresses come from; VNs of one pool never share an address. Absent: the VN has a pool of its own. */
+  readonly ipam?: string
 }
 
 /** A node's share of a VN's subnet: addresses inside it are given out by that node alone. */

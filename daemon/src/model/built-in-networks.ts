@@ -1,0 +1,44 @@
+/**
+ * The networks that nobody writes a manifest for: the default pod network, and the pod network of each isolated namespace. They
+ * all draw from one IPAM, so that their addresses are unique in the cluster (kubernetes reference 2.2).
+ */
+import { formatAddress, formatCidr, mustParseCidr, nthAddress, sizeOf } from './address.ts'
+import { defaultPodNetwork, HOME_NAMESPACE, isolatedPodNetwork, podIpam, podNetworkName, uuidOf } from './names.ts'
+import { isIsolated } from './namespace-network.ts'
+import type { Cidr, FqName, Namespace, Subnet, VirtualNetwork } from './objects.ts'
+
+/** Prefix length of a node's block where the VN doesn't say. */
+export const BLOCK_SIZE_4 = 26
+export const BLOCK_SIZE_6 = 122
+
+/** The subnet with its default gateway (first host address) and service address (second). */
+export function defaultSubnet(cidr: Cidr, gateway?: string, service?: string): Subnet {
+  const prefix = mustParseCidr(cidr)
+  const host = (n: number) => formatAddress(nthAddress(prefix, sizeOf(prefix) > n ? n : 0))
+  return { cidr: formatCidr(prefix), gateway: gateway ?? host(1), service: service ?? host(2) }
+}
+
+/** All built-in networks. `subnets` empty: there is no default network, and none of isolated namespaces. */
+export function builtInNetworks(
+  cluster: string,
+  subnets: readonly Cidr[],
+  namespaces: Iterable<Namespace>,
+): VirtualNetwork[] {
+  if (subnets.length === 0) return []
+  const network = (namespace: string, fqName: FqName): VirtualNetwork => ({
+    namespace,
+    name: podNetworkName(cluster, namespace),
+    fqName,
+    uuid: uuidOf('vn', fqName),
+    subnets: subnets.map((cidr) => defaultSubnet(cidr)),
+    blockSize4: BLOCK_SIZE_4,
+    blockSize6: BLOCK_SIZE_6,
+    ipam: podIpam(cluster),
+  })
+  const networks = [network(HOME_NAMESPACE, defaultPodNetwork(cluster))]
+  for (const namespace of namespaces) {
+    if (namespace.name === HOME_NAMESPACE || !isIsolated(namespace)) continue
+    networks.push(network(namespace.name, isolatedPodNetwork(cluster, namespace.name)))
+  }
+  return networks
+}

@@ -1,0 +1,271 @@
+/**
+ * Address management, pure. A node owns blocks of a VN's subnets (IPAMBlock objects; whoever creates the object of a name owns
+ * it) and hands out the addresses inside them alone, so a pod's ADD asks nobody. This module says which address is next, or which
+ * block to claim; the caller claims, writes the record, and asks again.
+ *
+ * What is never handed out: network address, IPv4 broadcast, gateway and service address of the subnet, addresses in use, and
+ * those that a longer block of another node covers (a fixed address, see `allocate`).
+ */
+import { createHash } from 'node:crypto'
+import {
+  bitsOf,
+  blockCount,
+  contains,
+  type Family,
+  formatAddress,
+  formatCidr,
+  hostPrefix,
+  mustParseAddress,
+  mustParseCidr,
+  nthBlock,
+  overlaps,
+  type ParsedAddress,
+  type Prefix,
+  parseAddress,
+  sizeOf,
+} from './address.ts'
+import { type ModelError, modelError } from './errors.ts'
+import { blockName } from './names.ts'
+import type { Address, IpamBlock, Subnet, VirtualNetwork } from './objects.ts'
+
+export interface PodAddress {
+  readonly address: Address
+  /** Of the subnet. */
+  readonly prefixLength: number
+  readonly gateway: Address
+  readonly service: Address
+}
+
+export interface AllocationRequest {
+  readonly vn: VirtualNetwork
+  readonly node: string
+  /** All blocks of the VN's pool (`blocksOfPool`), of every node. */
+  readonly blocks: readonly IpamBlock[]
+  /** Addresses of the pool that are in use: this node's records, and what other nodes published. */
+  readonly used: ReadonlySet<Address>
+  /** Given back a short while ago: handed out only when nothing else is left in this node's blocks. */
+  readonly recent?: ReadonlySet<Address>
+  /** Addresses that the pod must get; families that aren't named get a free one. */
+  readonly fixed?: readonly Address[]
+}
+
+export type Allocation =
+  /** One address for each family that the VN has, IPv4 first. */
+  | { readonly kind: 'addresses'; readonly addresses: readonly PodAddress[] }
+  /** This node needs another block: create the first of `candidates` that nobody has, then ask again. Evaluated lazily. */
+  | { readonly kind: 'claim'; readonly family: Family; readonly candidates: Iterable<IpamBlock> }
+  | { readonly kind: 'failed'; readonly error: ModelError }
+
+export function poolOf(vn: VirtualNetwork): string {
+  return vn.ipam ?? vn.fqName
+}
+
+/** The blocks that compete with those of `vn`: its own, and those of VNs which draw from the same pool. */
+export function blocksOfPool(
+  vn: VirtualNetwork,
+  blocks: Iterable<IpamBlock>,
+  networks: ReadonlyMap<string, VirtualNetwork>,
+): IpamBlock[] {
+  const pool = poolOf(vn)
+  return [...blocks].filter((block) => {
+    const owner = networks.get(block.vn)
+    return block.vn === vn.fqName || (owner !== undefined && poolOf(owner) === pool)
+  })
+}
+
+/** Prefix length of this subnet's blocks: the VN's, or a quarter of a subnet that is small. */
+export function blockLength(vn: VirtualNetwork, subnet: Prefix): number {
+  const wanted = subnet.family === 4 ? vn.blockSize4 : vn.blockSize6
+  const bits = bitsOf(subnet.family)
+  const quarter = Math.min(subnet.length + 2, bits - 2)
+  return Math.max(wanted, quarter, subnet.length)
+}
+
+/** Addresses of the subnet that no pod ever gets. */
+export function reservedAddresses(subnet: Subnet): Set<Address> {
+  const prefix = mustParseCidr(subnet.cidr)
+  const reserved = new Set([subnet.gateway, subnet.service])
+  const hostBits = bitsOf(prefix.family) - prefix.length
+  if (hostBits >= 2) {
+    reserved.add(formatAddress(prefix))
+    if (prefix.family === 4) reserved.add(formatAddress({ family: 4, value: prefix.value + sizeOf(prefix) - 1n }))
+  }
+  return reserved
+}
+
+interface ParsedBlock {
+  readonly block: IpamBlock
+  readonly prefix: Prefix
+}
+
+/** The next addresses of a pod on this node. Deterministic; O(blocks + size of the node's blocks). */
+export function allocate(request: AllocationRequest): Allocation {
+  const blocks = request.blocks
+    .map((block) => ({ block, prefix: mustParseCidr(block.cidr) }))
+    .sort((a, b) => (a.prefix.value < b.prefix.value ? -1 : a.prefix.value > b.prefix.value ? 1 : 0))
+  const fixed = fixedByFamily(request)
+  if (fixed instanceof Map) {
+    const addresses: PodAddress[] = []
+    for (const family of familiesOf(request.vn)) {
+      const address = fixed.get(family)
+      const step = address ? allocateFixed(request, blocks, address) : allocateFree(request, blocks, family)
+      if (step.kind !== 'address') return step
+      addresses.push(step.address)
+    }
+    return { kind: 'addresses', addresses }
+  }
+  return failed(fixed)
+}
+
+type Step = Exclude<Allocation, { kind: 'addresses' }> | { readonly kind: 'address'; readonly address: PodAddress }
+
+function failed(error: ModelError): { readonly kind: 'failed'; readonly error: ModelError } {
+  return { kind: 'failed', error }
+}
+
+export function familiesOf(vn: VirtualNetwork): Family[] {
+  const families = new Set(vn.subnets.map((subnet) => mustParseCidr(subnet.cidr).family))
+  return ([4, 6] as const).filter((family) => families.has(family))
+}
+
+function fixedByFamily(request: AllocationRequest): Map<Family, ParsedAddress> | ModelError {
+  const families = familiesOf(request.vn)
+  const fixed = new Map<Family, ParsedAddress>()
+  for (const text of request.fixed ?? []) {
+    const address = parseAddress(text)
+    if (address === undefined || !families.includes(address.family)) {
+      return modelError('ADDRESS_OUTSIDE', `${text} lies in no subnet of ${request.vn.fqName}`)
+    }
+    fixed.set(address.family, address)
+  }
+  return fixed
+}
+
+function allocateFree(request: AllocationRequest, blocks: readonly ParsedBlock[], family: Family): Step {
+  const { vn, node } = request
+  for (const isRecentAllowed of [false, true]) {
+    for (const subnet of vn.subnets) {
+      const prefix = mustParseCidr(subnet.cidr)
+      if (prefix.family !== family) continue
+      for (const { block, prefix: own } of blocks) {
+        const isOurs = block.node === node && block.vn === vn.fqName && own.length < bitsOf(family)
+        if (!isOurs || !contains(prefix, own)) continue
+        const address = freeAddress(request, blocks, subnet, own, isRecentAllowed)
+        if (address !== undefined) return { kind: 'address', address: podAddress(subnet, prefix, address) }
+      }
+    }
+    // Claim a new block rather than use an address again at once; with no block left, use it.
+    const candidates = candidateBlocks(request, blocks, family)
+    if (candidates[Symbol.iterator]().next().done !== true) return { kind: 'claim', family, candidates }
+  }
+  return failed(modelError('SUBNET_EXHAUSTED', `${vn.fqName} has no free IPv${family} address left for node ${node}`))
+}
+
+function podAddress(subnet: Subnet, prefix: Prefix, address: Address): PodAddress {
+  return { address, prefixLength: prefix.length, gateway: subnet.gateway, service: subnet.service }
+}
+
+function freeAddress(
+  request: AllocationRequest,
+  blocks: readonly ParsedBlock[],
+  subnet: Subnet,
+  own: Prefix,
+  isRecentAllowed: boolean,
+): Address | undefined {
+  const reserved = reservedAddresses(subnet)
+  const inner = blocks.filter(({ prefix }) => prefix.length > own.length && contains(own, prefix))
+  const end = own.value + sizeOf(own)
+  for (let value = own.value; value < end; value++) {
+    const parsed = { family: own.family, value }
+    const address = formatAddress(parsed)
+    if (reserved.has(address) || request.used.has(address)) continue
+    if (!isRecentAllowed && request.recent?.has(address)) continue
+    if (inner.some(({ prefix }) => contains(prefix, parsed))) continue
+    return address
+  }
+  return undefined
+}
+
+/**
+ * Blocks that this node may try to claim, best first: free ones of the first subnet of the family that has any, starting at a
+ * place that depends on node and VN, so that nodes which start together don't all try the same.
+ */
+function candidateBlocks(
+  request: AllocationRequest,
+  blocks: readonly ParsedBlock[],
+  family: Family,
+): Iterable<IpamBlock> {
+  const { vn, node } = request
+  return {
+    *[Symbol.iterator]() {
+      for (const subnet of vn.subnets) {
+        const prefix = mustParseCidr(subnet.cidr)
+        if (prefix.family !== family) continue
+        const length = blockLength(vn, prefix)
+        const count = blockCount(prefix, length)
+        const start = hashOf(`${node}\0${vn.fqName}`) % count
+        const reserved = [...reservedAddresses(subnet)].map(mustParseAddress)
+        // Of the same length almost always: a set. Single addresses don't hinder: `freeAddress` steps over them.
+        const taken = new Set(
+          blocks.filter((other) => other.prefix.length === length).map((other) => other.prefix.value),
+        )
+        const others = blocks.filter(({ prefix: other }) => other.length !== length && other.length < bitsOf(family))
+        for (let i = 0n; i < count; i++) {
+          const candidate = nthBlock(prefix, length, (start + i) % count)
+          if (taken.has(candidate.value) || others.some((other) => overlaps(candidate, other.prefix))) continue
+          const unusable = reserved.filter((address) => contains(candidate, address)).length
+          if (sizeOf(candidate) <= BigInt(unusable)) continue
+          yield newBlock(vn, node, candidate)
+        }
+      }
+    },
+  }
+}
+
+function newBlock(vn: VirtualNetwork, node: string, prefix: Prefix): IpamBlock {
+  const cidr = formatCidr(prefix)
+  return { name: blockName(poolOf(vn), cidr), vn: vn.fqName, cidr, node }
+}
+
+function hashOf(text: string): bigint {
+  return createHash('sha256').update(text).digest().readBigUInt64BE()
+}
+
+/**
+ * A fixed address comes from this node's block where that holds it. Anywhere else the node claims it as a block of one address,
+ * so a pod keeps its address when it moves to another node; `idleBlocks` names such blocks once no pod uses them.
+ */
+function allocateFixed(request: AllocationRequest, blocks: readonly ParsedBlock[], wanted: ParsedAddress): Step {
+  const { vn, node } = request
+  const address = formatAddress(wanted)
+  const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), wanted))
+  if (subnet === undefined) return failed(modelError('ADDRESS_OUTSIDE', `${address} lies in no subnet of ${vn.fqName}`))
+  if (reservedAddresses(subnet).has(address)) {
+    return failed(modelError('ADDRESS_RESERVED', `${address} is reserved in ${subnet.cidr} of ${vn.fqName}`))
+  }
+  if (request.used.has(address)) return failed(modelError('ADDRESS_IN_USE', `${address} is in use in ${vn.fqName}`))
+  const host = hostPrefix(wanted)
+  const holders = blocks
+    .filter(({ prefix }) => contains(prefix, host))
+    .sort((a, b) => b.prefix.length - a.prefix.length)
+  const closest = holders[0]
+  if (closest !== undefined && closest.prefix.length === host.length && closest.block.node !== node) {
+    return failed(modelError('ADDRESS_IN_USE', `${address} of ${vn.fqName} is held by node ${closest.block.node}`))
+  }
+  if (closest !== undefined && closest.block.node === node && closest.block.vn === vn.fqName) {
+    return { kind: 'address', address: podAddress(subnet, mustParseCidr(subnet.cidr), address) }
+  }
+  return { kind: 'claim', family: wanted.family, candidates: [newBlock(vn, node, host)] }
+}
+
+/**
+ * Blocks of `node` without a used address: it should give them back. `blocks` and `used` are those of one VN. For a slow timer, and
+ * never while an allocation is under way.
+ */
+export function idleBlocks(node: string, blocks: Iterable<IpamBlock>, used: ReadonlySet<Address>): IpamBlock[] {
+  const addresses = [...used].map(mustParseAddress)
+  return [...blocks].filter((block) => {
+    const prefix = mustParseCidr(block.cidr)
+    return block.node === node && !addresses.some((address) => contains(prefix, address))
+  })
+}
