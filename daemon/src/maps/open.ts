@@ -15,12 +15,20 @@ import { type MplsTable, mplsTable } from './mpls.ts'
 import { type CompositeTable, compositeTable, type NexthopTable, nexthopTable } from './nexthops.ts'
 import { type RouteTables, routeTables } from './routes.ts'
 import { type VifStatsTable, type VrfStatsTable, vifStatsTable, vrfStatsTable } from './stats.ts'
-import { type VifStateTable, type VifTable, vifStateTable, vifTable } from './vifs.ts'
+import {
+  type VifDeviceTable,
+  type VifStateTable,
+  type VifTable,
+  vifDeviceTable,
+  vifStateTable,
+  vifTable,
+} from './vifs.ts'
 import { type VrfTable, vrfTable } from './vrfs.ts'
 
 export interface PinnedMaps extends Disposable {
   readonly globals: GlobalsTable
   readonly vifs: VifTable
+  readonly vifDevices: VifDeviceTable
   readonly vifStats: VifStatsTable
   readonly vifState: VifStateTable
   readonly vifDropStats: DropStatsTable
@@ -86,6 +94,7 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
   return {
     globals: globalsTable(map('globals')),
     vifs: vifTable(map('vifs')),
+    vifDevices: vifDeviceTable(map('vif_devices')),
     vifStats: vifStatsTable(map('vif_stats')),
     vifState: vifStateTable(map('vif_state')),
     vifDropStats: dropStatsTable(map('vif_drop_stats')),

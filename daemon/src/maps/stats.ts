@@ -23,17 +23,13 @@ export class CounterTable<V extends object> {
 
   /** The sum over all CPUs; undefined when the map has no such element. */
   get(index: number): V | undefined {
-    const bytes = this.#read(index)
-    return bytes && decode(this.value, sum(bytes, this.value.size))
+    const parts = this.#read(index)
+    return parts && decode(this.value, sum(parts, this.value.size))
   }
 
   /** One value per possible CPU. */
   perCpu(index: number): readonly V[] | undefined {
-    const bytes = this.#read(index)
-    if (!bytes) return undefined
-    return Array.from({ length: bytes.length / this.value.size }, (_, cpu) =>
-      decode(this.value, bytes.subarray(cpu * this.value.size, (cpu + 1) * this.value.size)),
-    )
+    return this.#read(index)?.map((part) => decode(this.value, part))
   }
 
   /** The sums of elements 0 … `count` − 1 (default: all). */
@@ -45,24 +41,24 @@ export class CounterTable<V extends object> {
   }
 
   clear(index: number): void {
-    const key = encode(u32Codec, index)
-    const bytes = this.map.lookup(key)
-    if (bytes) this.map.update(key, bytes.fill(0))
+    if (index < this.maxEntries) this.map.update(encode(u32Codec, index), new Uint8Array(this.map.elementSize))
   }
 
-  #read(index: number): Uint8Array | undefined {
-    return index < this.maxEntries ? this.map.lookup(encode(u32Codec, index)) : undefined
+  #read(index: number): readonly Uint8Array[] | undefined {
+    return index < this.maxEntries ? this.map.lookupPerCpu(encode(u32Codec, index)) : undefined
   }
 }
 
-/** Adds up the structs of all CPUs, laid one behind the other. Counters wrap at 2^64, as they do in the kernel. */
-function sum(bytes: Uint8Array, size: number): Uint8Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Adds up the structs of all CPUs. Counters wrap at 2^64, as they do in the kernel. */
+function sum(parts: readonly Uint8Array[], size: number): Uint8Array {
+  const views = parts.map((part) => new DataView(part.buffer, part.byteOffset, part.byteLength))
   const total = new DataView(new ArrayBuffer(size))
   for (let at = 0; at < size; at += 8) {
-    let counter = 0n
-    for (let cpu = at; cpu < bytes.length; cpu += size) counter += view.getBigUint64(cpu, true)
-    total.setBigUint64(at, counter, true)
+    total.setBigUint64(
+      at,
+      views.reduce((counter, view) => counter + view.getBigUint64(at, true), 0n),
+      true,
+    )
   }
   return new Uint8Array(total.buffer)
 }

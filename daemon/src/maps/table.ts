@@ -6,11 +6,11 @@
  * read may be seen in either state, and an entry that is moved may be missed, as with any dump of a live table.
  */
 import { setImmediate as turn } from 'node:timers/promises'
-import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import type { BpfMap, MapEntry } from '@kube-vrouter/linux/bpf/map'
 import type { Codec, Decoder } from './structs.ts'
 
 /** Entries read by one system call. 1024 flows take less than a millisecond. */
-const BATCH = 1024
+const PAGE = 1024
 
 export const u32Codec: Codec<number> = {
   size: 4,
@@ -60,22 +60,18 @@ export class Table<K, V> {
   }
 
   *entries(): Generator<readonly [K, V]> {
-    for (const batch of this.map.batches(BATCH)) yield* this.#decode(batch)
+    for (const page of this.map.pages(PAGE)) for (const entry of page) yield this.#decode(entry)
   }
 
   /** Batches of entries, the event loop getting its turn after each. */
   async *slices(): AsyncGenerator<readonly (readonly [K, V])[]> {
-    for (const batch of this.map.batches(BATCH)) {
-      yield [...this.#decode(batch)]
+    for (const page of this.map.pages(PAGE)) {
+      yield page.map((entry) => this.#decode(entry))
       await turn()
     }
   }
 
-  *#decode(batch: { keys: Uint8Array; values: Uint8Array; count: number }): Generator<readonly [K, V]> {
-    const keys = new DataView(batch.keys.buffer, batch.keys.byteOffset, batch.keys.byteLength)
-    const values = new DataView(batch.values.buffer, batch.values.byteOffset, batch.values.byteLength)
-    for (let i = 0; i < batch.count; i++) {
-      yield [this.key.decode(keys, i * this.map.keySize), this.value.decode(values, i * this.map.valueSize)]
-    }
+  #decode({ key, value }: MapEntry): readonly [K, V] {
+    return [decode(this.key, key), decode(this.value, value)]
   }
 }

@@ -17,13 +17,21 @@ export function vifStateTable(map: BpfMap): VifStateTable {
   return new Table(map, u32Codec, vifStateCodec)
 }
 
+/** vif id -> ifindex of its device; 0 = none. */
+export type VifDeviceTable = Table<number, number>
+
+export function vifDeviceTable(map: BpfMap): VifDeviceTable {
+  return new Table(map, u32Codec, u32Codec)
+}
+
 /** Every vif, by id. */
 export function listVifs(vifs: VifTable): VifStruct[] {
   return [...vifs.entries()].map(([, vif]) => vif).sort((a, b) => a.id - b.id)
 }
 
-/** O(vifs): ids aren't keys. */
-export function vifById(vifs: VifTable, id: number): VifStruct | undefined {
-  for (const [, vif] of vifs.entries()) if (vif.id === id) return vif
-  return undefined
+/** Undefined: there is no vif with that id. */
+export function vifById(vifs: VifTable, devices: VifDeviceTable, id: number): VifStruct | undefined {
+  const ifindex = id < devices.maxEntries ? devices.get(id) : undefined
+  const vif = ifindex ? vifs.get(ifindex) : undefined
+  return vif?.id === id ? vif : undefined
 }
