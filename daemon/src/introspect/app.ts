@@ -1,0 +1,95 @@
+/**
+ * The HTTP surface of introspect (introspect reference 1.1): paths match exactly, method and body are ignored, errors are
+ * documents. Browsers get HTML, everybody else the wire XML.
+ */
+
+import { setImmediate as turn } from 'node:timers/promises'
+import express, { type Express, type Request as HttpRequest, type Response } from 'express'
+import { parseArguments } from './arguments.ts'
+import type { IntrospectContext } from './context.ts'
+import { internalError, NOT_FOUND } from './errors.ts'
+import { MODULES, moduleIndexToHtml, moduleToXml } from './modules.ts'
+import type { Request } from './request.ts'
+import { argumentsOf, requestOf } from './requests.ts'
+import { stylesheet } from './stylesheet.ts'
+import { documentToXml, type Messages } from './wire.ts'
+
+export function introspectApp(context: IntrospectContext): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.use((http, response) => {
+    response.sendDate = false
+    answer(http, response, context).catch((error: unknown) => {
+      context.onError?.(error, http.url)
+      response.destroy()
+    })
+  })
+  return app
+}
+
+async function answer(http: HttpRequest, response: Response, context: IntrospectContext): Promise<void> {
+  const mark = http.url.indexOf('?')
+  const path = mark < 0 ? http.url : http.url.slice(0, mark)
+  const query = mark < 0 ? '' : http.url.slice(mark + 1)
+  if (path === '/' || path === '/index.html') return sendWhole(response, undefined, moduleIndexToHtml())
+  if (path === '/universal_parse.xsl') return sendWhole(response, 'text/xsl', stylesheet)
+  const module = /^\/(\w+)\.xml$/.exec(path)?.[1]
+  if (module !== undefined && Object.hasOwn(MODULES, module)) {
+    return sendWhole(response, 'text/xml', moduleToXml(module, argumentsOf))
+  }
+  const request = path.startsWith('/Snh_') ? requestOf(path.slice('/Snh_'.length)) : undefined
+  if (request === undefined) return notFound(response)
+  await sendDocument(response, await execute(request, query, context))
+}
+
+/** A page that fails while it is put together is an InternalErrResp; one that fails while it is sent ends the connection. */
+async function execute(
+  request: Request,
+  query: string,
+  context: IntrospectContext,
+): Promise<Awaited<ReturnType<typeof documentToXml>>> {
+  try {
+    const messages: Messages = await request.answer(parseArguments(request.args, query), context)
+    return await documentToXml(messages)
+  } catch (error) {
+    context.onError?.(error, request.name)
+    return documentToXml(internalError())
+  }
+}
+
+async function sendDocument(
+  response: Response,
+  { isList, pieces }: Awaited<ReturnType<typeof documentToXml>>,
+): Promise<void> {
+  response.setHeader('Content-Type', 'text/xml')
+  for await (const piece of pieces) {
+    if (!isList) return sendWhole(response, 'text/xml', piece)
+    if (!response.write(piece)) await drained(response)
+    await turn()
+    if (response.destroyed) return
+  }
+  response.end()
+}
+
+function drained(response: Response): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done).off('close', done)
+      resolve()
+    }
+    response.on('drain', done).on('close', done)
+  })
+}
+
+function sendWhole(response: Response, contentType: string | undefined, body: string | Buffer): void {
+  const bytes = Buffer.from(body)
+  if (contentType !== undefined) response.setHeader('Content-Type', contentType)
+  response.setHeader('Content-Length', bytes.length)
+  response.end(bytes)
+}
+
+function notFound(response: Response): void {
+  response.statusCode = 404
+  sendWhole(response, 'text/html; charset=UTF-8', NOT_FOUND)
+}

@@ -1,0 +1,79 @@
+/**
+ * What the kernel pages read: kernelOf makes it of the pinned maps, tests make it of plain arrays. Long tables come in slices,
+ * the event loop getting its turn after each.
+ */
+import { type BridgeEntry, listBridge } from '../maps/bridge.ts'
+import { FLOW_ACTIVE } from '../maps/constants.ts'
+import { type FlowCounters, type FlowRecord, flowByIndex, flowCounters, listFlows } from '../maps/flows.ts'
+import { type Label, listLabels, nexthopOfLabel } from '../maps/mpls.ts'
+import { listNexthops, membersOf, nexthopById } from '../maps/nexthops.ts'
+import type { PinnedMaps } from '../maps/open.ts'
+import { type Family, type KernelRoute, listRoutes, lookupRoute } from '../maps/routes.ts'
+import type {
+  CompositeMemberStruct,
+  NexthopStruct,
+  VifStatsStruct,
+  VifStruct,
+  VrfStatsStruct,
+} from '../maps/structs.ts'
+import { listVifs } from '../maps/vifs.ts'
+import { listVrfs } from '../maps/vrfs.ts'
+
+export interface KernelState {
+  /** By id. */
+  vifs(): readonly VifStruct[]
+  vifStats(id: number): VifStatsStruct | undefined
+  /** Undefined: no such id, or free. */
+  nexthop(id: number): NexthopStruct | undefined
+  /** By id. */
+  nexthops(): AsyncIterable<readonly (readonly [id: number, nexthop: NexthopStruct])[]>
+  /** Of a composite nexthop. */
+  members(id: number): readonly CompositeMemberStruct[]
+  /** Nexthop of a label; undefined: no such label. */
+  label(label: number): number | undefined
+  /** Ascending. */
+  labels(): readonly Label[]
+  /** In no order. */
+  routes(vrf: number, family: Family): AsyncIterable<readonly KernelRoute[]>
+  /** The route that the datapath uses for `address`. */
+  route(vrf: number, address: string): KernelRoute | undefined
+  /** In no order. */
+  bridge(vrf: number): AsyncIterable<readonly BridgeEntry[]>
+  /** Ids of the VRFs, ascending. */
+  vrfs(): readonly number[]
+  vrfStats(id: number): VrfStatsStruct | undefined
+  /** Packets dropped by the whole vRouter, by `enum drop_reason`. */
+  drops(): readonly bigint[]
+  /** Undefined: free. */
+  flow(index: number): FlowRecord | undefined
+  /** Active flows, in no order. */
+  flows(): AsyncIterable<readonly FlowRecord[]>
+  /** One more than the highest flow index ever used. */
+  flowIndexEnd(): number
+  flowCounters(): FlowCounters
+}
+
+export function kernelOf(maps: PinnedMaps): KernelState {
+  return {
+    vifs: () => listVifs(maps.vifs),
+    vifStats: (id) => maps.vifStats.get(id),
+    nexthop: (id) => nexthopById(maps.nexthops, id),
+    nexthops: () => listNexthops(maps.nexthops),
+    members: (id) => membersOf(maps.composites, id),
+    label: (label) => nexthopOfLabel(maps.mpls, label),
+    labels: () => listLabels(maps.mpls),
+    routes: (vrf, family) => listRoutes(maps.routes, family, vrf),
+    route: (vrf, address) => lookupRoute(maps.routes, vrf, address),
+    bridge: (vrf) => listBridge(maps.bridge, vrf),
+    vrfs: () => listVrfs(maps.vrfs).map(([id]) => id),
+    vrfStats: (id) => maps.vrfStats.get(id),
+    drops: () => maps.dropStats.get(0)?.reasons ?? [],
+    flow: (index) => {
+      const record = flowByIndex(maps.flows, index)
+      return record !== undefined && (record.flow.flags & FLOW_ACTIVE) !== 0 ? record : undefined
+    },
+    flows: () => listFlows(maps.flows),
+    flowIndexEnd: () => Math.min(flowCounters(maps.flows).next, maps.flows.slots.maxEntries),
+    flowCounters: () => flowCounters(maps.flows),
+  }
+}
