@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { formatAddress, parseAddress } from '@kube-vrouter/linux/address'
+import type { Route, Tables, Vif } from '../model/tables.ts'
+import { compileContext, contextFromTables, isOwn, isSubnetBroadcast, routerAddress } from './context.ts'
+
+function route(address: string, prefixLength: number, kind: Route['kind']): Route {
+  const flags = { arpProxy: false, arpFlood: false, arpTrap: false }
+  return { address, prefixLength, kind, flags, nexthop: 1, paths: [] }
+}
+
+const host: Vif = {
+  id: 1,
+  type: 'host',
+  name: 'vhost0',
+  ifindex: 4,
+  vrf: 0,
+  flowNexthop: 5,
+  mtu: 1500,
+  mac: '0a:00:00:00:00:01',
+  ip4: '192.168.0.11',
+  flags: 0,
+  maxFlows: 0,
+}
+
+const tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6'> = {
+  vrfs: [0, 2, 3].map((id) => ({ id, name: `vrf${id}`, uuid: '', forwardingVrf: id })),
+  vifs: [host],
+  inet: new Map([
+    [0, [route('192.168.0.0', 24, 'fabric')]],
+    [
+      2,
+      [
+        route('10.0.0.0', 24, 'subnet'),
+        route('10.0.0.1', 32, 'gateway'),
+        route('10.0.0.2', 32, 'service'),
+        route('10.0.0.5', 32, 'pod'),
+        route('10.1.0.0', 24, 'subnet'),
+        route('10.1.0.1', 32, 'gateway'),
+      ],
+    ],
+  ]),
+  inet6: new Map([[2, [route('fd00::', 64, 'subnet'), route('fd00::1', 128, 'gateway')]]]),
+}
+
+describe('packet context', () => {
+  it('takes own addresses and subnets from the tables', () => {
+    const context = contextFromTables(tables)
+    assert.deepEqual([...context.vrfs.keys()], [0, 2])
+    assert.deepEqual(context.vrfs.get(2), {
+      own: ['10.0.0.1', '10.0.0.2', '10.1.0.1', 'fd00::1'],
+      subnets: [
+        { address: '10.0.0.0', prefixLength: 24, router: '10.0.0.1' },
+        { address: '10.1.0.0', prefixLength: 24, router: '10.1.0.1' },
+        { address: 'fd00::', prefixLength: 64, router: 'fd00::1' },
+      ],
+    })
+    assert.deepEqual(context.vrfs.get(0), {
+      own: [],
+      subnets: [{ address: '0.0.0.0', prefixLength: 0, router: '192.168.0.11' }],
+    })
+    assert.equal(context.routerMac, '00:00:5e:00:01:00')
+  })
+
+  it('speaks with the address of the subnet that the peer is in', () => {
+    const vrf = compileContext(contextFromTables(tables)).vrfs.get(2)!
+    const towards = (peer: string) => formatAddress(routerAddress(vrf, parseAddress(peer))!)
+    assert.equal(towards('10.1.0.9'), '10.1.0.1')
+    assert.equal(towards('10.0.0.9'), '10.0.0.1')
+    assert.equal(towards('203.0.113.1'), '10.0.0.1')
+    assert.equal(towards('2001:db8::1'), 'fd00::1')
+    assert.ok(isOwn(vrf, parseAddress('fd00::1')))
+    assert.ok(!isOwn(vrf, parseAddress('10.0.0.5')))
+  })
+
+  it('knows the broadcast addresses of its subnets', () => {
+    const vrf = compileContext(contextFromTables(tables)).vrfs.get(2)!
+    assert.ok(isSubnetBroadcast(vrf, parseAddress('10.0.0.255')))
+    assert.ok(!isSubnetBroadcast(vrf, parseAddress('10.0.0.254')))
+    assert.ok(!isSubnetBroadcast(vrf, parseAddress('10.2.0.255')))
+    const point = compileContext({
+      routerMac: '00:00:5e:00:01:00',
+      vrfs: new Map([[1, { own: [], subnets: [{ address: '10.0.0.0', prefixLength: 31, router: '10.0.0.0' }] }]]),
+    })
+    assert.ok(!isSubnetBroadcast(point.vrfs.get(1)!, parseAddress('10.0.0.1')))
+  })
+})

@@ -1,0 +1,117 @@
+/**
+ * What the packet worker must know of the model: the router's own addresses in every VRF. `contextFromTables` makes it from the tables
+ * (pure), the main thread sends it to the worker, and `compileContext` turns it into what is looked up per packet.
+ */
+
+import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
+import type { Address, Mac } from '../model/objects.ts'
+import type { Tables } from '../model/tables.ts'
+import { isInside } from './address.ts'
+
+export interface PacketContext {
+  /** Router side MAC of every tap. */
+  readonly routerMac: Mac
+  /** By VRF id. */
+  readonly vrfs: ReadonlyMap<number, VrfContext>
+}
+
+export interface VrfContext {
+  /** Gateway and service addresses: what is sent to them is for the router itself. */
+  readonly own: readonly Address[]
+  /** Subnets and the address that the router speaks with in each; in the underlay the node's own address. */
+  readonly subnets: readonly RouterSubnet[]
+}
+
+export interface RouterSubnet {
+  readonly address: Address
+  readonly prefixLength: number
+  /** Source of the errors that the router sends into this subnet. */
+  readonly router: Address
+}
+
+export const ROUTER_MAC: Mac = '00:00:5e:00:01:00'
+export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new Map() }
+
+/** The context of these tables. A VRF without gateway (a subnet all of whose addresses are remote has one as well) gets no entry. */
+export function contextFromTables(tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6'>): PacketContext {
+  const vrfs = new Map<number, VrfContext>()
+  for (const vrf of tables.vrfs) {
+    const routes = [...(tables.inet.get(vrf.id) ?? []), ...(tables.inet6.get(vrf.id) ?? [])]
+    const own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service').map(({ address }) => address)
+    const gateways = routes.filter(({ kind }) => kind === 'gateway').map(({ address }) => parseAddress(address))
+    const subnets: RouterSubnet[] = []
+    for (const route of routes.filter(({ kind }) => kind === 'subnet')) {
+      const network = parseAddress(route.address)
+      const gateway = gateways.findIndex((address) => isInside(address, network, route.prefixLength))
+      const router = gateway < 0 ? undefined : routes.filter(({ kind }) => kind === 'gateway')[gateway]!.address
+      if (router !== undefined) subnets.push({ address: route.address, prefixLength: route.prefixLength, router })
+    }
+    for (const vif of tables.vifs.filter(({ type, vrf: id }) => type === 'host' && id === vrf.id)) {
+      if (vif.ip4 !== undefined) subnets.push({ address: '0.0.0.0', prefixLength: 0, router: vif.ip4 })
+      if (vif.ip6 !== undefined) subnets.push({ address: '::', prefixLength: 0, router: vif.ip6 })
+    }
+    if (own.length > 0 || subnets.length > 0) vrfs.set(vrf.id, { own, subnets })
+  }
+  return { routerMac: tables.vifs.find(({ type }) => type === 'virtual')?.mac ?? ROUTER_MAC, vrfs }
+}
+
+/** A context as the responder uses it: bytes instead of text. */
+export interface CompiledContext {
+  readonly routerMac: Uint8Array
+  readonly vrfs: ReadonlyMap<number, CompiledVrf>
+}
+
+export interface CompiledVrf {
+  /** Own addresses, as hex of their bytes. */
+  readonly own: ReadonlySet<string>
+  readonly subnets: readonly {
+    readonly network: Uint8Array
+    readonly prefixLength: number
+    readonly router: Uint8Array
+  }[]
+}
+
+export function compileContext(context: PacketContext): CompiledContext {
+  const vrfs = new Map<number, CompiledVrf>()
+  for (const [id, { own, subnets }] of context.vrfs) {
+    vrfs.set(id, {
+      own: new Set(own.map((address) => addressKey(parseAddress(address)))),
+      subnets: subnets.map(({ address, prefixLength, router }) => ({
+        network: parseAddress(address),
+        prefixLength,
+        router: parseAddress(router),
+      })),
+    })
+  }
+  return { routerMac: parseMac(context.routerMac), vrfs }
+}
+
+export function isOwn(vrf: CompiledVrf, address: Uint8Array): boolean {
+  return vrf.own.has(addressKey(address))
+}
+
+/** The router's address towards `peer`: of the subnet that holds it, else the first one of its family. */
+export function routerAddress(vrf: CompiledVrf, peer: Uint8Array): Uint8Array | undefined {
+  let first: Uint8Array | undefined
+  for (const { network, prefixLength, router } of vrf.subnets) {
+    if (network.length !== peer.length) continue
+    if (isInside(peer, network, prefixLength)) return router
+    first ??= router
+  }
+  return first
+}
+
+/** True for the all-ones address of one of the VRF's IPv4 subnets (RFC 3021: /31 and /32 have none). */
+export function isSubnetBroadcast(vrf: CompiledVrf, address: Uint8Array): boolean {
+  return vrf.subnets.some(({ network, prefixLength }) => {
+    if (network.length !== 4 || address.length !== 4 || prefixLength === 0 || prefixLength > 30) return false
+    if (!isInside(address, network, prefixLength)) return false
+    const hostBits = 0xffffffff >>> prefixLength
+    const value = new DataView(address.buffer, address.byteOffset, 4).getUint32(0)
+    return (value & hostBits) >>> 0 === hostBits
+  })
+}
+
+function addressKey(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+}
