@@ -1,0 +1,143 @@
+/** The model's nexthops as entries of the maps `nexthops` and `composites`. Pure. Field meanings: datapath types.h, vRouter reference 1.3. */
+import { ip4Number, macBytes } from '../maps/addresses.ts'
+import {
+  COMPOSITE_MAX,
+  LABEL_NONE,
+  NH_AF_BRIDGE,
+  NH_AF_INET,
+  NH_COMPOSITE,
+  NH_DISCARD,
+  NH_ENCAP,
+  NH_FLAG_COMPOSITE_ECMP,
+  NH_FLAG_POLICY_ENABLED,
+  NH_FLAG_RELAXED_POLICY,
+  NH_FLAG_TUNNEL_UDP_MPLS,
+  NH_FLAG_VALID,
+  NH_L2_RCV,
+  NH_RCV,
+  NH_RESOLVE,
+  NH_TUNNEL,
+  NH_VRF_TRANSLATE,
+  VIF_AGENT,
+  VIF_HOST,
+  VIF_ID_FABRIC,
+  VIF_PHYSICAL,
+  VIF_VIRTUAL,
+} from '../maps/constants.ts'
+import type { CompositeStruct, NexthopStruct } from '../maps/structs.ts'
+import type { NumberedNexthop, Vif, VifType } from '../model/tables.ts'
+
+const ETH_P_IP = 0x0800
+
+export const vifTypeNumbers: { readonly [type in VifType]: number } = {
+  host: VIF_HOST,
+  agent: VIF_AGENT,
+  physical: VIF_PHYSICAL,
+  virtual: VIF_VIRTUAL,
+}
+
+const empty: NexthopStruct = {
+  type: NH_DISCARD,
+  family: NH_AF_INET,
+  rewriteLen: 0,
+  flags: 0,
+  vrf: 0,
+  oif: 0,
+  ifindex: 0,
+  keyNh: 0,
+  mtu: 0,
+  sip: 0,
+  dip: 0,
+  rewrite: new Uint8Array(14),
+  oifType: 0,
+}
+
+/** A nexthop whose vif isn't in `vifs` (its device is gone) exists, but isn't valid. */
+export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: ReadonlyMap<number, Vif>): NexthopStruct {
+  const valid = isValid ? NH_FLAG_VALID : 0
+  switch (nexthop.type) {
+    case 'discard':
+      return { ...empty, flags: valid }
+    case 'receive':
+      return {
+        ...empty,
+        ...wayOut(
+          vifs.get(nexthop.vif),
+          nexthop.vif,
+          valid | (nexthop.policy ? NH_FLAG_POLICY_ENABLED : NH_FLAG_RELAXED_POLICY),
+        ),
+        type: NH_RCV,
+        vrf: nexthop.vrf,
+        mtu: 0,
+      }
+    case 'resolve':
+      return { ...empty, ...wayOut(vifs.get(nexthop.vif), nexthop.vif, valid), type: NH_RESOLVE, mtu: 0 }
+    case 'encap':
+      return {
+        ...empty,
+        ...wayOut(vifs.get(nexthop.vif), nexthop.vif, valid | (nexthop.policy ? NH_FLAG_POLICY_ENABLED : 0)),
+        type: NH_ENCAP,
+        family: nexthop.family === 'bridge' ? NH_AF_BRIDGE : NH_AF_INET,
+        vrf: nexthop.vrf,
+        rewriteLen: 14,
+        rewrite: ethernetHeader(nexthop.dstMac, nexthop.srcMac),
+      }
+    case 'tunnel': {
+      const flags = (nexthop.dstMac === undefined ? 0 : valid) | NH_FLAG_TUNNEL_UDP_MPLS
+      return {
+        ...empty,
+        ...wayOut(vifs.get(VIF_ID_FABRIC), VIF_ID_FABRIC, flags),
+        type: NH_TUNNEL,
+        keyNh: 0,
+        mtu: nexthop.mtu,
+        sip: ip4Number(nexthop.source),
+        dip: ip4Number(nexthop.destination),
+        rewriteLen: 14,
+        rewrite: ethernetHeader(nexthop.dstMac ?? '00:00:00:00:00:00', nexthop.srcMac),
+      }
+    }
+    case 'vrf-translate':
+      return { ...empty, type: NH_VRF_TRANSLATE, flags: valid, vrf: nexthop.vrf }
+    case 'l2-receive':
+      return { ...empty, type: NH_L2_RCV, family: NH_AF_BRIDGE, flags: valid }
+    case 'composite':
+      return { ...empty, type: NH_COMPOSITE, flags: valid | NH_FLAG_COMPOSITE_ECMP, vrf: nexthop.vrf }
+    default:
+      return nexthop satisfies never
+  }
+}
+
+/** Members of a composite nexthop; undefined for any other. Members beyond what fits are left out: fewer paths, not none. */
+export function encodeComposite({ nexthop }: NumberedNexthop): CompositeStruct | undefined {
+  if (nexthop.type !== 'composite') return undefined
+  const members = nexthop.members
+    .slice(0, COMPOSITE_MAX)
+    .map(({ nexthop: nh, label }) => ({ nh, label: label ?? LABEL_NONE }))
+  return { count: members.length, hashFields: 0, members }
+}
+
+function wayOut(
+  vif: Vif | undefined,
+  id: number,
+  flags: number,
+): Pick<NexthopStruct, 'oif' | 'ifindex' | 'keyNh' | 'oifType' | 'mtu' | 'flags'> {
+  if (!vif) return { oif: id, ifindex: 0, keyNh: 0, oifType: 0, mtu: 0, flags: flags & ~NH_FLAG_VALID }
+  return {
+    oif: id,
+    ifindex: vif.ifindex,
+    keyNh: vif.flowNexthop,
+    oifType: vifTypeNumbers[vif.type],
+    mtu: vif.mtu,
+    flags,
+  }
+}
+
+/** Destination, source, and the ethertype of IPv4, which the datapath replaces for other protocols. */
+function ethernetHeader(destination: string, source: string): Uint8Array {
+  const header = new Uint8Array(14)
+  header.set(macBytes(destination), 0)
+  header.set(macBytes(source), 6)
+  header[12] = ETH_P_IP >> 8
+  header[13] = ETH_P_IP & 0xff
+  return header
+}

@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict'
+import { macBytes } from '../maps/addresses.ts'
+import {
+  LABEL_NONE,
+  NH_AF_BRIDGE,
+  NH_AF_INET,
+  NH_COMPOSITE,
+  NH_DISCARD,
+  NH_ENCAP,
+  NH_FLAG_COMPOSITE_ECMP,
+  NH_FLAG_POLICY_ENABLED,
+  NH_FLAG_TUNNEL_UDP_MPLS,
+  NH_FLAG_VALID,
+  NH_L2_RCV,
+  NH_RCV,
+  NH_TUNNEL,
+  NH_VRF_TRANSLATE,
+  ROUTE_ARP_FLOOD,
+  ROUTE_ARP_PROXY,
+  ROUTE_HAS_MAC,
+  ROUTE_LABEL_VALID,
+  VIF_HOST,
+  VIF_PHYSICAL,
+  VIF_VIRTUAL,
+} from '../maps/constants.ts'
+import { mapDefinitions } from '../maps/definitions.ts'
+import type { Codec, Decoder } from '../maps/structs.ts'
+import {
+  bridgeEntryCodec,
+  bridgeKeyCodec,
+  compositeCodec,
+  nexthopCodec,
+  route4KeyCodec,
+  route4LpmKeyCodec,
+  route6KeyCodec,
+  routeCodec,
+  vifCodec,
+  vrfCodec,
+} from '../maps/structs.ts'
+import { decode as decodeBytes, u32Codec } from '../maps/table.ts'
+import type { NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
+import { type EncodedTables, encodeTables, TABLE_MAPS } from './encode-tables.ts'
+
+const fabric: Vif = {
+  ...{
+    id: 0,
+    type: 'physical',
+    name: 'eth0',
+    ifindex: 10,
+    vrf: 0,
+    flowNexthop: 0,
+    mtu: 1500,
+    flags: 0x40,
+    maxFlows: 0,
+  },
+  mac: '02:00:00:00:00:aa',
+}
+const vhost: Vif = {
+  ...fabric,
+  id: 1,
+  type: 'host',
+  name: 'vhost0',
+  ifindex: 11,
+  flowNexthop: 5,
+  ip4: '192.0.2.11',
+  label: 16,
+}
+const tap: Vif = {
+  ...{ id: 3, type: 'virtual', name: 'tap0123456789ab', ifindex: 20, vrf: 2, flowNexthop: 21, mtu: 1468, flags: 0xc1 },
+  ...{ maxFlows: 1000, mac: '00:00:5e:00:01:00', peerMac: '02:11:22:33:44:55', label: 17 },
+  ...{ ip4: '10.1.0.3', ip6: 'fd00::3', port: 'uuid' },
+}
+
+const route = (address: string, prefixLength: number, more: Partial<Route> = {}): Route => ({
+  ...{ address, prefixLength, paths: [], nexthop: 21, kind: 'pod' },
+  flags: { arpProxy: false, arpFlood: false, arpTrap: false },
+  ...more,
+})
+
+const tables: Tables = {
+  vrfs: [{ id: 2, name: 'red:red', uuid: 'u', vn: 'red', label: 30, nexthop: 31, forwardingVrf: 2 }],
+  vifs: [fabric, vhost, tap],
+  nexthops: [],
+  labels: [{ label: 17, nexthop: 21 }],
+  inet: new Map([
+    [
+      2,
+      [
+        route('10.1.0.0', 24, { nexthop: 1, flags: { arpProxy: false, arpFlood: true, arpTrap: false } }),
+        route('10.1.0.3', 32, {
+          label: 17,
+          stitchedMac: '02:11:22:33:44:55',
+          bridgeIndex: 4,
+          flags: { arpProxy: true, arpFlood: false, arpTrap: false },
+        }),
+      ],
+    ],
+  ]),
+  inet6: new Map([[2, [route('fd00::3', 128)]]]),
+  bridge: new Map([[2, [{ mac: '00:00:5e:00:01:00', index: 1, nexthop: 6, floodDhcp: false, peer: 'Local' }]]]),
+  neighbours: [],
+  problems: [],
+}
+
+function encoded(changes: Partial<Tables> = {}): EncodedTables {
+  const steps = encodeTables({ ...tables, ...changes })
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
+
+function bytes<T>(codec: Codec<T>, value: T): string {
+  const buffer = Buffer.alloc(codec.size)
+  codec.encode(value, new DataView(buffer.buffer, buffer.byteOffset, codec.size))
+  return buffer.toString('latin1')
+}
+
+const read = <T>(codec: Decoder<T>, text: string | undefined): T => decodeBytes(codec, Buffer.from(text!, 'latin1'))
+
+function nexthop(numbered: Partial<NumberedNexthop> & Pick<NumberedNexthop, 'nexthop'>, vifs = tables.vifs) {
+  const entries = encoded({ vifs, nexthops: [{ id: 21, isValid: true, references: 1, ...numbered }] })
+  return { nh: read(nexthopCodec, entries.nexthops.get(bytes(u32Codec, 21))), entries }
+}
+
+describe('encodeTables', () => {
+  it('makes keys and values of the sizes that the maps have', () => {
+    const all = encoded({
+      nexthops: [{ id: 9, isValid: true, references: 0, nexthop: { type: 'composite', vrf: 2, members: [] } }],
+    })
+    for (const name of TABLE_MAPS) {
+      for (const [key, value] of all[name]) {
+        assert.equal(key.length, mapDefinitions[name].keySize, name)
+        assert.equal(value.length, mapDefinitions[name].valueSize, name)
+      }
+    }
+  })
+
+  it('finds vifs by ifindex, and devices by vif id', () => {
+    const { vifs, vif_devices } = encoded()
+    const vif = read(vifCodec, vifs.get(bytes(u32Codec, 20)))
+    assert.equal(vif.id, 3)
+    assert.equal(vif.type, VIF_VIRTUAL)
+    assert.equal(vif.nhId, 21)
+    assert.equal(vif.ip4, 0x0a010003)
+    assert.deepEqual(vif.peerMac, macBytes('02:11:22:33:44:55'))
+    assert.equal(vif.ip6[15], 3)
+    assert.equal(read(u32Codec, vif_devices.get(bytes(u32Codec, 3))), 20)
+  })
+
+  it('puts host routes and prefixes where the datapath looks for them', () => {
+    const { route4_host, route4_lpm, route6_host, route6_lpm } = encoded()
+    const pod = read(routeCodec, route4_host.get(bytes(route4KeyCodec, { vrf: 2, ip: 0x0a010003 })))
+    assert.equal(pod.flags, ROUTE_LABEL_VALID | ROUTE_ARP_PROXY | ROUTE_HAS_MAC)
+    assert.deepEqual([pod.label, pod.macIndex, pod.plen], [17, 4, 32])
+    const subnet = read(routeCodec, route4_lpm.get(bytes(route4LpmKeyCodec, { prefixlen: 56, vrf: 2, ip: 0x0a010000 })))
+    assert.equal(subnet.flags, ROUTE_ARP_FLOOD)
+    assert.deepEqual([subnet.nh, subnet.label, subnet.macIndex], [1, LABEL_NONE, LABEL_NONE])
+    const ip = Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3)
+    assert.equal(read(routeCodec, route6_host.get(bytes(route6KeyCodec, { vrf: 2, ip }))).plen, 128)
+    assert.equal(route6_lpm.size, 0)
+  })
+
+  it('encodes VRFs and bridge entries', () => {
+    const { vrfs, bridge } = encoded()
+    assert.deepEqual(read(vrfCodec, vrfs.get(bytes(u32Codec, 2))), { flags: 1, label: 30, nh: 31, forwardingVrf: 2 })
+    const key = bytes(bridgeKeyCodec, { mac: macBytes('00:00:5e:00:01:00'), vrf: 2 })
+    assert.deepEqual(read(bridgeEntryCodec, bridge.get(key)), {
+      nh: 6,
+      label: LABEL_NONE,
+      flags: 1,
+      index: 1,
+      packets: 0n,
+    })
+  })
+
+  it('gives a pod nexthop its device, its key and its Ethernet header', () => {
+    const macs = { dstMac: '02:11:22:33:44:55', srcMac: '00:00:5e:00:01:00' }
+    const { nh } = nexthop({
+      nexthop: { type: 'encap', family: 'inet', vif: 3, vrf: 2, policy: true, role: 'interface', ...macs },
+    })
+    assert.deepEqual([nh.type, nh.family, nh.flags], [NH_ENCAP, NH_AF_INET, NH_FLAG_VALID | NH_FLAG_POLICY_ENABLED])
+    assert.deepEqual([nh.oif, nh.ifindex, nh.keyNh, nh.oifType, nh.mtu, nh.vrf], [3, 20, 21, VIF_VIRTUAL, 1468, 2])
+    assert.equal(Buffer.from(nh.rewrite).toString('hex'), '02112233445500005e0001000800')
+    assert.equal(nh.rewriteLen, 14)
+  })
+
+  it('keeps a nexthop whose device is gone, without VALID', () => {
+    const macs = { dstMac: '02:11:22:33:44:55', srcMac: '00:00:5e:00:01:00' }
+    const { nh } = nexthop(
+      { nexthop: { type: 'encap', family: 'bridge', vif: 3, vrf: 2, policy: false, role: 'interface', ...macs } },
+      [fabric],
+    )
+    assert.deepEqual([nh.type, nh.family, nh.flags, nh.ifindex], [NH_ENCAP, NH_AF_BRIDGE, 0, 0])
+  })
+
+  it('validates a tunnel only when its next MAC is known', () => {
+    const tunnel = {
+      ...({ type: 'tunnel', encapsulation: 'MPLSoUDP', source: '192.0.2.11', destination: '192.0.2.12' } as const),
+      ...{ via: '192.0.2.12', srcMac: '02:00:00:00:00:aa', mtu: 1468 },
+    }
+    const without = nexthop({ nexthop: tunnel }).nh
+    assert.deepEqual([without.type, without.flags], [NH_TUNNEL, NH_FLAG_TUNNEL_UDP_MPLS])
+    const { nh } = nexthop({ nexthop: { ...tunnel, dstMac: '02:00:00:00:00:bb' } })
+    assert.equal(nh.flags, NH_FLAG_TUNNEL_UDP_MPLS | NH_FLAG_VALID)
+    assert.deepEqual(
+      [nh.sip, nh.dip, nh.oif, nh.ifindex, nh.oifType, nh.mtu],
+      [0xc000020b, 0xc000020c, 0, 10, VIF_PHYSICAL, 1468],
+    )
+    assert.equal(Buffer.from(nh.rewrite).toString('hex'), '0200000000bb0200000000aa0800')
+  })
+
+  it('encodes the other types under the numbers of the vRouter', () => {
+    const { nh: receive } = nexthop({ nexthop: { type: 'receive', vif: 1, vrf: 0, policy: true } })
+    assert.deepEqual([receive.type, receive.oif, receive.oifType, receive.keyNh], [NH_RCV, 1, VIF_HOST, 5])
+    assert.equal(nexthop({ nexthop: { type: 'vrf-translate', vrf: 7 } }).nh.vrf, 7)
+    assert.equal(nexthop({ nexthop: { type: 'vrf-translate', vrf: 7 } }).nh.type, NH_VRF_TRANSLATE)
+    assert.equal(nexthop({ nexthop: { type: 'l2-receive' } }).nh.type, NH_L2_RCV)
+    const { nh: discard } = nexthop({ nexthop: { type: 'discard' } })
+    assert.deepEqual([discard.type, discard.flags], [NH_DISCARD, NH_FLAG_VALID])
+  })
+
+  it('keeps the members of a composite nexthop apart', () => {
+    const { nh, entries } = nexthop({
+      nexthop: { type: 'composite', vrf: 2, members: [{ nexthop: 21, label: 17 }, { nexthop: 22 }] },
+    })
+    assert.deepEqual([nh.type, nh.flags], [NH_COMPOSITE, NH_FLAG_VALID | NH_FLAG_COMPOSITE_ECMP])
+    const composite = read(compositeCodec, entries.composites.get(bytes(u32Codec, 21)))
+    assert.equal(composite.count, 2)
+    assert.deepEqual(composite.members.slice(0, 2), [
+      { nh: 21, label: 17 },
+      { nh: 22, label: LABEL_NONE },
+    ])
+  })
+
+  it('encodes a list that it saw before for the VRF that it belongs to', () => {
+    const list = [route('10.9.0.1', 32)]
+    encoded({ inet: new Map([[2, list]]) })
+    const { route4_host } = encoded({ inet: new Map([[3, list]]) })
+    assert.deepEqual([...route4_host.keys()], [bytes(route4KeyCodec, { vrf: 3, ip: 0x0a090001 })])
+  })
+})

@@ -1,0 +1,39 @@
+/** How many entries each map gets, from the configured limits. Pure. */
+import type { Config } from '../config/config.ts'
+import { type MapName, mapDefinitions } from '../maps/definitions.ts'
+
+export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
+  switch (name) {
+    case 'vifs':
+    case 'vif_stats':
+    case 'vif_state':
+    case 'vif_drop_stats':
+    case 'vif_devices':
+      return limits.vifs
+    case 'nexthops':
+      return limits.nexthops
+    case 'composites':
+      return Math.min(limits.nexthops, mapDefinitions.composites.maxEntries)
+    case 'mpls':
+      return limits.labels
+    case 'vrfs':
+      return limits.vrfs
+    case 'vrf_stats':
+      return limits.vrfs + 1 // the last one counts packets of no VRF
+    case 'route4_host':
+    case 'route4_lpm':
+    case 'route6_host':
+    case 'route6_lpm':
+    case 'bridge':
+      return limits.routes
+    case 'flow4':
+      return limits.flows4
+    case 'flow6':
+      return limits.flows6
+    case 'flow_slots':
+    case 'flow_free':
+      return limits.flows4 + limits.flows6
+    default:
+      return mapDefinitions[name].maxEntries
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Every failure that the daemon as a whole can report: stable code, message, and what the operator can do. (The port API and the
+ * sources have tables of their own.)
+ */
+
+interface Entry<V> {
+  readonly message: (values: V) => string
+  readonly remedy: string
+}
+
+function entry<V>(message: (values: V) => string, remedy: string): Entry<V> {
+  return { message, remedy }
+}
+
+const TABLE = {
+  NOT_PERMITTED: entry(
+    (v: { attempted: string }) => `${v.attempted} isn't permitted`,
+    'Run the daemon as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_PERFMON; in a pod: securityContext.privileged.',
+  ),
+  KERNEL_TOO_OLD: entry(
+    (v: { release: string }) => `kernel ${v.release} is older than 6.6`,
+    'Boot a kernel of version 6.6 or later: the datapath attaches through tcx, which older ones lack.',
+  ),
+  PINS_NOT_BPFFS: entry(
+    (v: { path: string }) => `${v.path} isn't in a bpf file system`,
+    'Mount one (mount -t bpf bpf /sys/fs/bpf), or point paths.pins into one. `ip netns exec` hides /sys/fs/bpf: use nsenter --net.',
+  ),
+  OBJECTS_MISSING: entry(
+    (v: { path: string }) => `the datapath object ${v.path} doesn't exist`,
+    'Build it (npm run build:datapath), or point paths.objects at the folder of *.bpf.o files.',
+  ),
+  OBJECT_REJECTED: entry(
+    (v: { object: string; reason: string }) => `cannot load ${v.object}: ${v.reason}`,
+    'Report this with the verifier log (log.level: debug) and `uname -r`.',
+  ),
+  LIBBPF_MISSING: entry(
+    (v: { reason: string }) => `libbpf.so.1 can't be loaded: ${v.reason}`,
+    'Install libbpf (Debian: apt install libbpf1).',
+  ),
+  MAP_CREATE_FAILED: entry(
+    (v: { map: string; entries: number; reason: string }) =>
+      `cannot make map ${v.map} of ${v.entries} entries: ${v.reason}`,
+    'Lower the limits in the configuration, or give the daemon more memory.',
+  ),
+  ATTACH_FAILED: entry(
+    (v: { program: string; device: string; reason: string }) =>
+      `cannot attach program ${v.program} to ${v.device}: ${v.reason}`,
+    'See `bpftool net show`: another program may hold the device exclusively. The daemon keeps trying.',
+  ),
+  UNDERLAY_MISSING: entry(
+    (v: { wanted: string }) => `there is no fabric interface ${v.wanted}`,
+    'Set underlay.interface to the network card that joins the nodes.',
+  ),
+  UNDERLAY_NO_ADDRESS: entry(
+    (v: { device: string }) => `${v.device} has no IPv4 address`,
+    'Give the fabric interface the address of the node before the daemon starts.',
+  ),
+  DEVICE_FAILED: entry(
+    (v: { device: string; reason: string }) => `cannot make or change device ${v.device}: ${v.reason}`,
+    'Check that /dev/net/tun exists and that no other program uses the name.',
+  ),
+  STATE_NOT_WRITABLE: entry(
+    (v: { path: string; reason: string }) => `cannot write ${v.path}: ${v.reason}`,
+    'Free space on, or make writable, the file system of paths.state. Until then ids may change at the next restart.',
+  ),
+  STATE_CORRUPT: entry(
+    (v: { path: string; reason: string; aside: string }) =>
+      `${v.path} can't be used (${v.reason}) and was moved to ${v.aside}`,
+    'Nothing needs doing: ids are taken over from the running datapath. Look for a failing disk if this repeats.',
+  ),
+  TABLE_FULL: entry(
+    (v: { table: string; max: number }) => `table ${v.table} is full (${v.max} entries)`,
+    'Raise the limit in the configuration and restart the daemon.',
+  ),
+} as const
+
+export type ErrorCode = keyof typeof TABLE
+type Values<C extends ErrorCode> = Parameters<(typeof TABLE)[C]['message']>[0]
+
+export class VrouterError extends Error {
+  override readonly name = 'VrouterError'
+  readonly code: ErrorCode
+  readonly remedy: string
+
+  private constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.remedy = TABLE[code].remedy
+  }
+
+  static of<C extends ErrorCode>(code: C, values: Values<C>, options?: ErrorOptions): VrouterError {
+    const { message } = TABLE[code] as unknown as Entry<Values<C>>
+    return new VrouterError(code, message(values), options)
+  }
+}
+
+export function remedyOf(code: ErrorCode): string {
+  return TABLE[code].remedy
+}
+
+/** The message of whatever was thrown. */
+export function reasonOf(error: unknown): string {
+  return Error.isError(error) ? error.message : String(error)
+}
