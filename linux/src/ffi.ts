@@ -37,6 +37,7 @@ const c = ffi.dlopen(null, {
   ioctl: { arguments: ['int32', 'uint64', 'pointer'], return: 'int32' },
   socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
   bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+  connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
   getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
   setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
   sendto: { arguments: ['int32', 'pointer', 'uint64', 'int32', 'pointer', 'uint32'], return: 'int64' },
@@ -241,6 +242,11 @@ export function bind(fd: number, address: Uint8Array): void {
   if (c.bind(fd, address, address.length) < 0) throw new SystemError('bind', errno(), 'cannot bind the socket')
 }
 
+/** connect(2). Throws EAGAIN on a non-blocking unix socket whose listener's queue is full. */
+export function connect(fd: number, address: Uint8Array): void {
+  if (c.connect(fd, address, address.length) < 0) throw new SystemError('connect', errno(), 'cannot connect the socket')
+}
+
 export function getsockname(fd: number, size: number): Uint8Array {
   const address = allocate(size)
   const length = allocate(4)
@@ -340,13 +346,24 @@ const NR_BPF =
     process.arch
   ] ?? 321
 
+let inFlight: unknown
+
 /**
- * bpf(2) on an attribute block at `attr`. Returns the kernel's result, or the negated errno: map lookups miss all the time, and a miss
- * must not cost an exception. The command, the size and the result are ints in the kernel, so the 32-bit halves of the registers are enough.
+ * bpf(2) on an attribute block. `held` is whatever owns the memory that the block points to: it is kept referenced during the call.
+ * Returns the kernel's result, or the negated errno: map lookups miss all the time, and a miss must not cost an exception.
+ * The command, the size and the result are ints in the kernel, so the 32-bit halves of the registers are enough.
  */
-export function bpf(command: number, attr: bigint, size: number): number {
-  const result = syscallBpf(NR_BPF, command, attr, size)
-  return result < 0 ? -errno() : result
+export function bpf(command: number, attr: Memory, size: number, held: unknown = attr): number {
+  inFlight = held
+  const result = syscallBpf(NR_BPF, command, attr.address, size)
+  const outcome = result < 0 ? -errno() : result
+  inFlight = undefined
+  return outcome
+}
+
+/** What the running bpf(2) call must not lose. Read by nobody: the reference is the point. */
+export function heldInFlight(): unknown {
+  return inFlight
 }
 
 // ---- other libraries --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ export interface AllocateRequest {
   readonly ifname: string
   /** Path of the pod's network namespace, for the record. */
   readonly netns: string
+  /** `name` of the CNI network that asks: GC asks for the attachments of one network. */
+  readonly network?: string
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
   /** Pod labels and annotations, where the caller knows them (hack/lab); a Kubernetes source has its own. */
   readonly labels?: Readonly<Record<string, string>>
@@ -33,6 +35,8 @@ export interface AllocateReply {
   }
   /** True when this attachment existed already (ADD repeated): the caller replaces what is there. */
   readonly existed: boolean
+  /** True when it existed and was complete: its tap had been registered. */
+  readonly registered: boolean
 }
 
 export interface RegisterRequest {
@@ -56,13 +60,25 @@ export interface ReleaseRequest {
   readonly ifname: string
 }
 
-/** CHECK: what should be there. */
+/** CHECK: what should be there. Answered by an AllocateReply when the attachment is complete and programmed, by an error otherwise. */
 export interface GetRequest {
   readonly op: 'get'
   readonly containerId: string
   readonly ifname: string
 }
 
+/** GC: which attachments there are of a CNI network. */
+export interface ListRequest {
+  readonly op: 'list'
+  readonly network: string
+}
+
+export interface ListReply {
+  readonly ok: true
+  readonly attachments: readonly { readonly containerId: string; readonly ifname: string }[]
+}
+
+/** STATUS: `{ok: true}` when ADD can be served. Code DATAPATH_BROKEN: pods that exist may lack connectivity too. */
 export interface StatusRequest {
   readonly op: 'status'
 }
@@ -77,5 +93,5 @@ export interface ErrorReply {
   readonly retry: boolean
 }
 
-export type Request = AllocateRequest | RegisterRequest | ReleaseRequest | GetRequest | StatusRequest
-export type Reply = AllocateReply | RegisterReply | ErrorReply | { readonly ok: true }
+export type Request = AllocateRequest | RegisterRequest | ReleaseRequest | GetRequest | ListRequest | StatusRequest
+export type Reply = AllocateReply | RegisterReply | ListReply | ErrorReply | { readonly ok: true }

@@ -1,0 +1,70 @@
+/**
+ * The network configuration that the container runtime reads: written once the daemon can serve ADD, so a node isn't Ready before, and left
+ * there over restarts, so that it doesn't flap. Replaced as a whole, in its own folder: runtimes watch the folder and act on rename.
+ */
+
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export const CONFLIST_NAME = '10-vrouter.conflist'
+
+export interface ConflistOptions {
+  /** paths.cniConf; empty: nothing is written. */
+  readonly folder: string
+  readonly socket: string
+  /** paths.state. */
+  readonly state: string
+}
+
+/**
+ * Old runtimes (libcni before 1.2) know `cniVersion` alone, newer ones choose the best of `cniVersions`. With 1.1.0 come STATUS and GC.
+ */
+export function conflistText({ socket, state }: ConflistOptions): string {
+  const conflist = {
+    cniVersion: '1.0.0',
+    cniVersions: ['0.3.1', '0.4.0', '1.0.0', '1.1.0'],
+    name: 'kube-vrouter',
+    plugins: [
+      {
+        type: 'vrouter-cni',
+        socket,
+        stateDir: state,
+        capabilities: { 'io.kubernetes.cri.pod-annotations': true },
+      },
+    ],
+  }
+  return `${JSON.stringify(conflist, undefined, 2)}\n`
+}
+
+/** Writes the file unless it is there already as it should be. Tells whether it wrote. Throws what the file system says. */
+export function writeConflist(options: ConflistOptions): boolean {
+  const { folder } = options
+  if (folder === '') return false
+  const file = join(folder, CONFLIST_NAME)
+  const text = conflistText(options)
+  if (readIfThere(file) === text) return false
+  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  // Runtimes take .conf, .conflist and .json: the temporary name must be none of them.
+  const temporary = join(folder, `.${CONFLIST_NAME}.tmp`)
+  try {
+    writeFileSync(temporary, text, { mode: 0o644, flush: true })
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  return true
+}
+
+/** For an uninstall only: without the file the node becomes NotReady. */
+export function removeConflist(folder: string): void {
+  if (folder !== '') rmSync(join(folder, CONFLIST_NAME), { force: true })
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Hands out the addresses of this node's blocks: asks the model which are next, claims blocks through the source where the model wants one,
+ * and remembers what was given back a short while ago. Within one pool of addresses requests run one after the other.
+ */
+
+import { allocate, blocksOfPool, type PodAddress, poolOf } from '../model/ipam.ts'
+import type { Address, FqName, IpamBlock, Source, VirtualNetwork } from '../model/objects.ts'
+import { PortError } from './errors.ts'
+import { Serial } from './serial.ts'
+
+export interface AddressesOptions {
+  readonly source: Source
+  readonly node: string
+  /** An address that was given back is left alone this long, while there are others. */
+  readonly quarantineMs: number
+  readonly now: () => number
+}
+
+/** Addresses held by this node's ports. */
+export type Holder = { readonly vn: FqName; readonly addresses: readonly Address[] }
+
+export class Addresses {
+  readonly #options: AddressesOptions
+  readonly #serial = new Serial()
+  /** Blocks that this daemon claimed and that the source doesn't show yet. */
+  readonly #claimed = new Map<string, IpamBlock>()
+  /** By `<pool> <address>`: when it was given back. */
+  readonly #released = new Map<string, number>()
+
+  constructor(options: AddressesOptions) {
+    this.#options = options
+  }
+
+  /**
+   * One free address for each family of the VN (or those in `fixed`), none of which is in `holders()`. `hold` is called with them before anybody
+   * else's turn in this pool; what it returns is returned. Throws PortError.
+   */
+  take<T>(
+    vn: VirtualNetwork,
+    fixed: readonly Address[],
+    holders: () => Iterable<Holder>,
+    hold: (addresses: readonly PodAddress[]) => T,
+  ): Promise<T> {
+    return this.#serial.run(poolOf(vn), async () => {
+      const taken = new Map<string, IpamBlock>()
+      for (;;) {
+        const allocation = allocate({
+          vn,
+          node: this.#options.node,
+          blocks: this.#blocks(vn, taken),
+          used: this.#used(vn, holders()),
+          recent: this.#recent(vn),
+          fixed,
+        })
+        switch (allocation.kind) {
+          case 'addresses':
+            return hold(allocation.addresses)
+          case 'failed':
+            throw PortError.ofModel(allocation.error)
+          case 'claim':
+            await this.#claimOne(vn, allocation.candidates, taken)
+            break
+          default:
+            throw allocation satisfies never
+        }
+      }
+    })
+  }
+
+  /** The addresses may be handed out again, after a while. */
+  release({ vn, addresses }: Holder): void {
+    const pool = this.#poolOf(vn)
+    for (const address of addresses) this.#released.set(`${pool} ${address}`, this.#options.now())
+  }
+
+  /** Claims the first candidate that nobody has. Those that others have go to `taken`: the source may not show them yet. */
+  async #claimOne(vn: VirtualNetwork, candidates: Iterable<IpamBlock>, taken: Map<string, IpamBlock>): Promise<void> {
+    for (const block of candidates) {
+      try {
+        await this.#options.source.publish({ kind: 'IPAMBlock', object: block }, { create: true })
+        this.#claimed.set(block.name, block)
+        return
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== 'BLOCK_TAKEN') {
+          const message = `cannot claim block ${block.cidr} of ${vn.fqName}: ${(error as Error).message}`
+          throw PortError.of('BLOCK_CLAIM_FAILED', message, { cause: error })
+        }
+        taken.set(block.name, { ...block, node: '' })
+      }
+    }
+  }
+
+  /** What the source shows, and before it does: what others turned out to have, and what this daemon claimed. */
+  #blocks(vn: VirtualNetwork, taken: ReadonlyMap<string, IpamBlock>): IpamBlock[] {
+    const { blocks, virtualNetworks } = this.#options.source.state()
+    // From now on what the source shows counts: a block that was taken away must not come back.
+    for (const name of this.#claimed.keys()) if (blocks.has(name)) this.#claimed.delete(name)
+    const all = new Map([...taken, ...this.#claimed, ...blocks])
+    return blocksOfPool(vn, all.values(), virtualNetworks)
+  }
+
+  #used(vn: VirtualNetwork, holders: Iterable<Holder>): Set<Address> {
+    const pool = poolOf(vn)
+    const used = new Set<Address>()
+    for (const holder of holders) {
+      if (holder.vn === vn.fqName || this.#poolOf(holder.vn) === pool)
+        for (const address of holder.addresses) used.add(address)
+    }
+    return used
+  }
+
+  #recent(vn: VirtualNetwork): Set<Address> {
+    const pool = poolOf(vn)
+    const since = this.#options.now() - this.#options.quarantineMs
+    const recent = new Set<Address>()
+    for (const [key, at] of this.#released) {
+      if (at <= since) this.#released.delete(key)
+      else if (key.startsWith(`${pool} `)) recent.add(key.slice(pool.length + 1))
+    }
+    return recent
+  }
+
+  #poolOf(vn: FqName): string {
+    const network = this.#options.source.state().virtualNetworks.get(vn)
+    return network === undefined ? vn : poolOf(network)
+  }
+}

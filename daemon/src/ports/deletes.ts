@@ -1,0 +1,45 @@
+/**
+ * Deletions that the CNI binary did while the daemon was down: `<state>/deletes/<containerId>-<ifname>.json`. The tap is gone already; what
+ * is left to do is to give the addresses back and to forget the port.
+ */
+
+import { readdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseRecordKey, recordKey } from './records.ts'
+
+export interface QueuedDelete {
+  readonly containerId: string
+  readonly ifname: string
+}
+
+export class Deletes {
+  readonly #folder: string
+
+  /** `state`: the daemon's paths.state. */
+  constructor(state: string) {
+    this.#folder = join(state, 'deletes')
+  }
+
+  /** What waits. The file's name says all, so a file that was cut short counts too. */
+  async list(): Promise<QueuedDelete[]> {
+    let names: string[]
+    try {
+      names = await readdir(this.#folder)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw error
+    }
+    return names.filter((name) => name.endsWith('.json')).map((name) => parseRecordKey(name.slice(0, -'.json'.length)))
+  }
+
+  /** Takes one off the queue. Tells whether it was there. */
+  async remove({ containerId, ifname }: QueuedDelete): Promise<boolean> {
+    try {
+      await unlink(join(this.#folder, `${recordKey(containerId, ifname)}.json`))
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+      throw error
+    }
+  }
+}

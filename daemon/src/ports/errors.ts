@@ -1,0 +1,67 @@
+/** What can go wrong with a pod's port: code (stable, part of the port API), whether repeating can help, and what the operator can do. */
+
+import type { ModelError, ModelErrorCode } from '../model/errors.ts'
+
+interface Entry {
+  /** True: trying again later can help (CNI error 11). */
+  readonly retry: boolean
+  readonly remedy: string
+}
+
+const TABLE = {
+  PORT_LIMIT: { retry: true, remedy: 'raise limits.vifs, or place fewer pods on this node' },
+  BLOCK_CLAIM_FAILED: { retry: true, remedy: 'see the daemon log for the answer of the source' },
+  DISK_FULL: { retry: true, remedy: 'free space on the file system of paths.state' },
+  RECORD_FAILED: { retry: true, remedy: 'make paths.state writable for the daemon' },
+  NOT_ALLOCATED: { retry: false, remedy: 'the runtime repeats ADD' },
+  NOT_ATTACHED: { retry: false, remedy: 'the runtime repeats ADD for this container' },
+  RELEASED: { retry: false, remedy: 'the attachment was deleted while it was being added; nothing is left to do' },
+  PROGRAM_TIMEOUT: {
+    retry: true,
+    remedy: 'see the daemon log and introspect for what the dataplane could not program',
+  },
+  PROGRAM_FAILED: { retry: true, remedy: 'see the daemon log and introspect for what the dataplane could not program' },
+  NOT_READY: { retry: true, remedy: 'wait until the daemon is in sync, or see its log' },
+  DATAPATH_BROKEN: { retry: true, remedy: 'see the daemon log: pods on this node may have lost connectivity' },
+} as const satisfies Record<string, Entry>
+
+export type PortErrorCode = keyof typeof TABLE
+
+/** Refusals of the model that stay until the pod itself is changed; all others may pass. */
+const PERMANENT: ReadonlySet<ModelErrorCode> = new Set([
+  'NETWORK_ANNOTATION',
+  'ADDRESS_ANNOTATION',
+  'ADDRESS_OUTSIDE',
+  'ADDRESS_RESERVED',
+])
+
+/** A failure that is answered to the CNI binary as an ErrorReply. */
+export class PortError extends Error {
+  override readonly name = 'PortError'
+  readonly code: PortErrorCode | ModelErrorCode
+  readonly retry: boolean
+  /** What the operator can do. */
+  readonly details: string
+
+  private constructor(code: PortError['code'], message: string, entry: Entry, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.retry = entry.retry
+    this.details = entry.remedy
+  }
+
+  static of(code: PortErrorCode, message: string, options?: ErrorOptions): PortError {
+    return new PortError(code, message, TABLE[code], options)
+  }
+
+  static ofModel({ code, message, remedy }: ModelError): PortError {
+    return new PortError(code, message, { retry: !PERMANENT.has(code), remedy })
+  }
+}
+
+/** The error of a failed write of a record. */
+export function recordError(file: string, cause: unknown): PortError {
+  const { code, message } = cause as NodeJS.ErrnoException
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+  return PortError.of(isFull ? 'DISK_FULL' : 'RECORD_FAILED', `cannot write ${file}: ${code ?? message}`, { cause })
+}

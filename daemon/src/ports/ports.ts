@@ -1,0 +1,455 @@
+/**
+ * The pods' attachments of this node, from ADD to DEL. One Port per (container id, interface name), never per pod name: a pod's old and
+ * new sandbox may live side by side for a while.
+ *
+ *   allocate   addresses and names are chosen and recorded on disk, then answered; repeated, it answers the same
+ *   register   the tap is there: the model gets it, and the answer waits until the datapath is programmed
+ *   release    the record goes, the addresses become free (after a quarantine)
+ *
+ * Records outlive the daemon. A record whose tap and namespace are gone (the node was rebooted, a DEL never came) is removed after a while.
+ */
+
+import { contains, familyOf, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import type { Port } from '../model/facts.ts'
+import type { PodAddress } from '../model/ipam.ts'
+import { interfaceUuid, podMac, ROUTER_MAC, tapName } from '../model/names.ts'
+import { addressesOfPod, networkOfPod } from '../model/namespace-network.ts'
+import type { Source, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import type {
+  AllocateReply,
+  AllocateRequest,
+  GetRequest,
+  ListReply,
+  ListRequest,
+  RegisterReply,
+  RegisterRequest,
+  ReleaseRequest,
+} from '../port-api/messages.ts'
+import { Addresses, type Holder } from './addresses.ts'
+import { Deletes } from './deletes.ts'
+import { PortError } from './errors.ts'
+import { isNamespaceAlive } from './netns.ts'
+import { type CorruptRecord, type PortRecord, Records, recordKey } from './records.ts'
+import { Serial } from './serial.ts'
+
+export interface Log {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface Programmed {
+  readonly vif: number
+  readonly vrf: number
+}
+
+/** Whether ADD can be served, and if not, why. */
+export type Readiness =
+  | { readonly ready: true }
+  | { readonly ready: false; readonly message: string; readonly podsAffected: boolean }
+
+export interface PortsOptions {
+  readonly source: Source
+  readonly node: string
+  readonly cluster: { readonly name: string; readonly domain: string }
+  /** paths.state. */
+  readonly state: string
+  readonly log: Log
+  /** MTU of a pod's interface, bytes: the underlay's less the encapsulation. */
+  readonly podMtu: () => number
+  /** ifindex of a device of this node, undefined when there is none. */
+  readonly linkIndex: (name: string) => number | undefined
+  /** The set of ports changed: compute and program anew. */
+  readonly onPortsChanged: () => void
+  /** Resolves when the datapath forwards for that port, rejects when it can't. The signal ends the interest in it. */
+  readonly programmed: (uuid: string, signal: AbortSignal) => Promise<Programmed>
+  readonly readiness: () => Readiness
+  /** limits.vifs, less those that aren't pods'. */
+  readonly maxPorts: number
+  readonly programTimeoutMs?: number
+  readonly quarantineMs?: number
+  /** A record whose tap and namespace are gone is removed after this time. */
+  readonly garbageMs?: number
+  /** How often garbage and queued deletions are looked for. */
+  readonly maintenanceMs?: number
+  readonly isNamespaceAlive?: (path: string) => Promise<boolean>
+  readonly now?: () => number
+}
+
+const DEFAULTS = {
+  programTimeoutMs: 15_000,
+  quarantineMs: 30_000,
+  garbageMs: 5 * 60_000,
+  maintenanceMs: 30_000,
+  isNamespaceAlive,
+  now: Date.now,
+}
+
+export class Ports implements AsyncDisposable {
+  readonly #options: PortsOptions & typeof DEFAULTS
+  readonly #records: Records
+  readonly #deletes: Deletes
+  readonly #addresses: Addresses
+  readonly #byKey = new Map<string, PortRecord>()
+  readonly #serial = new Serial()
+  /** Ends the waiting of a register when its port is released. */
+  readonly #registering = new Map<string, AbortController>()
+  /** Since when a port's tap has been missing. */
+  readonly #missingSince = new Map<string, number>()
+  /** Ports that this daemon released and whose interface objects the source may still show. */
+  readonly #released = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: PortsOptions) {
+    this.#options = { ...DEFAULTS, ...options }
+    this.#records = new Records(options.state)
+    this.#deletes = new Deletes(options.state)
+    const { source, node, quarantineMs, now } = this.#options
+    this.#addresses = new Addresses({ source, node, quarantineMs, now })
+  }
+
+  /**
+   * Reads the records, restores what it can of corrupt ones, replays queued deletions and removes garbage. Call it when the source is in sync and
+   * before the first tables are computed. `maintain` once more after the socket listens: a DEL may have queued in between.
+   */
+  async start(): Promise<void> {
+    const { records, corrupt } = await this.#records.load()
+    for (const record of records) this.#byKey.set(keyOf(record.port), record)
+    for (const entry of corrupt) await this.#restore(entry)
+    this.refresh()
+    await this.maintain()
+    this.#options.log.info({ ports: this.#byKey.size, corrupt: corrupt.length }, 'read the port records')
+    this.#timer = setInterval(() => {
+      this.maintain().catch((error) =>
+        this.#options.log.error({ error: (error as Error).message }, 'the upkeep of ports failed'),
+      )
+    }, this.#options.maintenanceMs)
+    this.#timer.unref()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer)
+    for (const waiting of this.#registering.values()) waiting.abort(PortError.of('NOT_READY', 'the daemon is stopping'))
+  }
+
+  /** The ports, by creation. Those without an ifindex have no tap (yet). */
+  all(): Port[] {
+    return [...this.#byKey.values()].map(({ port }) => port)
+  }
+
+  // ---- the port API ---------------------------------------------------------------------------------------------------------
+
+  allocate(request: AllocateRequest): Promise<AllocateReply> {
+    return this.#serial.run(keyOf(request), async () => {
+      // A deletion that nobody has replayed yet is about the former life of this attachment.
+      if (await this.#deletes.remove(request)) await this.#forget(request)
+      const existing = this.#byKey.get(keyOf(request))
+      if (existing) return this.#allocateAgain(existing, request)
+      this.#checkReady()
+      const { maxPorts } = this.#options
+      if (this.#byKey.size >= maxPorts)
+        throw PortError.of('PORT_LIMIT', `this node has ${this.#byKey.size} interfaces, the most that it may have`)
+      const record = await this.#choose(request)
+      try {
+        await this.#records.write(record)
+      } catch (error) {
+        this.#byKey.delete(keyOf(request))
+        throw error
+      }
+      this.#options.onPortsChanged()
+      return this.#reply(record, false)
+    })
+  }
+
+  async register(request: RegisterRequest): Promise<RegisterReply> {
+    const key = keyOf(request)
+    const controller = new AbortController()
+    const { uuid, written } = await this.#serial.run(key, async () => {
+      const record = this.#byKey.get(key)
+      if (!record)
+        throw PortError.of('NOT_ALLOCATED', `nothing is allocated for ${request.containerId} ${request.ifname}`)
+      const registered: PortRecord = { ...record, registered: true, port: { ...record.port, ifindex: request.ifindex } }
+      this.#byKey.set(key, registered)
+      this.#missingSince.delete(key)
+      this.#registering.get(key)?.abort(PortError.of('RELEASED', 'the interface was registered again'))
+      this.#registering.set(key, controller)
+      // A restarted daemon finds the index by the tap's name, so nobody waits for the disk here.
+      return { uuid: record.port.uuid, written: this.#records.write(registered, { durable: false }) }
+    })
+    this.#options.onPortsChanged()
+    try {
+      const [programmed] = await Promise.all([this.#programmed(uuid, controller.signal), written])
+      return { ok: true, ...programmed }
+    } finally {
+      if (this.#registering.get(key) === controller) this.#registering.delete(key)
+    }
+  }
+
+  release(request: ReleaseRequest): Promise<void> {
+    const key = keyOf(request)
+    this.#registering.get(key)?.abort(PortError.of('RELEASED', `${request.containerId} ${request.ifname} was deleted`))
+    return this.#serial.run(key, async () => {
+      await this.#forget(request)
+      await this.#deletes.remove(request)
+    })
+  }
+
+  /** What should be there of a complete attachment; throws NOT_ATTACHED for another one. */
+  async get(request: GetRequest): Promise<AllocateReply> {
+    const record = this.#byKey.get(keyOf(request))
+    const which = `${request.containerId} ${request.ifname}`
+    if (!record) throw PortError.of('NOT_ATTACHED', `the daemon knows no attachment ${which}`)
+    if (!record.registered) throw PortError.of('NOT_ATTACHED', `attachment ${which} was never completed`)
+    if (record.port.ifindex === undefined)
+      throw PortError.of('NOT_ATTACHED', `device ${record.port.tap} of attachment ${which} is gone`)
+    await this.#programmed(record.port.uuid, new AbortController().signal)
+    return this.#reply(record, true)
+  }
+
+  async list(request: ListRequest): Promise<ListReply> {
+    const attachments = [...this.#byKey.values()]
+      .filter(({ network }) => network === request.network)
+      .map(({ port: { containerId, ifname } }) => ({ containerId, ifname }))
+    return { ok: true, attachments }
+  }
+
+  async status(): Promise<void> {
+    this.#checkReady()
+  }
+
+  // ---- upkeep ---------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Looks which taps are there: a device that vanished takes its ifindex from the port, one that came back gives it again. Call it when
+   * devices have come or gone. Tells whether anything changed.
+   */
+  refresh(): boolean {
+    let changed = false
+    for (const [key, record] of this.#byKey) {
+      if (!record.registered) continue
+      const ifindex = this.#options.linkIndex(record.port.tap)
+      if (ifindex === undefined) {
+        if (!this.#missingSince.has(key)) this.#missingSince.set(key, this.#options.now())
+      } else this.#missingSince.delete(key)
+      if (ifindex === record.port.ifindex) continue
+      const { ifindex: _, ...port } = record.port
+      this.#byKey.set(key, { ...record, port: ifindex === undefined ? port : { ...port, ifindex } })
+      changed = true
+    }
+    if (changed) this.#options.onPortsChanged()
+    return changed
+  }
+
+  /** Replays queued deletions and removes ports that nobody will ever delete. */
+  async maintain(): Promise<void> {
+    for (const queued of await this.#deletes.list()) {
+      await this.#serial.run(keyOf(queued), async () => {
+        if (!(await this.#deletes.remove(queued))) return
+        await this.#forget(queued)
+        this.#options.log.info(queued, 'replayed a deletion of the time when the daemon was down')
+      })
+    }
+    await this.#removeGarbage()
+    const { interfaces } = this.#options.source.state()
+    for (const uuid of this.#released) if (!interfaces.has(uuid)) this.#released.delete(uuid)
+  }
+
+  async #removeGarbage(): Promise<void> {
+    const { now, garbageMs, linkIndex, isNamespaceAlive, log } = this.#options
+    for (const [key, { port }] of this.#byKey) {
+      const age = now() - (this.#missingSince.get(key) ?? Date.parse(port.createdAt))
+      // At the start nobody knows since when a tap is missing: the port's age has to do.
+      const isOld = age > garbageMs || (this.#timer === undefined && now() - Date.parse(port.createdAt) > garbageMs)
+      if (!isOld || linkIndex(port.tap) !== undefined) continue
+      if (await isNamespaceAlive(this.#byKey.get(key)?.netns ?? '')) continue
+      await this.#serial.run(key, async () => {
+        if (linkIndex(port.tap) !== undefined) return
+        await this.#forget(port)
+        log.warn(describe(port), 'removed a port whose tap and network namespace are gone: its deletion never came')
+      })
+    }
+  }
+
+  // ---- inside ---------------------------------------------------------------------------------------------------------------
+
+  #checkReady(): void {
+    const readiness = this.#options.readiness()
+    if (!readiness.ready)
+      throw PortError.of(readiness.podsAffected ? 'DATAPATH_BROKEN' : 'NOT_READY', readiness.message)
+  }
+
+  /** Takes addresses and enters the new port, so that nobody else gets them; the caller writes the record. */
+  #choose(request: AllocateRequest): Promise<PortRecord> {
+    const { containerId, ifname, pod } = request
+    const { source, cluster, podMtu, now } = this.#options
+    const reference = {
+      namespace: pod.namespace,
+      name: pod.name,
+      ...(request.annotations && { annotations: request.annotations }),
+    }
+    const network = networkOfPod(reference, source.state(), cluster.name)
+    if (!network.ok) throw PortError.ofModel(network.error)
+    const wanted = addressesOfPod(reference)
+    if (!wanted.ok) throw PortError.ofModel(wanted.error)
+    const uuid = interfaceUuid(containerId, ifname)
+    const enter = (addresses: readonly PodAddress[]): PortRecord => {
+      const record: PortRecord = {
+        port: {
+          uuid,
+          containerId,
+          ifname,
+          namespace: pod.namespace,
+          pod: { name: pod.name, uid: pod.uid },
+          vn: network.vn.fqName,
+          mac: podMac(uuid),
+          addresses: addresses.map(({ address }) => address),
+          tap: tapName(containerId, ifname),
+          mtu: podMtu(),
+          labels: request.labels ?? {},
+          createdAt: new Date(now()).toISOString(),
+        },
+        registered: false,
+        netns: request.netns,
+        ...(request.network !== undefined && { network: request.network }),
+        addresses,
+      }
+      this.#byKey.set(keyOf(request), record)
+      this.#released.delete(uuid)
+      return record
+    }
+    return this.#addresses.take(network.vn, wanted.addresses, () => this.#holders(wanted.addresses.length > 0), enter)
+  }
+
+  /**
+   * Who holds addresses: our ports, and interface objects that say they are ours though no record is left of them. Other nodes' interfaces lie in
+   * other nodes' blocks, so they matter only to a pod that asks for a certain address.
+   */
+  *#holders(isFixed: boolean): Generator<Holder> {
+    for (const { port } of this.#byKey.values()) yield port
+    for (const vmi of this.#options.source.state().interfaces.values()) {
+      const isOurs = vmi.node === this.#options.node
+      if ((isOurs && !this.#released.has(vmi.uuid)) || (!isOurs && isFixed)) yield vmi
+    }
+  }
+
+  async #allocateAgain(existing: PortRecord, request: AllocateRequest): Promise<AllocateReply> {
+    if (existing.netns !== request.netns) {
+      const moved = { ...existing, netns: request.netns }
+      await this.#records.write(moved)
+      this.#byKey.set(keyOf(request), moved)
+      return this.#reply(moved, true)
+    }
+    return this.#reply(existing, true)
+  }
+
+  #reply({ port, addresses, registered }: PortRecord, existed: boolean): AllocateReply {
+    return {
+      ok: true,
+      uuid: port.uuid,
+      tap: port.tap,
+      tapMac: ROUTER_MAC,
+      mac: port.mac,
+      mtu: port.mtu,
+      addresses: addresses.map(({ address, prefixLength, gateway }) => ({ address, prefixLength, gateway })),
+      routes: addresses.map(({ gateway }) => ({
+        destination: familyOf(gateway) === 4 ? '0.0.0.0/0' : '::/0',
+        gateway,
+      })),
+      dns: { nameservers: addresses.map(({ service }) => service), domain: this.#options.cluster.domain },
+      existed,
+      registered: existed && registered,
+    }
+  }
+
+  async #programmed(uuid: string, signal: AbortSignal): Promise<Programmed> {
+    const { programmed, programTimeoutMs } = this.#options
+    const timeout = AbortSignal.timeout(programTimeoutMs)
+    const given = Promise.withResolvers<never>()
+    const isLate = (): void =>
+      given.reject(PortError.of('PROGRAM_TIMEOUT', `the datapath was not programmed within ${programTimeoutMs} ms`))
+    const isEnded = (): void => given.reject(signal.reason)
+    timeout.addEventListener('abort', isLate)
+    signal.addEventListener('abort', isEnded)
+    if (signal.aborted) isEnded()
+    try {
+      return await Promise.race([programmed(uuid, AbortSignal.any([signal, timeout])), given.promise])
+    } catch (error) {
+      if (error instanceof PortError) throw error
+      throw PortError.of('PROGRAM_FAILED', `cannot program the datapath: ${(error as Error).message}`, { cause: error })
+    } finally {
+      timeout.removeEventListener('abort', isLate)
+      signal.removeEventListener('abort', isEnded)
+      given.promise.catch(() => undefined)
+    }
+  }
+
+  /** Removes record and port. What isn't there is fine. Within the key's turn. */
+  async #forget(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
+    const key = keyOf(attachment)
+    await this.#records.remove(attachment.containerId, attachment.ifname)
+    const record = this.#byKey.get(key)
+    if (!record) return
+    this.#byKey.delete(key)
+    this.#missingSince.delete(key)
+    this.#released.add(record.port.uuid)
+    this.#addresses.release(record.port)
+    this.#options.onPortsChanged()
+  }
+
+  /** Rebuilds a corrupt record from the interface object that this node published for it, or says that it is lost. */
+  async #restore(corrupt: CorruptRecord): Promise<void> {
+    const { source, node, log } = this.#options
+    const fields = { file: corrupt.file, movedTo: corrupt.movedTo, reason: corrupt.reason }
+    const { interfaces, virtualNetworks } = source.state()
+    const vmi = interfaces.get(interfaceUuid(corrupt.containerId, corrupt.ifname))
+    const vn = vmi && virtualNetworks.get(vmi.vn)
+    if (!vmi || !vn || vmi.node !== node) {
+      log.error(fields, 'a port record is corrupt and was set aside; its pod has no network until it is made anew')
+      return
+    }
+    const record = recordOfInterface(vmi, vn, this.#options.podMtu(), this.#options.now())
+    this.#byKey.set(keyOf(record.port), record)
+    await this.#records.write(record)
+    log.warn(
+      { ...fields, ...describe(record.port) },
+      'a port record was corrupt; it was restored from the interface that this node published',
+    )
+  }
+}
+
+function keyOf({ containerId, ifname }: { readonly containerId: string; readonly ifname: string }): string {
+  return recordKey(containerId, ifname)
+}
+
+function describe({ namespace, pod, containerId, ifname, addresses }: Port): object {
+  return { pod: `${namespace}/${pod.name}`, containerId, ifname, addresses }
+}
+
+function recordOfInterface(vmi: VirtualMachineInterface, vn: VirtualNetwork, mtu: number, now: number): PortRecord {
+  const addresses = vmi.addresses.flatMap((address): PodAddress[] => {
+    const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), mustParseAddress(address)))
+    return subnet
+      ? [{ address, prefixLength: mustParseCidr(subnet.cidr).length, gateway: subnet.gateway, service: subnet.service }]
+      : []
+  })
+  const { uuid, containerId, ifname, namespace, pod, mac } = vmi
+  return {
+    port: {
+      uuid,
+      containerId,
+      ifname,
+      namespace,
+      pod,
+      vn: vmi.vn,
+      mac,
+      addresses: vmi.addresses,
+      tap: tapName(containerId, ifname),
+      mtu,
+      labels: {},
+      createdAt: new Date(now).toISOString(),
+    },
+    registered: true,
+    netns: '',
+    addresses,
+  }
+}
