@@ -40,8 +40,17 @@ export class CounterTable<V extends object> {
     }
   }
 
-  clear(index: number): void {
-    if (index < this.maxEntries) this.map.update(encode(u32Codec, index), new Uint8Array(this.map.elementSize))
+  /** Zeroes the counters of all CPUs, or of `cpu` alone. */
+  clear(index: number, cpu?: number): void {
+    if (index >= this.maxEntries) return
+    const key = encode(u32Codec, index)
+    const element = cpu === undefined ? undefined : this.map.lookup(key)
+    if (cpu === undefined || !element) {
+      this.map.update(key, new Uint8Array(this.map.elementSize))
+    } else {
+      this.map.splitPerCpu(element)[cpu]?.fill(0)
+      this.map.update(key, element)
+    }
   }
 
   #read(index: number): readonly Uint8Array[] | undefined {

@@ -2,7 +2,7 @@
  * Command lines as getopt_long(3) reads them, because operators' scripts rely on it: long options may be cut to any unambiguous
  * prefix, values follow as `--get 3`, `--get=3`, `-g 3` or `-g3`, flags without value can be bundled, `--` ends the options.
  *
- * Our own additions (`--json`, `--pins`) must be written in full, so they never make an abbreviation ambiguous that used to work.
+ * Our own additions (`--json`, `--pins`, `--count`) must be written in full, so they never make an abbreviation ambiguous that used to work.
  */
 import { usageError } from './errors.ts'
 
@@ -18,7 +18,11 @@ export interface CommandLine {
   readonly operands: readonly string[]
 }
 
-const OWN_OPTIONS: readonly Option[] = [{ long: 'json' }, { long: 'pins', takesValue: true }]
+const OWN_OPTIONS: readonly Option[] = [
+  { long: 'json' },
+  { long: 'pins', takesValue: true },
+  { long: 'count', takesValue: true },
+]
 
 /** Reads `args` (without the tool's name). Throws a usage error with getopt's wording. */
 export function parseCommandLine(tool: string, known: readonly Option[], args: readonly string[]): CommandLine {

@@ -1,35 +1,26 @@
 /**
- * Every failure of the utilities: a stable code, what is printed, what the operator can do, and the exit status.
+ * Every failure of the utilities: a stable code, what is printed, and what the operator can do.
  *
  * Requests about something that isn't in the tables fail as the vRouter's own tools do: `vRouter(Response): <strerror> (<errno>)`
  * on stdout (vRouter reference §3). Everything else goes to stderr.
  */
 
-export type UtilityErrorCode =
-  | 'VR_RESPONSE'
-  | 'VR_USAGE'
-  | 'VR_NO_TABLES'
-  | 'VR_NOT_PERMITTED'
-  | 'VR_NOT_SUPPORTED'
-  | 'VR_NO_SUCH_TOOL'
+export type UtilityErrorCode = 'VR_RESPONSE' | 'VR_USAGE' | 'VR_NOT_SUPPORTED' | 'VR_NO_SUCH_TOOL'
 
 export class UtilityError extends Error {
   readonly code: UtilityErrorCode
   readonly remedy: string
-  readonly exitStatus: number
 
-  constructor(code: UtilityErrorCode, message: string, remedy: string, exitStatus = 1) {
+  constructor(code: UtilityErrorCode, message: string, remedy: string) {
     super(message)
     this.name = 'UtilityError'
     this.code = code
     this.remedy = remedy
-    this.exitStatus = exitStatus
   }
 }
 
 /** The errors that a request can be answered with, as strerror(3) words them. */
 const STRERROR = {
-  EPERM: [1, 'Operation not permitted'],
   ENOENT: [2, 'No such file or directory'],
   EINVAL: [22, 'Invalid argument'],
 } as const
@@ -44,24 +35,8 @@ export function responseError(name: keyof typeof STRERROR): UtilityError {
   )
 }
 
-export function usageError(message: string, exitStatus = 1): UtilityError {
-  return new UtilityError('VR_USAGE', message, 'see --help', exitStatus)
-}
-
-export function noTablesError(pins: string): UtilityError {
-  return new UtilityError(
-    'VR_NO_TABLES',
-    `cannot read the vRouter's tables: ${pins}/maps does not exist`,
-    'start the vrouter daemon once on this node, or name its pins folder with --pins DIR or VROUTER_PINS',
-  )
-}
-
-export function notPermittedError(pins: string): UtilityError {
-  return new UtilityError(
-    'VR_NOT_PERMITTED',
-    `cannot read the vRouter's tables in ${pins}/maps: permission denied`,
-    'run as root',
-  )
+export function usageError(message: string): UtilityError {
+  return new UtilityError('VR_USAGE', message, 'see --help')
 }
 
 export function notSupportedError(what: string, remedy: string): UtilityError {

@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { usageError } from './errors.ts'
-import type { FlowEndpoint, FlowFilter, FlowRecord } from './format-flow.ts'
+import type { FlowEndpoint, FlowFilter, FlowView } from './format-flow.ts'
 
 const PROTOCOLS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 }
 
@@ -52,7 +52,7 @@ function badMatch(problem: string): Error {
 }
 
 /** One endpoint alone matches either side of a flow; two match source and destination. Address of `flow` in canonical form. */
-export function flowMatches(filter: FlowFilter, flow: FlowRecord): boolean {
+export function flowMatches(filter: FlowFilter, flow: FlowView): boolean {
   if (filter.vrf !== undefined && filter.vrf !== flow.vrf) return false
   if (filter.protocol !== undefined && filter.protocol !== flow.protocol) return false
   const atSource = (endpoint: FlowEndpoint) => endpointMatches(endpoint, flow.source, flow.sourcePort)

@@ -106,7 +106,7 @@ const DROP_REASON_NAMES = [
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' }
 const PROTOCOL_TCP = 6
 
-export interface FlowRecord {
+export interface FlowView {
   readonly index: number
   readonly reverseIndex?: number
   readonly family: 'inet' | 'inet6'
@@ -194,7 +194,7 @@ const ENTRY_INDENT = ' '.repeat(25)
 const ENTRY_LINE_CHARACTERS = 70
 
 /** One entry of `flow -l` with the blank line that ends it. */
-export function formatFlow(flow: FlowRecord): string {
+export function formatFlow(flow: FlowView): string {
   const reverse = flow.reverseIndex === undefined ? ' '.repeat(12) : `<=>${left(flow.reverseIndex, 9)}`
   const isTranslated = (flow.flags & FLOW_FLAG.vrfTranslate) !== 0
   const vrfs = isTranslated ? `${flow.vrf}->${flow.destinationVrf}` : `${flow.vrf}`
@@ -206,11 +206,11 @@ export function formatFlow(flow: FlowRecord): string {
   )
 }
 
-function endpointOf(flow: FlowRecord, address: string, port: number): string {
+function endpointOf(flow: FlowView, address: string, port: number): string {
   return `${address}:${left(port, 5)}${flow.family === 'inet6' ? '    ' : ''}`
 }
 
-function formatFlowState(flow: FlowRecord): string {
+function formatFlowState(flow: FlowView): string {
   let text = ''
   let lineLength = 0
   const add = (piece: string) => {
@@ -238,7 +238,7 @@ function formatFlowState(flow: FlowRecord): string {
   return text
 }
 
-function actionText(flow: FlowRecord): string {
+function actionText(flow: FlowView): string {
   const letter = ACTION_LETTERS[flow.action] ?? 'U'
   if (flow.action === FLOW_ACTION.nat) return `${letter}(${flagSymbols(flow.flags, NAT_FLAGS)})`
   if (flow.action === FLOW_ACTION.drop) return `${letter}(${dropReasonName(flow.dropReason)})`
@@ -285,9 +285,9 @@ export interface FlowSide {
 }
 
 export interface FlowDetails {
-  readonly flow: FlowRecord
+  readonly flow: FlowView
   /** Key of the reverse flow, which holds the addresses after NAT. */
-  readonly reverse?: FlowRecord
+  readonly reverse?: FlowView
   readonly expectedSource: FlowNexthop
   readonly source: FlowSide
   readonly destination: FlowSide

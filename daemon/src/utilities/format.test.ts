@@ -10,7 +10,7 @@ import { etherNtoa } from './columns.ts'
 import { DROP_REASONS, formatDropstats, sumOfDrops } from './format-dropstats.ts'
 import {
   type FlowDetails,
-  type FlowRecord,
+  type FlowView,
   formatFlow,
   formatFlowDetails,
   formatFlowHeader,
@@ -334,7 +334,7 @@ describe('flow layout', () => {
     sourceNexthop: 22,
     sourceInfo: '4.0.0.0',
   } as const
-  const flows: FlowRecord[] = [
+  const flows: FlowView[] = [
     {
       ...flow,
       index: 1204,
