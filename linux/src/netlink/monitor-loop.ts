@@ -1,0 +1,90 @@
+/** The monitor's thread: waits for announcements of the kernel and hands them, decoded, to the thread that made it. */
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { isErrno, SystemError } from '../errors.ts'
+import { allocate, bind, close, POLLERR, POLLIN, PollSet, recv } from '../ffi.ts'
+import { decodeMessages } from './codec.ts'
+import { decodeEvent, type EventKind, groupsOf, type RouteEvent } from './events.ts'
+import { NETLINK_ROUTE, openNetlink, sockaddr } from './socket.ts'
+
+/** How a bundle's one entry file knows which worker it is. */
+export const MONITOR_WORKER = 'kube-vrouter-route-monitor'
+
+export interface MonitorWorkerData {
+  readonly worker: typeof MONITOR_WORKER
+  readonly netns: string | undefined
+  readonly kinds: readonly EventKind[]
+  /** Readable: end. */
+  readonly stopFd: number
+  readonly queueBytes: number
+}
+
+export type MonitorMessage =
+  | { readonly type: 'ready' }
+  | { readonly type: 'events'; readonly events: readonly RouteEvent[] }
+  | { readonly type: 'resync' }
+  | { readonly type: 'error'; readonly syscall: string; readonly errno: number; readonly message: string }
+
+/** True in a Worker that a RouteMonitor has started. */
+export function isMonitorWorker(): boolean {
+  return parentPort !== null && (workerData as Partial<MonitorWorkerData> | null)?.worker === MONITOR_WORKER
+}
+
+const RECEIVE_BYTES = 256 * 1024
+const MSG_DONTWAIT = 0x40
+/** Datagrams taken before what they say is handed over. */
+const ROUND = 256
+
+/** Runs until the stop descriptor is readable. Call it once, in a Worker that a RouteMonitor started. */
+export function startWorker(): void {
+  const data = workerData as MonitorWorkerData
+  const post = (message: MonitorMessage) => parentPort?.postMessage(message)
+  try {
+    watch(data, post)
+  } catch (error) {
+    const { syscall, errno, message } =
+      error instanceof SystemError ? error : new SystemError('monitor', 5, String(error))
+    post({ type: 'error', syscall, errno, message })
+  }
+}
+
+function watch(data: MonitorWorkerData, post: (message: MonitorMessage) => void): void {
+  const fd = openNetlink(NETLINK_ROUTE, data.netns, data.queueBytes)
+  try {
+    bind(fd, sockaddr(groupsOf(data.kinds)))
+    post({ type: 'ready' })
+    const buffer = allocate(RECEIVE_BYTES)
+    const poll = new PollSet([
+      { fd, events: POLLIN },
+      { fd: data.stopFd, events: POLLIN },
+    ])
+    for (;;) {
+      poll.wait(-1)
+      if (poll.returned(1) !== 0) return
+      if (poll.returned(0) & (POLLIN | POLLERR)) drain(fd, buffer, post)
+    }
+  } finally {
+    close(fd)
+  }
+}
+
+/** Takes what is queued. An overflow is told after what came before it: from then on only a fresh dump is the truth. */
+function drain(fd: number, buffer: ReturnType<typeof allocate>, post: (message: MonitorMessage) => void): void {
+  const events: RouteEvent[] = []
+  let overflow = false
+  try {
+    for (let i = 0; i < ROUND; i++) {
+      const length = recv(fd, buffer, MSG_DONTWAIT)
+      if (length < 0) break
+      for (const message of decodeMessages(buffer.bytes.subarray(0, length))) {
+        const event = decodeEvent(message)
+        if (event) events.push(event)
+      }
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENOBUFS')) throw error
+    overflow = true
+  }
+  if (events.length > 0) post({ type: 'events', events })
+  if (overflow) post({ type: 'resync' })
+}
