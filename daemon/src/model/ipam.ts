@@ -203,7 +203,7 @@ function candidateBlocks(
         if (prefix.family !== family) continue
         const length = blockLength(vn, prefix)
         const count = blockCount(prefix, length)
-        const start = hashOf(`${node}\0${vn.fqName}`) % count
+        const start = hashOf(`${node}\0${vn.fqName}`) % (count < START_SPREAD ? count : START_SPREAD)
         const reserved = [...reservedAddresses(subnet)].map(mustParseAddress)
         // Of the same length almost always: a set. Single addresses don't hinder: `freeAddress` steps over them.
         const taken = new Set(
@@ -221,6 +221,9 @@ function candidateBlocks(
     },
   }
 }
+
+/** First choices lie in the first blocks of a large IPv6 subnet: people read these addresses. */
+const START_SPREAD = 65_536n
 
 function newBlock(vn: VirtualNetwork, node: string, prefix: Prefix): IpamBlock {
   const cidr = formatCidr(prefix)

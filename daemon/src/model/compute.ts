@@ -1,0 +1,354 @@
+/**
+ * The model: from what the source and this node say to the tables that the kernel shall hold. Pure but for the numbers it takes
+ * from `Ids`; level-triggered: the answer depends on the present input alone, never on what came before, except that numbers stay
+ * and that what didn't change is the same object as before.
+ *
+ * `update` may be called only with complete input: the source in sync, all port records read. A number whose owner is missing is
+ * given back.
+ */
+import { familyOf, mustParseAddress } from './address.ts'
+import { BridgeTable } from './bridge.ts'
+import { isSameList, keepList } from './equal.ts'
+import { FabricTable, gatewaysOf } from './fabric-routes.ts'
+import type { NodeFacts, Port } from './facts.ts'
+import type { Ids } from './ids.ts'
+import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
+import * as keys from './keys.ts'
+import { LabelTable } from './labels.ts'
+import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.ts'
+import { type CompositeOf, type NetworkRoutes, NetworkTable } from './network-routes.ts'
+import { NexthopTable } from './nexthops.ts'
+import type { Address, FqName, IpamBlock, SourceState, VirtualMachineInterface } from './objects.ts'
+import type { BridgeRoute, Problem, Route, Tables } from './tables.ts'
+import { type RemoteNode, TunnelTable, Underlay } from './tunnels.ts'
+import { FABRIC_POLICY_VRF_ID, FABRIC_VRF_ID, type NetworkVrf, VrfTable } from './vrfs.ts'
+
+export interface ModelOptions {
+  readonly node: string
+  readonly cluster: string
+  readonly limits: {
+    /** Size of each route table (IPv4, IPv6). */
+    readonly routes: number
+  }
+  readonly flowsPerVif: number
+  /** Milliseconds since the epoch; default Date.now. */
+  readonly now?: () => number
+}
+
+export interface ModelInput {
+  readonly source: SourceState
+  readonly facts: NodeFacts
+  readonly ports: readonly Port[]
+}
+
+/** Nexthops that every node has. */
+interface NodeNexthops {
+  readonly receive: number
+  readonly receiveBroadcast: number
+  readonly resolve: number
+  readonly agent: number
+  readonly l2Receive: number
+}
+
+const NO_ROUTES: readonly Route[] = []
+
+export class Model {
+  readonly #options: ModelOptions
+  readonly #ids: Ids
+  readonly #nexthops: NexthopTable
+  readonly #vrfs = new VrfTable()
+  readonly #interfaces = new InterfaceTable()
+  readonly #tunnels = new TunnelTable()
+  readonly #networks = new Map<FqName, NetworkTable>()
+  readonly #fabric = new FabricTable()
+  readonly #bridge = new BridgeTable()
+  readonly #labels = new LabelTable()
+  readonly #blocks = new Groups<IpamBlock>()
+  readonly #remote = new Groups<VirtualMachineInterface>()
+  readonly #counts = new WeakMap<readonly object[], ReadonlyMap<number, number>>()
+  #neighbours: readonly Address[] = []
+
+  constructor(options: ModelOptions, ids: Ids) {
+    this.#options = options
+    this.#ids = ids
+    this.#nexthops = new NexthopTable(ids)
+  }
+
+  update({ source, facts, ports: unsorted }: ModelInput): Tables {
+    const now = (this.#options.now ?? Date.now)()
+    const problems: Problem[] = []
+    const ids = this.#ids
+    const nexthops = this.#nexthops
+    nexthops.begin()
+    const common = this.#nodeNexthops(now)
+    const vhost = { label: ids.allocate('label', keys.VHOST_LABEL, now), nexthop: common.receive }
+
+    const ports = [...unsorted].sort((a, b) => compareText(a.createdAt, b.createdAt) || compareText(a.uuid, b.uuid))
+    const { byNetwork, vrfs } = this.#vrfs.compute(ports, ids, nexthops, now, problems)
+    const allPods = this.#interfaces.pods(ports, byNetwork, ids, nexthops, now, problems)
+    const pods = allPods.filter((pod) => pod.port.ifindex !== undefined)
+
+    const underlay = new Underlay(facts)
+    const nodes = this.#nodes(source, facts, byNetwork, underlay, now, problems)
+    const networks = this.#networkRoutes(source, facts, byNetwork, pods, nodes, common, now, problems)
+    const fabric = this.#fabricRoutes(source, facts, pods, nodes, underlay, common, now, problems)
+
+    const inet = new Map([
+      [FABRIC_VRF_ID, fabric.inet],
+      [FABRIC_POLICY_VRF_ID, NO_ROUTES],
+    ])
+    const inet6 = new Map([
+      [FABRIC_VRF_ID, fabric.inet6],
+      [FABRIC_POLICY_VRF_ID, NO_ROUTES],
+    ])
+    for (const vrf of vrfs) {
+      const routes = vrf.vn === undefined ? undefined : networks.get(vrf.vn)
+      if (routes === undefined) continue
+      inet.set(vrf.id, routes.inet)
+      inet6.set(vrf.id, routes.inet6)
+      problems.push(...routes.problems)
+    }
+    const bridge = this.#bridge.compute(vrfs, pods, facts.underlay.mac, common.l2Receive, ids, now, problems)
+    const vifs = this.#interfaces.vifs(facts, pods, vhost, this.#options.flowsPerVif)
+    const labels = this.#labels.compute(vhost, byNetwork.values(), pods)
+
+    const references = this.#references([...inet.values(), ...inet6.values(), ...bridge.values()])
+    for (const { nexthop } of labels) increase(references, nexthop, 1)
+    for (const { flowNexthop } of vifs) if (flowNexthop !== 0) increase(references, flowNexthop, 1)
+    for (const members of nexthops.composites(references)) {
+      for (const { nexthop } of members) increase(references, nexthop, 1)
+    }
+    this.#sweep(byNetwork, allPods, bridge, now)
+    const table = nexthops.finish(references, now)
+    const wanted = [...new Set([...underlay.wanted, ...gatewaysOf(facts)])].sort(compareAddresses)
+    this.#neighbours = keepList(this.#neighbours, wanted)
+    return { vrfs, vifs, nexthops: table, labels, inet, inet6, bridge, neighbours: this.#neighbours, problems }
+  }
+
+  /** These are the first of a fresh table: no limit is so low that they don't fit. */
+  #nodeNexthops(now: number): NodeNexthops {
+    const receive = { type: 'receive', vif: VHOST_VIF, vrf: FABRIC_VRF_ID } as const
+    const keep = (...[key, nexthop]: [string, Parameters<NexthopTable['keep']>[1]]) => {
+      const id = this.#nexthops.keep(key, nexthop, now)
+      if (id === undefined) throw new RangeError(`no nexthop number is left for ${key}`)
+      return id
+    }
+    return {
+      receive: keep(keys.RECEIVE_POLICY, { ...receive, policy: true }),
+      receiveBroadcast: keep(keys.RECEIVE, { ...receive, policy: false }),
+      resolve: keep(keys.RESOLVE, { type: 'resolve', vif: FABRIC_VIF }),
+      agent: keep(keys.AGENT, {
+        type: 'encap',
+        family: 'inet',
+        vif: AGENT_VIF,
+        vrf: FABRIC_VRF_ID,
+        dstMac: AGENT_MAC,
+        srcMac: ROUTER_MAC,
+        policy: true,
+        role: 'interface',
+      }),
+      l2Receive: keep(keys.L2_RECEIVE, { type: 'l2-receive' }),
+    }
+  }
+
+  /** Tunnels to every node that has blocks or pods in our VNs; with the default pod network, to every node. */
+  #nodes(
+    source: SourceState,
+    facts: NodeFacts,
+    vrfs: ReadonlyMap<FqName, NetworkVrf>,
+    underlay: Underlay,
+    now: number,
+    problems: Problem[],
+  ): ReadonlyMap<string, RemoteNode> {
+    const { node, cluster } = this.#options
+    const vn = defaultPodNetwork(cluster)
+    this.#blocks.update(source.blocks, (block) => block.node !== node)
+    this.#remote.update(source.interfaces, (remote) => remote.node !== node)
+    const needed = new Set<string>()
+    for (const network of new Set([...vrfs.keys(), vn])) {
+      for (const name of this.#blocks.nodesOf(network)) needed.add(name)
+      for (const name of this.#remote.nodesOf(network)) needed.add(name)
+    }
+    if (vrfs.has(vn)) for (const name of source.routers.keys()) needed.add(name)
+    const own = facts.underlay.address
+    return this.#tunnels.compute(node, underlay, own, source.routers, needed, this.#ids, this.#nexthops, now, problems)
+  }
+
+  #networkRoutes(
+    source: SourceState,
+    facts: NodeFacts,
+    vrfs: ReadonlyMap<FqName, NetworkVrf>,
+    pods: readonly LocalPod[],
+    nodes: ReadonlyMap<string, RemoteNode>,
+    common: NodeNexthops,
+    now: number,
+    problems: Problem[],
+  ): ReadonlyMap<FqName, NetworkRoutes> {
+    const defaultVn = defaultPodNetwork(this.#options.cluster)
+    const podsOf = Map.groupBy(pods, (pod) => pod.vrf.vn)
+    const isCompact = this.#isTooMuch(vrfs, problems)
+    const networks = new Map<FqName, NetworkRoutes>()
+    for (const [vn, vrf] of vrfs) {
+      let table = this.#networks.get(vn)
+      if (table === undefined) {
+        table = new NetworkTable()
+        this.#networks.set(vn, table)
+      }
+      const compositeOf: CompositeOf = (address, members) =>
+        this.#nexthops.define(
+          keys.compositeNexthop(vrf.name, address),
+          { type: 'composite', vrf: vrf.id, members },
+          now,
+        )
+      const input = {
+        vrf,
+        network: source.virtualNetworks.get(vn),
+        pods: podsOf.get(vn) ?? [],
+        blocks: this.#blocks.of(vn),
+        remote: this.#remote.of(vn),
+        nodes,
+        agentNexthop: common.agent,
+        host: vn === defaultVn ? { address: facts.underlay.address, nexthop: common.receive } : undefined,
+        isCompact,
+      }
+      networks.set(vn, table.compute(input, compositeOf))
+    }
+    for (const vn of this.#networks.keys()) if (!vrfs.has(vn)) this.#networks.delete(vn)
+    return networks
+  }
+
+  /** Whether the host routes of all remote pods are more than the route table holds: then block routes must do. */
+  #isTooMuch(vrfs: ReadonlyMap<FqName, NetworkVrf>, problems: Problem[]): boolean {
+    const { routes: limit } = this.#options.limits
+    const count = { 4: 0, 6: 0 }
+    for (const vn of vrfs.keys()) {
+      for (const { addresses } of this.#remote.of(vn)) for (const address of addresses) count[familyOf(address)]++
+    }
+    // A tenth is left for everything else.
+    if (Math.max(count[4], count[6]) <= limit * 0.9) return false
+    problems.push({
+      object: 'routes',
+      message:
+        `${Math.max(count[4], count[6])} remote pods are too many for the route table (limit ${limit}): ` +
+        'those inside a block of their node are reached by its block route; raise limits.routes',
+    })
+    return true
+  }
+
+  #fabricRoutes(
+    source: SourceState,
+    facts: NodeFacts,
+    pods: readonly LocalPod[],
+    nodes: ReadonlyMap<string, RemoteNode>,
+    underlay: Underlay,
+    common: NodeNexthops,
+    now: number,
+    problems: Problem[],
+  ): { readonly inet: readonly Route[]; readonly inet6: readonly Route[] } {
+    const vn = defaultPodNetwork(this.#options.cluster)
+    const network = source.virtualNetworks.get(vn)
+    const ownPods = pods.filter((pod) => pod.vrf.vn === vn)
+    const neighbour = (address: Address): number | undefined => {
+      const { nexthop, isValid } = underlay.neighbour(address)
+      return this.#nexthops.keep(keys.neighbourNexthop(address), nexthop, now, isValid)
+    }
+    const { receive, receiveBroadcast, resolve } = common
+    const defaultNetwork =
+      network === undefined && ownPods.length === 0
+        ? undefined
+        : { vn, network, pods: ownPods, blocks: this.#blocks.of(vn), remote: this.#remote.of(vn), nodes }
+    return this.#fabric.compute(
+      { facts, receive, receiveBroadcast, resolve, neighbour, pods, defaultNetwork },
+      problems,
+    )
+  }
+
+  /** Table entries by nexthop. Lists that are the same as before aren't counted again. */
+  #references(lists: readonly (readonly (Route | BridgeRoute)[])[]): Map<number, number> {
+    const references = new Map<number, number>()
+    for (const list of lists) {
+      let counts = this.#counts.get(list)
+      if (counts === undefined) {
+        const fresh = new Map<number, number>()
+        for (const entry of list) {
+          increase(fresh, entry.nexthop, 1)
+          if ('paths' in entry) {
+            for (const { nexthop } of entry.paths) if (nexthop !== entry.nexthop) increase(fresh, nexthop, 1)
+          }
+        }
+        counts = fresh
+        this.#counts.set(list, counts)
+      }
+      for (const [nexthop, count] of counts) increase(references, nexthop, count)
+    }
+    return references
+  }
+
+  /** Gives back the numbers of what is gone. Nexthops follow in `NexthopTable.finish`. */
+  #sweep(
+    vrfs: ReadonlyMap<FqName, NetworkVrf>,
+    pods: readonly LocalPod[],
+    bridge: ReadonlyMap<number, readonly BridgeRoute[]>,
+    now: number,
+  ): void {
+    const vrfKeys = new Set([...vrfs.keys()].map((vn) => keys.vrfKey(vrfOfNetwork(vn))))
+    const vifKeys = new Set(pods.map(({ port }) => keys.vifKey(port.uuid)))
+    const labelKeys = new Set([keys.VHOST_LABEL])
+    for (const { name } of vrfs.values()) labelKeys.add(keys.vrfLabel(name))
+    for (const { port } of pods) labelKeys.add(keys.podLabel(port.uuid))
+    const indices = new Set(pods.map(({ bridgeIndex }) => bridgeIndex))
+    for (const routes of bridge.values()) for (const { index } of routes) indices.add(index)
+    this.#ids.sweep('vrf', (key) => vrfKeys.has(key), now)
+    this.#ids.sweep('vif', (key) => vifKeys.has(key), now)
+    this.#ids.sweep('label', (key) => labelKeys.has(key), now)
+    this.#ids.sweep('bridge', (_key, index) => indices.has(index), now)
+  }
+}
+
+function increase(counts: Map<number, number>, key: number, by: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + by)
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function compareAddresses(a: Address, b: Address): number {
+  return Number(mustParseAddress(a).value - mustParseAddress(b).value)
+}
+
+/** Objects of other nodes by VN. The list of a VN stays the same array while its objects do. */
+class Groups<T extends { readonly vn: FqName; readonly node: string; readonly name: string }> {
+  #isOurs: readonly T[] = []
+  #groups = new Map<FqName, readonly T[]>()
+  #nodes = new WeakMap<readonly T[], ReadonlySet<string>>()
+
+  update(source: ReadonlyMap<string, T>, isWanted: (object: T) => boolean): void {
+    const wanted = [...source.values()].filter(isWanted)
+    if (isSameList(this.#isOurs, wanted)) return
+    this.#isOurs = wanted
+    const groups = new Map<FqName, T[]>()
+    for (const object of wanted) {
+      const group = groups.get(object.vn)
+      if (group === undefined) groups.set(object.vn, [object])
+      else group.push(object)
+    }
+    const before = this.#groups
+    this.#groups = new Map()
+    for (const [vn, group] of groups) this.#groups.set(vn, keepList(before.get(vn), group))
+  }
+
+  of(vn: FqName): readonly T[] {
+    return this.#groups.get(vn) ?? []
+  }
+
+  nodesOf(vn: FqName): ReadonlySet<string> {
+    const group = this.of(vn)
+    let nodes = this.#nodes.get(group)
+    if (nodes === undefined) {
+      nodes = new Set(group.map((object) => object.node))
+      this.#nodes.set(group, nodes)
+    }
+    return nodes
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Routes of VRF 0, the underlay: what the kernel's own routes on vhost0 say, this node's addresses, the neighbours whose MAC is
+ * known, the metadata addresses, and the reach of the default pod network, whose pods and the nodes speak to each other without
+ * NAT (vRouter introspect reference 3.3).
+ */
+import {
+  bitsOf,
+  contains,
+  type Family,
+  familyOf,
+  formatAddress,
+  hostPrefix,
+  mustParseAddress,
+  mustParseCidr,
+  overlaps,
+  type Prefix,
+  sizeOf,
+} from './address.ts'
+import { isSameList, keepList } from './equal.ts'
+import type { FabricRoute, NodeFacts } from './facts.ts'
+import type { LocalPod } from './interfaces.ts'
+import { FABRIC_VN, metadataAddress } from './names.ts'
+import { BlockIndex, blockRoute, remoteRoute } from './network-routes.ts'
+import { DISCARD } from './nexthops.ts'
+import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
+import { NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
+import { entryOf, RouteList } from './route-list.ts'
+import type { Path, Problem, Route } from './tables.ts'
+import { connectedSubnet, type RemoteNode, underlayRoutes } from './tunnels.ts'
+
+export interface FabricInput {
+  readonly facts: NodeFacts
+  readonly receive: number
+  /** RCV without policy: broadcast. */
+  readonly receiveBroadcast: number
+  readonly resolve: number
+  /** ENCAP nexthop of an underlay neighbour; undefined when the table is full. */
+  readonly neighbour: (address: Address) => number | undefined
+  /** All pods whose tap is there: metadata addresses. */
+  readonly pods: readonly LocalPod[]
+  readonly defaultNetwork?: {
+    readonly vn: FqName
+    readonly network: VirtualNetwork | undefined
+    readonly pods: readonly LocalPod[]
+    readonly blocks: readonly IpamBlock[]
+    readonly remote: readonly VirtualMachineInterface[]
+    readonly nodes: ReadonlyMap<string, RemoteNode>
+  }
+}
+
+type DefaultNetwork = NonNullable<FabricInput['defaultNetwork']>
+
+export class FabricTable {
+  readonly #inet = new RouteList()
+  readonly #inet6 = new RouteList()
+  #remoteInput: DefaultNetwork | undefined
+  #remote: readonly Route[] = []
+
+  compute(
+    input: FabricInput,
+    problems: Problem[],
+  ): { readonly inet: readonly Route[]; readonly inet6: readonly Route[] } {
+    const subnets = defaultSubnets(input, problems)
+    // The first route of a prefix wins.
+    const routes = [
+      ...receiveRoutes(input),
+      ...metadataRoutes(input),
+      ...podRoutes(input),
+      ...this.#remoteRoutes(input.defaultNetwork),
+      ...subnets.map((subnet) => subnetRoute(subnet, input.defaultNetwork!.vn)),
+      ...kernelRoutes(input, subnets),
+      ...neighbourRoutes(input),
+    ]
+    const of = (family: Family) =>
+      routes.filter((route) => familyOf(route.address) === family).map((route) => entryOf(route, family))
+    return { inet: this.#inet.settle([], of(4)), inet6: this.#inet6.settle([], of(6)) }
+  }
+
+  /** Blocks of the default network's nodes, and its pods whose address lies in no block of their node. */
+  #remoteRoutes(network: DefaultNetwork | undefined): readonly Route[] {
+    if (network === undefined) {
+      this.#remote = []
+      this.#remoteInput = undefined
+      return this.#remote
+    }
+    const before = this.#remoteInput
+    const isSame =
+      before !== undefined &&
+      before.vn === network.vn &&
+      before.nodes === network.nodes &&
+      isSameList(before.blocks, network.blocks) &&
+      isSameList(before.remote, network.remote)
+    if (isSame) return this.#remote
+    this.#remoteInput = network
+    const { vn, blocks, remote, nodes } = network
+    const routes: Route[] = []
+    const index = new BlockIndex(blocks, nodes, vn)
+    for (const other of [...remote].sort((a, b) => (a.uuid < b.uuid ? -1 : 1))) {
+      const node = nodes.get(other.node)
+      if (node === undefined) continue
+      for (const address of other.addresses) {
+        if (index.nodeOf(address) === other.node) continue
+        routes.push(remoteRoute(address, bitsOf(familyOf(address)), other, node, vn))
+      }
+    }
+    for (const block of blocks) {
+      const route = blockRoute(block, vn, nodes)
+      if (route !== undefined) routes.push(route)
+    }
+    this.#remote = keepList(this.#remote, routes)
+    return this.#remote
+  }
+}
+
+function route(address: Address, prefixLength: number, only: Path, kind: Route['kind'], flags = NO_FLAGS): Route {
+  return { address, prefixLength, paths: [only], nexthop: only.nexthop, flags, kind }
+}
+
+function* receiveRoutes({ facts, receive, receiveBroadcast }: FabricInput): Generator<Route> {
+  const { address, prefixLength } = facts.underlay
+  yield route(address, 32, path('Local', receive, FABRIC_VN, NATIVE_LABEL), 'receive', PROXY)
+  if (prefixLength < 31) {
+    const subnet = connectedSubnet(facts)
+    const broadcast = formatAddress({ family: 4, value: subnet.value + sizeOf(subnet) - 1n })
+    yield route(broadcast, 32, path('Local', receiveBroadcast, FABRIC_VN, NATIVE_LABEL), 'receive')
+  }
+  yield route('224.0.0.0', 8, path('Local', receive, FABRIC_VN, NATIVE_LABEL), 'receive')
+}
+
+function* metadataRoutes({ pods }: FabricInput): Generator<Route> {
+  for (const { vif, nexthop, label } of pods) {
+    yield route(metadataAddress(vif), 32, path('LinkLocal', nexthop, FABRIC_VN, label), 'metadata', PROXY)
+  }
+}
+
+/** Pods of the default network: the node and its daemons reach them directly. */
+function* podRoutes({ defaultNetwork }: FabricInput): Generator<Route> {
+  for (const { port, nexthop, label } of defaultNetwork?.pods ?? []) {
+    for (const address of port.addresses) {
+      const only = path('LocalVmPort', nexthop, port.vn, label, PREFERENCE_LIVE)
+      yield route(address, bitsOf(familyOf(address)), only, 'pod', PROXY)
+    }
+  }
+}
+
+/**
+ * Subnets of the default network: an address of it that no pod has is discarded rather than looked for on the underlay. A subnet
+ * that overlaps the underlay's own is left out, or the node would cut itself off.
+ */
+function defaultSubnets({ facts, defaultNetwork }: FabricInput, problems: Problem[]): Prefix[] {
+  const connected = connectedSubnet(facts)
+  return (defaultNetwork?.network?.subnets ?? [])
+    .map((subnet) => mustParseCidr(subnet.cidr))
+    .filter((prefix) => {
+      if (!overlaps(prefix, connected)) return true
+      problems.push({
+        object: `VirtualNetwork ${defaultNetwork!.vn}`,
+        message: `its subnet ${formatAddress(prefix)}/${prefix.length} overlaps the underlay of this node; choose another`,
+      })
+      return false
+    })
+}
+
+function subnetRoute(prefix: Prefix, vn: FqName): Route {
+  return route(formatAddress(prefix), prefix.length, path('Local', DISCARD, vn), 'subnet')
+}
+
+/** The kernel's routes through vhost0. Those that lead it to the default network's pods are the daemon's own, and no underlay. */
+function* kernelRoutes({ facts, resolve, neighbour }: FabricInput, subnets: readonly Prefix[]): Generator<Route> {
+  for (const kernel of underlayRoutes(facts)) {
+    const prefix = { ...mustParseAddress(kernel.destination), length: kernel.prefixLength }
+    if (kernel.gateway === undefined && subnets.some((subnet) => contains(subnet, prefix))) continue
+    const made = kernelRoute(kernel, resolve, neighbour)
+    if (made !== undefined) yield made
+  }
+}
+
+function kernelRoute(
+  { destination, prefixLength, gateway }: FabricRoute,
+  resolve: number,
+  neighbour: FabricInput['neighbour'],
+): Route | undefined {
+  if (gateway === undefined) return route(destination, prefixLength, path('Local', resolve, FABRIC_VN), 'fabric')
+  const nexthop = neighbour(gateway)
+  if (nexthop === undefined) return undefined
+  return route(destination, prefixLength, { ...path('Local', nexthop, FABRIC_VN), gateway }, 'fabric')
+}
+
+function* neighbourRoutes({ facts, neighbour }: FabricInput): Generator<Route> {
+  const own = mustParseAddress(facts.underlay.address)
+  for (const address of [...facts.neighbours.keys()].sort()) {
+    const parsed = mustParseAddress(address)
+    if (parsed.family !== 4 || parsed.value === own.value || isMetadata(hostPrefix(parsed))) continue
+    const nexthop = neighbour(address)
+    if (nexthop !== undefined) yield route(address, 32, path('Local', nexthop, FABRIC_VN), 'neighbour')
+  }
+}
+
+const METADATA: Prefix = { family: 4, value: 0xa9fe0000n, length: 16 }
+
+function isMetadata(prefix: Prefix): boolean {
+  return contains(METADATA, prefix)
+}
+
+/** Gateways that the kernel's routes name: their MAC is wanted. */
+export function gatewaysOf(facts: NodeFacts): Address[] {
+  const gateways = underlayRoutes(facts).flatMap((kernel) => (kernel.gateway === undefined ? [] : [kernel.gateway]))
+  return [...new Set(gateways)].sort((a, b) => Number(mustParseAddress(a).value - mustParseAddress(b).value))
+}

@@ -1,0 +1,189 @@
+/** The interface table: fabric NIC, vhost0, pkt0, and the pods' taps with the numbers that belong to each. */
+import { familyOf } from './address.ts'
+import { isEqual, keepEqual, keepList } from './equal.ts'
+import type { NodeFacts, Port } from './facts.ts'
+import type { Ids } from './ids.ts'
+import * as keys from './keys.ts'
+import { metadataAddress, ROUTER_MAC } from './names.ts'
+import type { NexthopTable } from './nexthops.ts'
+import type { Address, FqName } from './objects.ts'
+import type { Problem, Vif } from './tables.ts'
+import { AGENT_FLAGS, FABRIC_FLAGS, POD_FLAGS, VHOST_FLAGS } from './vif-flags.ts'
+import { FABRIC_VRF_ID, type NetworkVrf } from './vrfs.ts'
+
+export const FABRIC_VIF = 0
+export const VHOST_VIF = 1
+export const AGENT_VIF = 2
+/** pkt0 belongs to no VRF. */
+const NO_VRF = 65_535
+
+/** A port with its numbers. */
+export interface LocalPod {
+  readonly port: Port
+  readonly vrf: NetworkVrf
+  readonly vif: number
+  readonly label: number
+  /** ENCAP nexthop of family inet. */
+  readonly nexthop: number
+  /** Its twin of family bridge. */
+  readonly bridgeNexthop: number
+  /** Index of (MAC, VRF) in the bridge table. */
+  readonly bridgeIndex: number
+}
+
+export function podName(port: Port): string {
+  return `Pod ${port.namespace}/${port.pod.name}`
+}
+
+export class InterfaceTable {
+  #pods = new Map<string, LocalPod>()
+  #vifs: readonly Vif[] = []
+
+  /**
+   * Numbers of all ports, in the order of their creation. A port keeps its numbers while its tap is missing; one for which a
+   * table is full is left out, with a problem.
+   */
+  pods(
+    ports: readonly Port[],
+    vrfs: ReadonlyMap<FqName, NetworkVrf>,
+    ids: Ids,
+    nexthops: NexthopTable,
+    now: number,
+    problems: Problem[],
+  ): readonly LocalPod[] {
+    const pods = new Map<string, LocalPod>()
+    const macs = new Map<string, Port>()
+    for (const port of ports) {
+      const vrf = vrfs.get(port.vn)
+      if (vrf === undefined) continue
+      const mac = keys.bridgeKey(vrf.name, port.mac)
+      const rival = macs.get(mac)
+      if (rival !== undefined) {
+        problems.push({ object: podName(port), message: `MAC ${port.mac} is that of ${podName(rival)}` })
+        continue
+      }
+      macs.set(mac, port)
+      const vif = ids.allocate('vif', keys.vifKey(port.uuid), now)
+      const label = ids.allocate('label', keys.podLabel(port.uuid), now)
+      const bridgeIndex = ids.allocate('bridge', mac, now)
+      const encap = {
+        type: 'encap',
+        vif: vif ?? 0,
+        vrf: vrf.id,
+        dstMac: port.mac,
+        srcMac: ROUTER_MAC,
+        policy: true,
+        role: 'interface',
+      } as const
+      const nexthop =
+        vif === undefined ? undefined : nexthops.keep(keys.podNexthop(port.uuid), { ...encap, family: 'inet' }, now)
+      const bridgeNexthop =
+        vif === undefined
+          ? undefined
+          : nexthops.keep(keys.podBridgeNexthop(port.uuid), { ...encap, family: 'bridge' }, now)
+      if (
+        vif === undefined ||
+        label === undefined ||
+        bridgeIndex === undefined ||
+        nexthop === undefined ||
+        bridgeNexthop === undefined
+      ) {
+        const kind =
+          vif === undefined ? 'vif' : label === undefined ? 'label' : bridgeIndex === undefined ? 'bridge' : 'nexthop'
+        problems.push({ object: podName(port), message: `no ${kind} number is left (limit ${ids.limits[kind]})` })
+        continue
+      }
+      const known = this.#pods.get(port.uuid)
+      const pod: LocalPod = {
+        port: known !== undefined && isEqual(known.port, port) ? known.port : port,
+        vrf,
+        vif,
+        label,
+        nexthop,
+        bridgeNexthop,
+        bridgeIndex,
+      }
+      pods.set(port.uuid, keepEqual(known, pod))
+    }
+    this.#pods = pods
+    return [...pods.values()]
+  }
+
+  /** The vif table, sorted by id: the three of the node, and every pod whose tap is there. */
+  vifs(
+    facts: NodeFacts,
+    pods: readonly LocalPod[],
+    vhost: { readonly nexthop: number; readonly label: number | undefined },
+    flowsPerVif: number,
+  ): readonly Vif[] {
+    const { underlay } = facts
+    const common = { vrf: FABRIC_VRF_ID, mtu: underlay.mtu, maxFlows: 0 }
+    const vifs: Vif[] = [
+      {
+        ...common,
+        id: FABRIC_VIF,
+        type: 'physical',
+        name: underlay.name,
+        ifindex: underlay.ifindex,
+        flowNexthop: 0,
+        mac: underlay.mac,
+        flags: FABRIC_FLAGS,
+      },
+      {
+        ...common,
+        id: VHOST_VIF,
+        type: 'host',
+        name: facts.vhost.name,
+        ifindex: facts.vhost.ifindex,
+        flowNexthop: vhost.nexthop,
+        mac: underlay.mac,
+        ip4: underlay.address,
+        label: vhost.label,
+        flags: VHOST_FLAGS,
+      },
+      {
+        ...common,
+        id: AGENT_VIF,
+        type: 'agent',
+        name: facts.agent.name,
+        ifindex: facts.agent.ifindex,
+        vrf: NO_VRF,
+        flowNexthop: 0,
+        mac: ROUTER_MAC,
+        flags: AGENT_FLAGS,
+      },
+    ]
+    for (const { port, vrf, vif, label, nexthop } of pods) {
+      if (port.ifindex === undefined) continue
+      vifs.push({
+        id: vif,
+        type: 'virtual',
+        name: port.tap,
+        ifindex: port.ifindex,
+        vrf: vrf.id,
+        flowNexthop: nexthop,
+        mtu: port.mtu,
+        mac: ROUTER_MAC,
+        peerMac: port.mac,
+        ip4: firstOf(port.addresses, 4),
+        ip6: firstOf(port.addresses, 6),
+        label,
+        flags: POD_FLAGS,
+        maxFlows: flowsPerVif,
+        port: port.uuid,
+        metadata: metadataAddress(vif),
+      })
+    }
+    vifs.sort((a, b) => a.id - b.id)
+    const known = new Map(this.#vifs.map((vif) => [vif.id, vif]))
+    this.#vifs = keepList(
+      this.#vifs,
+      vifs.map((vif) => keepEqual(known.get(vif.id), vif)),
+    )
+    return this.#vifs
+  }
+}
+
+export function firstOf(addresses: readonly Address[], family: 4 | 6): Address | undefined {
+  return addresses.find((address) => familyOf(address) === family)
+}

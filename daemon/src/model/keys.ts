@@ -1,0 +1,24 @@
+/**
+ * Identity strings of `Ids`: what a number stands for, whatever the order in which things came. Kept on disk, so they don't change.
+ */
+import type { Address, FqName, Mac } from './objects.ts'
+
+export const vrfKey = (vrf: FqName) => vrf
+export const vifKey = (port: string) => port
+export const bridgeKey = (vrf: FqName, mac: Mac) => `${vrf} ${mac}`
+
+export const VHOST_LABEL = 'vhost'
+export const vrfLabel = (vrf: FqName) => `vrf ${vrf}`
+export const podLabel = (port: string) => `pod ${port}`
+
+export const RECEIVE_POLICY = 'receive policy'
+export const RECEIVE = 'receive'
+export const RESOLVE = 'resolve'
+export const AGENT = 'agent'
+export const L2_RECEIVE = 'l2-receive'
+export const podNexthop = (port: string) => `pod ${port}`
+export const podBridgeNexthop = (port: string) => `bridge ${port}`
+export const vrfNexthop = (vrf: FqName) => `vrf ${vrf}`
+export const tunnelNexthop = (destination: Address) => `tunnel ${destination}`
+export const neighbourNexthop = (address: Address) => `neighbour ${address}`
+export const compositeNexthop = (vrf: FqName, address: Address) => `composite ${vrf} ${address}`

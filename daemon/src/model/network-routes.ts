@@ -1,0 +1,403 @@
+/**
+ * Routes of a VN's VRF (vRouter introspect reference 3.3): the subnet (discard), its gateway and service address (pkt0), local
+ * pods (tap), other nodes' blocks and pods (tunnel), and in the default pod network the nodes themselves.
+ *
+ * The host routes of remote pods are the many: their objects live from pass to pass, and only those whose owner changed are made
+ * anew.
+ */
+import { bitsOf, type Family, familyOf, mustParseAddress, mustParseCidr } from './address.ts'
+import { isEqual, isSameList, isSameMap } from './equal.ts'
+import { type LocalPod, podName } from './interfaces.ts'
+import { DISCARD } from './nexthops.ts'
+import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
+import { FLOOD, NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
+import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
+import type { CompositeMember, Path, Problem, Route } from './tables.ts'
+import type { RemoteNode } from './tunnels.ts'
+import type { NetworkVrf } from './vrfs.ts'
+
+/** Members of a composite that the datapath can hold (COMPOSITE_MAX). */
+export const COMPOSITE_MAX = 64
+
+export interface NetworkInput {
+  readonly vrf: NetworkVrf
+  /** Absent: the VirtualNetwork object is gone, while pods are still in it. */
+  readonly network: VirtualNetwork | undefined
+  /** Pods whose tap is there. */
+  readonly pods: readonly LocalPod[]
+  /** Blocks and interfaces of other nodes. */
+  readonly blocks: readonly IpamBlock[]
+  readonly remote: readonly VirtualMachineInterface[]
+  readonly nodes: ReadonlyMap<string, RemoteNode>
+  readonly agentNexthop: number
+  /** Present in the default pod network: reach of the nodes. */
+  readonly host?: { readonly address: Address; readonly nexthop: number }
+  /** Leave out remote pods that their node's block route covers: the route table is full. */
+  readonly isCompact: boolean
+}
+
+export interface NetworkRoutes {
+  readonly inet: readonly Route[]
+  readonly inet6: readonly Route[]
+  readonly problems: readonly Problem[]
+}
+
+/** Gives a composite its number; undefined when the nexthop table is full. */
+export type CompositeOf = (address: Address, members: readonly CompositeMember[]) => number | undefined
+
+/** Who has an address: one remote interface in almost every case. */
+type Owner = VirtualMachineInterface | Owners
+interface Owners {
+  readonly pods: readonly LocalPod[]
+  readonly remote: readonly VirtualMachineInterface[]
+}
+
+interface HostEntry extends RouteEntry {
+  readonly owner: Owner
+  readonly nodes: readonly (RemoteNode | undefined)[]
+}
+
+export class NetworkTable {
+  #input: NetworkInput | undefined
+  #result: NetworkRoutes = { inet: [], inet6: [], problems: [] }
+  readonly #families = { 4: new FamilyTable(4), 6: new FamilyTable(6) }
+
+  /** The routes; the same object when the input is the same. */
+  compute(input: NetworkInput, compositeOf: CompositeOf): NetworkRoutes {
+    if (this.#input !== undefined && isSameInput(this.#input, input)) return this.#result
+    this.#input = input
+    const problems: Problem[] = []
+    if (input.network === undefined) {
+      problems.push({
+        object: `VirtualNetwork ${input.vrf.vn}`,
+        message: `does not exist, but ${input.pods.length} pods of this node are in it: they keep their routes`,
+      })
+    }
+    const composite: CompositeOf = (address, members) => {
+      const id = compositeOf(address, members)
+      // Try again in the next pass.
+      if (id === undefined) this.#input = undefined
+      return id
+    }
+    const inet = this.#families[4].compute(input, composite, problems)
+    const inet6 = this.#families[6].compute(input, composite, problems)
+    this.#result = { inet, inet6, problems }
+    return this.#result
+  }
+}
+
+function isSameInput(a: NetworkInput, b: NetworkInput): boolean {
+  return (
+    a.vrf === b.vrf &&
+    a.network === b.network &&
+    a.isCompact === b.isCompact &&
+    a.agentNexthop === b.agentNexthop &&
+    a.host?.address === b.host?.address &&
+    a.host?.nexthop === b.host?.nexthop &&
+    isSameList(a.pods, b.pods) &&
+    isSameList(a.blocks, b.blocks) &&
+    isSameList(a.remote, b.remote) &&
+    isSameMap(a.nodes, b.nodes)
+  )
+}
+
+class FamilyTable {
+  readonly #family: Family
+  readonly #list = new RouteList()
+  #hosts: HostEntry[] = []
+
+  constructor(family: Family) {
+    this.#family = family
+  }
+
+  compute(input: NetworkInput, compositeOf: CompositeOf, problems: Problem[]): readonly Route[] {
+    const bits = bitsOf(this.#family)
+    const own = [...this.#own(input)]
+    const reserved = new Set(
+      own.filter((route) => route.kind === 'gateway' || route.kind === 'service').map((route) => route.address),
+    )
+    const owners = this.#owners(input, reserved, problems)
+    const blocks = [...this.#blocks(input)].filter((route) => !owners.has(route.address) || route.prefixLength < bits)
+    this.#hosts = this.#hostEntries(input, owners, compositeOf, problems)
+    const others = [...own, ...blocks].map((route) => entryOf(route, this.#family))
+    return this.#list.settle(this.#hosts, others)
+  }
+
+  /** Subnets with their gateway and service address; the nodes, in the default network. */
+  *#own({ vrf, network, agentNexthop, host, nodes }: NetworkInput): Generator<Route> {
+    const { vn } = vrf
+    const bits = bitsOf(this.#family)
+    for (const subnet of network?.subnets ?? []) {
+      const prefix = mustParseCidr(subnet.cidr)
+      if (prefix.family !== this.#family) continue
+      yield {
+        address: subnet.cidr.slice(0, subnet.cidr.indexOf('/')),
+        prefixLength: prefix.length,
+        paths: [path('Local', DISCARD, vn)],
+        nexthop: DISCARD,
+        flags: FLOOD,
+        kind: 'subnet',
+      }
+      for (const kind of ['gateway', 'service'] as const) {
+        yield {
+          address: subnet[kind],
+          prefixLength: bits,
+          paths: [path('Local', agentNexthop, vn)],
+          nexthop: agentNexthop,
+          flags: PROXY,
+          kind,
+        }
+      }
+    }
+    if (host === undefined || this.#family !== familyOf(host.address)) return
+    yield {
+      address: host.address,
+      prefixLength: bits,
+      paths: [path('Local', host.nexthop, vn, NATIVE_LABEL)],
+      nexthop: host.nexthop,
+      flags: PROXY,
+      kind: 'node',
+    }
+    for (const { router, nexthop, peer } of nodes.values()) {
+      yield {
+        address: router.address,
+        prefixLength: bits,
+        paths: [path(peer, nexthop, vn, router.vhostLabel)],
+        nexthop,
+        label: router.vhostLabel,
+        flags: PROXY,
+        kind: 'node',
+      }
+    }
+  }
+
+  *#blocks({ vrf, blocks, nodes }: NetworkInput): Generator<Route> {
+    for (const block of blocks) {
+      const route = blockRoute(block, vrf.vn, nodes)
+      if (route !== undefined && familyOf(route.address) === this.#family) yield route
+    }
+  }
+
+  #owners(input: NetworkInput, reserved: ReadonlySet<Address>, problems: Problem[]): Map<Address, Owner> {
+    const owners = new Map<Address, Owner>()
+    const family = this.#family
+    for (const pod of input.pods) {
+      for (const address of pod.port.addresses) {
+        if (familyOf(address) !== family) continue
+        if (reserved.has(address)) {
+          problems.push({
+            object: podName(pod.port),
+            message: `${address} is the gateway or service address of ${input.vrf.vn}`,
+          })
+          continue
+        }
+        const known = owners.get(address) as Owners | undefined
+        owners.set(address, { pods: [...(known?.pods ?? []), pod], remote: [] })
+      }
+    }
+    const covers = input.isCompact ? new BlockIndex(input.blocks, input.nodes, input.vrf.vn) : undefined
+    for (const remote of input.remote) {
+      if (!input.nodes.has(remote.node)) continue
+      for (const address of remote.addresses) {
+        if (familyOf(address) !== family) continue
+        const known = owners.get(address)
+        if (known === undefined) {
+          if (reserved.has(address)) {
+            const object = `VirtualMachineInterface ${remote.name}`
+            problems.push({ object, message: `${address} is the gateway or service address of ${input.vrf.vn}` })
+          } else if (covers?.nodeOf(address) !== remote.node) owners.set(address, remote)
+        } else if (known !== remote) owners.set(address, together(known, remote))
+      }
+    }
+    return owners
+  }
+
+  #hostEntries(
+    input: NetworkInput,
+    owners: Map<Address, Owner>,
+    compositeOf: CompositeOf,
+    problems: Problem[],
+  ): HostEntry[] {
+    const entries: HostEntry[] = []
+    // Those of before come first, in their order, so that sorting finds one long run.
+    for (const before of this.#hosts) {
+      const { address } = before.route
+      const owner = owners.get(address)
+      if (owner === undefined) continue
+      owners.delete(address)
+      const entry = this.#hostEntry(address, owner, input, compositeOf, problems, before)
+      if (entry !== undefined) entries.push(entry)
+    }
+    for (const [address, owner] of owners) {
+      const entry = this.#hostEntry(address, owner, input, compositeOf, problems)
+      if (entry !== undefined) entries.push(entry)
+    }
+    return entries.sort(compareEntries)
+  }
+
+  #hostEntry(
+    address: Address,
+    owner: Owner,
+    input: NetworkInput,
+    compositeOf: CompositeOf,
+    problems: Problem[],
+    before?: HostEntry,
+  ): HostEntry | undefined {
+    if ('uuid' in owner) {
+      const node = input.nodes.get(owner.node)!
+      if (before?.owner === owner && before.nodes[0] === node) return before
+      const route = remoteRoute(address, bitsOf(this.#family), owner, node, input.vrf.vn)
+      const order = before?.order ?? orderOf(address, this.#family)
+      return { order, owner, nodes: [node], route: keep(before?.route, route) }
+    }
+    const route = this.#sharedRoute(address, owner, input, compositeOf, problems)
+    if (route === undefined) return undefined
+    return {
+      order: before?.order ?? orderOf(address, this.#family),
+      owner,
+      nodes: [],
+      route: keep(before?.route, route),
+    }
+  }
+
+  /** Route of an address that a local pod has, or several owners of any kind. */
+  #sharedRoute(
+    address: Address,
+    { pods, remote }: Owners,
+    { vrf, nodes }: NetworkInput,
+    compositeOf: CompositeOf,
+    problems: Problem[],
+  ): Route | undefined {
+    const bits = bitsOf(this.#family)
+    const paths: Path[] = []
+    const members: CompositeMember[] = []
+    for (const pod of [...pods].sort((a, b) => a.vif - b.vif)) {
+      paths.push(path('LocalVmPort', pod.nexthop, vrf.vn, pod.label, PREFERENCE_LIVE))
+      members.push({ nexthop: pod.nexthop })
+    }
+    for (const other of [...remote].sort((a, b) => compareText(a.node, b.node) || compareText(a.uuid, b.uuid))) {
+      const node = nodes.get(other.node)!
+      paths.push(path(node.peer, node.nexthop, vrf.vn, other.label))
+      members.push({ nexthop: node.nexthop, label: other.label })
+    }
+    const [only] = pods
+    if (members.length === 1 && only !== undefined) {
+      return {
+        address,
+        prefixLength: bits,
+        paths,
+        nexthop: only.nexthop,
+        flags: PROXY,
+        stitchedMac: only.port.mac,
+        bridgeIndex: only.bridgeIndex,
+        kind: 'pod',
+      }
+    }
+    if (members.length > COMPOSITE_MAX) {
+      const message = `${address} has ${members.length} owners; ${COMPOSITE_MAX} of them are used`
+      problems.push({ object: `VirtualNetwork ${vrf.vn}`, message })
+    }
+    const composite = compositeOf(address, members.slice(0, COMPOSITE_MAX))
+    if (composite === undefined) {
+      problems.push({
+        object: `VirtualNetwork ${vrf.vn}`,
+        message: `no nexthop number is left for the owners of ${address}`,
+      })
+      const [best] = paths
+      return best === undefined
+        ? undefined
+        : {
+            address,
+            prefixLength: bits,
+            paths,
+            nexthop: best.nexthop,
+            label: members[0]!.label,
+            flags: PROXY,
+            kind: 'ecmp',
+          }
+    }
+    const ecmp = path('Ecmp', composite, vrf.vn)
+    return { address, prefixLength: bits, paths: [ecmp, ...paths], nexthop: composite, flags: PROXY, kind: 'ecmp' }
+  }
+}
+
+function keep(before: Route | undefined, route: Route): Route {
+  return before !== undefined && isEqual(before, route) ? before : route
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function together(known: Owner, remote: VirtualMachineInterface): Owners {
+  return 'uuid' in known
+    ? { pods: [], remote: [known, remote] }
+    : { pods: known.pods, remote: [...known.remote, remote] }
+}
+
+/** To a pod on another node: with the label of the pod itself. */
+export function remoteRoute(
+  address: Address,
+  prefixLength: number,
+  remote: VirtualMachineInterface,
+  node: RemoteNode,
+  vn: FqName,
+): Route {
+  return {
+    address,
+    prefixLength,
+    paths: [path(node.peer, node.nexthop, vn, remote.label)],
+    nexthop: node.nexthop,
+    label: remote.label,
+    flags: PROXY,
+    kind: 'remote-pod',
+  }
+}
+
+/** To another node's block: with the label of its VRF. Undefined until that node has the VRF, or while no tunnel leads there. */
+export function blockRoute(block: IpamBlock, vn: FqName, nodes: ReadonlyMap<string, RemoteNode>): Route | undefined {
+  const node = nodes.get(block.node)
+  const label = node?.router.vrfLabels[vn]
+  if (node === undefined || label === undefined) return undefined
+  const prefix = mustParseCidr(block.cidr)
+  return {
+    address: block.cidr.slice(0, block.cidr.indexOf('/')),
+    prefixLength: prefix.length,
+    paths: [path(node.peer, node.nexthop, vn, label)],
+    nexthop: node.nexthop,
+    label,
+    flags: prefix.length === 0 ? NO_FLAGS : PROXY,
+    kind: 'remote-block',
+  }
+}
+
+/** Which node's block route an address would take: the longest that holds it. */
+export class BlockIndex {
+  /** By prefix length, longest first; then by the network's number. */
+  readonly #lengths: (readonly [family: Family, length: number, nodes: Map<bigint, string>])[] = []
+
+  constructor(blocks: readonly IpamBlock[], nodes: ReadonlyMap<string, RemoteNode>, vn: FqName) {
+    for (const block of blocks) {
+      if (nodes.get(block.node)?.router.vrfLabels[vn] === undefined) continue
+      const { family, value, length } = mustParseCidr(block.cidr)
+      let entry = this.#lengths.find(([f, l]) => f === family && l === length)
+      if (entry === undefined) {
+        entry = [family, length, new Map()]
+        this.#lengths.push(entry)
+      }
+      entry[2].set(value, block.node)
+    }
+    this.#lengths.sort((a, b) => b[1] - a[1])
+  }
+
+  nodeOf(address: Address): string | undefined {
+    const { family, value } = mustParseAddress(address)
+    for (const [of, length, nodes] of this.#lengths) {
+      if (of !== family) continue
+      const host = BigInt(bitsOf(family) - length)
+      const node = nodes.get((value >> host) << host)
+      if (node !== undefined) return node
+    }
+    return undefined
+  }
+}

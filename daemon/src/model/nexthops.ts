@@ -1,0 +1,92 @@
+/**
+ * The nexthop table. A nexthop is known by its identity (keys.ts) and defined anew in each pass; one that no table entry refers
+ * to at the pass's end, and that isn't kept on purpose, gives its number back.
+ */
+import { keepEqual, keepList } from './equal.ts'
+import type { Ids } from './ids.ts'
+import type { CompositeMember, Nexthop, NumberedNexthop } from './tables.ts'
+
+export const DISCARD = 1
+
+const FIXED: readonly { readonly id: number; readonly nexthop: Nexthop }[] = [
+  { id: 0, nexthop: { type: 'discard' } },
+  { id: DISCARD, nexthop: { type: 'discard' } },
+]
+
+interface Definition {
+  readonly key: string
+  nexthop: Nexthop
+  isValid: boolean
+}
+
+export class NexthopTable {
+  readonly #ids: Ids
+  readonly #definitions = new Map<number, Definition>()
+  readonly #kept = new Set<string>()
+  #entries = new Map<number, NumberedNexthop>()
+  #list: readonly NumberedNexthop[] = []
+
+  constructor(ids: Ids) {
+    this.#ids = ids
+  }
+
+  begin(): void {
+    this.#kept.clear()
+  }
+
+  /** Number of this nexthop; undefined when the table is full. */
+  define(key: string, nexthop: Nexthop, now: number, isValid = true): number | undefined {
+    const id = this.#ids.allocate('nexthop', key, now)
+    if (id !== undefined) this.#set(id, key, nexthop, isValid)
+    return id
+  }
+
+  /** As `define`; the number stays while the pass says so, referred to or not. */
+  keep(key: string, nexthop: Nexthop, now: number, isValid = true): number | undefined {
+    this.#kept.add(key)
+    return this.define(key, nexthop, now, isValid)
+  }
+
+  #set(id: number, key: string, nexthop: Nexthop, isValid: boolean): void {
+    const known = this.#definitions.get(id)
+    if (known === undefined || known.key !== key) this.#definitions.set(id, { key, nexthop, isValid })
+    else {
+      known.nexthop = keepEqual(known.nexthop, nexthop)
+      known.isValid = isValid
+    }
+  }
+
+  /** Members of the composites that are referred to. */
+  *composites(references: ReadonlyMap<number, number>): Generator<readonly CompositeMember[]> {
+    for (const [id, { nexthop }] of this.#definitions) {
+      if (nexthop.type === 'composite' && references.has(id)) yield nexthop.members
+    }
+  }
+
+  /** `references`: table entries by nexthop. Frees what is unused and returns the table, sorted by number. */
+  finish(references: ReadonlyMap<number, number>, now: number): readonly NumberedNexthop[] {
+    this.#ids.sweep(
+      'nexthop',
+      (key, id) => this.#definitions.get(id)?.key === key && (references.has(id) || this.#kept.has(key)),
+      now,
+    )
+    for (const [id, { key }] of this.#definitions) {
+      if (this.#ids.get('nexthop', key) !== id) this.#definitions.delete(id)
+    }
+    const entries = new Map<number, NumberedNexthop>()
+    const add = (id: number, nexthop: Nexthop, isValid: boolean) => {
+      const count = references.get(id) ?? 0
+      const known = this.#entries.get(id)
+      const isSame = known?.nexthop === nexthop && known.isValid === isValid && known.references === count
+      entries.set(id, isSame ? known : { id, nexthop, isValid, references: count })
+    }
+    for (const { id, nexthop } of FIXED) add(id, nexthop, true)
+    for (const id of [...this.#definitions.keys()].sort((a, b) => a - b)) {
+      const { nexthop, isValid } = this.#definitions.get(id)!
+      add(id, nexthop, isValid)
+    }
+    this.#entries = entries
+    this.#list = keepList(this.#list, [...entries.values()])
+    return this.#list
+  }
+}

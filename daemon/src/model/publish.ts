@@ -1,0 +1,69 @@
+/**
+ * What this node tells the others, and how that differs from what the source says it told them. Blocks are not among it: they are
+ * claimed one by one (ipam.ts).
+ */
+import { isEqual } from './equal.ts'
+import type { NodeFacts, Port } from './facts.ts'
+import { interfaceObjectName } from './names.ts'
+import type { FqName, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
+import type { Tables } from './tables.ts'
+
+export interface Publication {
+  readonly publish: readonly Published[]
+  readonly withdraw: readonly { readonly kind: Published['kind']; readonly name: string }[]
+}
+
+/** The router object of this node: its address, and the labels of vhost0 and of the VRFs that it has. */
+export function routerOf(node: string, facts: NodeFacts, tables: Tables): VirtualRouter {
+  const vrfLabels: Record<FqName, number> = {}
+  for (const { vn, label } of tables.vrfs) if (vn !== undefined && label !== undefined) vrfLabels[vn] = label
+  const vhostLabel = tables.vifs.find((vif) => vif.type === 'host')?.label ?? 0
+  return { name: node, address: facts.underlay.address, encapsulations: ['MPLSoUDP'], vrfLabels, vhostLabel }
+}
+
+/** One interface object for each port that is in the tables, that is: whose tap is there and which has its label. */
+export function interfacesOf(node: string, ports: readonly Port[], tables: Tables): VirtualMachineInterface[] {
+  const labels = new Map(tables.vifs.map((vif) => [vif.port, vif.label]))
+  return ports.flatMap((port) => {
+    const label = labels.get(port.uuid)
+    if (label === undefined) return []
+    return {
+      name: interfaceObjectName(port.pod.name, port.tap),
+      namespace: port.namespace,
+      uuid: port.uuid,
+      vn: port.vn,
+      node,
+      pod: port.pod,
+      containerId: port.containerId,
+      ifname: port.ifname,
+      mac: port.mac,
+      addresses: port.addresses,
+      label,
+    }
+  })
+}
+
+/**
+ * The steps that make the source say what this node is: for `tables` as they are in the kernel, so that nobody sends to a label
+ * before it works. An interface object that has this node's name and belongs to no port is withdrawn.
+ */
+export function publication(
+  node: string,
+  facts: NodeFacts,
+  ports: readonly Port[],
+  tables: Tables,
+  state: SourceState,
+): Publication {
+  const publish: Published[] = []
+  const router = routerOf(node, facts, tables)
+  if (!isEqual(state.routers.get(node), router)) publish.push({ kind: 'VirtualRouter', object: router })
+  const interfaces = interfacesOf(node, ports, tables)
+  const wanted = new Set(interfaces.map(({ uuid }) => uuid))
+  for (const object of interfaces) {
+    if (!isEqual(state.interfaces.get(object.uuid), object)) publish.push({ kind: 'VirtualMachineInterface', object })
+  }
+  const withdraw = [...state.interfaces.values()]
+    .filter((object) => object.node === node && !wanted.has(object.uuid))
+    .map(({ name }) => ({ kind: 'VirtualMachineInterface' as const, name }))
+  return { publish, withdraw }
+}

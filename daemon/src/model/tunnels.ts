@@ -1,0 +1,157 @@
+/**
+ * Tunnels to the other nodes: which underlay next hop leads there, and whether its MAC is known. The nexthop's number depends on
+ * the destination alone, so a router that changes its MAC changes one nexthop and no route.
+ */
+import { contains, longestMatch, mustParseAddress, type Prefix } from './address.ts'
+import { isEqual, isSameMap } from './equal.ts'
+import type { FabricRoute, NodeFacts } from './facts.ts'
+import type { Ids } from './ids.ts'
+import * as keys from './keys.ts'
+import { ZERO_MAC } from './names.ts'
+import type { NexthopTable } from './nexthops.ts'
+import type { Address, Mac, VirtualRouter } from './objects.ts'
+import type { Nexthop, Peer, Problem } from './tables.ts'
+
+/** Bytes that MPLSoUDP puts in front of an L3 packet: IPv4 20, UDP 8, label 4 (RFC 7510). */
+export const MPLS_UDP_OVERHEAD = 32
+
+/** Another node, as routes need it. */
+export interface RemoteNode {
+  readonly router: VirtualRouter
+  /** Its TUNNEL nexthop. */
+  readonly nexthop: number
+  readonly peer: Peer
+}
+
+/** What the kernel's routes say about the underlay. */
+export class Underlay {
+  readonly #facts: NodeFacts
+  readonly #connected: Prefix
+  readonly #routes: readonly (FabricRoute & { readonly prefix: Prefix })[]
+  /** Underlay next hops whose MAC is wanted. */
+  readonly wanted = new Set<Address>()
+
+  constructor(facts: NodeFacts) {
+    this.#facts = facts
+    this.#connected = connectedSubnet(facts)
+    this.#routes = underlayRoutes(facts).map((route) => ({
+      ...route,
+      prefix: { ...mustParseAddress(route.destination), length: route.prefixLength },
+    }))
+  }
+
+  /** Neighbour to which packets for `destination` are handed: itself where it is on link. */
+  via(destination: Address): Address {
+    const parsed = mustParseAddress(destination)
+    const route = longestMatch(this.#routes, parsed)
+    if (route !== undefined) return route.gateway ?? destination
+    return contains(this.#connected, parsed) ? destination : (this.#facts.underlay.gateway ?? destination)
+  }
+
+  /** MAC of a neighbour; asking for it makes the dataplane resolve it. */
+  mac(neighbour: Address): Mac | undefined {
+    this.wanted.add(neighbour)
+    return this.#facts.neighbours.get(neighbour)
+  }
+
+  tunnel(destination: Address): { readonly nexthop: Nexthop; readonly isValid: boolean } {
+    const { underlay } = this.#facts
+    const via = this.via(destination)
+    const dstMac = this.mac(via)
+    const nexthop: Nexthop = {
+      type: 'tunnel',
+      encapsulation: 'MPLSoUDP',
+      source: underlay.address,
+      destination,
+      via,
+      dstMac,
+      srcMac: underlay.mac,
+      mtu: underlay.mtu - MPLS_UDP_OVERHEAD,
+    }
+    return { nexthop, isValid: dstMac !== undefined }
+  }
+
+  /** ENCAP to an underlay neighbour; not valid while its MAC is unknown. */
+  neighbour(address: Address): { readonly nexthop: Nexthop; readonly isValid: boolean } {
+    const dstMac = this.#facts.neighbours.get(address)
+    const nexthop: Nexthop = {
+      type: 'encap',
+      family: 'inet',
+      vif: 0,
+      vrf: 0,
+      dstMac: dstMac ?? ZERO_MAC,
+      srcMac: this.#facts.underlay.mac,
+      policy: false,
+      role: 'arp',
+      address,
+    }
+    return { nexthop, isValid: dstMac !== undefined }
+  }
+}
+
+export function connectedSubnet({ underlay }: NodeFacts): Prefix {
+  const own = mustParseAddress(underlay.address)
+  const host = BigInt(32 - underlay.prefixLength)
+  return { family: own.family, value: (own.value >> host) << host, length: underlay.prefixLength }
+}
+
+/** The kernel's routes; before the first of them is known, those that the node's address and gateway imply. */
+export function underlayRoutes(facts: NodeFacts): readonly FabricRoute[] {
+  if (facts.fabricRoutes.length > 0) return facts.fabricRoutes
+  const { value, length } = connectedSubnet(facts)
+  const number = Number(value)
+  const destination = `${number >>> 24}.${(number >>> 16) & 255}.${(number >>> 8) & 255}.${number & 255}`
+  const connected: FabricRoute = { destination, prefixLength: length }
+  const { gateway } = facts.underlay
+  return gateway === undefined ? [connected] : [{ destination: '0.0.0.0', prefixLength: 0, gateway }, connected]
+}
+
+export class TunnelTable {
+  #nodes: ReadonlyMap<string, RemoteNode> = new Map()
+
+  /** The nodes of `needed` that have a router object and a tunnel; for the others a problem says so. */
+  compute(
+    node: string,
+    underlay: Underlay,
+    own: Address,
+    routers: ReadonlyMap<string, VirtualRouter>,
+    needed: ReadonlySet<string>,
+    ids: Ids,
+    nexthops: NexthopTable,
+    now: number,
+    problems: Problem[],
+  ): ReadonlyMap<string, RemoteNode> {
+    const nodes = new Map<string, RemoteNode>()
+    for (const name of [...needed].sort()) {
+      if (name === node) continue
+      const router = routers.get(name)
+      const object = `VirtualRouter ${name}`
+      if (router === undefined) {
+        problems.push({
+          object,
+          message: 'does not exist, but blocks or interfaces of that node do: no route leads there',
+        })
+        continue
+      }
+      if (router.address === own) {
+        problems.push({ object, message: `has the address of this node (${own}): no route leads there` })
+        continue
+      }
+      const { nexthop, isValid } = underlay.tunnel(router.address)
+      const id = nexthops.keep(keys.tunnelNexthop(router.address), nexthop, now, isValid)
+      if (id === undefined) {
+        problems.push({ object, message: `no nexthop number is left (limit ${ids.limits.nexthop})` })
+        continue
+      }
+      const known = this.#nodes.get(name)
+      nodes.set(
+        name,
+        known?.nexthop === id && isEqual(known.router, router)
+          ? known
+          : { router, nexthop: id, peer: { node: name, address: router.address } },
+      )
+    }
+    if (!isSameMap(this.#nodes, nodes)) this.#nodes = nodes
+    return this.#nodes
+  }
+}
