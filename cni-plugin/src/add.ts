@@ -1,0 +1,91 @@
+/** ADD: gives the pod its interface, or leaves nothing behind. */
+
+import type { AllocateReply, AllocateRequest, RegisterReply } from '@kube-vrouter/daemon/port-api/messages'
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { bringUp, configure, deleteTap, openNamespace, Tap } from './attachment.ts'
+import type { NetworkConfig } from './config.ts'
+import { Daemon, DaemonUnreachable, daemonError } from './daemon.ts'
+import { type Attachment, parseLabels } from './environment.ts'
+import { CniError, ErrorCode } from './errors.ts'
+import { release } from './release.ts'
+import { addResult } from './result.ts'
+
+export function add(config: NetworkConfig, attachment: Attachment): object {
+  using undo = new DisposableStack()
+  const { containerId, ifname } = attachment
+  const request = allocateRequest(config, attachment)
+  const namespace = undo.use(openNamespace(attachment.netns, attachment.netnsOverride))
+  const daemon = undo.use(connect(config.socket))
+  const node = undo.use(RouteSocket.open())
+  const pod = undo.use(RouteSocket.open({ netns: namespace }))
+
+  const port = allocate(daemon, request, config)
+  if (port.existed) clearFormer(node, pod, port, ifname)
+
+  using attached = new DisposableStack()
+  attached.defer(() => void release(config, { containerId, ifname }))
+  const alias = `${request.pod.namespace}/${request.pod.name}/${ifname}`
+  const tap = attached.use(Tap.create(node, namespace, port, ifname, alias.slice(0, 255)))
+  configure(pod, namespace, tap, port, ifname)
+  ask(() => daemon.call<RegisterReply>({ op: 'register', containerId, ifname, ifindex: tap.index }))
+  bringUp(node, pod, tap, port)
+  const result = addResult(config.cniVersion, port, attachment, config.prevResult)
+  attached.move() // from here on the attachment stands
+  return result
+}
+
+function allocateRequest(config: NetworkConfig, { containerId, ifname, netns, args }: Attachment): AllocateRequest {
+  const labels = parseLabels(args['VROUTER_LABELS'])
+  return {
+    op: 'allocate',
+    containerId,
+    ifname,
+    netns,
+    network: config.name,
+    // A caller without Kubernetes (cnitool) names no pod: its containers are pods of the default namespace.
+    pod: {
+      namespace: args['K8S_POD_NAMESPACE'] || 'default',
+      name: args['K8S_POD_NAME'] || containerId,
+      uid: args['K8S_POD_UID'] ?? '',
+    },
+    ...(labels && { labels }),
+    ...(config.podAnnotations && { annotations: config.podAnnotations }),
+  }
+}
+
+function allocate(daemon: Daemon, request: AllocateRequest, config: NetworkConfig): AllocateReply {
+  try {
+    return daemon.call<AllocateReply>(request)
+  } catch (error) {
+    // Whether it allocated before it broke off nobody knows.
+    if (error instanceof DaemonUnreachable) release(config, request)
+    throw daemonError(error)
+  }
+}
+
+/**
+ * The attachment is known. One that is complete stays as it is: the runtime may not ADD it twice. What an interrupted ADD left is cleared away;
+ * the addresses stay the same.
+ */
+function clearFormer(node: RouteSocket, pod: RouteSocket, port: AllocateReply, ifname: string): void {
+  if (port.registered && node.link(port.tap) !== undefined && pod.link(ifname)?.mac === port.mac) {
+    throw new CniError(
+      ErrorCode.INTERFACE_EXISTS,
+      `interface ${ifname} of the pod is attached already`,
+      'the runtime must DEL the attachment before it adds it again',
+    )
+  }
+  deleteTap(node, port.tap)
+}
+
+function connect(socket: string): Daemon {
+  return ask(() => Daemon.connect(socket))
+}
+
+function ask<T>(question: () => T): T {
+  try {
+    return question()
+  } catch (error) {
+    throw daemonError(error)
+  }
+}

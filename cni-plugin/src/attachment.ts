@@ -1,0 +1,176 @@
+/**
+ * The devices of an attachment: a tap on the node, its peer in the pod's namespace under the name that the runtime wants. Both ends stay down until
+ * the datapath is programmed, so a pod never sends or receives a packet that nobody checked.
+ */
+
+import type { AllocateReply } from '@kube-vrouter/daemon/port-api/messages'
+import { isErrno, SystemError } from '@kube-vrouter/linux/errors'
+import { NetworkNamespace, withNamespace } from '@kube-vrouter/linux/namespace'
+import { newRoute } from '@kube-vrouter/linux/netlink/fib'
+import { newAddress } from '@kube-vrouter/linux/netlink/ifaddr'
+import { setLink } from '@kube-vrouter/linux/netlink/link'
+import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { writeSysctl } from '@kube-vrouter/linux/sysctl'
+import { CniError, ErrorCode } from './errors.ts'
+
+/** Index of the loopback device in every network namespace. */
+const LOOPBACK = 1
+
+/**
+ * Name of the tap: known without the daemon, so that DEL can do without. The daemon makes the same name (model/names.ts).
+ * node:crypto is loaded here only: ADD hears the name from the daemon.
+ */
+export function tapName(containerId: string, ifname: string): string {
+  const { hash } = process.getBuiltinModule('node:crypto')
+  return `tap${hash('sha256', `${containerId}/${ifname}`, 'hex').slice(0, 12)}`
+}
+
+/** Opens the pod's namespace. Throws code 8 when it isn't one, or is the node's own. */
+export function openNamespace(path: string, allowOwn: boolean): NetworkNamespace {
+  let namespace: NetworkNamespace
+  try {
+    namespace = NetworkNamespace.open(path)
+  } catch (error) {
+    const reason = error instanceof SystemError ? error.code : String(error)
+    throw new CniError(
+      ErrorCode.INVALID_NETNS,
+      `cannot open the network namespace ${path}: ${reason}`,
+      'the namespace of the container is gone; the runtime makes a new one',
+    )
+  }
+  try {
+    // Any file can be opened; only a namespace can be entered.
+    withNamespace(namespace, () => undefined)
+    using own = NetworkNamespace.current()
+    if (own.inode === namespace.inode && !allowOwn) {
+      throw new CniError(
+        ErrorCode.INVALID_NETNS,
+        `CNI_NETNS ${path} is the namespace of the plugin itself`,
+        'name the namespace of the container, or set CNI_NETNS_OVERRIDE=1',
+      )
+    }
+    return namespace
+  } catch (error) {
+    namespace[Symbol.dispose]()
+    if (isErrno(error, 'EINVAL'))
+      throw new CniError(ErrorCode.INVALID_NETNS, `${path} is not a network namespace`, 'correct CNI_NETNS')
+    throw error
+  }
+}
+
+/** The pair of devices; disposing of it removes both. */
+export class Tap implements Disposable {
+  readonly name: string
+  readonly index: number
+  /** Index of the pod's end, in the pod's namespace. */
+  readonly peerIndex: number
+  readonly #node: RouteSocket
+
+  private constructor(node: RouteSocket, name: string, index: number, peerIndex: number) {
+    this.#node = node
+    this.name = name
+    this.index = index
+    this.peerIndex = peerIndex
+  }
+
+  /** Throws INTERFACE_EXISTS when the pod has an interface of that name already. */
+  static create(
+    node: RouteSocket,
+    namespace: NetworkNamespace,
+    port: AllocateReply,
+    ifname: string,
+    alias: string,
+  ): Tap {
+    const { tap, tapMac, mac, mtu } = port
+    try {
+      const { index, peerIndex } = node.createVeth({
+        name: tap,
+        mac: tapMac,
+        mtu,
+        alias,
+        peer: { name: ifname, mac, mtu, netnsFd: namespace.fd },
+      })
+      return new Tap(node, tap, index, peerIndex)
+    } catch (error) {
+      if (isErrno(error, 'EEXIST'))
+        throw new CniError(
+          ErrorCode.INTERFACE_EXISTS,
+          `the pod has an interface ${ifname} already`,
+          'delete the attachment before adding it again',
+        )
+      throw error
+    }
+  }
+
+  [Symbol.dispose](): void {
+    deleteTap(this.#node, this.index)
+  }
+}
+
+/** Removes a tap, and with it the pod's end. One that isn't there is fine; tells whether it was. */
+export function deleteTap(node: RouteSocket, which: number | string): boolean {
+  try {
+    node.deleteLink(which)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'ENODEV')) return false
+    throw error
+  }
+}
+
+/** Addresses and switches of the pod's end, while it is down: nothing of it is tentative when it comes up. */
+export function configure(
+  pod: RouteSocket,
+  namespace: NetworkNamespace,
+  tap: Tap,
+  port: AllocateReply,
+  ifname: string,
+): void {
+  const hasIpv6 = port.addresses.some(({ address }) => address.includes(':'))
+  ignoreMissing(() => writeSysctl(['net', 'ipv6', 'conf', tap.name, 'disable_ipv6'], 1))
+  withNamespace(namespace, () => {
+    const ipv6 = ['net', 'ipv6', 'conf', ifname]
+    if (hasIpv6) writeSysctl([...ipv6, 'disable_ipv6'], 0)
+    // The daemon answers for every neighbour: nobody else can have the address, and nobody may give the pod routes.
+    ignoreMissing(() => writeSysctl([...ipv6, 'accept_dad'], 0))
+    ignoreMissing(() => writeSysctl([...ipv6, 'accept_ra'], 0))
+  })
+  pod.applyAll([
+    ...port.addresses.map(({ address, prefixLength }) =>
+      newAddress({ index: tap.peerIndex, address, prefixLength, nodad: true }),
+    ),
+    setLink(LOOPBACK, { up: true }),
+  ])
+}
+
+/**
+ * Brings both ends up. What comes up second sees its carrier at once; the rest (the first end's queue, operational state, the link-local address) is done
+ * by the kernel's link watch, up to a second later, or when the link is asked for.
+ */
+export function bringUp(node: RouteSocket, pod: RouteSocket, tap: Tap, port: AllocateReply): void {
+  node.setLink(tap.index, { up: true })
+  pod.applyAll([
+    setLink(tap.peerIndex, { up: true }),
+    ...port.routes.map(({ destination, gateway }) => {
+      const slash = destination.indexOf('/')
+      return newRoute({
+        family: gateway.includes(':') ? 6 : 4,
+        destination: destination.slice(0, slash),
+        prefixLength: Number(destination.slice(slash + 1)),
+        gateway,
+        oif: tap.peerIndex,
+      })
+    }),
+  ])
+  node.link(tap.index)
+  pod.link(tap.peerIndex)
+}
+
+/** A kernel without IPv6 has none of its switches. */
+function ignoreMissing(write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * The conversation with the daemon on its `cni.sock`: one line out, one line back, over one connection. Synchronous and on a raw descriptor:
+ * the process has nothing else to do, and a socket of libuv costs more time than the whole conversation.
+ */
+
+import type { ErrorReply, Reply, Request } from '@kube-vrouter/daemon/port-api/messages'
+import { isErrno, SystemError } from '@kube-vrouter/linux/errors'
+import {
+  allocate,
+  close,
+  connect,
+  type Memory,
+  POLLIN,
+  POLLOUT,
+  poll,
+  recv,
+  sendto,
+  setNonBlocking,
+  socket,
+} from '@kube-vrouter/linux/ffi'
+import { CniError, ErrorCode } from './errors.ts'
+
+const AF_UNIX = 1
+const SOCK_STREAM = 1
+const MSG_NOSIGNAL = 0x4000
+
+/** Longest wait for one answer: longer than the daemon's own deadline (30 s), far below kubelet's two minutes. */
+const ANSWER_MS = 40_000
+const CONNECT_MS = 5_000
+
+/** The daemon can't be reached or broke off; DEL goes on without it. */
+export class DaemonUnreachable extends Error {
+  override readonly name = 'DaemonUnreachable'
+}
+
+/** The daemon answered with a refusal. */
+export class DaemonRefused extends Error {
+  override readonly name = 'DaemonRefused'
+  readonly reply: ErrorReply
+
+  constructor(reply: ErrorReply) {
+    super(reply.message)
+    this.reply = reply
+  }
+}
+
+type ReplyOf = Extract<Reply, { readonly ok: true }>
+
+export class Daemon implements Disposable {
+  readonly #fd: number
+  readonly #path: string
+  readonly #buffer: Memory = allocate(64 * 1024)
+  #pending = Buffer.alloc(0)
+
+  private constructor(fd: number, path: string) {
+    this.#fd = fd
+    this.#path = path
+  }
+
+  /** Throws DaemonUnreachable. */
+  static connect(path: string): Daemon {
+    const address = Buffer.alloc(110)
+    address.writeUInt16LE(AF_UNIX, 0)
+    if (Buffer.byteLength(path) > 107)
+      throw new CniError(
+        ErrorCode.INVALID_CONFIG,
+        `socket ${path} is longer than 107 bytes`,
+        'choose a shorter paths.run',
+      )
+    address.write(path, 2)
+    const fd = socket(AF_UNIX, SOCK_STREAM, 0)
+    try {
+      setNonBlocking(fd)
+      connectWithin(fd, address, CONNECT_MS)
+      return new Daemon(fd, path)
+    } catch (error) {
+      close(fd)
+      if (error instanceof SystemError)
+        throw new DaemonUnreachable(`cannot reach the vRouter daemon at ${path}: ${error.code}`)
+      throw error
+    }
+  }
+
+  /** Sends a request and waits for its answer. Throws DaemonRefused for an error reply, DaemonUnreachable when there is no answer. */
+  call<T extends ReplyOf>(request: Request, timeoutMs = ANSWER_MS): T {
+    const giveUp = performance.now() + timeoutMs
+    this.#send(Buffer.from(`${JSON.stringify(request)}\n`), giveUp)
+    const line = this.#receiveLine(giveUp)
+    let reply: Reply
+    try {
+      reply = JSON.parse(line) as Reply
+    } catch {
+      throw new DaemonUnreachable(
+        `the vRouter daemon at ${this.#path} answered ${request.op} with something that is not JSON`,
+      )
+    }
+    if (!reply.ok) throw new DaemonRefused(reply)
+    return reply as T
+  }
+
+  #send(bytes: Buffer, giveUp: number): void {
+    let rest = bytes
+    while (rest.length > 0) {
+      try {
+        rest = rest.subarray(sendto(this.#fd, rest, MSG_NOSIGNAL))
+      } catch (error) {
+        if (!isErrno(error, 'EAGAIN')) throw this.#lost(error)
+        this.#wait(POLLOUT, giveUp)
+      }
+    }
+  }
+
+  #receiveLine(giveUp: number): string {
+    for (;;) {
+      const end = this.#pending.indexOf(10)
+      if (end >= 0) {
+        const line = this.#pending.toString('utf8', 0, end)
+        this.#pending = this.#pending.subarray(end + 1)
+        return line
+      }
+      this.#wait(POLLIN, giveUp)
+      let length: number
+      try {
+        length = recv(this.#fd, this.#buffer)
+      } catch (error) {
+        throw this.#lost(error)
+      }
+      if (length === 0)
+        throw new DaemonUnreachable(`the vRouter daemon at ${this.#path} closed the connection without an answer`)
+      if (length > 0) this.#pending = Buffer.concat([this.#pending, this.#buffer.bytes.subarray(0, length)])
+    }
+  }
+
+  #wait(events: number, giveUp: number): void {
+    const left = Math.ceil(giveUp - performance.now())
+    const [ready] = left > 0 ? poll([{ fd: this.#fd, events }], left) : [0]
+    if (!ready && performance.now() >= giveUp)
+      throw new DaemonUnreachable(`the vRouter daemon at ${this.#path} did not answer in time`)
+  }
+
+  #lost(error: unknown): DaemonUnreachable {
+    return new DaemonUnreachable(
+      `lost the connection to the vRouter daemon at ${this.#path}: ${error instanceof SystemError ? error.code : error}`,
+    )
+  }
+
+  [Symbol.dispose](): void {
+    close(this.#fd)
+  }
+}
+
+/** A listener whose queue is full (a storm of ADDs) says EAGAIN, and nothing tells when to try again. */
+function connectWithin(fd: number, address: Uint8Array, ms: number): void {
+  for (let waited = 0; ; waited += 20) {
+    try {
+      connect(fd, address)
+      return
+    } catch (error) {
+      if (!isErrno(error, 'EAGAIN') || waited >= ms) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+    }
+  }
+}
+
+/** What the runtime is told when the daemon can't be reached or refuses. */
+export function daemonError(error: unknown): CniError {
+  if (error instanceof DaemonUnreachable)
+    return new CniError(ErrorCode.TRY_AGAIN, error.message, 'start the vRouter daemon on this node, or see its log')
+  if (error instanceof DaemonRefused) {
+    const { code, message, details, retry } = error.reply
+    return new CniError(
+      retry ? ErrorCode.TRY_AGAIN : ErrorCode.REFUSED,
+      message,
+      details === undefined ? code : `${code}: ${details}`,
+    )
+  }
+  throw error
+}

@@ -1,0 +1,170 @@
+/**
+ * The CNI binary: reads environment and stdin, does one command, prints one JSON document at the most. Everything is synchronous. A runtime starts one
+ * process per call and waits for it, so what counts is the time until the answer: nothing is loaded that the command doesn't need.
+ */
+
+import { readSync, writeSync } from 'node:fs'
+import { POLLIN, poll } from '@kube-vrouter/linux/ffi'
+import { add } from './add.ts'
+import { check } from './check.ts'
+import { type NetworkConfig, parseConfig } from './config.ts'
+import { del } from './del.ts'
+import { type Command, readAttachment, readCommand } from './environment.ts'
+import { CniError, cniErrorOf, ErrorCode, errorDocument } from './errors.ts'
+import { gc } from './gc.ts'
+import { log } from './log.ts'
+import { status } from './status.ts'
+import { version } from './version.ts'
+import { isSupported, LATEST, requireVersion, SUPPORTED_VERSIONS } from './versions.ts'
+
+/** More than any configuration, with a prevResult of many interfaces. */
+const MAX_STDIN = 4 * 1024 * 1024
+
+const VERSION_STDIN_MS = 250
+
+/** What stdin said, for the error document and the log; the command may fail before it is read. */
+let config: NetworkConfig | undefined
+let askedVersion: string | undefined
+
+function run(): object | undefined {
+  const command = readCommand(process.env)
+  // Its stdin may be empty, or one that nobody ever closes.
+  if (command === 'VERSION') return version(poll([{ fd: 0, events: POLLIN }], VERSION_STDIN_MS)[0] ? readStdin() : '')
+  return perform(command)
+}
+
+function perform(command: Exclude<Command, 'VERSION'>): object | undefined {
+  switch (command) {
+    case 'ADD': {
+      const attachment = readAttachment(command, process.env)
+      return add(readConfig(), attachment)
+    }
+    case 'DEL': {
+      const attachment = readAttachment(command, process.env)
+      del(readConfig(), attachment)
+      return undefined
+    }
+    case 'CHECK': {
+      const attachment = readAttachment(command, process.env)
+      requireVersion(command, readConfig().cniVersion, '0.4.0')
+      check(config!, attachment)
+      return undefined
+    }
+    case 'STATUS':
+      requireVersion(command, readConfig().cniVersion, '1.1.0')
+      status(config!)
+      return undefined
+    case 'GC':
+      requireVersion(command, readConfig().cniVersion, '1.1.0')
+      gc(config!)
+      return undefined
+    default:
+      return command satisfies never
+  }
+}
+
+function readConfig(): NetworkConfig {
+  const text = readStdin()
+  askedVersion = versionIn(text)
+  config = parseConfig(text)
+  return config
+}
+
+/** stdin to its end, whatever kind of file it is. */
+function readStdin(): string {
+  const chunks: Buffer[] = []
+  let size = 0
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(64 * 1024)
+    let length: number
+    try {
+      length = readSync(0, chunk)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EOF') break
+      if (code === 'EAGAIN') {
+        sleep(2)
+        continue
+      }
+      throw new CniError(
+        ErrorCode.IO_FAILURE,
+        `cannot read stdin: ${code}`,
+        'the runtime passes the network configuration on stdin',
+      )
+    }
+    if (length === 0) break
+    size += length
+    if (size > MAX_STDIN)
+      throw new CniError(
+        ErrorCode.IO_FAILURE,
+        `stdin is longer than ${MAX_STDIN} bytes`,
+        'shorten the network configuration',
+      )
+    chunks.push(chunk.subarray(0, length))
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** The version of a configuration that may be wrong otherwise: errors are told in the caller's version where we speak it. */
+function versionIn(text: string): string | undefined {
+  try {
+    const { cniVersion } = JSON.parse(text) as { cniVersion?: unknown }
+    return typeof cniVersion === 'string' ? cniVersion : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Writes all of it: a pipe may be non-blocking, and full. */
+function print(document: object): void {
+  let rest = Buffer.from(`${JSON.stringify(document)}\n`)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+      sleep(2)
+    }
+  }
+}
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+function main(): void {
+  if (!process.env['CNI_COMMAND']) {
+    writeSync(
+      2,
+      `kube-vrouter CNI plugin: a container runtime runs it\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}\n`,
+    )
+    return
+  }
+  const started = performance.now()
+  const { CNI_COMMAND: command, CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_ARGS: args } = process.env
+  const call = { command, containerId, ifname, args }
+  try {
+    const result = run()
+    if (result) print(result)
+    if (config)
+      log(config, command === 'STATUS' ? 'debug' : 'info', {
+        ...call,
+        ms: Math.round(performance.now() - started),
+        result,
+      })
+  } catch (thrown) {
+    process.exitCode = 1
+    const error = cniErrorOf(thrown)
+    print(errorDocument(error, isSupported(askedVersion) ? askedVersion : LATEST))
+    if (config)
+      log(config, 'error', {
+        ...call,
+        ms: Math.round(performance.now() - started),
+        code: error.code,
+        error: error.message,
+        details: error.details,
+      })
+  }
+}
+
+main()
