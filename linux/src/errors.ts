@@ -14,6 +14,10 @@ export class SystemError extends Error {
   readonly errno: number
   /** The call that failed, such as 'setns', 'bpf' or 'netlink'. */
   readonly syscall: string
+  /** What was attempted: the beginning of the message. */
+  readonly attempted: string
+  /** The kernel's own words, where it gave some. */
+  readonly detail: string | undefined
 
   constructor(syscall: string, errno: number, attempted: string, detail?: string) {
     const code = errnoName(errno)
@@ -21,6 +25,8 @@ export class SystemError extends Error {
     this.code = code
     this.errno = errno
     this.syscall = syscall
+    this.attempted = attempted
+    this.detail = detail || undefined
   }
 }
 

@@ -73,12 +73,22 @@ export interface Memory {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly view: DataView<ArrayBuffer>
   readonly address: bigint
+  /** `bytes.length`, as size_t arguments want it. */
+  readonly length: bigint
 }
+
+/** References whatever a running call has only the address of, so that the collector can't take it meanwhile. */
+const inFlight: { held: unknown } = { held: undefined }
 
 /** Zeroed memory outside the garbage collector's moving heap. */
 export function allocate(size: number): Memory {
   const buffer = new ArrayBuffer(Math.max(size, 1))
-  return { bytes: new Uint8Array(buffer, 0, size), view: new DataView(buffer), address: ffi.getRawPointer(buffer) }
+  return {
+    bytes: new Uint8Array(buffer, 0, size),
+    view: new DataView(buffer),
+    address: ffi.getRawPointer(buffer),
+    length: BigInt(size),
+  }
 }
 
 /** Memory that starts as a copy of `bytes`. */
@@ -115,26 +125,29 @@ export function close(fd: number): void {
 }
 
 /** Reads into `into`. Returns the bytes read (0: end of file), or -1 when a non-blocking descriptor has nothing (EAGAIN). */
-export function read(fd: number, into: Uint8Array | Memory, length?: number): number {
-  const n = Number(c.read(fd, pointerOf(into), BigInt(length ?? byteLength(into))))
+export function read(fd: number, into: Uint8Array | Memory): number {
+  inFlight.held = into
+  const n = Number(c.read(fd, pointerOf(into), into instanceof Uint8Array ? BigInt(into.length) : into.length))
   return n >= 0 ? n : wouldBlock('read', fd)
 }
 
 /** Writes `bytes`. Returns the bytes written, or -1 when a non-blocking descriptor takes nothing now (EAGAIN). */
-export function write(fd: number, bytes: Uint8Array | Memory, length?: number): number {
-  const n = Number(c.write(fd, pointerOf(bytes), BigInt(length ?? byteLength(bytes))))
+export function write(fd: number, bytes: Uint8Array | Memory): number {
+  inFlight.held = bytes
+  const n = Number(c.write(fd, pointerOf(bytes), bytes instanceof Uint8Array ? BigInt(bytes.length) : bytes.length))
   return n >= 0 ? n : wouldBlock('write', fd)
 }
 
-/** ioctl(2) with a pointer argument (`argument` is read and written in place) or a plain number. */
+/** ioctl(2) with memory that is read and written in place, or a plain number. */
 export function ioctl(
   fd: number,
   request: number,
   argument: Uint8Array | Memory | number,
   attempted = 'ioctl',
 ): number {
-  const pointer = typeof argument === 'number' ? BigInt(argument) : pointerOf(argument)
-  const result = c.ioctl(fd, BigInt(request), pointer)
+  inFlight.held = argument
+  const value = typeof argument === 'number' ? BigInt(argument) : pointerOf(argument)
+  const result = c.ioctl(fd, BigInt(request), value)
   if (result < 0) throw new SystemError('ioctl', errno(), attempted)
   return result
 }
@@ -214,8 +227,7 @@ export function eventfd(initial = 0): number {
   return fd
 }
 
-const one = allocate(8)
-one.view.setBigUint64(0, 1n, true)
+const one = new Uint8Array(BigUint64Array.of(1n).buffer)
 const drained = allocate(8)
 
 /** Makes the eventfd readable. */
@@ -251,16 +263,15 @@ export function getsockname(fd: number, size: number): Uint8Array {
   const address = allocate(size)
   const length = allocate(4)
   length.view.setUint32(0, size, true)
-  if (c.getsockname(fd, address.address, length.address) < 0) {
+  if (c.getsockname(fd, address.bytes, length.bytes) < 0) {
     throw new SystemError('getsockname', errno(), 'cannot read the address of the socket')
   }
   return address.bytes.subarray(0, length.view.getUint32(0, true))
 }
 
 export function setsockopt(fd: number, level: number, option: number, value: number): void {
-  const memory = allocate(4)
-  memory.view.setInt32(0, value, true)
-  if (c.setsockopt(fd, level, option, memory.address, 4) < 0) {
+  const memory = new Uint8Array(Int32Array.of(value).buffer)
+  if (c.setsockopt(fd, level, option, memory, 4) < 0) {
     throw new SystemError('setsockopt', errno(), `cannot set socket option ${option} of level ${level}`)
   }
 }
@@ -274,8 +285,9 @@ export function sendto(fd: number, bytes: Uint8Array, flags = 0, address?: Uint8
 
 /** Receives one datagram. Returns its length (with MSG_TRUNC in `flags`: its real length), or -1 for EAGAIN. Interrupted calls are repeated. */
 export function recv(fd: number, into: Memory, flags = 0): number {
+  inFlight.held = into
   for (;;) {
-    const n = Number(c.recv(fd, into.address, BigInt(into.bytes.length), flags))
+    const n = Number(c.recv(fd, into.address, into.length, flags))
     if (n >= 0) return n
     const code = errno()
     if (code === 4 /* EINTR */) continue
@@ -331,6 +343,7 @@ export function abort(message: string): never {
 
 /** syscall(2). Arguments are numbers or memory; throws a SystemError named `name` when the call fails. */
 export function syscall(nr: number, args: readonly (number | bigint | Memory)[], name = `syscall ${nr}`): bigint {
+  inFlight.held = args
   const value = (i: number): bigint => {
     const argument = args[i]
     if (argument === undefined) return 0n
@@ -346,24 +359,17 @@ const NR_BPF =
     process.arch
   ] ?? 321
 
-let inFlight: unknown
-
 /**
  * bpf(2) on an attribute block. `held` is whatever owns the memory that the block points to: it is kept referenced during the call.
  * Returns the kernel's result, or the negated errno: map lookups miss all the time, and a miss must not cost an exception.
  * The command, the size and the result are ints in the kernel, so the 32-bit halves of the registers are enough.
  */
 export function bpf(command: number, attr: Memory, size: number, held: unknown = attr): number {
-  inFlight = held
+  inFlight.held = held
   const result = syscallBpf(NR_BPF, command, attr.address, size)
   const outcome = result < 0 ? -errno() : result
-  inFlight = undefined
+  inFlight.held = undefined
   return outcome
-}
-
-/** What the running bpf(2) call must not lose. Read by nobody: the reference is the point. */
-export function heldInFlight(): unknown {
-  return inFlight
 }
 
 // ---- other libraries --------------------------------------------------------------------------------------------------------
@@ -397,10 +403,6 @@ export function stringAt(address: bigint): string {
 
 function pointerOf(data: Uint8Array | Memory): Uint8Array | bigint {
   return data instanceof Uint8Array ? data : data.address
-}
-
-function byteLength(data: Uint8Array | Memory): number {
-  return data instanceof Uint8Array ? data.length : data.bytes.length
 }
 
 function wouldBlock(syscallName: string, fd: number): -1 {

@@ -3,7 +3,7 @@
  * synchronous, and the thread is back where it was before anything else runs on it.
  */
 
-import { existsSync, fstatSync, mkdirSync, statSync, unlinkSync } from 'node:fs'
+import { existsSync, fstatSync, mkdirSync, unlinkSync } from 'node:fs'
 import { isErrno } from './errors.ts'
 import { abort, CLONE_NEWNET, close, duplicate, mount, O_RDONLY, open, setns, socket, umount2, unshare } from './ffi.ts'
 
@@ -134,7 +134,6 @@ export function deleteNamed(name: string): void {
 /** Makes the folder of names a shared mount, as ip-netns(8) does, so that a name made in one mount namespace is seen and can be removed in all. */
 function shareNames(): void {
   mkdirSync(NAMES, { recursive: true, mode: 0o755 })
-  if (statSync(NAMES).dev !== statSync('/run').dev) return
   try {
     mount('none', NAMES, 'none', MS_SHARED | MS_REC)
   } catch (error) {

@@ -73,7 +73,7 @@ function openTapHere(spec: TapSpec): Tap {
     request.bytes.set(Buffer.from(spec.name))
     const flags = IFF_TAP | IFF_NO_PI | (spec.vnetHdr ? IFF_VNET_HDR : 0) | (spec.multiQueue ? IFF_MULTI_QUEUE : 0)
     request.view.setUint16(IFNAMSIZ, flags, true)
-    ioctl(fd, TUNSETIFF, request, `cannot open the TAP ${spec.name}`)
+    ioctl(fd, TUNSETIFF, request.bytes, `cannot open the TAP ${spec.name}`)
     ioctl(
       fd,
       TUNSETPERSIST,

@@ -11,7 +11,7 @@ import { isErrno, SystemError } from '../errors.ts'
 import { allocate, allocateString, close, copyTo, errno, type Memory, stringAt } from '../ffi.ts'
 import { readElf } from './elf.ts'
 import { captureLog, type LibbpfFunctions, libbpf } from './libbpf.ts'
-import { objGet, programInfo, TcxAttach } from './syscall.ts'
+import { mapInfo, objGet, programInfo, TcxAttach } from './syscall.ts'
 import { VerifierError } from './verifier.ts'
 
 export { VerifierError } from './verifier.ts'
@@ -125,9 +125,21 @@ export class BpfObject implements Disposable {
     )
   }
 
-  /** The map's type, key, value and flags must be the object's; its size may differ. */
+  /** Uses an existing map. Its type, key and value must be the object's (EINVAL); its size may differ. */
   reuseMap(map: string, fd: number): void {
-    this.#call(`cannot use the given map as ${map}`, () => this.#bpf.bpf_map__reuse_fd(this.#map(map), fd))
+    const handle = this.#map(map)
+    const have = mapInfo(fd)
+    const want = {
+      type: this.#bpf.bpf_map__type(handle),
+      keySize: this.#bpf.bpf_map__key_size(handle),
+      valueSize: this.#bpf.bpf_map__value_size(handle),
+    }
+    for (const field of ['type', 'keySize', 'valueSize'] as const) {
+      if (have[field] === want[field]) continue
+      const detail = `its ${field} is ${have[field]}, not ${want[field]}`
+      throw new SystemError('bpf', EINVAL, `cannot use the given map as ${map}`, detail)
+    }
+    this.#call(`cannot use the given map as ${map}`, () => this.#bpf.bpf_map__reuse_fd(handle, fd))
   }
 
   /** Where `load` pins the map, or finds it pinned. */
@@ -164,12 +176,10 @@ export class BpfObject implements Disposable {
   /** Makes the maps and loads the programs. A refused program throws a VerifierError; nothing then stays in the kernel but maps pinned so far. */
   load(): this {
     let result = 0
-    let code = 0
     this.#messages = captureLog(() => {
       result = this.#bpf.bpf_object__load(this.#live())
-      if (result < 0) code = errno()
     })
-    if (result < 0) throw this.#loadError(code || -result)
+    if (result < 0) throw this.#loadError(-result)
     this.#loaded = true
     return this
   }

@@ -325,8 +325,9 @@ export function programTestRun(fd: number, run: TestRun): TestRunResult {
 export interface SkbContext {
   readonly mark?: number
   readonly priority?: number
-  /** The device the packet came in on; taken as skb->dev's namespace's device `ifindex` when only that is set. */
+  /** skb_iif: the device it came in on first; not checked. */
   readonly ingressIfindex?: number
+  /** skb->dev: must be a device of the calling thread's namespace; default: its loopback. */
   readonly ifindex?: number
   readonly cb?: readonly number[]
   readonly tstamp?: bigint

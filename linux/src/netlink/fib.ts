@@ -319,20 +319,29 @@ function routeRequest(type: number, flags: number, spec: NewRoute, verb: 'add' |
       spec.prefixLength > 0 && bytes(RTA_DST, parseAddress(spec.destination)),
       spec.sourcePrefix && bytes(RTA_SRC, parseAddress(spec.sourcePrefix.address)),
       u32(RTA_TABLE, table),
-      spec.gateway !== undefined && gatewayAttribute(spec.family, spec.gateway),
-      spec.oif !== undefined && u32(RTA_OIF, spec.oif),
       spec.source !== undefined && bytes(RTA_PREFSRC, parseAddress(spec.source)),
       spec.metric !== undefined && u32(RTA_PRIORITY, spec.metric),
       spec.realm !== undefined && u32(RTA_FLOW, spec.realm),
-      spec.nexthopId !== undefined && u32(RTA_NH_ID, spec.nexthopId),
       adding && metrics.length > 0 && nested(RTA_METRICS, metrics),
-      spec.multipath !== undefined && bytes(RTA_MULTIPATH, encodeMultipath(spec.family, spec.multipath)),
+      ...pathAttributes(spec, adding),
       adding && spec.expires !== undefined && u32(RTA_EXPIRES, spec.expires),
       adding && spec.preference !== undefined && u8(RTA_PREF, spec.preference),
-      ...(adding && spec.encap ? encapAttributes(spec.encap) : []),
     ),
     attempted: `cannot ${verb} route ${spec.destination}/${spec.prefixLength} in table ${table}`,
   }
+}
+
+/** Where the packets go. A nexthop object stands for all of it: the kernel shows its device and gateway too, but takes only the one or the other. */
+function pathAttributes(spec: NewRoute, adding: boolean): Attribute[] {
+  if (spec.nexthopId !== undefined) return [u32(RTA_NH_ID, spec.nexthopId)]
+  if (spec.multipath !== undefined) return [bytes(RTA_MULTIPATH, encodeMultipath(spec.family, spec.multipath))]
+  return [
+    ...present(
+      spec.gateway !== undefined && gatewayAttribute(spec.family, spec.gateway),
+      spec.oif !== undefined && u32(RTA_OIF, spec.oif),
+    ),
+    ...(adding && spec.encap ? encapAttributes(spec.encap) : []),
+  ]
 }
 
 /** struct rtmsg. A request to delete leaves what isn't given open, so that any matches. */

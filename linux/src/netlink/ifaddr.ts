@@ -58,7 +58,7 @@ export interface AddressInfo {
   /** The other end, on point-to-point addresses. */
   readonly peer: string | undefined
   readonly broadcast: string | undefined
-  /** The old-style alias name, IPv4 only. */
+  /** IPv4: the device's name at the time it was added, or an old-style alias such as 'eth0:1'. Leave the former out when moving the address. */
   readonly label: string | undefined
   /** Scope.* */
   readonly scope: number

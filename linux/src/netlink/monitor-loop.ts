@@ -23,7 +23,13 @@ export type MonitorMessage =
   | { readonly type: 'ready' }
   | { readonly type: 'events'; readonly events: readonly RouteEvent[] }
   | { readonly type: 'resync' }
-  | { readonly type: 'error'; readonly syscall: string; readonly errno: number; readonly message: string }
+  | {
+      readonly type: 'error'
+      readonly syscall: string
+      readonly errno: number
+      readonly attempted: string
+      readonly detail?: string
+    }
 
 /** True in a Worker that a RouteMonitor has started. */
 export function isMonitorWorker(): boolean {
@@ -42,9 +48,9 @@ export function startWorker(): void {
   try {
     watch(data, post)
   } catch (error) {
-    const { syscall, errno, message } =
-      error instanceof SystemError ? error : new SystemError('monitor', 5, String(error))
-    post({ type: 'error', syscall, errno, message })
+    const { syscall, errno, attempted, detail } =
+      error instanceof SystemError ? error : new SystemError('monitor', 5, 'cannot follow the namespace', String(error))
+    post({ type: 'error', syscall, errno, attempted, detail })
   }
 }
 

@@ -93,10 +93,7 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
         this.emit('resync')
         return
       case 'error':
-        this.#fail(
-          new SystemError(message.syscall, message.errno, 'cannot follow the namespace', message.message),
-          reject,
-        )
+        this.#fail(new SystemError(message.syscall, message.errno, message.attempted, message.detail), reject)
         return
     }
   }
