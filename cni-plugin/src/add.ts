@@ -1,4 +1,4 @@
-/** ADD: gives the pod its interface, or leaves nothing behind. */
+/** ADD: gives the pod its interface, or leaves nothing behind. The attachment stands once its result is delivered. */
 
 import type { AllocateReply, AllocateRequest, RegisterReply } from '@kube-vrouter/daemon/port-api/messages'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
@@ -10,7 +10,7 @@ import { CniError, ErrorCode } from './errors.ts'
 import { release } from './release.ts'
 import { addResult } from './result.ts'
 
-export function add(config: NetworkConfig, attachment: Attachment): object {
+export function add(config: NetworkConfig, attachment: Attachment, deliver: (result: object) => void): void {
   using undo = new DisposableStack()
   const { containerId, ifname } = attachment
   const request = allocateRequest(config, attachment)
@@ -29,9 +29,8 @@ export function add(config: NetworkConfig, attachment: Attachment): object {
   configure(pod, namespace, tap, port, ifname)
   ask(() => daemon.call<RegisterReply>({ op: 'register', containerId, ifname, ifindex: tap.index }))
   bringUp(node, pod, tap, port)
-  const result = addResult(config.cniVersion, port, attachment, config.prevResult)
-  attached.move() // from here on the attachment stands
-  return result
+  deliver(addResult(config.cniVersion, port, attachment, config.prevResult))
+  attached.move()
 }
 
 function allocateRequest(config: NetworkConfig, { containerId, ifname, netns, args }: Attachment): AllocateRequest {

@@ -9,7 +9,7 @@ import { add } from './add.ts'
 import { check } from './check.ts'
 import { type NetworkConfig, parseConfig } from './config.ts'
 import { del } from './del.ts'
-import { type Command, readAttachment, readCommand } from './environment.ts'
+import { readAttachment, readCommand } from './environment.ts'
 import { CniError, cniErrorOf, ErrorCode, errorDocument } from './errors.ts'
 import { gc } from './gc.ts'
 import { log } from './log.ts'
@@ -26,40 +26,35 @@ const VERSION_STDIN_MS = 250
 let config: NetworkConfig | undefined
 let askedVersion: string | undefined
 
-function run(): object | undefined {
+function run(): void {
   const command = readCommand(process.env)
-  // Its stdin may be empty, or one that nobody ever closes.
-  if (command === 'VERSION') return version(poll([{ fd: 0, events: POLLIN }], VERSION_STDIN_MS)[0] ? readStdin() : '')
-  return perform(command)
-}
-
-function perform(command: Exclude<Command, 'VERSION'>): object | undefined {
   switch (command) {
+    case 'VERSION':
+      print(version(readVersionStdin()))
+      break
     case 'ADD': {
       const attachment = readAttachment(command, process.env)
-      return add(readConfig(), attachment)
+      add(readConfig(), attachment, print)
+      break
     }
     case 'DEL': {
       const attachment = readAttachment(command, process.env)
       del(readConfig(), attachment)
-      return undefined
+      break
     }
     case 'CHECK': {
       const attachment = readAttachment(command, process.env)
-      requireVersion(command, readConfig().cniVersion, '0.4.0')
-      check(config!, attachment)
-      return undefined
+      check(requireVersion(command, readConfig(), '0.4.0'), attachment)
+      break
     }
     case 'STATUS':
-      requireVersion(command, readConfig().cniVersion, '1.1.0')
-      status(config!)
-      return undefined
+      status(requireVersion(command, readConfig(), '1.1.0'))
+      break
     case 'GC':
-      requireVersion(command, readConfig().cniVersion, '1.1.0')
-      gc(config!)
-      return undefined
+      gc(requireVersion(command, readConfig(), '1.1.0'))
+      break
     default:
-      return command satisfies never
+      throw command satisfies never
   }
 }
 
@@ -68,6 +63,12 @@ function readConfig(): NetworkConfig {
   askedVersion = versionIn(text)
   config = parseConfig(text)
   return config
+}
+
+/** VERSION's stdin may be empty, or one that nobody ever closes. */
+function readVersionStdin(): string {
+  const [ready] = poll([{ fd: 0, events: POLLIN }], VERSION_STDIN_MS)
+  return ready ? readStdin() : ''
 }
 
 /** stdin to its end, whatever kind of file it is. */
@@ -122,9 +123,18 @@ function print(document: object): void {
     try {
       rest = rest.subarray(writeSync(1, rest))
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EAGAIN') throw new CniError(ErrorCode.IO_FAILURE, `cannot write the result to stdout: ${code}`)
       sleep(2)
     }
+  }
+}
+
+function printError(document: object): void {
+  try {
+    print(document)
+  } catch {
+    // The exit code has to do.
   }
 }
 
@@ -132,30 +142,29 @@ function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
-function main(): void {
+/** Returns the exit code. */
+function main(): number {
   if (!process.env['CNI_COMMAND']) {
     writeSync(
       2,
       `kube-vrouter CNI plugin: a container runtime runs it\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}\n`,
     )
-    return
+    return 0
   }
   const started = performance.now()
   const { CNI_COMMAND: command, CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_ARGS: args } = process.env
   const call = { command, containerId, ifname, args }
   try {
-    const result = run()
-    if (result) print(result)
+    run()
     if (config)
       log(config, command === 'STATUS' ? 'debug' : 'info', {
         ...call,
         ms: Math.round(performance.now() - started),
-        result,
       })
+    return 0
   } catch (thrown) {
-    process.exitCode = 1
     const error = cniErrorOf(thrown)
-    print(errorDocument(error, isSupported(askedVersion) ? askedVersion : LATEST))
+    printError(errorDocument(error, isSupported(askedVersion) ? askedVersion : LATEST))
     if (config)
       log(config, 'error', {
         ...call,
@@ -164,7 +173,9 @@ function main(): void {
         error: error.message,
         details: error.details,
       })
+    return 1
   }
 }
 
-main()
+// All output is written by now. Node would take itself apart for 4 ms before it ends by itself.
+process.exit(main())

@@ -20,11 +20,16 @@ export function isAtLeast(version: CniVersion, minimum: CniVersion): boolean {
   return SUPPORTED_VERSIONS.indexOf(version) >= SUPPORTED_VERSIONS.indexOf(minimum)
 }
 
-export function requireVersion(command: string, version: CniVersion, minimum: CniVersion): void {
-  if (isAtLeast(version, minimum)) return
+/** Gives the configuration back when its version has the command. Throws code 1 otherwise. */
+export function requireVersion<T extends { readonly cniVersion: CniVersion }>(
+  command: string,
+  config: T,
+  minimum: CniVersion,
+): T {
+  if (isAtLeast(config.cniVersion, minimum)) return config
   throw new CniError(
     ErrorCode.INCOMPATIBLE_VERSION,
     `config version does not allow ${command}`,
-    `cniVersion is ${version}; ${command} came with ${minimum}`,
+    `cniVersion is ${config.cniVersion}; ${command} came with ${minimum}`,
   )
 }
