@@ -32,10 +32,19 @@ export function parseArguments<A extends Arguments>(declared: A, query: string):
   for (const token of tokens.slice(0, names.length)) {
     const [key, value] = token.split('=')
     if (value === undefined || value === '') continue
-    const name = names.find((candidate) => key!.startsWith(candidate)) ?? names[0]!
+    const name = nameOf(key!, names)
     values[name] = toValue(declared[name]!.type, value)
   }
   return values as ArgumentValues<A>
+}
+
+/**
+ * The argument that a key sets. The whole name wins: by prefix alone KRouteGetReq's `prefix_len` would set `prefix`, and couldn't
+ * be asked for.
+ */
+function nameOf(key: string, names: readonly string[]): string {
+  if (names.includes(key)) return key
+  return names.find((name) => key.startsWith(name)) ?? names[0]!
 }
 
 function toValue(type: ArgumentType, value: string): string | number | boolean {

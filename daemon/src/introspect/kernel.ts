@@ -2,9 +2,18 @@
  * What the kernel pages read: kernelOf makes it of the pinned maps, tests make it of plain arrays. Long tables come in slices,
  * the event loop getting its turn after each.
  */
+import { isIPv4, isIPv6 } from 'node:net'
+import { ip4Number, ip6Bytes } from '../maps/addresses.ts'
 import { type BridgeEntry, listBridge } from '../maps/bridge.ts'
 import { FLOW_ACTIVE } from '../maps/constants.ts'
-import { type FlowCounters, type FlowRecord, flowByIndex, flowCounters, listFlows } from '../maps/flows.ts'
+import {
+  type FlowCounters,
+  type FlowRecord,
+  type FlowTables,
+  flowByIndex,
+  flowCounters,
+  listFlows,
+} from '../maps/flows.ts'
 import { type Label, listLabels, nexthopOfLabel } from '../maps/mpls.ts'
 import { listNexthops, membersOf, nexthopById } from '../maps/nexthops.ts'
 import type { PinnedMaps } from '../maps/open.ts'
@@ -44,14 +53,21 @@ export interface KernelState {
   vrfStats(id: number): VrfStatsStruct | undefined
   /** Packets dropped by the whole vRouter, by `enum drop_reason`. */
   drops(): readonly bigint[]
-  /** Undefined: free. */
+  /** Undefined: no active flow has that index. */
   flow(index: number): FlowRecord | undefined
+  flowWithKey(key: FlowKey): FlowRecord | undefined
   /** Active flows, in no order. */
   flows(): AsyncIterable<readonly FlowRecord[]>
   /** One more than the highest flow index ever used. */
   flowIndexEnd(): number
   flowCounters(): FlowCounters
 }
+
+/** What names a flow: the nexthop stands for the ingress context. */
+export type FlowKey = Pick<
+  FlowRecord,
+  'nexthop' | 'source' | 'destination' | 'sourcePort' | 'destinationPort' | 'protocol'
+>
 
 export function kernelOf(maps: PinnedMaps): KernelState {
   return {
@@ -68,12 +84,26 @@ export function kernelOf(maps: PinnedMaps): KernelState {
     vrfs: () => listVrfs(maps.vrfs).map(([id]) => id),
     vrfStats: (id) => maps.vrfStats.get(id),
     drops: () => maps.dropStats.get(0)?.reasons ?? [],
-    flow: (index) => {
-      const record = flowByIndex(maps.flows, index)
-      return record !== undefined && (record.flow.flags & FLOW_ACTIVE) !== 0 ? record : undefined
-    },
+    flow: (index) => onlyActive(flowByIndex(maps.flows, index)),
+    flowWithKey: (key) => onlyActive(flowWithKey(maps.flows, key)),
     flows: () => listFlows(maps.flows),
     flowIndexEnd: () => Math.min(flowCounters(maps.flows).next, maps.flows.slots.maxEntries),
     flowCounters: () => flowCounters(maps.flows),
   }
+}
+
+function onlyActive(record: FlowRecord | undefined): FlowRecord | undefined {
+  return record !== undefined && (record.flow.flags & FLOW_ACTIVE) !== 0 ? record : undefined
+}
+
+/** Undefined also when the addresses aren't two of one family. */
+function flowWithKey(tables: FlowTables, key: FlowKey): FlowRecord | undefined {
+  const ports = { nhId: key.nexthop, sport: key.sourcePort, dport: key.destinationPort, proto: key.protocol }
+  const family = isIPv4(key.source) && isIPv4(key.destination) ? 4 : 6
+  if (family === 6 && !(isIPv6(key.source) && isIPv6(key.destination))) return undefined
+  const flow =
+    family === 4
+      ? tables.flow4.get({ ...ports, sip: ip4Number(key.source), dip: ip4Number(key.destination) })
+      : tables.flow6.get({ ...ports, sip: ip6Bytes(key.source), dip: ip6Bytes(key.destination) })
+  return flow && { ...key, family, flow }
 }

@@ -3,7 +3,14 @@ import type { Arguments } from './arguments.ts'
 import { agentError } from './errors.ts'
 import { MODULES } from './modules.ts'
 import { agentInitStateReq, vrouterInfoReq } from './pages/agent-state.ts'
+import { showArpCache } from './pages/arp.ts'
+import { fetchAllFlowRecords, fetchFlowRecord, flowTableInfo, nextFlowRecordsSet } from './pages/flow.ts'
 import { itfReq } from './pages/interface.ts'
+import { kFlowReq, nextKFlowReq } from './pages/kstate-flow.ts'
+import { kInterfaceReq } from './pages/kstate-interface.ts'
+import { kMplsReq, kNhReq } from './pages/kstate-nexthop.ts'
+import { kRouteGetReq, kRouteReq } from './pages/kstate-route.ts'
+import { kDropStatsReq, kVrfReq, kVrfStatsReq } from './pages/kstate-stats.ts'
 import { mplsReq } from './pages/mpls.ts'
 import { vnListReq } from './pages/network.ts'
 import { nhListReq, unresolvedNh } from './pages/nexthop.ts'
@@ -26,6 +33,21 @@ const SERVED: readonly Request[] = [
   ...routeRequests,
   itfReq,
   mplsReq,
+  kInterfaceReq,
+  kRouteReq,
+  kRouteGetReq,
+  kNhReq,
+  kMplsReq,
+  kFlowReq,
+  nextKFlowReq,
+  kVrfReq,
+  kVrfStatsReq,
+  kDropStatsReq,
+  fetchAllFlowRecords,
+  nextFlowRecordsSet,
+  fetchFlowRecord,
+  flowTableInfo,
+  showArpCache,
   ...unfilledRequests,
 ]
 

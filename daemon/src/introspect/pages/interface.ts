@@ -228,15 +228,23 @@ function workload(vif: Vif, port: Port | undefined, context: IntrospectContext):
     vmi_type: 'Virtual Machine',
   }
   if (port === undefined) return shown
-  const project = `${DOMAIN}:${projectOfNamespace(cluster.name, port.namespace)}`
   return {
     ...shown,
     vn_name: port.vn,
     vm_uuid: port.pod.uid,
     vm_name: virtualMachineName(cluster.name, port.namespace, port.pod.name),
-    config_name: `${project}:${port.pod.name}__${port.uuid}`,
-    vm_project_uuid: uuidOf('project', project),
+    config_name: configName(port, context),
+    vm_project_uuid: uuidOf('project', projectOf(port, context)),
     fixed_ip4_list: port.addresses.filter((address) => !address.includes(':')),
     fixed_ip6_list: port.addresses.filter((address) => address.includes(':')),
   }
+}
+
+function projectOf(port: Port, { config }: IntrospectContext): string {
+  return `${DOMAIN}:${projectOfNamespace(config.cluster.name, port.namespace)}`
+}
+
+/** FQ name of the VMI. */
+export function configName(port: Port, context: IntrospectContext): string {
+  return `${projectOf(port, context)}:${port.pod.name}__${port.uuid}`
 }

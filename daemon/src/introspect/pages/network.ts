@@ -1,6 +1,7 @@
 /** VnListReq (introspect reference 2.6). */
 
-import type { Subnet, VirtualNetwork } from '../../model/objects.ts'
+import { podIpam, podNetworkName } from '../../model/names.ts'
+import type { FqName, Subnet, VirtualNetwork } from '../../model/objects.ts'
 import { decimal, text } from '../arguments.ts'
 import type { IntrospectContext } from '../context.ts'
 import { listResponse, type PagedTable, page } from '../paging.ts'
@@ -56,10 +57,16 @@ export const vnSandeshData = struct('VnSandeshData', [
 
 const response = listResponse('VnListResp', 'vn_list', vnSandeshData)
 
-/** IPAM that a VN has unless its configuration names another. */
-const DEFAULT_IPAM = 'default-domain:default-project:default-network-ipam'
+const IPAM_PROJECT = 'default-domain:default-project'
+
+/** FQ name of the IPAM that a VN draws from: the pods' own, or the default one. */
+function ipamOf(vn: VirtualNetwork, cluster: string): FqName {
+  const isPodNetwork = vn.name === podNetworkName(cluster, vn.namespace)
+  return `${IPAM_PROJECT}:${isPodNetwork ? podIpam(cluster) : 'default-network-ipam'}`
+}
 
 export function networkTable(context: IntrospectContext): PagedTable<VirtualNetwork> {
+  const cluster = context.config.cluster.name
   const networks = [...context.source().virtualNetworks.values()].sort((a, b) => (a.fqName < b.fqName ? -1 : 1))
   return {
     name: 'db.vn.0',
@@ -71,7 +78,7 @@ export function networkTable(context: IntrospectContext): PagedTable<VirtualNetw
           vn.fqName.includes(name) &&
           (uuid === '' || vn.uuid === uuid) &&
           (vxlan_id === '' || decimal(vxlan_id) === 0) &&
-          (ipam_name === '' || (vn.subnets.length > 0 && DEFAULT_IPAM.includes(ipam_name))),
+          (ipam_name === '' || (vn.subnets.length > 0 && ipamOf(vn, cluster).includes(ipam_name))),
       ),
     response: (rows) => response(rows.map((vn) => toSandesh(vn, context))),
   }
@@ -88,7 +95,7 @@ function toSandesh(vn: VirtualNetwork, context: IntrospectContext): Value<typeof
     name: vn.fqName,
     uuid: vn.uuid,
     vrf_name: context.tables().vrfs.find((vrf) => vrf.vn === vn.fqName)?.name ?? '',
-    ipam_data: vn.subnets.map(toIpamData),
+    ipam_data: vn.subnets.map((subnet) => toIpamData(subnet, ipamOf(vn, context.config.cluster.name))),
     layer2_forwarding: true,
     ipv4_forwarding: true,
     admin_state: true,
@@ -97,13 +104,13 @@ function toSandesh(vn: VirtualNetwork, context: IntrospectContext): Value<typeof
   }
 }
 
-function toIpamData({ cidr, gateway, service }: Subnet): Value<typeof vnIpamData> {
+function toIpamData({ cidr, gateway, service }: Subnet, ipam: FqName): Value<typeof vnIpamData> {
   const slash = cidr.lastIndexOf('/')
   return {
     ip_prefix: cidr.slice(0, slash),
     prefix_len: Number(cidr.slice(slash + 1)),
     gateway,
-    ipam_name: DEFAULT_IPAM,
+    ipam_name: ipam,
     dhcp_enable: 'false',
     dns_server: service,
     dhcp_enable_v6: 'false',

@@ -5,6 +5,8 @@
 import type { Config } from '../../config/config.ts'
 import type { NodeFacts, Port } from '../../model/facts.ts'
 import type { SourceState, VirtualNetwork, VirtualRouter } from '../../model/objects.ts'
+import type { IntrospectContext } from '../context.ts'
+import { kernelOfFixture } from './kernel.ts'
 import type { BridgeRoute, NumberedNexthop, Path, Peer, Route, Tables, Vif, Vrf } from '../../model/tables.ts'
 
 const RED = 'default-domain:k8s-default:red'
@@ -320,4 +322,17 @@ export const source: SourceState = {
     ['node-3', { name: 'node-3', address: '10.0.0.13', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 22 }, vhostLabel: 16 }],
   ]),
   rejected: [],
+}
+
+export function contextOfFixture(changes: Partial<IntrospectContext> = {}): IntrospectContext {
+  return {
+    config,
+    kernel: kernelOfFixture(tables),
+    tables: () => tables,
+    source: () => source,
+    facts: () => facts,
+    ports: () => ports,
+    health: () => ({ ready: true, state: 'in sync', startedAt: new Date(Date.now() - 3_723_000), problems: [] }),
+    ...changes,
+  }
 }
