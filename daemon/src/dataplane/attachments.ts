@@ -1,0 +1,103 @@
+/** Puts the programs on the devices of the desired vifs, takes them off others, and keeps the taps' host side as it must be. */
+import type { LinkInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { reasonOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Vif } from '../model/tables.ts'
+import { type Attachment, type AttachResult, type Links, linkName, programOf } from './links.ts'
+import type { Pace } from './pace.ts'
+import type { TableFailure } from './table-writer.ts'
+import { configureTap, retireTap } from './tap-device.ts'
+
+export class Attachments {
+  readonly #route: RouteSocket
+  readonly #links: Links
+  readonly #log: Log
+  /** ifindex of the device that each link was put on and whose settings were made, by the link's name. */
+  readonly #done = new Map<string, number>()
+  #failures: readonly TableFailure[] = []
+
+  constructor(route: RouteSocket, links: Links, log: Log) {
+    this.#route = route
+    this.#links = links
+    this.#log = log
+  }
+
+  get failures(): readonly TableFailure[] {
+    return this.#failures
+  }
+
+  /** Links of the desired vifs. `checkAll`: those that were made before are looked at too. Returns how many were changed. */
+  async attach(vifs: readonly Vif[], pace: Pace, checkAll: boolean): Promise<number> {
+    const failures: TableFailure[] = []
+    const wanted = vifs.map(attachmentOf).filter((a) => checkAll || this.#done.get(linkName(a)) !== a.ifindex)
+    // One dump is cheaper than many questions.
+    const links = wanted.length > 8 ? new Map(this.#route.links().map((link) => [link.index, link])) : undefined
+    let changed = 0
+    for (const attachment of wanted) {
+      const name = linkName(attachment)
+      try {
+        const result = this.#links.attach(attachment)
+        if (result !== 'kept') changed++
+        this.#report(attachment, result)
+        if (attachment.program === 'tap') this.#configure(attachment, links)
+        this.#done.set(name, attachment.ifindex)
+      } catch (error) {
+        this.#done.delete(name)
+        failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error) })
+      }
+      if (pace.isDue) await pace.rest()
+    }
+    this.#failures = failures
+    return changed
+  }
+
+  /** Takes the programs off devices that are no vifs any more; a tap goes down before it loses its program. Returns how many. */
+  async sweep(vifs: readonly Vif[], pace: Pace): Promise<number> {
+    const keep = new Set(vifs.map((vif) => linkName(attachmentOf(vif))))
+    const stale = this.#links.names.filter((name) => !keep.has(name))
+    for (const name of stale) {
+      try {
+        const ifindex = this.#links.ifindexOf(name)
+        if (ifindex && name.startsWith('tap-')) retireTap(this.#route, ifindex)
+        this.#links.detach(name)
+      } catch (error) {
+        this.#log.warn({ err: error }, `cannot detach ${name}: ${reasonOf(error)}`)
+      }
+      this.#done.delete(name)
+      if (pace.isDue) await pace.rest()
+    }
+    return stale.length
+  }
+
+  #configure({ ifindex, device }: Attachment, links: ReadonlyMap<number, LinkInfo> | undefined): void {
+    const link = links ? links.get(ifindex) : this.#route.link(ifindex)
+    if (link?.name !== device) throw new Error(`the device with ifindex ${ifindex} isn't ${device}`)
+    configureTap(this.#route, link)
+  }
+
+  #report({ program, device, vif }: Attachment, result: AttachResult): void {
+    switch (result) {
+      case 'kept':
+        return
+      case 'attached':
+        this.#log.debug({ program, device, vif }, `program ${program} runs on ${device}`)
+        return
+      case 'updated':
+        this.#log.info({ program, device, vif }, `program ${program} on ${device} was replaced`)
+        return
+      case 'replaced':
+        this.#log.warn({ program, device, vif }, `the link of ${program} on ${device} was dead and was made anew`)
+        return
+      default:
+        result satisfies never
+    }
+  }
+}
+
+function attachmentOf(vif: Vif): Attachment {
+  return { program: programOf(vif.type), vif: vif.id, device: vif.name, ifindex: vif.ifindex }
+}
+
+function toError(error: unknown): Error {
+  return Error.isError(error) ? error : new Error(reasonOf(error))
+}

@@ -1,0 +1,267 @@
+/**
+ * Keeps the kernel as the model wants it. Owns the maps, programs, links, pkt0's device, and the managed neighbours of one vRouter; the
+ * network outlives it: disposing closes descriptors and changes nothing.
+ *
+ * `open` loads the datapath and looks at the node, but puts nothing into service. The first `apply` reads back what is there, adopts
+ * what matches, writes what is missing, attaches, and only then removes the rest; every later one works on the difference. Within a
+ * pass: what is referred to is written before what refers to it, nothing that stays is ever missing, and flows look up their
+ * nexthops again (`globals.epoch`) between the removal of routes and the removal of nexthops.
+ *
+ * What can't be done doesn't stop the rest: it is a problem until it works, tried again with growing waits. Every `RESYNC_MS`, and when
+ * a device of ours was touched, everything is read anew and damage done by others repaired.
+ */
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import type { Config } from '../config/config.ts'
+import { errorFields, type Log } from '../log.ts'
+import type { PinnedMaps } from '../maps/open.ts'
+import type { NodeFacts } from '../model/facts.ts'
+import type { Problem, Tables } from '../model/tables.ts'
+import { ensureAgentDevice } from './agent-device.ts'
+import { Attachments } from './attachments.ts'
+import { BackOff } from './back-off.ts'
+import { encodeTables } from './encode-tables.ts'
+import { evictFlows } from './flow-eviction.ts'
+import { initialiseFlows, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
+import { KernelTables, type TableUsage } from './kernel-tables.ts'
+import { Links } from './links.ts'
+import { ensureNeighbours, pruneNeighbours } from './neighbours.ts'
+import { NodeWatch } from './node-watch.ts'
+import { Pace } from './pace.ts'
+import { openPins } from './pins.ts'
+import { Programs } from './programs.ts'
+import type { TableFailure } from './table-writer.ts'
+
+export interface DataplaneOptions {
+  readonly config: Pick<Config, 'node' | 'paths' | 'limits' | 'ageing'> & {
+    readonly underlay: Pick<Config['underlay'], 'vhost' | 'agent'>
+  }
+  /** The fabric NIC, by name: found by vhost0/. */
+  readonly nic: string
+  readonly log: Log
+  /** Milliseconds between full resyncs. */
+  readonly resyncMs?: number
+}
+
+const RESYNC_MS = 60_000
+const ALIVE_MS = 1_000
+/** Damage comes in bursts. */
+const DAMAGE_MS = 100
+
+export interface ApplyResult {
+  readonly written: number
+  readonly deleted: number
+  readonly attached: number
+  /** What could not be brought into the kernel; it is tried again. */
+  readonly problems: readonly Problem[]
+}
+
+export class Dataplane implements AsyncDisposable {
+  /** The maps in use. */
+  readonly maps: PinnedMaps
+  readonly watch: NodeWatch
+  readonly #options: DataplaneOptions
+  readonly #log: Log
+  readonly #route: RouteSocket
+  readonly #programs: Programs
+  readonly #attachments: Attachments
+  readonly #tables: KernelTables
+  readonly #owned: AsyncDisposableStack
+  readonly #backOff = new BackOff({ firstMs: 200, maxMs: 30_000 })
+  readonly #onProblems = new Set<(problems: readonly Problem[]) => void>()
+  #desired: Tables | undefined
+  #problems: readonly Problem[] = []
+  #running: Promise<unknown> = Promise.resolve()
+  #waiting: Promise<ApplyResult> | undefined
+  #hasReadBack = false
+  #isResyncDue = false
+  #retry: NodeJS.Timeout | undefined
+  #resync: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  private constructor(
+    options: DataplaneOptions,
+    parts: { route: RouteSocket; programs: Programs; links: Links; watch: NodeWatch; owned: AsyncDisposableStack },
+  ) {
+    this.#options = options
+    this.#log = options.log
+    this.#route = parts.route
+    this.#programs = parts.programs
+    this.#owned = parts.owned
+    this.watch = parts.watch
+    this.maps = parts.programs.maps.typed
+    this.#tables = new KernelTables(parts.programs.maps, options.log)
+    this.#attachments = new Attachments(parts.route, parts.links, options.log)
+    const alive = setInterval(() => markAlive(this.maps), ALIVE_MS)
+    alive.unref()
+    this.#owned.defer(() => clearInterval(alive))
+    this.watch.onDamage(() => this.#scheduleResync(DAMAGE_MS))
+  }
+
+  /** Throws a VrouterError. vhost0 must exist. */
+  static async open(options: DataplaneOptions): Promise<Dataplane> {
+    await using undo = new AsyncDisposableStack()
+    const { config, log, nic } = options
+    const { vhost, agent } = config.underlay
+    const pins = openPins(config.paths.pins)
+    ensureAgentDevice(agent)
+    const route = undo.use(RouteSocket.open())
+    const programs = undo.use(Programs.load(config, pins, log))
+    const links = undo.use(new Links(pins, programs, log))
+    const watch = undo.use(await NodeWatch.open(route, config.node, { nic, vhost, agent }, log))
+    initialiseFlows(programs.maps.typed)
+    return new Dataplane(options, { route, programs, links, watch, owned: undo.move() })
+  }
+
+  facts(): NodeFacts {
+    return this.watch.facts
+  }
+
+  onFacts(callback: (facts: NodeFacts) => void): void {
+    this.watch.onFacts(callback)
+  }
+
+  /** What is wrong at the moment. */
+  problems(): readonly Problem[] {
+    return this.#problems
+  }
+
+  onProblems(callback: (problems: readonly Problem[]) => void): void {
+    this.#onProblems.add(callback)
+  }
+
+  usage(): readonly TableUsage[] {
+    return this.#tables.usage()
+  }
+
+  /**
+   * Brings the kernel to these tables. Resolves when a pass with them, or with later ones, is over; problems don't reject. Calls that come
+   * while a pass runs share the next one.
+   */
+  apply(tables: Tables): Promise<ApplyResult> {
+    this.#desired = tables
+    return this.#enqueue()
+  }
+
+  /** Reads the kernel anew and repairs it. */
+  resync(): Promise<ApplyResult> {
+    this.#isResyncDue = true
+    return this.#enqueue()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#retry)
+    clearTimeout(this.#resync)
+    await this.#running.catch(() => {})
+    await this.#owned.disposeAsync()
+  }
+
+  #enqueue(): Promise<ApplyResult> {
+    this.#waiting ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#waiting = undefined
+        const pass = this.#pass()
+        this.#running = pass
+        return pass
+      })
+    return this.#waiting
+  }
+
+  async #pass(): Promise<ApplyResult> {
+    const tables = this.#desired
+    if (this.#isClosed || !tables) return { written: 0, deleted: 0, attached: 0, problems: [] }
+    clearTimeout(this.#retry)
+    const started = performance.now()
+    const pace = new Pace()
+    const maps = this.maps
+    const isResync = this.#isResyncDue
+    const isFirst = !this.#hasReadBack
+    this.#isResyncDue = false
+    const { vhost } = this.facts()
+
+    if (isFirst || isResync) await this.#readBack(pace, isFirst)
+    writeGlobals(maps, this.facts(), this.#options.config)
+    const neighbourFailures = ensureNeighbours(this.#route, vhost.ifindex, tables.neighbours)
+
+    const encoded = await pace.run(encodeTables(tables))
+    const { written, routing } = await this.#tables.write(encoded, pace)
+    const attached = await this.#attachments.attach(tables.vifs, pace, isFirst || isResync)
+    if (isFirst) this.#programs.maps.commit()
+
+    const detached = await this.#attachments.sweep(tables.vifs, pace)
+    const swept = await this.#tables.sweepRouting(pace)
+    if (routing || swept.routing) raiseEpoch(maps)
+    const { deleted, removedNexthops } = await this.#tables.sweepReferredTo(pace)
+    pruneNeighbours(this.#route, vhost.ifindex, tables.neighbours)
+
+    const failures = [...this.#tables.failures, ...this.#attachments.failures, ...neighbourFailures]
+    this.#settle(failures)
+    const result = { written, deleted: deleted + swept.deleted, attached, problems: this.#problems }
+    const ms = Math.round(performance.now() - started)
+    if (written + result.deleted + attached + detached > 0 || isFirst) {
+      const { problems: _, ...counts } = result
+      this.#log.info({ ...counts, detached, problems: this.#problems.length, ms }, 'the kernel has the desired tables')
+    }
+    this.#tables.warnOfFullTables()
+    this.#scheduleResync(this.#options.resyncMs ?? RESYNC_MS, true)
+    if (removedNexthops.length > 0) this.#evict(removedNexthops)
+    return result
+  }
+
+  async #readBack(pace: Pace, isFirst: boolean): Promise<void> {
+    const differences = await this.#tables.readBack(pace)
+    this.#hasReadBack = true
+    if (isFirst) return
+    for (const [table, entries] of differences) {
+      this.#log.warn({ table, entries }, `${entries} entries of ${table} were changed by others: they are repaired`)
+    }
+    for (const pin of this.#programs.repairPins()) this.#log.warn(`the ${pin} was missing: it is back`)
+    ensureAgentDevice(this.#options.config.underlay.agent)
+    this.watch.refresh()
+  }
+
+  /** Failures become problems; what is new is logged once, and there is another attempt. */
+  #settle(failures: readonly TableFailure[]): void {
+    const before = new Set(this.#problems.map(({ object, message }) => `${object}: ${message}`))
+    this.#problems = failures.map(({ object, error }) => ({ object, message: error.message }))
+    const fresh = failures.filter(({ object, error }) => !before.has(`${object}: ${error.message}`))
+    for (const { object, error } of fresh.slice(0, 10)) {
+      this.#log.error({ object, err: errorFields(error) }, `${object} isn't in the kernel: ${error.message}`)
+    }
+    if (fresh.length > 10)
+      this.#log.error({ more: fresh.length - 10 }, `${fresh.length - 10} more objects aren't in the kernel`)
+    if (before.size > 0 && failures.length === 0) this.#log.info('all problems of the dataplane are solved')
+    if (fresh.length > 0 || before.size !== failures.length) {
+      for (const callback of this.#onProblems) callback(this.#problems)
+    }
+    if (failures.length === 0) this.#backOff.reset()
+    else if (!this.#isClosed) this.#retry = setTimeout(() => this.#background(this.#enqueue()), this.#backOff.next())
+  }
+
+  #scheduleResync(ms: number, replace = false): void {
+    if (this.#isClosed || !this.#hasReadBack) return
+    if (replace) {
+      clearTimeout(this.#resync)
+      this.#resync = undefined
+    }
+    // A resync that damage asked for comes before the regular one.
+    if (this.#resync !== undefined && !replace) clearTimeout(this.#resync)
+    this.#resync = setTimeout(() => this.#background(this.resync()), ms)
+  }
+
+  #evict(nexthops: readonly number[]): void {
+    this.#background(
+      evictFlows(this.maps.flows, new Set(nexthops)).then((flows) => {
+        if (flows > 0)
+          this.#log.info({ flows, nexthops: nexthops.length }, 'flows of removed interfaces and tunnels were deleted')
+      }),
+    )
+  }
+
+  #background(work: Promise<unknown>): void {
+    work.catch((error: unknown) =>
+      this.#log.error({ err: errorFields(error) }, 'the dataplane could not finish a pass'),
+    )
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Keeps the model's ids over restarts: `<state>/ids.json`, and a second copy beside it, both written temp + fsync + rename.
+ *
+ * The ids are read once, at the start, and saved after every change before the kernel is programmed with it. A file that can't be
+ * used is moved aside, and the copy is taken; when neither is left, `load` says so, and the caller takes over what the
+ * running datapath's maps tell (adopt-ids.ts). A disk that is full doesn't stop anything: the ids in memory are right, the failure is
+ * reported, and the next save tries again.
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { reasonOf, VrouterError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { Ids, type IdsOptions } from '../model/ids.ts'
+
+export interface LoadedIds {
+  readonly ids: Ids
+  /** Where they came from; `nothing`: the first start, or a start after both files were lost. */
+  readonly from: 'file' | 'copy' | 'nothing'
+  /** What was wrong with a file that was moved aside. */
+  readonly damage: readonly VrouterError[]
+}
+
+export class IdsStore {
+  readonly #files: readonly [main: string, copy: string]
+  readonly #log: Log
+  #savedRevision: number | undefined
+  #isFailing = false
+
+  constructor(stateFolder: string, log: Log) {
+    this.#files = [join(stateFolder, 'ids.json'), join(stateFolder, 'ids.copy.json')]
+    this.#log = log
+  }
+
+  load(options: IdsOptions): LoadedIds {
+    const damage: VrouterError[] = []
+    for (const path of this.#files) {
+      try {
+        const ids = Ids.fromJSON(JSON.parse(readFileSync(path, 'utf8')), options)
+        const from = path === this.#files[0] ? 'file' : 'copy'
+        if (from === 'file') this.#savedRevision = ids.revision
+        return { ids, from, damage }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
+        const aside = `${path}.corrupt-${new Date().toISOString().replaceAll(':', '')}`
+        moveAside(path, aside)
+        const problem = VrouterError.of('STATE_CORRUPT', { path, reason: reasonOf(error), aside })
+        this.#log.warn({ err: problem }, problem.message)
+        damage.push(problem)
+      }
+    }
+    return { ids: new Ids(options), from: 'nothing', damage }
+  }
+
+  /** Writes what changed since the last save. False: it couldn't be written, which was logged once and is tried again by the next call. */
+  save(ids: Ids): boolean {
+    if (ids.revision === this.#savedRevision) return true
+    const text = `${JSON.stringify(ids)}\n`
+    try {
+      for (const path of this.#files) replaceFile(path, text)
+    } catch (error) {
+      if (!this.#isFailing) {
+        const problem = VrouterError.of('STATE_NOT_WRITABLE', { path: this.#files[0], reason: reasonOf(error) })
+        this.#log.error({ err: problem }, problem.message)
+      }
+      this.#isFailing = true
+      return false
+    }
+    if (this.#isFailing) this.#log.info('ids are saved again')
+    this.#isFailing = false
+    this.#savedRevision = ids.revision
+    return true
+  }
+}
+
+function moveAside(path: string, aside: string): void {
+  try {
+    renameSync(path, aside)
+  } catch {
+    // Not even that: the next save replaces it.
+  }
+}
+
+/** The file holds the old text or the new one, whatever happens meanwhile. */
+function replaceFile(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const temporary = `${path}.tmp`
+  try {
+    const fd = openSync(temporary, 'w', 0o600)
+    try {
+      writeSync(fd, text)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  const folder = openSync(dirname(path), 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}

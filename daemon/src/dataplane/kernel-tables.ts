@@ -1,0 +1,132 @@
+/**
+ * All maps that hold desired state, as one: written from what is referred to towards what refers to it, swept the other way round, so
+ * that at no moment an entry points at nothing, and none that stays is ever missing.
+ */
+import type { Log } from '../log.ts'
+import { decode, u32Codec } from '../maps/table.ts'
+import { type EncodedTables, TABLE_MAPS, type TableMap } from './encode-tables.ts'
+import type { MapSet } from './map-set.ts'
+import type { Pace } from './pace.ts'
+import { type TableFailure, TableWriter } from './table-writer.ts'
+
+export interface TableUsage {
+  readonly table: TableMap
+  readonly used: number
+  readonly max: number
+}
+
+/** Share of a table that is worth a warning. */
+const NEARLY_FULL = 0.8
+
+/** What flows look up: when one of these changes, they have to look again. */
+const ROUTING: ReadonlySet<TableMap> = new Set(['route4_lpm', 'route4_host', 'route6_lpm', 'route6_host', 'bridge'])
+
+/** Swept after the flows were told to look again: a flow may still refer to them until then. */
+const REFERRED_TO: ReadonlySet<TableMap> = new Set(['vrfs', 'composites', 'nexthops', 'mpls'])
+
+export interface SweepResult {
+  readonly deleted: number
+  readonly removedNexthops: readonly number[]
+}
+
+export class KernelTables {
+  readonly #writers: ReadonlyMap<TableMap, TableWriter>
+  readonly #maps: MapSet
+  readonly #log: Log
+  readonly #warned = new Set<TableMap>()
+
+  constructor(maps: MapSet, log: Log) {
+    this.#maps = maps
+    this.#log = log
+    this.#writers = new Map(TABLE_MAPS.map((name) => [name, new TableWriter(name, maps.map(name))]))
+  }
+
+  /** Reads what the kernel holds. Returns the tables in which entries weren't what they were believed to be, and how many. */
+  async readBack(pace: Pace): Promise<ReadonlyMap<TableMap, number>> {
+    const differences = new Map<TableMap, number>()
+    for (const [name, writer] of this.#writers) {
+      const count = await writer.readBack(pace)
+      if (count > 0) differences.set(name, count)
+    }
+    return differences
+  }
+
+  /** Writes all that is missing or different. Returns the number of entries, and whether flows have to look again. */
+  async write(desired: EncodedTables, pace: Pace): Promise<{ readonly written: number; readonly routing: boolean }> {
+    let written = 0
+    let routing = false
+    for (const [name, writer] of this.#writers) {
+      writer.delta.setDesired(desired[name])
+      if (name === 'vif_devices') this.#clearNewVifs(writer)
+      if (name === 'vrfs') this.#clearNewVrfs(writer)
+      const count = await writer.write(pace)
+      written += count
+      routing ||= count > 0 && ROUTING.has(name)
+    }
+    return { written, routing }
+  }
+
+  /** Removes vifs, routes and bridge entries that nobody wants. */
+  async sweepRouting(pace: Pace): Promise<{ readonly deleted: number; readonly routing: boolean }> {
+    let deleted = 0
+    let routing = false
+    for (const name of TABLE_MAPS.toReversed()) {
+      if (REFERRED_TO.has(name)) continue
+      const count = await this.#writer(name).sweep(pace)
+      deleted += count
+      routing ||= count > 0 && ROUTING.has(name)
+    }
+    return { deleted, routing }
+  }
+
+  /** Removes labels, nexthops and VRFs that nobody wants. To be called after the epoch was raised. */
+  async sweepReferredTo(pace: Pace): Promise<SweepResult> {
+    const removedNexthops = [...this.#writer('nexthops').delta.deletions()].map(idOf)
+    let deleted = 0
+    for (const name of TABLE_MAPS.toReversed())
+      if (REFERRED_TO.has(name)) deleted += await this.#writer(name).sweep(pace)
+    return { deleted, removedNexthops }
+  }
+
+  get failures(): readonly TableFailure[] {
+    return [...this.#writers.values()].flatMap((writer) => writer.failures)
+  }
+
+  usage(): TableUsage[] {
+    return [...this.#writers.values()].map(({ name, used, maxEntries }) => ({ table: name, used, max: maxEntries }))
+  }
+
+  /** Warns once when a table gets nearly full, and again when it has been emptier meanwhile. */
+  warnOfFullTables(): void {
+    for (const { table, used, max } of this.usage()) {
+      if (used < max * NEARLY_FULL) this.#warned.delete(table)
+      else if (!this.#warned.has(table)) {
+        this.#warned.add(table)
+        this.#log.warn({ table, used, max }, `table ${table} is nearly full: ${used} of ${max} entries`)
+      }
+    }
+  }
+
+  #writer(name: TableMap): TableWriter {
+    return this.#writers.get(name)!
+  }
+
+  /** Who gets a number that others had before starts counting at zero. */
+  #clearNewVifs({ delta }: TableWriter): void {
+    const { vifStats, vifDropStats } = this.#maps.typed
+    for (const key of delta.desired.keys()) {
+      if (delta.known.has(key)) continue
+      vifStats.clear(idOf(key))
+      vifDropStats.clear(idOf(key))
+    }
+  }
+
+  #clearNewVrfs({ delta }: TableWriter): void {
+    const { vrfStats } = this.#maps.typed
+    for (const key of delta.desired.keys()) if (!delta.known.has(key)) vrfStats.clear(idOf(key))
+  }
+}
+
+function idOf(key: string): number {
+  return decode(u32Codec, Buffer.from(key, 'latin1'))
+}

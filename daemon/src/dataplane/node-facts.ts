@@ -1,0 +1,127 @@
+/** What the kernel says about the underlay, as the model's NodeFacts. `factsOf` is pure; `readNode` asks the kernel. */
+import {
+  AddressFlag,
+  type AddressInfo,
+  type LinkInfo,
+  NEIGHBOUR_VALID,
+  type NeighbourInfo,
+  type RouteInfo,
+  type RouteSocket,
+  RouteTable,
+  RouteType,
+  Scope,
+} from '@kube-vrouter/linux/netlink/route'
+import { VrouterError } from '../errors.ts'
+import { ip4Number } from '../maps/addresses.ts'
+import type { FabricRoute, NodeFacts } from '../model/facts.ts'
+
+export interface DeviceNames {
+  readonly nic: string
+  readonly vhost: string
+  readonly agent: string
+}
+
+export interface NodeState {
+  readonly nic: LinkInfo
+  readonly vhost: LinkInfo
+  readonly agent: LinkInfo
+  /** IPv4, of the NIC and of vhost0. */
+  readonly addresses: readonly AddressInfo[]
+  /** IPv4, main table. */
+  readonly routes: readonly RouteInfo[]
+  /** IPv4, of the NIC and of vhost0. */
+  readonly neighbours: readonly NeighbourInfo[]
+}
+
+/** Throws UNDERLAY_MISSING, or DEVICE_FAILED when vhost0 or pkt0 doesn't exist. */
+export function readNode(route: RouteSocket, names: DeviceNames): NodeState {
+  const nic = route.link(names.nic)
+  if (!nic) throw VrouterError.of('UNDERLAY_MISSING', { wanted: names.nic })
+  const [vhost, agent] = [names.vhost, names.agent].map((device) => {
+    const link = route.link(device)
+    if (!link) throw VrouterError.of('DEVICE_FAILED', { device, reason: "it doesn't exist" })
+    return link
+  }) as [LinkInfo, LinkInfo]
+  const both = [vhost.index, nic.index]
+  return {
+    nic,
+    vhost,
+    agent,
+    addresses: both.flatMap((index) => route.addresses({ index, family: 4 })),
+    routes: route.routes({ table: RouteTable.MAIN, family: 4 }),
+    neighbours: both.flatMap((index) => route.neighbours({ index, family: 4 })),
+  }
+}
+
+/**
+ * The address is that of vhost0, or, before the migration, that of the NIC; of several the one that reaches the gateway. Throws
+ * UNDERLAY_NO_ADDRESS when neither has one.
+ */
+export function factsOf(node: string, state: NodeState): NodeFacts {
+  const { nic, vhost, agent } = state
+  const holder = state.addresses.some(({ index }) => index === vhost.index) ? vhost : nic
+  const candidates = state.addresses.filter(
+    ({ index, scope, flags }) =>
+      index === holder.index && scope === Scope.UNIVERSE && (flags & AddressFlag.SECONDARY) === 0,
+  )
+  const routes = fabricRoutes(state.routes, holder.index)
+  const gateway = routes.find(({ prefixLength }) => prefixLength === 0)?.gateway
+  const own =
+    candidates.find(({ address, prefixLength }) => gateway !== undefined && isInside(gateway, address, prefixLength)) ??
+    candidates[0]
+  if (!own) throw VrouterError.of('UNDERLAY_NO_ADDRESS', { device: holder.name })
+  return {
+    node,
+    underlay: {
+      name: nic.name,
+      ifindex: nic.index,
+      mac: nic.mac ?? '00:00:00:00:00:00',
+      mtu: nic.mtu,
+      address: own.address,
+      prefixLength: own.prefixLength,
+      gateway,
+    },
+    vhost: { name: vhost.name, ifindex: vhost.index },
+    agent: { name: agent.name, ifindex: agent.index },
+    fabricRoutes: routes,
+    neighbours: knownNeighbours(state.neighbours, holder.index),
+  }
+}
+
+/** One route per destination, the one with the lowest metric; sorted by address, then shorter prefix first. */
+function fabricRoutes(routes: readonly RouteInfo[], index: number): FabricRoute[] {
+  const best = new Map<string, { route: FabricRoute; metric: number }>()
+  for (const info of routes) {
+    if (info.type !== RouteType.UNICAST || info.tos !== 0) continue
+    const path = info.multipath?.find(({ oif }) => oif === index)
+    if (info.oif !== index && path === undefined) continue
+    const gateway = path ? path.gateway : info.gateway
+    if (gateway?.includes(':')) continue // an IPv4 route through an IPv6 gateway: the underlay is IPv4
+    const metric = info.metric ?? 0
+    const key = `${info.destination}/${info.prefixLength}`
+    if (metric >= (best.get(key)?.metric ?? Number.POSITIVE_INFINITY)) continue
+    best.set(key, { metric, route: { destination: info.destination, prefixLength: info.prefixLength, gateway } })
+  }
+  return [...best.values()]
+    .map(({ route }) => route)
+    .sort((a, b) => ip4Number(a.destination) - ip4Number(b.destination) || a.prefixLength - b.prefixLength)
+}
+
+function knownNeighbours(neighbours: readonly NeighbourInfo[], index: number): Map<string, string> {
+  const known = new Map<string, string>()
+  for (const neighbour of neighbours) {
+    const { address, mac, state } = neighbour
+    if (neighbour.index === index && mac !== undefined && (state & NEIGHBOUR_VALID) !== 0) known.set(address, mac)
+  }
+  return new Map([...known].sort(([a], [b]) => ip4Number(a) - ip4Number(b)))
+}
+
+function isInside(address: string, network: string, prefixLength: number): boolean {
+  const mask = prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) >>> 0
+  return ((ip4Number(address) ^ ip4Number(network)) & mask) === 0
+}
+
+/** Nothing that the model looks at differs. */
+export function isSameFacts(a: NodeFacts, b: NodeFacts): boolean {
+  return JSON.stringify([a, ...a.neighbours]) === JSON.stringify([b, ...b.neighbours])
+}

@@ -1,0 +1,194 @@
+/**
+ * Loads the datapath's objects against one set of maps, and keeps the programs pinned under `<pins>/programs/<program>`.
+ *
+ * A program that is pinned already and is the same (same instructions, same maps, same constants) stays in service: a restart of
+ * the daemon then changes nothing at all. Otherwise the new one takes over the pin, and links.ts puts it into the links.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import { BpfObject, VerifierError } from '@kube-vrouter/linux/bpf/object'
+import { mapFdById, objGet, type ProgramInfo, programInfo, programTestRun } from '@kube-vrouter/linux/bpf/syscall'
+import { isErrno } from '@kube-vrouter/linux/errors'
+import { close, duplicate } from '@kube-vrouter/linux/ffi'
+import type { Config } from '../config/config.ts'
+import { reasonOf, VrouterError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { MAP_NAMES, MapSet } from './map-set.ts'
+import { type Pins, pinAt, unpin } from './pins.ts'
+
+/** One object and one program each, of the same name: where it attaches is in links.ts. */
+export const PROGRAMS = ['tap', 'fabric', 'vhost', 'agent'] as const
+export type ProgramName = (typeof PROGRAMS)[number]
+
+const AGEING = { object: 'ageing', program: 'start_ageing' } as const
+
+export class Programs implements Disposable {
+  readonly maps: MapSet
+  readonly #pins: Pins
+  readonly #fds: ReadonlyMap<ProgramName, number>
+  readonly #owned: DisposableStack
+
+  private constructor(maps: MapSet, pins: Pins, fds: ReadonlyMap<ProgramName, number>, owned: DisposableStack) {
+    this.maps = maps
+    this.#pins = pins
+    this.#fds = fds
+    this.#owned = owned
+  }
+
+  static load(config: Pick<Config, 'paths' | 'limits'>, pins: Pins, log: Log): Programs {
+    using undo = new DisposableStack()
+    const maps = undo.use(new MapSet(pins, config.limits, log))
+    const fds = new Map<ProgramName, number>()
+    for (const name of PROGRAMS) {
+      using object = loadObject(join(config.paths.objects, `${name}.bpf.o`), maps, pins, log)
+      const fd = choose(name, object.programFd(name), maps, pins, log)
+      undo.defer(() => close(fd))
+      fds.set(name, fd)
+    }
+    for (const name of MAP_NAMES) maps.adopt(name, undefined)
+    startAgeing(join(config.paths.objects, `${AGEING.object}.bpf.o`), maps, pins, log)
+    return new Programs(maps, pins, fds, undo.move())
+  }
+
+  fd(name: ProgramName): number {
+    return this.#fds.get(name)!
+  }
+
+  info(name: ProgramName): ProgramInfo {
+    return programInfo(this.fd(name))
+  }
+
+  /** Pins again what somebody has unpinned. Returns what was repaired, in words. */
+  repairPins(): string[] {
+    const repaired = this.maps.repairPins().map((name) => `pin of map ${name}`)
+    for (const [name, fd] of this.#fds) {
+      const path = join(this.#pins.programs, name)
+      const pinned = getIfPinned(path)
+      const isThere = pinned !== undefined && programInfo(pinned).id === programInfo(fd).id
+      if (pinned !== undefined) close(pinned)
+      if (isThere) continue
+      pinAt(fd, path)
+      repaired.push(`pin of program ${name}`)
+    }
+    return repaired
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned.dispose()
+  }
+}
+
+function loadObject(path: string, maps: MapSet, pins: Pins, log: Log): BpfObject {
+  if (!existsSync(path)) throw VrouterError.of('OBJECTS_MISSING', { path })
+  try {
+    return loadOnce(path, maps, pins)
+  } catch (error) {
+    if (!(error instanceof PinnedMapUnfit)) throw rejected(path, error, log)
+    log.warn({ map: error.map }, `map ${error.map} is made anew: the pinned one doesn't fit`)
+    unpin(join(pins.maps, error.map))
+    try {
+      return loadOnce(path, maps, pins)
+    } catch (again) {
+      throw rejected(path, again, log)
+    }
+  }
+}
+
+class PinnedMapUnfit extends Error {
+  readonly map: string
+
+  constructor(map: string, cause: unknown) {
+    super(`the pinned map ${map} doesn't fit`, { cause })
+    this.map = map
+  }
+}
+
+/** Shared maps are those of maps.h; others belong to the object alone, and are pinned as well: a timer ends with the last pin of its map. */
+function loadOnce(path: string, maps: MapSet, pins: Pins): BpfObject {
+  using undo = new DisposableStack()
+  const { reuse, maxEntries } = maps.options()
+  const object = undo.use(BpfObject.open(path))
+  const names = object.mapNames()
+  const shared = new Set<string>(MAP_NAMES)
+  for (const name of names) {
+    if (shared.has(name)) {
+      const fd = reuse[name]
+      if (fd !== undefined) object.reuseMap(name, fd)
+      else object.setMaxEntries(name, maxEntries[name]!)
+    } else if (!name.includes('.')) object.setPinPath(name, join(pins.maps, name))
+  }
+  try {
+    object.load()
+  } catch (error) {
+    const unfit =
+      isErrno(error, 'EINVAL') &&
+      /couldn't reuse pinned map at '[^']*\/([^/']+)'/.exec(object.messages().join('\n'))?.[1]
+    throw unfit ? new PinnedMapUnfit(unfit, error) : error
+  }
+  for (const name of MAP_NAMES) if (names.includes(name)) maps.adopt(name, object.mapFd(name))
+  undo.move()
+  return object
+}
+
+function rejected(path: string, error: unknown, log: Log): VrouterError {
+  if (error instanceof VerifierError) log.debug({ log: error.log }, `the verifier's log of ${path}`)
+  if (isErrno(error, 'EPERM'))
+    return VrouterError.of('NOT_PERMITTED', { attempted: `loading ${path}` }, { cause: error })
+  return VrouterError.of('OBJECT_REJECTED', { object: path, reason: reasonOf(error) }, { cause: error })
+}
+
+/** The pinned program when it is the same as the one just loaded, else the loaded one, which is pinned. The descriptor is the caller's. */
+function choose(name: ProgramName, loaded: number, maps: MapSet, pins: Pins, log: Log): number {
+  const path = join(pins.programs, name)
+  const pinned = getIfPinned(path)
+  if (pinned !== undefined) {
+    if (fingerprint(pinned, maps) === fingerprint(loaded, maps)) return pinned
+    close(pinned)
+    log.info({ program: name }, `program ${name} has changed: it replaces the running one`)
+  }
+  pinAt(loaded, path)
+  return duplicate(loaded)
+}
+
+/** Two programs with the same fingerprint do the same: instructions, shared maps, and the values of their constants. */
+function fingerprint(fd: number, maps: MapSet): string {
+  const { tag, mapIds } = programInfo(fd)
+  const shared = maps.ids
+  const hash = createHash('sha256').update(tag)
+  for (const id of mapIds) {
+    if (shared.has(id)) hash.update(`map ${id};`)
+    else hash.update(constantsOf(id))
+  }
+  return hash.digest('hex')
+}
+
+function constantsOf(mapId: number): Uint8Array {
+  const fd = mapFdById(mapId)
+  try {
+    using map = BpfMap.fromFd(fd)
+    if (!map.name.endsWith('.rodata')) return Buffer.from(`private map ${map.name};`)
+    return map.lookup(new Uint8Array(4)) ?? new Uint8Array(0)
+  } finally {
+    close(fd)
+  }
+}
+
+function getIfPinned(path: string): number | undefined {
+  try {
+    return objGet(path)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** Starts the timer that ages flows, or tells the running one to go on with this version's code. It doesn't need the daemon afterwards. */
+function startAgeing(path: string, maps: MapSet, pins: Pins, log: Log): void {
+  using object = loadObject(path, maps, pins, log)
+  const { retval } = programTestRun(object.programFd(AGEING.program), { context: new Uint8Array(0) })
+  const result = retval | 0
+  if (result < 0)
+    throw VrouterError.of('OBJECT_REJECTED', { object: path, reason: `${AGEING.program} answers ${result}` })
+}
