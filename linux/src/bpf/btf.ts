@@ -154,7 +154,8 @@ function decodeType(
     case 6: {
       const values = Array.from({ length: count }, (_, i) => ({
         name: text(u32(i * 8)),
-        value: BigInt(flag ? view.getInt32(at + 16 + i * 8, true) : u32(i * 8 + 4)),
+        // Signed as in struct btf_enum: compilers before clang 15 don't say which enums are.
+        value: BigInt(view.getInt32(at + 16 + i * 8, true)),
       }))
       return { type: { kind: 'enum', id, name, size: sizeOrType, signed: flag, values }, size: 12 + 8 * count }
     }

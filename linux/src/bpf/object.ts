@@ -7,13 +7,14 @@
 
 import { readFileSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
-import { isErrno, SystemError } from '../errors.ts'
-import { allocate, allocateString, close, copyTo, errno, type Memory, stringAt } from '../ffi.ts'
+import { SystemError } from '../errors.ts'
+import { allocate, allocateString, copyTo, errno, type Memory, stringAt } from '../ffi.ts'
 import { readElf } from './elf.ts'
 import { captureLog, type LibbpfFunctions, libbpf } from './libbpf.ts'
-import { mapInfo, objGet, programInfo, TcxAttach } from './syscall.ts'
+import { mapInfo, programInfo, TcxAttach } from './syscall.ts'
 import { VerifierError } from './verifier.ts'
 
+export { isPinned } from './pin.ts'
 export { VerifierError } from './verifier.ts'
 
 export interface OpenOptions {
@@ -36,6 +37,8 @@ export interface OpenOptions {
 
 /** Room for the verifier's log. Untouched pages of it cost nothing; newer kernels keep the end of a longer one. */
 const LOG_BYTES = 16 << 20
+/** One for all objects: they are loaded one after the other. */
+let logBuffer: Memory | undefined
 
 const OPEN_OPTS_SIZE = 80
 const PROG_TYPE_SCHED_CLS = 3
@@ -46,20 +49,19 @@ const EINVAL = 22
 export class BpfObject implements Disposable {
   readonly name: string
   readonly #bpf: LibbpfFunctions
-  readonly #log: Memory
   /** The object's bytes: libbpf keeps pointing into them. */
   readonly #image: Memory
   readonly #elf: ReturnType<typeof readElf>
   #handle: bigint
   #messages: string[] = []
+  #log = ''
   #loaded = false
 
-  private constructor(name: string, handle: bigint, image: Memory, log: Memory) {
+  private constructor(name: string, handle: bigint, image: Memory) {
     this.name = name
     this.#bpf = libbpf()
     this.#handle = handle
     this.#image = image
-    this.#log = log
     this.#elf = readElf(image.bytes)
   }
 
@@ -70,8 +72,7 @@ export class BpfObject implements Disposable {
     const file = typeof source === 'string' ? readObject(source) : source
     const image = allocate(file.length)
     image.bytes.set(file)
-    const log = allocate(LOG_BYTES)
-    const object = new BpfObject(name, openMemory(name, image, log, options.logLevel ?? 0), image, log)
+    const object = new BpfObject(name, openMemory(name, image, options.logLevel ?? 0), image)
     try {
       object.#configure(options)
     } catch (error) {
@@ -176,9 +177,11 @@ export class BpfObject implements Disposable {
   /** Makes the maps and loads the programs. A refused program throws a VerifierError; nothing then stays in the kernel but maps pinned so far. */
   load(): this {
     let result = 0
+    verifierLog().bytes[0] = 0
     this.#messages = captureLog(() => {
       result = this.#bpf.bpf_object__load(this.#live())
     })
+    this.#log = stringAt(verifierLog().address)
     if (result < 0) throw this.#loadError(-result)
     this.#loaded = true
     return this
@@ -187,17 +190,13 @@ export class BpfObject implements Disposable {
   #loadError(code: number): SystemError {
     const text = this.#messages.join('')
     const refused = /prog '([^']+)': BPF program load failed/.exec(text)?.[1]
-    if (refused) return new VerifierError(refused, code, this.#verifierLog())
+    if (refused) return new VerifierError(refused, code, this.#log)
     return new SystemError('bpf', kernelErrno(code), `cannot load object ${this.name}`, lastLine(text))
   }
 
   /** The verifier's log of the program loaded last, when `logLevel` was set. */
   programLog(): string {
-    return this.#verifierLog()
-  }
-
-  #verifierLog(): string {
-    return stringAt(this.#log.address)
+    return this.#log
   }
 
   /** What libbpf had to say during `load`, one line each. */
@@ -280,8 +279,14 @@ function kernelErrno(code: number): number {
   return code >= LIBBPF_ERRNO_START ? EINVAL : code
 }
 
+function verifierLog(): Memory {
+  logBuffer ??= allocate(LOG_BYTES)
+  return logBuffer
+}
+
 /** struct bpf_object_open_opts. */
-function openMemory(name: string, image: Memory, log: Memory, logLevel: number): bigint {
+function openMemory(name: string, image: Memory, logLevel: number): bigint {
+  const log = verifierLog()
   const opts = allocate(OPEN_OPTS_SIZE)
   const objectName = allocateString(name)
   opts.view.setBigUint64(0, BigInt(OPEN_OPTS_SIZE), true)
@@ -335,15 +340,4 @@ function lastLine(text: string): string | undefined {
     .split('\n')
     .at(-1)
     ?.replace(/^libbpf: /, '')
-}
-
-/** Closes the descriptor of what is pinned at `path`, having told whether there is something. */
-export function isPinned(path: string): boolean {
-  try {
-    close(objGet(path))
-    return true
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false
-    throw error
-  }
 }

@@ -21,32 +21,31 @@ export class VerifierError extends SystemError {
   }
 }
 
-/** Lines that come behind the reason: statistics, and the call chain of a nested function. */
-const TRAILER =
-  /^(processed \d+ insns|verification time |stack depth |mark_precise: |from \d+ to \d+|\s*$|.*\bfunc#\d+ @\d+)/
-/** Lines of the walk itself: instructions, register states, source lines, precision backtracking. */
+/** Lines that come behind the reason: statistics. */
+const TRAILER = /^(processed \d+ insns|verification time |stack depth |$)/
+/** Lines of the walk itself: instructions, register states, source lines, branches, backtracking. */
 const WALK =
-  /^(\d+: \(|\d+: R\d|\d+: frame\d|R\d|; |mark_precise|frame\d+: |last_idx |first_idx |parent |regs=|old |caller:|callee:|returning from |to caller|Validating |arg#\d+ is not known)/
+  /^(\d+: |; |R\d+(_\w+)?=|from \d+ to \d+|frame\d+: |mark_precise: |last_idx |first_idx |parent |regs=|caller:|callee:|returning from|to caller|func#\d+ @)/
+
+const SOURCE_LINE_LENGTH = 80
 
 /**
- * The reason is the last line of the log that is neither walk nor statistics. The source line that it happened at, if the log holds
- * one, follows: "invalid bpf_context access off=0 size=4 (at: drop.h:12 ctx->x = 1)".
+ * One line out of a log: the reason is what the verifier says between the walk and its statistics, and where is the source line it was at:
+ * "invalid access to packet, off=0 size=1, R1(id=0,off=0,r=0) (at drop.h:12: ctx->x = 1)".
  */
 export function summarise(log: string): string {
   const lines = log.split('\n').map((line) => line.trimEnd())
-  let reason = lines.length - 1
-  while (reason >= 0 && (TRAILER.test(lines[reason]!) || WALK.test(lines[reason]!))) reason--
-  if (reason < 0) return 'the verifier gives no reason'
-  const source = lines
-    .slice(0, reason)
-    .findLast((line) => line.startsWith('; '))
-    ?.slice(2)
-  const text = lines[reason]!.trim()
-  return source ? `${text} (at: ${sourceLine(source)})` : text
+  const end = lines.findLastIndex((line) => !TRAILER.test(line)) + 1
+  const start = lines.slice(0, end).findLastIndex((line) => WALK.test(line)) + 1
+  const reason = lines.slice(start, end).join('; ')
+  if (reason === '') return 'the verifier gives no reason'
+  const source = lines.slice(0, start).findLast((line) => line.startsWith('; '))
+  return source ? `${reason} (at ${sourceLine(source.slice(2))})` : reason
 }
 
-/** '; x = *p; @ drop.h:12' of newer kernels -> 'drop.h:12 x = *p;'. */
+/** 'return p[0]; @ drop.bpf.c:13', as newer kernels write it -> 'drop.bpf.c:13: return p[0];'. */
 function sourceLine(line: string): string {
-  const at = /^(.*?) @ (\S+:\d+)$/.exec(line)
-  return at ? `${at[2]} ${at[1]!.trim()}` : line.trim()
+  const [, text = line, place] = /^(.*?) @ (\S+:\d+)$/.exec(line) ?? []
+  const short = text.length > SOURCE_LINE_LENGTH ? `${text.slice(0, SOURCE_LINE_LENGTH)}…` : text
+  return place ? `${place}: ${short}` : short
 }
