@@ -32,6 +32,7 @@ const EFAULT = 14
 
 /** Element commands use the first 32 bytes of the attribute block, batch commands 56. */
 const ELEMENT_ATTR_SIZE = 32
+const DELETE_ATTR_SIZE = 16
 const BATCH_ATTR_SIZE = 56
 const OFFSET_KEY = 8
 const OFFSET_VALUE = 16
@@ -383,7 +384,9 @@ export class BpfMap implements Disposable {
       this.#attr.view.setUint32(OFFSET_FLAGS, flags, true)
       this.#flags = flags
     }
-    return bpf(command, this.#attr, ELEMENT_ATTR_SIZE, held)
+    // A deletion's attributes end with the key: the kernel refuses (EINVAL) anything set behind it.
+    const size = command === BpfCommand.MAP_DELETE_ELEM ? DELETE_ATTR_SIZE : ELEMENT_ATTR_SIZE
+    return bpf(command, this.#attr, size, held)
   }
 
   #batch(
