@@ -187,8 +187,10 @@ export class Ports implements AsyncDisposable {
 
   release(request: ReleaseRequest): Promise<void> {
     const key = keyOf(request)
-    this.#registering.get(key)?.abort(PortError.of('RELEASED', `${request.containerId} ${request.ifname} was deleted`))
     return this.#serial.run(key, async () => {
+      this.#registering
+        .get(key)
+        ?.abort(PortError.of('RELEASED', `${request.containerId} ${request.ifname} was deleted`))
       await this.#forget(request)
       await this.#deletes.remove(request)
     })

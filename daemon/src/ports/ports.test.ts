@@ -1,0 +1,492 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { defaultSubnet } from '../model/built-in-networks.ts'
+import { defaultPodNetwork, interfaceUuid, networkFqName, tapName, uuidOf } from '../model/names.ts'
+import type { VirtualNetwork } from '../model/objects.ts'
+import type { AllocateReply, AllocateRequest } from '../port-api/messages.ts'
+import { MemorySource } from './memory-source.ts'
+import { Ports, type PortsOptions } from './ports.ts'
+
+function network(fqName: string, subnets: readonly string[], blockSize4 = 26): VirtualNetwork {
+  const name = fqName.slice(fqName.lastIndexOf(':') + 1)
+  return {
+    namespace: 'default',
+    name,
+    fqName,
+    uuid: uuidOf('vn', fqName),
+    subnets: subnets.map((cidr) => defaultSubnet(cidr)),
+    blockSize4,
+    blockSize6: 122,
+  }
+}
+
+const DEFAULT = defaultPodNetwork('k8s')
+const RED = networkFqName('k8s', 'default', 'red')
+
+function request(containerId: string, fields: Partial<AllocateRequest> = {}): AllocateRequest {
+  return {
+    op: 'allocate',
+    containerId,
+    ifname: 'eth0',
+    netns: `/run/netns/${containerId}`,
+    network: 'net',
+    pod: { namespace: 'default', name: `pod-${containerId}`, uid: `uid-${containerId}` },
+    ...fields,
+  }
+}
+
+const key = (containerId: string) => ({ containerId, ifname: 'eth0' })
+
+describe('ports', () => {
+  let state: string
+  let source: MemorySource
+  let now: number
+  let changes: number
+  const links = new Map<string, number>()
+  const alive = new Set<string>()
+  const messages: string[] = []
+  const open: Ports[] = []
+
+  beforeEach(() => {
+    state = mkdtempSync(join(tmpdir(), 'kv-ports-'))
+    source = new MemorySource([network(DEFAULT, ['10.1.0.0/16', 'fd00:1::/64']), network(RED, ['10.9.0.0/27'], 29)])
+    now = Date.parse('2026-01-01T00:00:00Z')
+    changes = 0
+    links.clear()
+    alive.clear()
+    messages.length = 0
+  })
+  afterEach(async () => {
+    for (const ports of open.splice(0)) await ports[Symbol.asyncDispose]()
+    rmSync(state, { recursive: true })
+  })
+
+  async function start(overrides: Partial<PortsOptions> = {}): Promise<Ports> {
+    const say = (_: object, message: string) => void messages.push(message)
+    const ports = new Ports({
+      source,
+      node: 'n1',
+      cluster: { name: 'k8s', domain: 'cluster.local' },
+      state,
+      log: { info: () => undefined, warn: say, error: say },
+      podMtu: () => 1468,
+      linkIndex: (name) => links.get(name),
+      onPortsChanged: () => changes++,
+      programmed: async () => ({ vif: 3, vrf: 2 }),
+      readiness: () => ({ ready: true }),
+      maxPorts: 1000,
+      isNamespaceAlive: async (path) => alive.has(path),
+      now: () => now,
+      ...overrides,
+    })
+    open.push(ports)
+    await ports.start()
+    return ports
+  }
+
+  const attach = async (ports: Ports, containerId: string, fields: Partial<AllocateRequest> = {}) => {
+    const reply = await ports.allocate(request(containerId, fields))
+    links.set(reply.tap, links.size + 10)
+    alive.add(`/run/netns/${containerId}`)
+    await ports.register({ op: 'register', ...key(containerId), ifindex: links.get(reply.tap)! })
+    return reply
+  }
+  const recordFile = (containerId: string) => join(state, 'ports', `${containerId}-eth0.json`)
+  const code = (wanted: string, retry?: boolean) => (error: { code?: string; retry?: boolean }) => {
+    assert.equal(error.code, wanted)
+    if (retry !== undefined) assert.equal(error.retry, retry)
+    return true
+  }
+  const red = { 'vrouter.dev/network': 'red' }
+
+  it('gives one address of each family, the names and the routes', async () => {
+    const ports = await start()
+    const reply = await ports.allocate(request('c1', { labels: { app: 'web' } }))
+    assert.equal(reply.tap, tapName('c1', 'eth0'))
+    assert.equal(reply.uuid, interfaceUuid('c1', 'eth0'))
+    assert.match(reply.mac, /^02:/)
+    assert.deepEqual(
+      [reply.mtu, reply.tapMac, reply.existed, reply.registered],
+      [1468, '00:00:5e:00:01:00', false, false],
+    )
+    const [v4, v6] = reply.addresses
+    assert.match(v4!.address, /^10\.1\./)
+    assert.deepEqual([v4!.prefixLength, v4!.gateway], [16, '10.1.0.1'])
+    assert.match(v6!.address, /^fd00:1::/)
+    assert.deepEqual(reply.routes, [
+      { destination: '0.0.0.0/0', gateway: '10.1.0.1' },
+      { destination: '::/0', gateway: 'fd00:1::1' },
+    ])
+    assert.deepEqual(reply.dns, { nameservers: ['10.1.0.2', 'fd00:1::2'], domain: 'cluster.local' })
+    const [port] = ports.all()
+    assert.equal(port!.ifindex, undefined)
+    assert.deepEqual(port!.labels, { app: 'web' })
+    assert.equal(changes, 1)
+    assert.ok([...source.blocks.values()].every(({ node }) => node === 'n1'))
+  })
+
+  it('records an allocation before it answers, and a restarted daemon has the same ports', async () => {
+    const first = await start()
+    const asked = await attach(first, 'c1')
+    const before = first.all()
+    const second = await start()
+    assert.deepEqual(second.all(), before)
+    const again = await second.allocate(request('c1'))
+    assert.deepEqual(again, { ...asked, existed: true, registered: true })
+  })
+
+  it('answers a repeated allocation the same, also for several at one time', async () => {
+    const ports = await start()
+    const replies = await Promise.all(Array.from({ length: 8 }, () => ports.allocate(request('c1'))))
+    assert.equal(new Set(replies.map(({ addresses }) => JSON.stringify(addresses))).size, 1)
+    assert.equal(replies.filter(({ existed }) => !existed).length, 1)
+    assert.equal(ports.all().length, 1)
+  })
+
+  it('keeps attachments of one pod apart by container and interface', async () => {
+    const ports = await start()
+    const pod = { namespace: 'default', name: 'web', uid: 'u' }
+    const replies: AllocateReply[] = []
+    for (const [containerId, ifname] of [
+      ['old', 'eth0'],
+      ['new', 'eth0'],
+      ['new', 'net1'],
+    ] as const) {
+      replies.push(await ports.allocate(request(containerId, { ifname, pod })))
+    }
+    assert.equal(new Set(replies.flatMap(({ addresses }) => addresses.map(({ address }) => address))).size, 6)
+    assert.equal(new Set(replies.map(({ mac }) => mac)).size, 3)
+    await ports.release({ op: 'release', ...key('old') })
+    assert.equal(ports.all().length, 2)
+  })
+
+  it('never gives an address twice, nor a reserved one, whoever asks when', async () => {
+    const ports = await start({ quarantineMs: 0 })
+    const given = await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        ports.allocate(request(`c${i}`, i % 3 === 0 ? {} : { annotations: i < 30 ? red : {} })),
+      ),
+    )
+    const addresses = given.map(({ addresses: [v4] }) => v4!.address)
+    assert.equal(new Set(addresses).size, 60)
+    for (const reserved of ['10.9.0.0', '10.9.0.1', '10.9.0.2', '10.9.0.31', '10.1.0.0', '10.1.0.1', '10.1.0.2']) {
+      assert.ok(!addresses.includes(reserved), reserved)
+    }
+  })
+
+  it('takes the next block when another node has it, seen or not', async () => {
+    const ports = await start()
+    const { addresses } = await ports.allocate(request('probe', { annotations: red }))
+    await ports.release({ op: 'release', ...key('probe') })
+    const mine = [...source.blocks.values()].find(({ vn }) => vn === RED)!
+    assert.ok(addresses[0])
+    // another daemon was faster: the same block, not shown yet
+    source.blocks.delete(mine.name)
+    source.hidden.set(mine.name, { ...mine, node: 'n2' })
+    const other = await start({ state: mkdtempSync(join(state, 'other-')) })
+    const reply = await other.allocate(request('c1', { annotations: red }))
+    const block = [...source.blocks.values()].find(({ vn }) => vn === RED)!
+    assert.notEqual(block.cidr, mine.cidr)
+    assert.ok(reply.addresses[0])
+  })
+
+  it('uses a block that it claimed before the source shows it', async () => {
+    source.showsBlocks = false
+    const ports = await start()
+    for (let i = 0; i < 5; i++) await ports.allocate(request(`c${i}`))
+    assert.equal(source.hidden.size, 2, 'one block of each family')
+  })
+
+  it('says when the subnet is exhausted, and gives again what was released', async () => {
+    const ports = await start({ quarantineMs: 60_000 })
+    let count = 0
+    await assert.rejects(
+      async () => {
+        for (;;) await ports.allocate(request(`c${count++}`, { annotations: red }))
+      },
+      code('SUBNET_EXHAUSTED', true),
+    )
+    // 32 addresses less network, broadcast, gateway and service
+    assert.equal(ports.all().length, 28)
+    assert.ok(!existsSync(recordFile(`c${count - 1}`)))
+    await ports.release({ op: 'release', ...key('c7') })
+    const [again] = (await ports.allocate(request('late', { annotations: red }))).addresses
+    assert.ok(again)
+  })
+
+  it('lets a released address rest while there are others', async () => {
+    const ports = await start({ quarantineMs: 60_000 })
+    const [first] = (await ports.allocate(request('c1'))).addresses
+    await ports.release({ op: 'release', ...key('c1') })
+    const [second] = (await ports.allocate(request('c2'))).addresses
+    assert.notEqual(second!.address, first!.address)
+    now += 60_001
+    const [third] = (await ports.allocate(request('c3'))).addresses
+    assert.equal(third!.address, first!.address)
+  })
+
+  it('gives the address that a pod asks for, to one pod', async () => {
+    const ports = await start()
+    const annotations = { 'vrouter.dev/network': 'red', 'vrouter.dev/addresses': '10.9.0.9' }
+    const reply = await ports.allocate(request('c1', { annotations }))
+    assert.equal(reply.addresses[0]!.address, '10.9.0.9')
+    await assert.rejects(ports.allocate(request('c2', { annotations })), code('ADDRESS_IN_USE', true))
+    const reserved = { ...annotations, 'vrouter.dev/addresses': '10.9.0.1' }
+    await assert.rejects(ports.allocate(request('c3', { annotations: reserved })), code('ADDRESS_RESERVED', false))
+  })
+
+  it('refuses what names no network, and holds nothing then', async () => {
+    const ports = await start()
+    const missing = { annotations: { 'vrouter.dev/network': 'nowhere' } }
+    await assert.rejects(ports.allocate(request('c1', missing)), code('NETWORK_MISSING', true))
+    const pod = { namespace: 'nowhere', name: 'p', uid: 'u' }
+    await assert.rejects(ports.allocate(request('c1', { pod })), code('NAMESPACE_MISSING', true))
+    assert.deepEqual([ports.all(), readdirSync(join(state, 'ports')), changes], [[], [], 0])
+  })
+
+  it('refuses what the source can not claim, and goes on afterwards', async () => {
+    const ports = await start()
+    source.onPublish = () => {
+      throw new Error('the store is away')
+    }
+    await assert.rejects(ports.allocate(request('c1')), code('BLOCK_CLAIM_FAILED', true))
+    source.onPublish = () => undefined
+    assert.ok((await ports.allocate(request('c1'))).ok)
+  })
+
+  it('refuses more ports than the datapath has room for', async () => {
+    const ports = await start({ maxPorts: 1 })
+    await ports.allocate(request('c1'))
+    await assert.rejects(ports.allocate(request('c2')), code('PORT_LIMIT', true))
+    assert.ok((await ports.allocate(request('c1'))).existed)
+  })
+
+  it('answers register when the datapath is programmed, not before', async () => {
+    const gate = Promise.withResolvers<{ vif: number; vrf: number }>()
+    const ports = await start({ programmed: () => gate.promise })
+    await ports.allocate(request('c1'))
+    const registering = ports.register({ op: 'register', ...key('c1'), ifindex: 7 })
+    assert.equal(
+      await Promise.race([registering, new Promise((resolve) => setTimeout(resolve, 30, 'waiting'))]),
+      'waiting',
+    )
+    assert.equal(ports.all()[0]!.ifindex, 7)
+    gate.resolve({ vif: 5, vrf: 4 })
+    assert.deepEqual(await registering, { ok: true, vif: 5, vrf: 4 })
+  })
+
+  it('gives up a register after its time, for a reason, or when the port is released', async () => {
+    const never = await start({ programmed: () => new Promise(() => undefined), programTimeoutMs: 30 })
+    await never.allocate(request('c1'))
+    const register = { op: 'register', ...key('c1'), ifindex: 7 } as const
+    await assert.rejects(never.register(register), code('PROGRAM_TIMEOUT', true))
+
+    const refusing = await start({
+      programmed: () => Promise.reject(new Error('map full')),
+      state: mkdtempSync(join(state, 's-')),
+    })
+    await refusing.allocate(request('c1'))
+    await assert.rejects(refusing.register(register), { code: 'PROGRAM_FAILED', message: /map full/ })
+
+    const slow = await start({ programmed: () => new Promise(() => undefined), state: mkdtempSync(join(state, 's-')) })
+    await slow.allocate(request('c1'))
+    const registering = assert.rejects(slow.register(register), code('RELEASED', false))
+    await slow.release({ op: 'release', ...key('c1') })
+    await registering
+    await assert.rejects(slow.register(register), code('NOT_ALLOCATED', false))
+  })
+
+  it('releases what is there, and what is not', async () => {
+    const ports = await start()
+    await attach(ports, 'c1')
+    await ports.release({ op: 'release', ...key('c1') })
+    await ports.release({ op: 'release', ...key('c1') })
+    assert.deepEqual(ports.all(), [])
+    assert.ok(!existsSync(recordFile('c1')))
+  })
+
+  it('tells of complete attachments only', async () => {
+    const ports = await start()
+    await assert.rejects(ports.get({ op: 'get', ...key('c1') }), code('NOT_ATTACHED'))
+    await ports.allocate(request('c1'))
+    await assert.rejects(ports.get({ op: 'get', ...key('c1') }), code('NOT_ATTACHED'))
+    const reply = await attach(ports, 'c1')
+    assert.deepEqual(await ports.get({ op: 'get', ...key('c1') }), { ...reply, existed: true, registered: true })
+    links.delete(reply.tap)
+    ports.refresh()
+    await assert.rejects(ports.get({ op: 'get', ...key('c1') }), code('NOT_ATTACHED'))
+  })
+
+  it('lists the attachments of one network', async () => {
+    const ports = await start()
+    await ports.allocate(request('c1'))
+    await ports.allocate(request('c2', { network: 'other' }))
+    assert.deepEqual(await ports.list({ op: 'list', network: 'net' }), { ok: true, attachments: [key('c1')] })
+  })
+
+  it('follows the taps: away, back under another index', async () => {
+    const ports = await start()
+    const { tap } = await attach(ports, 'c1')
+    assert.equal(ports.refresh(), false)
+    links.delete(tap)
+    changes = 0
+    assert.equal(ports.refresh(), true)
+    assert.equal(ports.all()[0]!.ifindex, undefined)
+    links.set(tap, 99)
+    ports.refresh()
+    assert.equal(ports.all()[0]!.ifindex, 99)
+    assert.equal(changes, 2)
+  })
+
+  it('gives no index to a tap that was never registered', async () => {
+    const ports = await start()
+    const { tap } = await ports.allocate(request('c1'))
+    links.set(tap, 12)
+    ports.refresh()
+    assert.equal(ports.all()[0]!.ifindex, undefined)
+  })
+
+  it('removes, after a while, what has neither tap nor namespace', async () => {
+    const ports = await start({ garbageMs: 60_000 })
+    const { tap } = await attach(ports, 'gone')
+    await attach(ports, 'tapless')
+    await attach(ports, 'nsless')
+    links.delete(tap)
+    links.delete(tapName('tapless', 'eth0'))
+    alive.delete('/run/netns/gone')
+    alive.delete('/run/netns/nsless')
+    now += 3_600_000
+    ports.refresh()
+    await ports.maintain()
+    assert.equal(ports.all().length, 3, 'its tap has only just been missed')
+    now += 60_001
+    await ports.maintain()
+    assert.deepEqual(
+      ports.all().map(({ containerId }) => containerId),
+      ['tapless', 'nsless'],
+    )
+    assert.ok(messages.some((message) => /tap and network namespace are gone/.test(message)))
+  })
+
+  it('removes at its start what a reboot took', async () => {
+    await attach(await start(), 'c1')
+    links.clear()
+    alive.clear()
+    now += 3_600_000
+    const ports = await start()
+    assert.deepEqual(ports.all(), [])
+    assert.ok(!existsSync(recordFile('c1')))
+  })
+
+  it('replays deletions of the time when it was down', async () => {
+    await attach(await start(), 'c1')
+    mkdirSync(join(state, 'deletes'))
+    writeFileSync(join(state, 'deletes/c1-eth0.json'), '{"containerId":"c1"')
+    writeFileSync(join(state, 'deletes/unknown-eth0.json'), '{}')
+    const ports = await start()
+    assert.deepEqual(ports.all(), [])
+    assert.deepEqual(readdirSync(join(state, 'deletes')), [])
+  })
+
+  it('lets a queued deletion end before the attachment is made anew', async () => {
+    const ports = await start()
+    await attach(ports, 'c1')
+    mkdirSync(join(state, 'deletes'))
+    writeFileSync(join(state, 'deletes/c1-eth0.json'), '{}')
+    const reply = await ports.allocate(request('c1'))
+    assert.equal(reply.existed, false)
+    await ports.maintain()
+    assert.equal(ports.all().length, 1)
+  })
+
+  it('restores a corrupt record from the interface object, or says that it is lost', async () => {
+    const before = await start()
+    const reply = await attach(before, 'c1')
+    await attach(before, 'c2')
+    const { uuid, mac, vn, pod, namespace, addresses } = before.all()[0]!
+    const vmi = { name: 'x', namespace, uuid, vn, node: 'n1', pod, ...key('c1'), mac, addresses, label: 17 }
+    source.interfaces.set(uuid, vmi)
+    writeFileSync(recordFile('c1'), '{"schema":1')
+    writeFileSync(recordFile('c2'), '')
+    const ports = await start()
+    assert.deepEqual(
+      ports.all().map(({ containerId, ifindex }) => [containerId, ifindex]),
+      [['c1', links.get(reply.tap)]],
+    )
+    const again = await ports.allocate(request('c1'))
+    assert.deepEqual(again.addresses, reply.addresses)
+    assert.equal(messages.length, 2)
+    JSON.parse(readFileSync(recordFile('c1'), 'utf8'))
+  })
+
+  it('leaves alone the address of an own interface object that has no record', async () => {
+    const before = await start()
+    await attach(before, 'c1')
+    const { uuid, mac, vn, pod, namespace, addresses } = before.all()[0]!
+    const vmi = { name: 'x', namespace, uuid, vn, node: 'n1', pod, ...key('c1'), mac, addresses, label: 17 }
+    source.interfaces.set(uuid, vmi)
+    rmSync(recordFile('c1'))
+    const ports = await start()
+    const reply = await ports.allocate(request('c2'))
+    assert.ok(!addresses.includes(reply.addresses[0]!.address))
+  })
+
+  it('refuses ADD while it is not ready, but keeps answering for what is there', async () => {
+    let ready = true
+    const ports = await start({
+      readiness: () => (ready ? { ready } : { ready, message: 'not in sync', podsAffected: true }),
+    })
+    await attach(ports, 'c1')
+    await ports.status()
+    ready = false
+    await assert.rejects(ports.status(), code('DATAPATH_BROKEN'))
+    await assert.rejects(ports.allocate(request('c2')), code('DATAPATH_BROKEN', true))
+    await ports.release({ op: 'release', ...key('c1') })
+    assert.deepEqual(ports.all(), [])
+  })
+
+  it('holds an address for exactly the ports there are, after any sequence of requests and restarts', async () => {
+    const step = fc.record({
+      op: fc.constantFrom('allocate', 'register', 'release', 'restart'),
+      container: fc.integer({ min: 0, max: 9 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const folder = mkdtempSync(join(state, 'run-'))
+        const given = new Map<string, string>()
+        let ports = await start({ state: folder, quarantineMs: 0 })
+        for (const { op, container } of steps) {
+          const id = `c${container}`
+          switch (op) {
+            case 'allocate': {
+              const address = (await ports.allocate(request(id, { annotations: red }))).addresses[0]!.address
+              assert.equal(address, given.get(id) ?? address, 'a repeat answers the same')
+              given.set(id, address)
+              break
+            }
+            case 'register':
+              links.set(tapName(id, 'eth0'), 100 + container)
+              await ports.register({ op: 'register', ...key(id), ifindex: 100 + container }).catch((error) => {
+                assert.equal(given.has(id), false)
+                assert.equal(error.code, 'NOT_ALLOCATED')
+              })
+              break
+            case 'release':
+              await ports.release({ op: 'release', ...key(id) })
+              given.delete(id)
+              break
+            default:
+              ports = await start({ state: folder, quarantineMs: 0 })
+          }
+          const held = ports.all().map(({ containerId, addresses }) => [containerId, addresses[0]])
+          assert.deepEqual(new Map(held as [string, string][]), given)
+          assert.equal(new Set(given.values()).size, given.size)
+        }
+      }),
+      { numRuns: 30 },
+    )
+  })
+})

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { decodeRecord, encodeRecord, type PortRecord, parseRecordKey, Records, recordKey } from './records.ts'
+
+const record: PortRecord = {
+  port: {
+    uuid: '74a96270-83e9-5b08-94a8-b34584efd512',
+    containerId: 'c0ffee',
+    ifname: 'eth0',
+    namespace: 'red',
+    pod: { name: 'web', uid: 'u1' },
+    vn: 'default-domain:k8s-red:net',
+    mac: '02:74:a9:62:70:83',
+    addresses: ['10.1.0.3', 'fd00::3'],
+    tap: 'tap538f587a2365',
+    mtu: 1468,
+    labels: { app: 'web' },
+    createdAt: '2026-01-01T00:00:00.000Z',
+  },
+  registered: false,
+  netns: '/run/netns/x',
+  network: 'kube-vrouter',
+  addresses: [
+    { address: '10.1.0.3', prefixLength: 24, gateway: '10.1.0.1', service: '10.1.0.2' },
+    { address: 'fd00::3', prefixLength: 64, gateway: 'fd00::1', service: 'fd00::2' },
+  ],
+}
+
+describe('port records', () => {
+  let state: string
+  beforeEach(() => {
+    state = mkdtempSync(join(tmpdir(), 'kv-records-'))
+  })
+  afterEach(() => rmSync(state, { recursive: true }))
+
+  const files = () => readdirSync(join(state, 'ports'))
+
+  it('reads back what it wrote, and replaces it', async () => {
+    const records = new Records(state)
+    await records.load()
+    await records.write(record)
+    const registered = { ...record, registered: true, port: { ...record.port, ifindex: 7 } }
+    await records.write(registered, { durable: false })
+    assert.deepEqual(await new Records(state).load(), { records: [registered], corrupt: [] })
+    assert.deepEqual(files(), ['c0ffee-eth0.json'])
+  })
+
+  it('removes a record, and one that is not there', async () => {
+    const records = new Records(state)
+    await records.load()
+    await records.write(record)
+    await records.remove('c0ffee', 'eth0')
+    await records.remove('c0ffee', 'eth0')
+    assert.deepEqual(files(), [])
+  })
+
+  it('removes the temporary file of a write that was interrupted', async () => {
+    mkdirSync(join(state, 'ports'))
+    writeFileSync(join(state, 'ports/c0ffee-eth0.json.1.tmp'), '{')
+    assert.deepEqual(await new Records(state).load(), { records: [], corrupt: [] })
+    assert.deepEqual(files(), [])
+  })
+
+  const broken: readonly [text: string, reason: RegExp][] = [
+    ['', /it is empty/],
+    ['{"schema":1,"port":', /it is not JSON/],
+    ['[]', /the record is not an object/],
+    [JSON.stringify({ ...record, schema: 2 }), /it has schema 2; this daemon reads 1/],
+    [JSON.stringify(record), /it has schema undefined/],
+    [
+      encodeRecord({ ...record, port: { ...record.port, mtu: '1' as unknown as number } }),
+      /port.mtu is not an integer/,
+    ],
+    [
+      encodeRecord({ ...record, port: { ...record.port, addresses: ['10.1.0.3', 7 as unknown as string] } }),
+      /port.addresses\[1\] is not a string/,
+    ],
+    [encodeRecord({ ...record, addresses: undefined as unknown as [] }), /addresses is not a list/],
+    [encodeRecord({ ...record, port: { ...record.port, ifname: 'eth1' } }), /it belongs to another attachment/],
+  ]
+  for (const [text, reason] of broken) {
+    it(`moves a corrupt one aside and goes on: ${reason.source}`, async () => {
+      const records = new Records(state)
+      await records.load()
+      const good = { ...record, port: { ...record.port, containerId: 'good' } }
+      await records.write(good)
+      writeFileSync(join(state, 'ports/c0ffee-eth0.json'), text)
+      const loaded = await records.load()
+      assert.deepEqual(loaded.records, [good])
+      const [corrupt] = loaded.corrupt
+      assert.match(corrupt!.reason, reason)
+      assert.deepEqual([corrupt!.containerId, corrupt!.ifname], ['c0ffee', 'eth0'])
+      assert.equal(readFileSync(corrupt!.movedTo!, 'utf8'), text)
+      assert.deepEqual(await records.load(), { records: [good], corrupt: [] })
+    })
+  }
+
+  it('never takes a cut record for a whole one', () => {
+    const text = encodeRecord(record)
+    for (let length = 0; length < text.trimEnd().length; length++) {
+      assert.throws(() => decodeRecord(text.slice(0, length)), `cut at ${length}`)
+    }
+  })
+
+  it('names the file so that container id and interface name are never mixed up', () => {
+    const id = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,20}$/)
+    const ifname = fc.stringMatching(/^[A-Za-z0-9%_.-]{1,15}$/)
+    fc.assert(
+      fc.property(id, ifname, (containerId, name) => {
+        assert.deepEqual(parseRecordKey(recordKey(containerId, name)), { containerId, ifname: name })
+      }),
+    )
+    assert.equal(recordKey('c0ffee', 'eth0'), 'c0ffee-eth0')
+    assert.notEqual(recordKey('a', 'b-c'), recordKey('a-b', 'c'))
+  })
+})
