@@ -137,5 +137,5 @@ export function blockName(pool: string, cidr: Cidr): string {
 
 /** Name of the VirtualMachineInterface object of an attachment: the pod's name and the hash that its tap carries too. */
 export function interfaceObjectName(pod: string, tap: string): string {
-  return `${pod.slice(0, 220)}-${tap.replace(/^tap/, '')}`
+  return `${pod.slice(0, 200)}-${tap.replace(/^tap/, '')}`
 }

@@ -1,0 +1,282 @@
+/**
+ * From what all files say to the state that the model works on: duplicates, and every check that needs several objects. Pure, and
+ * independent of the order in which files come. Maps that hold the same as before are the same maps as before.
+ */
+import { bitsOf, contains, mustParseCidr, type Prefix, sizeOf } from '../../model/address.ts'
+import { builtInNetworks } from '../../model/built-in-networks.ts'
+import { isEqual, isSameMap } from '../../model/equal.ts'
+import { poolOf } from '../../model/ipam.ts'
+import type {
+  Cidr,
+  FqName,
+  IpamBlock,
+  Rejection,
+  SourceState,
+  VirtualNetwork,
+  VirtualRouter,
+} from '../../model/objects.ts'
+import type { LoadedFile } from './files.ts'
+import type { Item, Kind } from './objects.ts'
+
+export interface AssembleOptions {
+  readonly cluster: string
+  /** Subnets of the default pod network; empty: there is none. */
+  readonly defaultSubnets: readonly Cidr[]
+}
+
+export const EMPTY_STATE: SourceState = {
+  namespaces: new Map(),
+  virtualNetworks: new Map(),
+  blocks: new Map(),
+  interfaces: new Map(),
+  routers: new Map(),
+  rejected: [],
+}
+
+/** `accepted`: VNs as they were accepted before; what blocks were cut from can't change under them. */
+export function assemble(
+  files: Iterable<LoadedFile>,
+  options: AssembleOptions,
+  before: SourceState,
+  accepted: ReadonlyMap<FqName, VirtualNetwork> = before.virtualNetworks,
+): SourceState {
+  const rejected: Rejection[] = []
+  const collected = new Collector(rejected)
+  for (const file of files) {
+    rejected.push(...file.rejections)
+    for (const item of file.items) collected.add(item, file.path)
+  }
+  const namespaces = collected.map('Namespace')
+  const blocks = collected.map('IPAMBlock')
+  const virtualNetworks = collected.map('VirtualNetwork')
+  for (const network of builtInNetworks(options.cluster, options.defaultSubnets, namespaces.values())) {
+    const rival = virtualNetworks.get(network.fqName)
+    if (rival !== undefined)
+      rejected.push({ object: nameOf(rival), message: `is built in (${network.fqName}): choose another name` })
+    const known = before.virtualNetworks.get(network.fqName)
+    virtualNetworks.set(network.fqName, known !== undefined && isEqual(known, network) ? known : network)
+  }
+  keepCarvedNetworks(virtualNetworks, blocks, accepted, collected, rejected)
+  dropOverlappingBlocks(blocks, virtualNetworks, collected, rejected)
+  const routers = collected.map('VirtualRouter')
+  dropSharedAddresses(routers, collected, rejected)
+  return {
+    namespaces: kept(before.namespaces, namespaces),
+    virtualNetworks: kept(before.virtualNetworks, virtualNetworks),
+    blocks: kept(before.blocks, blocks),
+    interfaces: kept(before.interfaces, collected.map('VirtualMachineInterface')),
+    routers: kept(before.routers, routers),
+    rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
+  }
+}
+
+function kept<V>(before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
+  return isSameMap(before, after) ? before : after
+}
+
+type ObjectOf<K extends Kind> = Extract<Item, { kind: K }>['object']
+
+interface Found {
+  readonly item: Item
+  readonly file: string
+}
+
+/** One object of each identity: of several, that of the file whose name comes first. */
+class Collector {
+  readonly #rejected: Rejection[]
+  readonly #found: Record<Kind, Map<string, Found>> = {
+    Namespace: new Map(),
+    VirtualNetwork: new Map(),
+    IPAMBlock: new Map(),
+    VirtualMachineInterface: new Map(),
+    VirtualRouter: new Map(),
+  }
+
+  constructor(rejected: Rejection[]) {
+    this.#rejected = rejected
+  }
+
+  add(item: Item, file: string): void {
+    const found = this.#found[item.kind]
+    const key = identityOf(item)
+    const rival = found.get(key)
+    if (rival === undefined) {
+      found.set(key, { item, file })
+      return
+    }
+    const [winner, loser] = rival.file <= file ? [rival, { item, file }] : [{ item, file }, rival]
+    found.set(key, winner)
+    this.#rejected.push({
+      object: loser.item.id,
+      file: loser.file,
+      value: key,
+      message: `is defined in ${winner.file} already (${winner.item.id}), which counts: remove one of them`,
+    })
+  }
+
+  map<K extends Kind>(kind: K): Map<string, ObjectOf<K>> {
+    const map = new Map<string, ObjectOf<K>>()
+    for (const [key, { item }] of this.#found[kind]) map.set(key, item.object as ObjectOf<K>)
+    return map
+  }
+
+  fileOf(kind: Kind, key: string): string | undefined {
+    return this.#found[kind].get(key)?.file
+  }
+}
+
+function identityOf(item: Item): string {
+  switch (item.kind) {
+    case 'VirtualNetwork':
+      return item.object.fqName
+    case 'VirtualMachineInterface':
+      return item.object.uuid
+    case 'Namespace':
+    case 'IPAMBlock':
+    case 'VirtualRouter':
+      return item.object.name
+    default:
+      return item satisfies never
+  }
+}
+
+function nameOf(vn: VirtualNetwork): string {
+  return `VirtualNetwork ${vn.namespace}/${vn.name}`
+}
+
+/** Nodes hand out addresses of blocks: a change of the subnet that they lie in would cut off their pods. */
+function keepCarvedNetworks(
+  networks: Map<FqName, VirtualNetwork>,
+  blocks: ReadonlyMap<string, IpamBlock>,
+  accepted: ReadonlyMap<FqName, VirtualNetwork>,
+  collected: Collector,
+  rejected: Rejection[],
+): void {
+  const changed = [...networks.values()].filter((vn) => {
+    const before = accepted.get(vn.fqName)
+    return before !== undefined && before !== vn && !isEqual(before, vn)
+  })
+  if (changed.length === 0) return
+  const blocksOf = Map.groupBy(blocks.values(), (block) => block.vn)
+  for (const vn of changed) {
+    const before = accepted.get(vn.fqName)!
+    const prefixes = (blocksOf.get(vn.fqName) ?? []).map((block) => mustParseCidr(block.cidr))
+    const change = disruption(before, vn, prefixes)
+    if (change === undefined) continue
+    networks.set(vn.fqName, before)
+    rejected.push({
+      object: nameOf(vn),
+      file: collected.fileOf('VirtualNetwork', vn.fqName),
+      ...change,
+      message: `${change.message}, but nodes hold blocks of it: the old definition stays in force until its pods and blocks are gone`,
+    })
+  }
+}
+
+function disruption(
+  before: VirtualNetwork,
+  after: VirtualNetwork,
+  blocks: readonly Prefix[],
+): { readonly field: string; readonly value: string; readonly message: string } | undefined {
+  for (const subnet of before.subnets) {
+    const prefix = mustParseCidr(subnet.cidr)
+    if (!blocks.some((block) => contains(prefix, block))) continue
+    const index = after.subnets.findIndex((other) => other.cidr === subnet.cidr)
+    const field = `spec.subnets[${index}]`
+    if (index < 0) {
+      const cidrs = after.subnets.map((other) => other.cidr).join(', ')
+      return { field: 'spec.subnets', value: cidrs, message: `no longer holds ${subnet.cidr}` }
+    }
+    for (const key of ['gateway', 'service'] as const) {
+      const value = after.subnets[index]![key]
+      if (value !== subnet[key]) return { field: `${field}.${key}`, value, message: `was ${subnet[key]}` }
+    }
+    const size = prefix.family === 4 ? 'blockSize4' : 'blockSize6'
+    if (before[size] !== after[size]) {
+      return { field: `spec.${size}`, value: String(after[size]), message: `was ${before[size]}` }
+    }
+  }
+  return undefined
+}
+
+/**
+ * Two nodes that hand out the same addresses: the larger block counts, of equal ones that whose name comes first. A block of one
+ * address may lie in another node's block: that is a pod with a fixed address.
+ */
+function dropOverlappingBlocks(
+  blocks: Map<string, IpamBlock>,
+  networks: ReadonlyMap<FqName, VirtualNetwork>,
+  collected: Collector,
+  rejected: Rejection[],
+): void {
+  const poolsOf = Map.groupBy(blocks.values(), (block) => {
+    const vn = networks.get(block.vn)
+    return vn === undefined ? block.vn : poolOf(vn)
+  })
+  for (const pool of poolsOf.values()) {
+    const sorted = pool
+      .map((block) => ({ block, prefix: prefixOf(block) }))
+      .sort((a, b) => compare(a.prefix, b.prefix) || (a.block.name < b.block.name ? -1 : 1))
+    let last: (typeof sorted)[number] | undefined
+    let lastHost: (typeof sorted)[number] | undefined
+    for (const entry of sorted) {
+      const isHost = entry.prefix.length === bitsOf(entry.prefix.family)
+      const rival = isHost ? lastHost : last
+      const isClash =
+        rival !== undefined && contains(rival.prefix, entry.prefix) && !isSameOwner(rival.block, entry.block)
+      if (isClash) {
+        blocks.delete(entry.block.name)
+        rejected.push({
+          object: `IPAMBlock ${entry.block.name}`,
+          file: collected.fileOf('IPAMBlock', entry.block.name),
+          field: 'spec.cidr',
+          value: entry.block.cidr,
+          message: `overlaps IPAMBlock ${rival.block.name} (${rival.block.cidr}) of node ${rival.block.node}, which counts: remove one of them`,
+        })
+      } else if (isHost) lastHost = entry
+      else if (last === undefined || !contains(last.prefix, entry.prefix)) last = entry
+    }
+  }
+}
+
+function isSameOwner(a: IpamBlock, b: IpamBlock): boolean {
+  return a.node === b.node && a.vn === b.vn
+}
+
+function compare(a: Prefix, b: Prefix): number {
+  if (a.family !== b.family) return a.family - b.family
+  if (a.value !== b.value) return a.value < b.value ? -1 : 1
+  return Number(sizeOf(b) > sizeOf(a)) - Number(sizeOf(a) > sizeOf(b))
+}
+
+const prefixes = new WeakMap<IpamBlock, Prefix>()
+
+function prefixOf(block: IpamBlock): Prefix {
+  let prefix = prefixes.get(block)
+  if (prefix === undefined) {
+    prefix = mustParseCidr(block.cidr)
+    prefixes.set(block, prefix)
+  }
+  return prefix
+}
+
+/** Two nodes with one underlay address: that whose name comes first counts. */
+function dropSharedAddresses(routers: Map<string, VirtualRouter>, collected: Collector, rejected: Rejection[]): void {
+  const owners = new Map<string, string>()
+  for (const name of [...routers.keys()].sort()) {
+    const { address } = routers.get(name)!
+    const owner = owners.get(address)
+    if (owner === undefined) {
+      owners.set(address, name)
+      continue
+    }
+    routers.delete(name)
+    rejected.push({
+      object: `VirtualRouter ${name}`,
+      file: collected.fileOf('VirtualRouter', name),
+      field: 'spec.address',
+      value: address,
+      message: `is the address of VirtualRouter ${owner} too, which counts: give each node an address of its own`,
+    })
+  }
+}

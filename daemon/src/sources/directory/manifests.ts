@@ -1,0 +1,35 @@
+/** From what a daemon publishes to the manifest that others read: `objects.ts` the other way round. Pure. */
+import type { Published } from '../../model/objects.ts'
+import { API_VERSIONS } from './objects.ts'
+
+export function manifestOf(published: Published): object {
+  const apiVersion = API_VERSIONS[published.kind]
+  const { kind } = published
+  switch (kind) {
+    case 'IPAMBlock': {
+      const { name, vn, cidr, node } = published.object
+      return { apiVersion, kind, metadata: { name }, spec: { network: vn, cidr, node } }
+    }
+    case 'VirtualMachineInterface': {
+      const { name, namespace, uuid, vn, node, pod, containerId, ifname, mac, addresses, label } = published.object
+      const spec = { uuid, network: vn, node, pod, containerId, interface: ifname, mac, addresses, label }
+      return { apiVersion, kind, metadata: { name, namespace }, spec }
+    }
+    case 'VirtualRouter': {
+      const { name, address, encapsulations, vrfLabels, vhostLabel } = published.object
+      return { apiVersion, kind, metadata: { name }, spec: { address, encapsulations, vrfLabels, vhostLabel } }
+    }
+    default:
+      return published satisfies never
+  }
+}
+
+/** JSON, which every YAML reader reads. */
+export function textOf(published: Published): string {
+  return `${JSON.stringify(manifestOf(published), null, 2)}\n`
+}
+
+/** Name of its file in the folder of published objects. */
+export function fileName(kind: Published['kind'], name: string): string {
+  return `${kind}-${encodeURIComponent(name)}.yaml`
+}

@@ -1,0 +1,260 @@
+/** From one document to one object of the model, with every check that needs no other object. Pure. */
+import {
+  canonicalAddress,
+  contains,
+  formatCidr,
+  mustParseAddress,
+  mustParseCidr,
+  overlaps,
+} from '../../model/address.ts'
+import { BLOCK_SIZE_4, BLOCK_SIZE_6, defaultSubnet } from '../../model/built-in-networks.ts'
+import { reservedAddresses } from '../../model/ipam.ts'
+import { HOME_NAMESPACE, networkFqName, uuidOf } from '../../model/names.ts'
+import type {
+  Encapsulation,
+  IpamBlock,
+  Namespace,
+  Subnet,
+  VirtualMachineInterface,
+  VirtualNetwork,
+  VirtualRouter,
+} from '../../model/objects.ts'
+import { Schema, type SchemaIssue } from '../../schema/check.ts'
+import { suggestion } from '../../schema/suggestion.ts'
+import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
+import namespaceSchema from './schemas/namespace.json' with { type: 'json' }
+import interfaceSchema from './schemas/virtual-machine-interface.json' with { type: 'json' }
+import networkSchema from './schemas/virtual-network.json' with { type: 'json' }
+import routerSchema from './schemas/virtual-router.json' with { type: 'json' }
+
+export type Item =
+  | { readonly kind: 'Namespace'; readonly id: string; readonly object: Namespace }
+  | { readonly kind: 'VirtualNetwork'; readonly id: string; readonly object: VirtualNetwork }
+  | { readonly kind: 'IPAMBlock'; readonly id: string; readonly object: IpamBlock }
+  | { readonly kind: 'VirtualMachineInterface'; readonly id: string; readonly object: VirtualMachineInterface }
+  | { readonly kind: 'VirtualRouter'; readonly id: string; readonly object: VirtualRouter }
+
+export type Kind = Item['kind']
+
+export const API_VERSIONS: Readonly<Record<Kind, string>> = {
+  Namespace: 'v1',
+  VirtualNetwork: 'vrouter.dev/v1alpha1',
+  IPAMBlock: 'vrouter.dev/v1alpha1',
+  VirtualMachineInterface: 'vrouter.dev/v1alpha1',
+  VirtualRouter: 'vrouter.dev/v1alpha1',
+}
+
+const KINDS = Object.keys(API_VERSIONS) as Kind[]
+
+const schemas: Readonly<Record<Kind, Schema>> = {
+  Namespace: new Schema(namespaceSchema),
+  VirtualNetwork: new Schema(networkSchema),
+  IPAMBlock: new Schema(ipamBlockSchema),
+  VirtualMachineInterface: new Schema(interfaceSchema),
+  VirtualRouter: new Schema(routerSchema),
+}
+
+export type Decoded =
+  | { readonly ok: true; readonly item: Item }
+  /** `id`: what the document would be, such as `VirtualNetwork default/red`; `document` where not even that is known. */
+  | { readonly ok: false; readonly id: string; readonly issues: readonly SchemaIssue[] }
+
+interface Manifest {
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  readonly spec: never
+}
+
+export function decode(document: unknown, cluster: string): Decoded {
+  const { kind, id } = identify(document)
+  if (kind === undefined) return { ok: false, id, issues: [kindIssue(document)] }
+  const issues = schemas[kind].check(document)
+  if (issues.length > 0) return { ok: false, id, issues }
+  const manifest = document as Manifest
+  switch (kind) {
+    case 'Namespace': {
+      const { name, labels = {}, annotations = {} } = manifest.metadata
+      return { ok: true, item: { kind, id, object: { name, labels, annotations } } }
+    }
+    case 'VirtualNetwork':
+      return decodeNetwork(manifest, id, cluster)
+    case 'IPAMBlock': {
+      const { network, cidr, node } = manifest.spec as { network: string; cidr: string; node: string }
+      const object = {
+        name: manifest.metadata.name,
+        vn: intern(network),
+        cidr: formatCidr(mustParseCidr(cidr)),
+        node: intern(node),
+      }
+      return { ok: true, item: { kind, id, object } }
+    }
+    case 'VirtualMachineInterface':
+      return { ok: true, item: { kind, id, object: decodeInterface(manifest) } }
+    case 'VirtualRouter':
+      return decodeRouter(manifest, id)
+    default:
+      return kind satisfies never
+  }
+}
+
+function identify(document: unknown): { readonly kind: Kind | undefined; readonly id: string } {
+  const { kind, metadata } = (document ?? {}) as { readonly kind?: unknown; readonly metadata?: Manifest['metadata'] }
+  const known = KINDS.find((candidate) => candidate === kind)
+  const name = typeof metadata?.name === 'string' ? metadata.name : undefined
+  if (known === undefined || name === undefined) return { kind: known, id: known ?? 'document' }
+  const isNamespaced = known === 'VirtualNetwork' || known === 'VirtualMachineInterface'
+  return {
+    kind: known,
+    id: isNamespaced ? `${known} ${metadata?.namespace ?? HOME_NAMESPACE}/${name}` : `${known} ${name}`,
+  }
+}
+
+function kindIssue(document: unknown): SchemaIssue {
+  if (typeof document !== 'object' || document === null) {
+    return {
+      field: '',
+      value: JSON.stringify(document),
+      message: 'is not a manifest: it needs apiVersion, kind and metadata',
+    }
+  }
+  const { kind } = document as { readonly kind?: unknown }
+  if (typeof kind !== 'string') return { field: 'kind', message: `is required: one of ${KINDS.join(', ')}` }
+  const near = suggestion(kind, KINDS)
+  const hint = near === undefined ? `known are ${KINDS.join(', ')}` : `did you mean ${near}?`
+  return { field: 'kind', value: JSON.stringify(kind), message: `unknown kind; ${hint}` }
+}
+
+interface NetworkSpec {
+  readonly subnets: readonly { readonly cidr: string; readonly gateway?: string; readonly service?: string }[]
+  readonly blockSize4?: number
+  readonly blockSize6?: number
+  readonly fqName?: string
+}
+
+function decodeNetwork({ metadata, spec }: Manifest, id: string, cluster: string): Decoded {
+  const { subnets: asked, blockSize4, blockSize6, fqName: givenName } = spec as NetworkSpec
+  const issues: SchemaIssue[] = []
+  const subnets: Subnet[] = []
+  for (const [index, { cidr, gateway, service }] of asked.entries()) {
+    const field = `spec.subnets[${index}]`
+    const prefix = mustParseCidr(cidr)
+    const longest = prefix.family === 4 ? 29 : 125
+    if (prefix.length > longest) {
+      issues.push({ field: `${field}.cidr`, value: cidr, message: `is too small for pods: at most /${longest}` })
+      continue
+    }
+    const subnet = defaultSubnet(cidr, canonical(gateway), canonical(service))
+    issues.push(...subnetIssues(subnet, field))
+    const clash = subnets.findIndex((other) => overlaps(mustParseCidr(other.cidr), prefix))
+    if (clash >= 0) {
+      const message = `overlaps spec.subnets[${clash}] (${subnets[clash]!.cidr}): subnets of one network must not`
+      issues.push({ field: `${field}.cidr`, value: cidr, message })
+    }
+    subnets.push(subnet)
+  }
+  if (issues.length > 0) return { ok: false, id, issues }
+  const namespace = metadata.namespace ?? HOME_NAMESPACE
+  const fqName = intern(givenName ?? networkFqName(cluster, namespace, metadata.name))
+  const object: VirtualNetwork = {
+    namespace,
+    name: metadata.name,
+    fqName,
+    uuid: uuidOf('vn', fqName),
+    subnets,
+    blockSize4: blockSize4 ?? BLOCK_SIZE_4,
+    blockSize6: blockSize6 ?? BLOCK_SIZE_6,
+  }
+  return { ok: true, item: { kind: 'VirtualNetwork', id, object } }
+}
+
+function subnetIssues(subnet: Subnet, field: string): SchemaIssue[] {
+  const prefix = mustParseCidr(subnet.cidr)
+  const unusable = reservedAddresses({ ...subnet, gateway: '', service: '' })
+  const issues: SchemaIssue[] = []
+  for (const key of ['gateway', 'service'] as const) {
+    const value = subnet[key]
+    if (!contains(prefix, mustParseAddress(value))) {
+      issues.push({
+        field: `${field}.${key}`,
+        value,
+        message: `lies outside the subnet ${subnet.cidr}: choose an address inside it`,
+      })
+    } else if (unusable.has(value)) {
+      issues.push({
+        field: `${field}.${key}`,
+        value,
+        message: `is the network or broadcast address of ${subnet.cidr}: choose another`,
+      })
+    }
+  }
+  if (subnet.gateway === subnet.service) {
+    const message = `is the gateway's address too: give the service address another`
+    issues.push({ field: `${field}.service`, value: subnet.service, message })
+  }
+  return issues
+}
+
+function canonical(address: string | undefined): string | undefined {
+  return address === undefined ? undefined : canonicalAddress(address)
+}
+
+interface InterfaceSpec {
+  readonly uuid: string
+  readonly network: string
+  readonly node: string
+  readonly pod: { readonly name: string; readonly uid: string }
+  readonly containerId: string
+  readonly interface: string
+  readonly mac: string
+  readonly addresses: readonly string[]
+  readonly label: number
+}
+
+function decodeInterface({ metadata, spec }: Manifest): VirtualMachineInterface {
+  const given = spec as InterfaceSpec
+  return {
+    name: metadata.name,
+    namespace: intern(metadata.namespace!),
+    uuid: given.uuid,
+    vn: intern(given.network),
+    node: intern(given.node),
+    pod: { name: given.pod.name, uid: given.pod.uid },
+    containerId: given.containerId,
+    ifname: intern(given.interface),
+    mac: given.mac,
+    addresses: given.addresses.map((address) => canonicalAddress(address)!),
+    label: given.label,
+  }
+}
+
+function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
+  const { address, encapsulations, vrfLabels, vhostLabel } = spec as {
+    readonly address: string
+    readonly encapsulations: readonly Encapsulation[]
+    readonly vrfLabels: Readonly<Record<string, number>>
+    readonly vhostLabel: number
+  }
+  if (mustParseAddress(address).family !== 4) {
+    const message = 'must be IPv4: the underlay is IPv4'
+    return { ok: false, id, issues: [{ field: 'spec.address', value: address, message }] }
+  }
+  const labels = Object.fromEntries(Object.entries(vrfLabels).map(([vn, label]) => [intern(vn), label]))
+  const object: VirtualRouter = { name: intern(metadata.name), address, encapsulations, vrfLabels: labels, vhostLabel }
+  return { ok: true, item: { kind: 'VirtualRouter', id, object } }
+}
+
+/** Texts that thousands of objects share are kept once. */
+const interned = new Map<string, string>()
+
+function intern(text: string): string {
+  const known = interned.get(text)
+  if (known !== undefined) return known
+  // Names come and go with nodes and networks; a bound keeps a long life from collecting them all.
+  if (interned.size > 50_000) interned.clear()
+  interned.set(text, text)
+  return text
+}

@@ -1,0 +1,263 @@
+/**
+ * The directory source: a folder of Kubernetes-style manifests that people write and daemons publish into (under `published/`).
+ *
+ * Level-triggered: word of a change only says what to read again; a slow poll finds what no word came of. Nothing is lost by
+ * damage: an object whose file turns bad, and everything when the folder itself goes away or turns up empty, stays as it was last
+ * known, and the reason stands in `state().rejected`.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Cidr, Published, Rejection, Source, SourceState } from '../../model/objects.ts'
+import { type AssembleOptions, assemble, EMPTY_STATE } from './assemble.ts'
+import { SourceError } from './errors.ts'
+import { failedFile, type LoadedFile, loadText } from './files.ts'
+import { type Change, list, Slices, signatureOf, Watches } from './folder.ts'
+import { fileName, textOf } from './manifests.ts'
+import { createFile, removeFile, removeLeftovers, replaceFile } from './store.ts'
+
+export interface DirectorySourceOptions {
+  readonly path: string
+  readonly cluster: string
+  /** Subnets of the default pod network; empty: none. */
+  readonly defaultSubnets?: readonly Cidr[]
+  /** Quiet time after a change before files are read, milliseconds; default 25. */
+  readonly debounceMs?: number
+  /** Time between full walks, milliseconds; default 10 s, and 1 s where the kernel refuses watches. */
+  readonly pollMs?: number
+}
+
+const PUBLISHED = 'published'
+/** A stream of changes delays reading no longer than this, milliseconds. */
+const LONGEST_DELAY = 250
+/** Files of one burst after which a full walk follows. */
+const MANY_CHANGES = 1000
+const LARGEST_FILE = 16 * 1024 * 1024
+
+interface Entry {
+  /** Of the file when it was read; empty: read it again in any case. */
+  readonly signature: string
+  readonly file: LoadedFile
+}
+
+export class DirectorySource implements Source {
+  readonly #options: DirectorySourceOptions
+  readonly #assemble: AssembleOptions
+  readonly #watches: Watches
+  readonly #entries = new Map<string, Entry>()
+  #state = EMPTY_STATE
+  #folderProblems: readonly Rejection[] = []
+  #onChange: () => void = () => {}
+  /** Files that word came of; undefined: everything is to be looked at. */
+  #pending: Set<string> | undefined = new Set()
+  #pendingSince: number | undefined
+  #debounce: NodeJS.Timeout | undefined
+  #poll: NodeJS.Timeout | undefined
+  #work: Promise<void> = Promise.resolve()
+  #isStopped = false
+
+  constructor(options: DirectorySourceOptions) {
+    this.#options = options
+    this.#assemble = { cluster: options.cluster, defaultSubnets: options.defaultSubnets ?? [] }
+    this.#watches = new Watches(options.path, (change) => this.#heard(change))
+  }
+
+  /**
+   * Reads everything, then watches. Throws FOLDER_MISSING when the folder isn't there: a missing folder must not look like an
+   * empty cluster.
+   */
+  async start(onChange: () => void): Promise<void> {
+    const { path } = this.#options
+    try {
+      if (!statSync(path).isDirectory()) throw new SourceError('FOLDER_MISSING', `${path} is not a folder`)
+      await mkdir(join(path, PUBLISHED), { recursive: true })
+      await removeLeftovers(join(path, PUBLISHED))
+    } catch (error) {
+      if (error instanceof SourceError) throw error
+      const { code = String(error) } = error as NodeJS.ErrnoException
+      throw new SourceError('FOLDER_MISSING', `cannot read the folder ${path}: ${code}`, { cause: error })
+    }
+    await this.#exclusively(() => this.#walk())
+    this.#onChange = onChange
+    // What changed between the walk and its watches.
+    await this.#exclusively(() => this.#walk())
+    this.#schedulePoll()
+  }
+
+  state(): SourceState {
+    return this.#state
+  }
+
+  async publish(published: Published, options: { readonly create?: boolean } = {}): Promise<void> {
+    const { kind, object } = published
+    const folder = join(this.#options.path, PUBLISHED)
+    const name = fileName(kind, object.name)
+    await this.#exclusively(async () => {
+      if (options.create !== true) await replaceFile(folder, name, textOf(published))
+      else if (!(await createFile(folder, name, textOf(published)))) await this.#refuseTaken(published, name)
+      await this.#read([`${PUBLISHED}/${name}`])
+      if (options.create === true) this.#refuseLost(published)
+    })
+  }
+
+  async withdraw(kind: Published['kind'], name: string): Promise<void> {
+    const file = fileName(kind, name)
+    await this.#exclusively(async () => {
+      await removeFile(join(this.#options.path, PUBLISHED), file)
+      this.#entries.delete(`${PUBLISHED}/${file}`)
+      this.#settle()
+    })
+  }
+
+  /** A file of that name is there. If it is our own (made before a crash), the object is ours. */
+  async #refuseTaken(published: Published, name: string): Promise<void> {
+    await this.#read([`${PUBLISHED}/${name}`])
+    const item = this.#entries.get(`${PUBLISHED}/${name}`)?.file.items[0]
+    const owner = item?.kind === 'IPAMBlock' ? item.object.node : undefined
+    if (owner !== undefined && owner === (published.object as { readonly node?: string }).node) return
+    const holder = owner === undefined ? 'a file that is not readable' : `node ${owner}`
+    throw new SourceError('BLOCK_TAKEN', `${published.kind} ${published.object.name} is held by ${holder}`)
+  }
+
+  /** The file could be made, but another object has the name or overlaps it: that one counts. */
+  #refuseLost({ kind, object }: Published): void {
+    if (kind !== 'IPAMBlock' || this.#state.blocks.get(object.name)?.node === object.node) return
+    throw new SourceError(
+      'BLOCK_TAKEN',
+      `IPAMBlock ${object.name} is defined by another manifest, or overlaps another block`,
+    )
+  }
+
+  #heard(change: Change): void {
+    if (this.#isStopped) return
+    if (change === 'unknown') this.#pending = undefined
+    else this.#pending?.add(change.file)
+    this.#pendingSince ??= performance.now()
+    const waited = performance.now() - this.#pendingSince
+    clearTimeout(this.#debounce)
+    const delay = Math.max(0, Math.min(this.#options.debounceMs ?? 25, LONGEST_DELAY - waited))
+    this.#debounce = setTimeout(() => void this.#exclusively(() => this.#catchUp()), delay).unref()
+  }
+
+  async #catchUp(): Promise<void> {
+    const pending = this.#pending
+    this.#pending = new Set()
+    this.#pendingSince = undefined
+    if (pending === undefined) await this.#walk()
+    else if (pending.size > 0) await this.#read([...pending])
+    // The kernel's queue of changes is finite, and says nothing when it overflows.
+    if (pending !== undefined && pending.size >= MANY_CHANGES) this.#heard('unknown')
+  }
+
+  #schedulePoll(): void {
+    if (this.#isStopped) return
+    const interval = this.#options.pollMs ?? (this.#watches.isComplete ? 10_000 : 1_000)
+    this.#poll = setTimeout(async () => {
+      await this.#exclusively(() => this.#walk())
+      this.#schedulePoll()
+    }, interval).unref()
+  }
+
+  /** One piece of work at a time. */
+  #exclusively(work: () => Promise<void>): Promise<void> {
+    const done = this.#work.then(() => (this.#isStopped ? undefined : work()))
+    this.#work = done.catch(() => undefined)
+    return done
+  }
+
+  /** Reads what changed, wherever it is. */
+  async #walk(): Promise<void> {
+    const { path } = this.#options
+    try {
+      const { files, folders, unreadable } = await list(path)
+      this.#watches.set(folders)
+      if (files.length === 0 && this.#entries.size > 0) {
+        this.#folderIsBad('is empty; everything that was read from it stays in force')
+        return
+      }
+      this.#folderProblems = unreadable.map(({ path: folder, reason }) => ({
+        object: 'folder',
+        file: folder,
+        message: reason,
+      }))
+      const slices = new Slices()
+      const present = new Set(files)
+      for (const file of files) {
+        this.#refresh(file, false)
+        await slices.next()
+      }
+      for (const file of this.#entries.keys()) {
+        const isUnknown = unreadable.some((folder) => file.startsWith(`${folder.path}/`))
+        if (!present.has(file) && !isUnknown && !this.#refresh(file, false)) this.#entries.delete(file)
+      }
+    } catch (error) {
+      const { code = String(error) } = error as NodeJS.ErrnoException
+      this.#watches.set([])
+      this.#folderIsBad(`cannot be listed (${code}); everything that was read from it stays in force`)
+      return
+    }
+    this.#settle()
+  }
+
+  #folderIsBad(message: string): void {
+    this.#folderProblems = [{ object: 'folder', file: this.#options.path, message }]
+    this.#settle()
+  }
+
+  async #read(files: readonly string[]): Promise<void> {
+    const slices = new Slices()
+    let isSomethingGone = false
+    for (const file of files) {
+      if (!this.#refresh(file, true)) isSomethingGone = true
+      await slices.next()
+    }
+    // Gone by itself, or with everything else: only a walk can tell.
+    if (isSomethingGone) await this.#walk()
+    else this.#settle()
+  }
+
+  /**
+   * Reads one file if it changed (or `isForced`: an edit may leave size and times alone). False: there is no such file; what was
+   * read from it stands until a walk finds the folder otherwise in order.
+   */
+  #refresh(path: string, isForced: boolean): boolean {
+    const file = join(this.#options.path, path)
+    const before = this.#entries.get(path)
+    try {
+      const signature = signatureOf(file)
+      if (!isForced && before?.signature === signature) return true
+      const { size } = statSync(file)
+      if (size > LARGEST_FILE) throw new RangeError(`is larger than ${LARGEST_FILE} bytes`)
+      const text = readFileSync(file, 'utf8')
+      this.#entries.set(path, { signature, file: loadText(path, text, this.#options.cluster, before?.file) })
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT' || code === 'ENOTDIR') return false
+      const reason = code === undefined ? message : `cannot be read: ${code}`
+      this.#entries.set(path, { signature: '', file: failedFile(path, reason, before?.file) })
+    }
+    return true
+  }
+
+  #settle(): void {
+    const files = [...this.#entries.values()].map((entry) => entry.file)
+    const before = this.#state
+    const assembled = assemble(files, this.#assemble, before)
+    const rejected = [...this.#folderProblems, ...assembled.rejected]
+    const next: SourceState = { ...assembled, rejected }
+    const isSame = (Object.keys(next) as (keyof SourceState)[]).every((key) =>
+      key === 'rejected' ? JSON.stringify(rejected) === JSON.stringify(before.rejected) : next[key] === before[key],
+    )
+    if (isSame) return
+    this.#state = next
+    this.#onChange()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopped = true
+    clearTimeout(this.#debounce)
+    clearTimeout(this.#poll)
+    this.#watches[Symbol.dispose]()
+    await this.#work
+  }
+}
