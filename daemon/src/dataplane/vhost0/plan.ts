@@ -177,7 +177,10 @@ export function planToNic(holdings: Holdings, { nic, vhost, now }: Situation, wa
   ]
 }
 
-/** Missing addresses, in the order of the NIC (the first one of a subnet is its primary), and lifetimes that were renewed on the other side. */
+/**
+ * Missing addresses, and lifetimes that were renewed on the other side, so that both devices list them in the same order: the kernel appends IPv4
+ * addresses (the first one of a subnet is its primary), and puts the newest IPv6 address first.
+ */
 function addressAdditions(
   { addresses }: Holdings,
   target: DeviceState,
@@ -188,7 +191,11 @@ function addressAdditions(
 ): Operation[] {
   const present = new Map(target.addresses.map((address) => [addressKey(address), address]))
   const renewed = new Map(other.addresses.map((address) => [addressKey(address), address]))
-  return addresses.flatMap((held): Operation[] => {
+  const inOrder = [
+    ...addresses.filter((held) => familyOf(held) === 4),
+    ...addresses.filter((held) => familyOf(held) === 6).reverse(),
+  ]
+  return inOrder.flatMap((held): Operation[] => {
     const there = present.get(addressKey(held))
     const wanted = agedAddress(held, now)
     if (wanted === undefined) return []

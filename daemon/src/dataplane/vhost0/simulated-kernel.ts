@@ -82,7 +82,8 @@ export class SimulatedKernel {
     if (there >= 0 && !replace) return undefined
     const stored = { ...address, flags: (address.flags & SETTABLE) | AddressFlag.PERMANENT, since: this.now }
     if (there >= 0) device.addresses[there] = stored
-    else device.addresses.push(stored)
+    else if (familyOf(stored) === 4) device.addresses.push(stored)
+    else device.addresses.unshift(stored)
     const isSecondary =
       familyOf(address) === 4 && device.addresses.some((a) => a !== stored && network(a) === network(stored))
     if (there < 0 && !isSecondary && (address.flags & AddressFlag.NOPREFIXROUTE) === 0) {

@@ -1,0 +1,175 @@
+/**
+ * A node to migrate: a network namespace with a NIC whose other end is a router in a second one. Everything is made under random names
+ * and removed again.
+ */
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { VhostDevices, VhostHooks } from '@kube-vrouter/daemon/dataplane/vhost0/hooks'
+import { type MigrateOptions, migrate, type VhostState } from '@kube-vrouter/daemon/dataplane/vhost0/migrate'
+import { uninstall } from '@kube-vrouter/daemon/dataplane/vhost0/restore'
+import { createNamed, deleteNamed, type NetworkNamespace, namedPath } from '@kube-vrouter/linux/namespace'
+import { RouteProtocol, RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
+
+export const NIC = 'eth0'
+export const VHOST = 'vhost0'
+
+/** Why these tests can't run here, or undefined. */
+export function whyNot(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root for network namespaces and BPF'
+  for (const tool of ['ip', 'tc', 'clang', 'ping']) {
+    try {
+      execFileSync('which', [tool], { stdio: 'ignore' })
+    } catch {
+      return `needs ${tool}`
+    }
+  }
+  return undefined
+}
+
+export interface Line {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly fields: Record<string, unknown>
+  readonly message: string
+}
+
+export class TestNode implements Disposable {
+  readonly stateDir = mkdtempSync(join(tmpdir(), 'kv-vhost-'))
+  readonly name: string
+  readonly worldName: string
+  readonly log: Line[] = []
+  readonly #namespaces: NetworkNamespace[]
+
+  constructor() {
+    const id = randomBytes(4).toString('hex')
+    this.name = `kv-${id}n`
+    this.worldName = `kv-${id}w`
+    this.#namespaces = [createNamed(this.name), createNamed(this.worldName)]
+    this.ip(`link add ${NIC} mtu 1500 type veth peer name gw netns ${this.worldName}`)
+    this.ip('link set lo up')
+    this.world('link set lo up')
+    this.world('link set gw up')
+    this.world('addr add 10.77.0.1/24 dev gw')
+    this.world('addr add 10.78.0.1/24 dev gw')
+    this.world('addr add fd77::1/64 dev gw nodad')
+    this.world('addr add fe80::77/64 dev gw nodad')
+    this.world('addr add 203.0.113.1/32 dev lo')
+    this.ip(`link set ${NIC} up`)
+  }
+
+  get netns(): string {
+    return namedPath(this.name)
+  }
+
+  ip(args: string): string {
+    return run('ip', ['-n', this.name, ...args.split(' ')])
+  }
+
+  world(args: string): string {
+    return run('ip', ['-n', this.worldName, ...args.split(' ')])
+  }
+
+  /** Runs a program in the node. */
+  exec(command: string): string {
+    const [file, ...args] = command.split(' ')
+    return run('nsenter', [`--net=${this.netns}`, file!, ...args])
+  }
+
+  canPing(address: string): boolean {
+    try {
+      this.exec(`ping -c 1 -W 2 -q ${address}`)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  options(fields: Partial<MigrateOptions> = {}): MigrateOptions {
+    const line = (level: Line['level']) => (fields: unknown, message?: unknown) =>
+      void this.log.push({ level, fields: fields as Record<string, unknown>, message: String(message) })
+    return {
+      nic: NIC,
+      vhost: VHOST,
+      stateDir: this.stateDir,
+      watchSeconds: 2,
+      gateway: 'auto',
+      netns: this.netns,
+      log: { info: line('info'), warn: line('warn'), error: line('error') } as MigrateOptions['log'],
+      ...fields,
+      hooks: { ...this.hooks, ...fields.hooks },
+    }
+  }
+
+  migrate(fields: Partial<MigrateOptions> = {}): Promise<VhostState> {
+    return migrate(this.options(fields))
+  }
+
+  uninstall(): Promise<boolean> {
+    return uninstall(this.options())
+  }
+
+  /** The programs of redirect.bpf.c on both devices. */
+  get hooks(): VhostHooks {
+    return { beforeMove: (devices) => this.attach(devices), detach: (devices) => this.detach(devices) }
+  }
+
+  attach({ nic, vhost }: VhostDevices): void {
+    const object = join(this.stateDir, 'redirect.bpf.o')
+    const source = join(import.meta.dirname, 'redirect.bpf.c')
+    const defines = [`-DNIC=${nic.index}`, `-DVHOST=${vhost.index}`]
+    const include = `-I/usr/include/${run('uname', ['-m']).trim()}-linux-gnu`
+    run('clang', ['-O2', '-g', '-target', 'bpf', include, ...defines, '-c', source, '-o', object])
+    for (const [device, side, section] of [
+      [vhost.name, 'egress', 'classifier/vhost'],
+      [nic.name, 'ingress', 'classifier/nic'],
+    ]) {
+      this.exec(`tc qdisc replace dev ${device} clsact`)
+      this.exec(`tc filter replace dev ${device} ${side} prio 1 handle 1 bpf da obj ${object} sec ${section}`)
+    }
+  }
+
+  detach({ nic, vhost }: VhostDevices): void {
+    for (const { name } of [nic, vhost]) this.exec(`tc qdisc del dev ${name} clsact`)
+  }
+
+  /** Everything about the NIC that the migration may touch, as text: two equal texts are two equal configurations. */
+  describe(device = NIC): string {
+    using route = RouteSocket.open({ netns: this.netns })
+    const link = route.link(device)
+    if (link === undefined) return 'no device'
+    const addresses = route.addresses({ index: link.index }).map((address) => JSON.stringify(address))
+    const routes = route
+      .routes({ oif: link.index })
+      .filter(({ table, protocol }) => table !== RouteTable.LOCAL || protocol !== RouteProtocol.KERNEL)
+      .map(({ expires, ...fields }) => JSON.stringify({ ...fields, expires: expires && 'some' }))
+    const neighbours = route
+      .neighbours({ index: link.index })
+      .filter(({ state }) => state === 0x80)
+      .map((neighbour) => JSON.stringify(neighbour))
+    const sysctls = ['ipv4', 'ipv6'].map((family) =>
+      this.exec(`grep -r --exclude=stable_secret . /proc/sys/net/${family}/conf/${device}`)
+        .split('\n')
+        .sort()
+        .join('\n'),
+    )
+    const state = `${link.mac} mtu ${link.mtu} up ${link.up}`
+    return [state, ...addresses, ...routes.sort(), ...neighbours.sort(), ...sysctls].join('\n')
+  }
+
+  [Symbol.dispose](): void {
+    for (const namespace of this.#namespaces) namespace[Symbol.dispose]()
+    deleteNamed(this.name)
+    deleteNamed(this.worldName)
+    rmSync(this.stateDir, { recursive: true, force: true })
+  }
+}
+
+export function run(file: string, args: readonly string[]): string {
+  return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000 })
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
