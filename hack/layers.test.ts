@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict'
+import { breachesOf, specifiersOf } from './layers.ts'
+
+describe('dependency rule', () => {
+  const rules = (file: string, ...specifiers: string[]) =>
+    breachesOf(file, specifiers.map((specifier) => `import { x } from '${specifier}'`).join('\n')).map(
+      (breach) => breach.rule,
+    )
+
+  it('sees imports and re-exports of code and types, on one line or several, but no comments', () => {
+    const source = `
+import a from './a.ts'
+import type { B,
+  C } from "./b.ts"
+export * from './c.ts'
+import './d.ts'
+const e = await import('./e.ts')
+let f: import('./f.ts').F
+// import g from './g.ts'
+/* import h from './h.ts' */
+`
+    assert.deepEqual(specifiersOf(source), ['./a.ts', './b.ts', './c.ts', './d.ts', './e.ts', './f.ts'])
+  })
+
+  it('keeps the model to itself', () => {
+    const file = 'daemon/src/model/routes.ts'
+    assert.deepEqual(rules(file, './labels.ts', '../model/vrf.ts', 'ipaddr.js'), [])
+    assert.deepEqual(rules(file, '../maps/routes.ts'), ['model may import nothing else of the repo, not maps'])
+    assert.deepEqual(rules(file, '@kube-vrouter/linux/errors'), [
+      'model may import nothing else of the repo, not linux',
+    ])
+    assert.deepEqual(rules(file, 'pino'), ['model may use ipaddr.js, not pino'])
+  })
+
+  it('keeps the parts of the daemon from each other', () => {
+    for (const part of ['sources', 'dataplane', 'packet', 'introspect', 'port-api']) {
+      for (const other of ['sources', 'dataplane', 'packet', 'introspect', 'port-api']) {
+        const found = rules(`daemon/src/${part}/deep/a.ts`, `../../${other}/b.ts`)
+        assert.equal(found.length, part === other ? 0 : 1, `${part} -> ${other}`)
+      }
+      assert.deepEqual(rules(`daemon/src/${part}/a.ts`, '../model/b.ts', '../maps/c.ts', '@kube-vrouter/linux/d'), [])
+    }
+  })
+
+  it('lets maps know linux, and linux nothing of ours', () => {
+    assert.deepEqual(rules('daemon/src/maps/open.ts', '@kube-vrouter/linux/bpf/map', './vifs.ts'), [])
+    assert.equal(rules('daemon/src/maps/open.ts', '../model/tables.ts').length, 1)
+    assert.equal(rules('linux/src/tap.ts', '@kube-vrouter/daemon/maps/open').length, 1)
+    assert.equal(rules('linux/src/deep/tap.ts', '../../../daemon/src/model/tables.ts').length, 1)
+  })
+
+  it('shows the CNI plugin only the messages of the port API', () => {
+    const file = 'cni-plugin/src/add.ts'
+    assert.deepEqual(
+      rules(file, '@kube-vrouter/daemon/port-api/messages', '@kube-vrouter/linux/errors', 'node:net'),
+      [],
+    )
+    assert.deepEqual(rules(file, '@kube-vrouter/daemon/port-api/server'), [
+      'cni-plugin may import linux, port-api messages, not port-api',
+    ])
+  })
+
+  it('lets main.ts compose, and nothing import it', () => {
+    assert.deepEqual(rules('daemon/src/main.ts', './dataplane/a.ts', './introspect/b.ts', 'express'), [])
+    assert.deepEqual(rules('daemon/src/dataplane/a.ts', '../main.ts'), ['nothing imports a main.ts'])
+  })
+
+  it('names file, import and rule', () => {
+    const [breach] = breachesOf('daemon/src/model/a.ts', "import { x } from '../maps/b.ts'")
+    assert.deepEqual(breach, {
+      file: 'daemon/src/model/a.ts',
+      specifier: '../maps/b.ts',
+      rule: 'model may import nothing else of the repo, not maps',
+    })
+  })
+})

@@ -1,0 +1,148 @@
+/**
+ * Checks who imports whom, by reading import statements. The rule keeps the parts apart: what is pure stays pure, what touches the kernel
+ * knows nothing of networks, and only the main.ts files put things together.
+ *
+ *   node hack/layers.ts     exits with 1 and names file, import and rule for each breach
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+
+/** What files of a part may import, besides files of the part itself and Node's own modules. */
+interface Rule {
+  readonly part: string
+  /** Parts, by name. */
+  readonly parts: readonly string[]
+  /** npm packages; absent: any. */
+  readonly packages?: readonly string[]
+}
+
+/** Files of a part: the longest prefix wins. */
+const PARTS: Readonly<Record<string, string>> = {
+  'linux/src/': 'linux',
+  'daemon/src/model/': 'model',
+  'daemon/src/maps/': 'maps',
+  'daemon/src/sources/': 'sources',
+  'daemon/src/dataplane/': 'dataplane',
+  'daemon/src/packet/': 'packet',
+  'daemon/src/introspect/': 'introspect',
+  'daemon/src/port-api/': 'port-api',
+  'daemon/src/port-api/messages.ts': 'port-api messages',
+  'daemon/src/ports/': 'ports',
+  'daemon/src/config/': 'config',
+  'daemon/src/schema/': 'schema',
+  'daemon/src/errors.ts': 'errors',
+  'daemon/src/log.ts': 'log',
+  'daemon/src/utilities/': 'utilities',
+  'cni-plugin/src/': 'cni-plugin',
+}
+
+/** Outside of every part and free to import all of them; nothing imports these. */
+const COMPOSES = /(^|\/)main\.ts$/
+
+/** What every part of the daemon may build on. */
+const GROUND = ['errors', 'log', 'schema', 'config', 'linux']
+
+const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
+
+const RULES: readonly Rule[] = [
+  { part: 'linux', parts: [], packages: [] },
+  { part: 'model', parts: [], packages: ['ipaddr.js'] },
+  { part: 'maps', parts: ['linux'], packages: [] },
+  { part: 'port-api messages', parts: [], packages: [] },
+  { part: 'errors', parts: [] },
+  { part: 'log', parts: ['errors', 'config'] },
+  { part: 'schema', parts: ['errors', 'model'] },
+  { part: 'config', parts: ['errors', 'schema'] },
+  { part: 'sources', parts: MODEL_AND_MAPS },
+  { part: 'dataplane', parts: MODEL_AND_MAPS },
+  { part: 'packet', parts: MODEL_AND_MAPS },
+  { part: 'introspect', parts: MODEL_AND_MAPS },
+  { part: 'port-api', parts: MODEL_AND_MAPS },
+  { part: 'ports', parts: MODEL_AND_MAPS },
+  { part: 'utilities', parts: ['maps', 'linux'], packages: [] },
+  { part: 'cni-plugin', parts: ['linux', 'port-api messages'], packages: [] },
+]
+
+export interface Breach {
+  readonly file: string
+  readonly specifier: string
+  readonly rule: string
+}
+
+/** `from '…'`, `import '…'`, `import('…')`, of code and of types alike. */
+const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)(['"])([^'"\n]+)\1/g
+
+export function specifiersOf(source: string): string[] {
+  const withoutComments = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
+  return [...withoutComments.matchAll(IMPORT)].map((match) => match[2]!)
+}
+
+/** Breaches of one file. `file` is relative to the root of the repo. */
+export function breachesOf(file: string, source: string): Breach[] {
+  const part = partOf(file)
+  const rule = RULES.find((candidate) => candidate.part === part)
+  const breach = (specifier: string, text: string): Breach => ({ file, specifier, rule: text })
+  return specifiersOf(source).flatMap((specifier) => {
+    if (specifier.startsWith('node:')) return []
+    const target = targetOf(file, specifier)
+    if (target !== undefined) {
+      if (COMPOSES.test(target) && !isTest(file) && target !== file && /^(daemon|cni-plugin)\//.test(target)) {
+        return [breach(specifier, 'nothing imports a main.ts')]
+      }
+      const targetPart = partOf(target)
+      if (!rule || targetPart === part || (targetPart !== undefined && rule.parts.includes(targetPart))) return []
+      if (targetPart === undefined && target.endsWith('package.json')) return []
+      return [breach(specifier, `${part} may import ${listed(rule.parts)}, not ${targetPart ?? target}`)]
+    }
+    const name = packageOf(specifier)
+    if (!rule?.packages || rule.packages.includes(name) || isTest(file)) return []
+    return [breach(specifier, `${part} may use ${listed(rule.packages, 'package')}, not ${name}`)]
+  })
+}
+
+/** The part of a file; undefined for what composes, and for what lies outside the parts. */
+function partOf(file: string): string | undefined {
+  if (COMPOSES.test(file)) return undefined
+  const prefixes = Object.keys(PARTS).filter((prefix) => file.startsWith(prefix))
+  const longest = prefixes.sort((a, b) => b.length - a.length)[0]
+  return longest === undefined ? undefined : PARTS[longest]
+}
+
+/** File of the repo that `specifier` means; undefined: an npm package. */
+function targetOf(file: string, specifier: string): string | undefined {
+  if (specifier.startsWith('.')) return join(dirname(file), specifier)
+  const workspace = /^@kube-vrouter\/([a-z-]+)\/(.+)$/.exec(specifier)
+  return workspace ? `${workspace[1]}/src/${workspace[2]}.ts` : undefined
+}
+
+function packageOf(specifier: string): string {
+  const [scope = '', name] = specifier.split('/')
+  return scope.startsWith('@') ? `${scope}/${name}` : scope
+}
+
+function isTest(file: string): boolean {
+  return file.endsWith('.test.ts')
+}
+
+function listed(names: readonly string[], kind = ''): string {
+  if (names.length > 0) return names.join(', ')
+  return kind === '' ? 'nothing else of the repo' : `no ${kind}s`
+}
+
+export function checkTree(root: string): Breach[] {
+  return globSync('{linux,daemon,cni-plugin}/src/**/*.ts', {
+    cwd: root,
+    exclude: (path) => path.includes('node_modules'),
+  })
+    .sort()
+    .flatMap((file) => breachesOf(file, readFileSync(join(root, file), 'utf8')))
+}
+
+if (import.meta.main) {
+  const root = join(import.meta.dirname, '..')
+  const breaches = checkTree(root)
+  for (const { file, specifier, rule } of breaches) {
+    console.error(`${relative(process.cwd(), join(root, file))}: imports '${specifier}': ${rule}`)
+  }
+  process.exitCode = breaches.length === 0 ? 0 : 1
+}
