@@ -187,7 +187,7 @@ function getIfPinned(path: string): number | undefined {
 /** Starts the timer that ages flows, or tells the running one to go on with this version's code. It doesn't need the daemon afterwards. */
 function startAgeing(path: string, maps: MapSet, pins: Pins, log: Log): void {
   using object = loadObject(path, maps, pins, log)
-  const { retval } = programTestRun(object.programFd(AGEING.program), { context: new Uint8Array(0) })
+  const { retval } = programTestRun(object.programFd(AGEING.program), {})
   const result = retval | 0
   if (result < 0)
     throw VrouterError.of('OBJECT_REJECTED', { object: path, reason: `${AGEING.program} answers ${result}` })

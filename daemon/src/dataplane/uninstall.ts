@@ -1,0 +1,40 @@
+/**
+ * `vrouter --uninstall`: the way out. The NIC carries the node again before the programs go; then maps, pins and pkt0 go. Pods'
+ * records stay: they are what a later ADD or DEL of the same pods goes by. Repeating it, or running it without an installation, is fine.
+ */
+import { existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import type { Config } from '../config/config.ts'
+import type { Log } from '../log.ts'
+import { uninstall } from './vhost0/restore.ts'
+
+export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, nic: string, log: Log): Promise<void> {
+  const { underlay, paths } = config
+  const restored = await uninstall({
+    nic,
+    vhost: underlay.vhost,
+    stateDir: paths.state,
+    log: log.child({ component: 'vhost0' }),
+    hooks: { detach: () => removePins(join(paths.pins, 'links')) },
+  })
+  removePins(paths.pins)
+  using route = RouteSocket.open()
+  const agent = route.link(underlay.agent)
+  if (agent !== undefined && agent.kind === 'tun') route.deleteLink(agent.index)
+  log.info(
+    { component: 'vrouter', nic, restored },
+    restored ? 'the node is back on its network card' : 'nothing was installed',
+  )
+}
+
+/** A link whose last pin goes is detached; a map or program goes with its last user. */
+function removePins(folder: string): void {
+  if (!existsSync(folder)) return
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) removePins(path)
+    else unlinkSync(path)
+  }
+  rmdirSync(folder)
+}

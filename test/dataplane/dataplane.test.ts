@@ -1,0 +1,488 @@
+/** The dataplane against the real kernel: adopt, write, attach, repair, restart. Programs are stand-ins; the maps are the real ones. */
+import assert from 'node:assert/strict'
+import { readdirSync, rmSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from '@kube-vrouter/daemon/config/config'
+import { type ApplyResult, Dataplane } from '@kube-vrouter/daemon/dataplane/dataplane'
+import { VROUTER_PROTOCOL } from '@kube-vrouter/daemon/dataplane/neighbours'
+import { createLog, type Log } from '@kube-vrouter/daemon/log'
+import { readGlobals } from '@kube-vrouter/daemon/maps/globals'
+import { nexthopById } from '@kube-vrouter/daemon/maps/nexthops'
+import { openMaps } from '@kube-vrouter/daemon/maps/open'
+import { lookupRoute } from '@kube-vrouter/daemon/maps/routes'
+import { vifById } from '@kube-vrouter/daemon/maps/vifs'
+import type { NumberedNexthop, Route, Tables, Vif } from '@kube-vrouter/daemon/model/tables'
+import { linkDetach, objGet, queryTcx, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
+import { close } from '@kube-vrouter/linux/ffi'
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { readSysctl } from '@kube-vrouter/linux/sysctl'
+import { openTap } from '@kube-vrouter/linux/tap'
+import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
+
+const limits: Config['limits'] = {
+  ...{ vifs: 256, vrfs: 64, nexthops: 1024, labels: 512, routes: 32768, flows4: 1024, flows6: 512 },
+  ...{ flowsPerVif: 100, trapRate: 100, trapBurst: 200 },
+}
+
+describe('Dataplane', function () {
+  this.timeout(30_000)
+  let sandbox: Sandbox
+  let objects: string
+  let changedObjects: string
+  let pinsCount = 0
+  let pins: string
+  const lines: Record<string, unknown>[] = []
+  const log: Log = createLog('debug', { write: (line) => lines.push(JSON.parse(line)) })
+  const problemsLogged = () => lines.filter(({ level }) => level === 'warn' || level === 'error').map(({ msg }) => msg)
+
+  before(function () {
+    requireRoot(this)
+    sandbox = new Sandbox()
+    objects = buildObjects(join(sandbox.folder, 'objects'))
+    changedObjects = buildObjects(join(sandbox.folder, 'changed'), { variant: 1 })
+    sandbox.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'wire')
+    sandbox.run('ip', 'link', 'set', 'wire', 'up')
+    sandbox.run('ip', 'link', 'set', 'eth0', 'up')
+    close(openTap({ name: 'vhost0', persist: true }).fd)
+    sandbox.run('ip', 'link', 'set', 'vhost0', 'up')
+    sandbox.run('ip', 'addr', 'add', '192.0.2.11/24', 'dev', 'vhost0')
+    sandbox.run('ip', 'route', 'add', 'default', 'via', '192.0.2.1', 'dev', 'vhost0')
+  })
+  after(() => sandbox?.[Symbol.dispose]())
+
+  beforeEach(() => {
+    pins = join(sandbox.bpffs, `vrouter${pinsCount++}`)
+    lines.length = 0
+  })
+
+  afterEach(() => {
+    using route = RouteSocket.open()
+    for (const { name, index } of route.links()) if (name.startsWith('tap')) route.deleteLink(index)
+    rmSync(pins, { recursive: true, force: true }) // takes the programs off
+  })
+
+  const open = (changes: { objects?: string; limits?: Partial<Config['limits']>; resyncMs?: number } = {}) =>
+    Dataplane.open({
+      config: {
+        node: 'node-1',
+        paths: { state: sandbox.folder, run: sandbox.folder, pins, objects: changes.objects ?? objects, cniConf: '' },
+        limits: { ...limits, ...changes.limits },
+        ageing: { tcpSeconds: 180, otherSeconds: 60 },
+        underlay: { vhost: 'vhost0', agent: 'pkt0' },
+      },
+      nic: 'eth0',
+      log,
+      resyncMs: changes.resyncMs,
+    })
+
+  // ---- the pods and tables of these tests
+
+  const tapName = (n: number) => `tap${n.toString(16).padStart(12, '0')}`
+
+  function addTap(n: number): number {
+    sandbox.run('ip', 'link', 'add', tapName(n), 'type', 'veth', 'peer', 'name', `pod${n}`)
+    return ifindexOf(tapName(n))
+  }
+
+  function ifindexOf(device: string): number {
+    using route = RouteSocket.open()
+    return route.link(device)!.index
+  }
+
+  const isUp = (device: string): boolean => {
+    using route = RouteSocket.open()
+    return route.link(device)!.up
+  }
+
+  /** Tables of a node with pods 1…n (vif 2 + i, nexthop 20 + i) and `remote` /32s of other nodes. */
+  function tablesOf(dataplane: Dataplane, pods: readonly number[], remote = 0, more: Partial<Tables> = {}): Tables {
+    const { underlay, vhost, agent } = dataplane.facts()
+    const common = { vrf: 0, flowNexthop: 0, mtu: 1500, flags: 0, maxFlows: 0, mac: underlay.mac }
+    const vifs: Vif[] = [
+      { ...common, id: 0, type: 'physical', name: underlay.name, ifindex: underlay.ifindex },
+      { ...common, id: 1, type: 'host', name: vhost.name, ifindex: vhost.ifindex },
+      { ...common, id: 2, type: 'agent', name: agent.name, ifindex: agent.ifindex },
+      ...pods.map(
+        (n): Vif => ({
+          ...{ ...common, id: 2 + n, type: 'virtual', name: tapName(n), ifindex: ifindexOf(tapName(n)), vrf: 2 },
+          ...{ flowNexthop: 20 + n, peerMac: '02:00:00:00:00:01', ip4: `10.1.0.${n}`, label: 16 + n },
+        }),
+      ),
+    ]
+    const numbered = (id: number, nexthop: NumberedNexthop['nexthop']) => ({
+      id,
+      nexthop,
+      isValid: true,
+      references: 1,
+    })
+    const nexthops = [
+      numbered(0, { type: 'discard' }),
+      numbered(1, { type: 'discard' }),
+      numbered(5, {
+        ...({ type: 'tunnel', encapsulation: 'MPLSoUDP', source: '192.0.2.11', destination: '192.0.2.12' } as const),
+        ...{ via: '192.0.2.12', dstMac: '02:00:00:00:00:bb', srcMac: underlay.mac, mtu: 1468 },
+      }),
+      ...pods.map((n) =>
+        numbered(20 + n, {
+          ...({ type: 'encap', family: 'inet', vif: 2 + n, vrf: 2, policy: true, role: 'interface' } as const),
+          ...{ dstMac: '02:00:00:00:00:01', srcMac: '00:00:5e:00:01:00' },
+        }),
+      ),
+    ]
+    const flags = { arpProxy: true, arpFlood: false, arpTrap: false }
+    const route = (address: string, nexthop: number, label: number): Route => ({
+      ...{ address, prefixLength: 32, paths: [], nexthop, label, flags, kind: 'pod' },
+    })
+    const remoteRoutes = Array.from({ length: remote }, (_, i) => route(`10.2.${i >> 8}.${i & 255}`, 5, 100))
+    return {
+      vrfs: [
+        { id: 0, name: 'ip-fabric', uuid: '', forwardingVrf: 0 },
+        { id: 2, name: 'red', uuid: '', vn: 'red', label: 16, nexthop: 1, forwardingVrf: 2 },
+      ],
+      vifs,
+      nexthops,
+      labels: pods.map((n) => ({ label: 16 + n, nexthop: 20 + n })),
+      inet: new Map([[2, [...pods.map((n) => route(`10.1.0.${n}`, 20 + n, 16 + n)), ...remoteRoutes]]]),
+      inet6: new Map(),
+      bridge: new Map([[2, [{ mac: '02:00:00:00:00:01', index: 1, nexthop: 21, floodDhcp: false, peer: 'Local' }]]]),
+      neighbours: ['192.0.2.12'],
+      problems: [],
+      ...more,
+    }
+  }
+
+  const settled = (result: ApplyResult) => {
+    const { written, deleted, attached, problems } = result
+    return { written, deleted, attached, problems: problems.length }
+  }
+  const nothing = { written: 0, deleted: 0, attached: 0, problems: 0 }
+
+  const epochOf = (dataplane: Dataplane) => readGlobals(dataplane.maps.globals).epoch
+  const programsOn = (device: string, attach: 46 | 47 = TcxAttach.INGRESS) =>
+    queryTcx(ifindexOf(device), attach).programs
+
+  async function until(condition: () => boolean, what: string): Promise<void> {
+    for (let i = 0; i < 200; i++) {
+      if (condition()) return
+      await sleep(25)
+    }
+    assert.fail(`not within 5 s: ${what}`)
+  }
+
+  // ---- what is put into the kernel
+
+  it('brings tables, programs and neighbours into the kernel, and does nothing the second time', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    assert.deepEqual(programsOn('eth0'), [], 'nothing is in service before the first tables')
+    const tables = tablesOf(dataplane, [1], 300)
+    const first = await dataplane.apply(tables)
+    assert.deepEqual(first.problems, [])
+    assert.equal(first.attached, 4)
+
+    using tools = openMaps(pins)
+    assert.equal(vifById(tools.vifs, tools.vifDevices, 3)?.name, tapName(1))
+    assert.equal(lookupRoute(tools.routes, 2, '10.1.0.1')?.nexthop, 21)
+    assert.equal(lookupRoute(tools.routes, 2, '10.2.1.43')?.label, 100)
+    assert.equal(nexthopById(tools.nexthops, 21)?.ifindex, ifindexOf(tapName(1)))
+    const globals = readGlobals(tools.globals)
+    assert.deepEqual(
+      [globals.abi, globals.underlayIp, globals.fabricIfindex, globals.vhostIfindex, globals.agentIfindex],
+      [1, 0xc000020b, ifindexOf('eth0'), ifindexOf('vhost0'), ifindexOf('pkt0')],
+    )
+    assert.notEqual(globals.hashSeed, 0)
+    for (const [device, attach] of [
+      ['eth0', TcxAttach.INGRESS],
+      ['vhost0', TcxAttach.EGRESS],
+      ['pkt0', TcxAttach.INGRESS],
+      [tapName(1), TcxAttach.INGRESS],
+    ] as const) {
+      assert.equal(programsOn(device, attach).length, 1, device)
+    }
+    assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])
+    assert.match(sandbox.run('ip', 'neigh', 'show', 'dev', 'vhost0'), /^192\.0\.2\.12 .*managed.*proto 118/m)
+
+    const epoch = epochOf(dataplane)
+    assert.deepEqual(settled(await dataplane.apply(tablesOf(dataplane, [1], 300))), nothing)
+    assert.equal(epochOf(dataplane), epoch, 'no change, no new epoch')
+  })
+
+  it('takes a tap up only with its program on it, quiet towards the host, and down before it loses it', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    assert.equal(isUp(tapName(1)), false)
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    assert.equal(isUp(tapName(1)), true)
+    const conf = (family: string, key: string) => readSysctl(['net', family, 'conf', tapName(1), key])
+    assert.deepEqual(
+      [conf('ipv4', 'forwarding'), conf('ipv4', 'proxy_arp'), conf('ipv4', 'arp_ignore')],
+      ['0', '0', '8'],
+    )
+    assert.equal(conf('ipv6', 'disable_ipv6'), '1')
+    await dataplane.apply(tablesOf(dataplane, []))
+    assert.equal(isUp(tapName(1)), false)
+    assert.equal(programsOn(tapName(1)).length, 0)
+    assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'vhost-1'])
+    assert.equal(vifById(dataplane.maps.vifs, dataplane.maps.vifDevices, 3), undefined)
+    assert.equal(lookupRoute(dataplane.maps.routes, 2, '10.1.0.1'), undefined)
+    assert.equal(nexthopById(dataplane.maps.nexthops, 21), undefined)
+  })
+
+  it('raises the epoch once for a change of routes, and not for others', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [1], 10)
+    await dataplane.apply(tables)
+    const epoch = epochOf(dataplane)
+    await dataplane.apply({ ...tables, labels: [...tables.labels, { label: 99, nexthop: 1 }] })
+    assert.equal(epochOf(dataplane), epoch)
+    await dataplane.apply(tablesOf(dataplane, [1], 8))
+    assert.equal(epochOf(dataplane), epoch + 1)
+  })
+
+  it('lets an entry that is refused stop nothing else, and writes it as soon as it can', async () => {
+    addTap(1)
+    await using dataplane = await open({ limits: { routes: 20 } })
+    const { problems } = await dataplane.apply(tablesOf(dataplane, [1], 30))
+    assert.equal(problems.length, 11)
+    assert.match(problems[0]!.message, /table route4_host is full \(20 entries\)/)
+    assert.match(problems[0]!.object, /^route 10\.2\.0\.\d+\/32 of VRF 2$/)
+    assert.equal(lookupRoute(dataplane.maps.routes, 2, '10.1.0.1')?.nexthop, 21)
+    assert.equal(programsOn(tapName(1)).length, 1)
+    const errors = lines.filter(({ level }) => level === 'error').length
+    await sleep(700)
+    assert.equal(lines.filter(({ level }) => level === 'error').length, errors, 'a problem is logged once')
+    assert.deepEqual((await dataplane.apply(tablesOf(dataplane, [1], 15))).problems, [])
+    assert.ok(lookupRoute(dataplane.maps.routes, 2, '10.2.0.14'))
+    assert.ok(lines.some(({ msg }) => /table route4_host is nearly full: 20 of 20/.test(String(msg))))
+  })
+
+  it('makes a problem of a vif whose device is gone', async () => {
+    addTap(1)
+    addTap(2)
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [1, 2])
+    sandbox.run('ip', 'link', 'del', tapName(1))
+    const { problems, attached } = await dataplane.apply(tables)
+    assert.deepEqual([problems.length, problems[0]?.object, attached], [1, `vif 3 (${tapName(1)})`, 4])
+    addTap(1)
+    assert.deepEqual((await dataplane.apply(tablesOf(dataplane, [1, 2]))).problems, [])
+  })
+
+  // ---- restart
+
+  it('adopts everything after it was killed: nothing is written, and the running programs stay', async () => {
+    for (const n of [1, 2, 3]) addTap(n)
+    const before = await open()
+    await before.apply(tablesOf(before, [1, 2, 3], 500))
+    const programs = programsOn(tapName(2))
+    const ids = readdirSync(join(pins, 'maps')).length
+    const epoch = epochOf(before)
+    await before[Symbol.asyncDispose]()
+    assert.deepEqual(programsOn(tapName(2)), programs, 'the network outlives the daemon')
+
+    await using after = await open()
+    const tables = tablesOf(after, [1, 2, 3], 500)
+    assert.deepEqual(settled(await after.apply(tables)), nothing)
+    assert.deepEqual(programsOn(tapName(2)), programs)
+    assert.equal(readdirSync(join(pins, 'maps')).length, ids)
+    assert.equal(epochOf(after), epoch)
+    assert.deepEqual(problemsLogged(), [])
+  })
+
+  it('removes at the start what is nobody’s any more, and keeps the rest', async () => {
+    for (const n of [1, 2]) addTap(n)
+    const before = await open()
+    await before.apply(tablesOf(before, [1, 2], 100))
+    await before[Symbol.asyncDispose]()
+    sandbox.run('ip', 'link', 'del', tapName(2))
+
+    await using after = await open()
+    const result = await after.apply(tablesOf(after, [1], 50))
+    assert.equal(result.written, 0)
+    assert.ok(result.deleted >= 50)
+    assert.equal(lookupRoute(after.maps.routes, 2, '10.1.0.2'), undefined)
+    assert.equal(lookupRoute(after.maps.routes, 2, '10.1.0.1')?.nexthop, 21)
+    assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])
+  })
+
+  it('puts a changed program into the running links', async () => {
+    addTap(1)
+    const before = await open()
+    await before.apply(tablesOf(before, [1]))
+    const [old] = programsOn(tapName(1))
+    await before[Symbol.asyncDispose]()
+    await using after = await open({ objects: changedObjects })
+    assert.equal(programsOn(tapName(1))[0]?.programId, old?.programId, 'not before the tables are there')
+    await after.apply(tablesOf(after, [1]))
+    const [updated, ...others] = programsOn(tapName(1))
+    assert.deepEqual(others, [])
+    assert.equal(updated?.linkId, old?.linkId)
+    assert.notEqual(updated?.programId, old?.programId)
+  })
+
+  it('makes maps of another size anew beside the old ones, which serve until the programs change over', async () => {
+    addTap(1)
+    const before = await open()
+    await before.apply(tablesOf(before, [1], 20))
+    await before[Symbol.asyncDispose]()
+    const size = () => {
+      using tools = openMaps(pins)
+      return [tools.routes.host4.maxEntries, lookupRoute(tools.routes, 2, '10.1.0.1')?.nexthop]
+    }
+    await using after = await open({ limits: { routes: 1000 } })
+    assert.deepEqual(size(), [32768, 21])
+    const { problems } = await after.apply(tablesOf(after, [1], 20))
+    assert.deepEqual(problems, [])
+    assert.deepEqual(size(), [1000, 21])
+    assert.deepEqual(readdirSync(join(pins, 'maps-new')), [])
+  })
+
+  // ---- damage
+
+  it('repairs what others have damaged', async () => {
+    addTap(1)
+    await using dataplane = await open({ resyncMs: 60_000 })
+    await dataplane.apply(tablesOf(dataplane, [1], 50))
+    using tools = openMaps(pins, { readOnly: false })
+    const key = { vrf: 2, ip: 0x0a010001 }
+    tools.routes.host4.delete(key)
+    tools.routes.host4.set(
+      { vrf: 2, ip: 0x0a090909 },
+      { nh: 5, label: 1, macIndex: 0, mac: new Uint8Array(6), flags: 0, plen: 32 },
+    )
+    tools.mpls.set(17, 999)
+    for (const pin of ['maps/vifs', 'programs/tap', 'links/vhost-1', 'links/tap-3']) unlinkSync(join(pins, pin))
+    const fabric = objGet(join(pins, 'links/fabric-0'))
+    linkDetach(fabric)
+    close(fabric)
+    sandbox.run('ip', 'link', 'set', tapName(1), 'down')
+    sandbox.run('ip', 'neigh', 'del', '192.0.2.12', 'dev', 'vhost0')
+
+    const result = await dataplane.resync()
+    assert.deepEqual(result.problems, [])
+    assert.equal(tools.routes.host4.get(key)?.nh, 21)
+    assert.equal(tools.routes.host4.get({ vrf: 2, ip: 0x0a090909 }), undefined)
+    assert.equal(tools.mpls.get(17), 21)
+    for (const [device, attach] of [
+      ['eth0', TcxAttach.INGRESS],
+      ['vhost0', TcxAttach.EGRESS],
+      [tapName(1), TcxAttach.INGRESS],
+    ] as const) {
+      assert.equal(programsOn(device, attach).length, 1, device)
+    }
+    for (const pin of ['maps/vifs', 'programs/tap', 'links/vhost-1', 'links/tap-3', 'links/fabric-0']) {
+      assert.ok(readdirSync(join(pins, pin, '..')).includes(pin.split('/')[1]!), pin)
+    }
+    assert.equal(isUp(tapName(1)), true)
+    assert.match(sandbox.run('ip', 'neigh', 'show', 'dev', 'vhost0'), /192\.0\.2\.12 .*managed/)
+    assert.ok(problemsLogged().some((msg) => /entries of route4_host were changed by others/.test(String(msg))))
+  })
+
+  it('notices by itself when a tap is taken down or pkt0 is deleted', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    sandbox.run('ip', 'link', 'set', tapName(1), 'down')
+    await until(() => isUp(tapName(1)), 'the tap is up again')
+    const agents: number[] = []
+    dataplane.onFacts(({ agent }) => agents.push(agent.ifindex))
+    sandbox.run('ip', 'link', 'del', 'pkt0')
+    await until(() => agents.length > 0, 'pkt0 is back')
+    assert.equal(agents.at(-1), ifindexOf('pkt0'))
+  })
+
+  // ---- facts
+
+  it('follows the underlay: routes, neighbours, taps', async () => {
+    await using dataplane = await open()
+    const facts = dataplane.facts()
+    assert.deepEqual(
+      [facts.underlay.address, facts.underlay.prefixLength, facts.underlay.gateway, facts.underlay.mtu],
+      ['192.0.2.11', 24, '192.0.2.1', 1500],
+    )
+    assert.deepEqual(facts.fabricRoutes, [
+      { destination: '0.0.0.0', prefixLength: 0, gateway: '192.0.2.1' },
+      { destination: '192.0.2.0', prefixLength: 24, gateway: undefined },
+    ])
+    let calls = 0
+    dataplane.onFacts(() => calls++)
+    sandbox.run('ip', 'route', 'add', '198.51.100.0/24', 'via', '192.0.2.9')
+    await until(() => dataplane.facts().fabricRoutes.length === 3, 'the new route is a fact')
+    sandbox.run(
+      'ip',
+      'neigh',
+      'replace',
+      '192.0.2.9',
+      'lladdr',
+      '02:00:00:00:00:09',
+      'nud',
+      'reachable',
+      'dev',
+      'vhost0',
+    )
+    await until(() => dataplane.facts().neighbours.get('192.0.2.9') === '02:00:00:00:00:09', 'the neighbour is a fact')
+    const before = calls
+    sandbox.run('ip', 'neigh', 'replace', '192.0.2.9', 'lladdr', '02:00:00:00:00:09', 'nud', 'stale', 'dev', 'vhost0')
+    await sleep(100)
+    assert.equal(calls, before, 'a state that changes nothing for us is no news')
+    let taps = new Map<string, number>()
+    dataplane.watch.onTaps((found) => {
+      taps = new Map(found)
+    })
+    const ifindex = addTap(9)
+    await until(() => taps.get(tapName(9)) === ifindex, 'the tap came')
+    sandbox.run('ip', 'link', 'del', tapName(9))
+    await until(() => !taps.has(tapName(9)), 'the tap went')
+    sandbox.run('ip', 'route', 'del', '198.51.100.0/24')
+    sandbox.run('ip', 'neigh', 'del', '192.0.2.9', 'dev', 'vhost0')
+  })
+
+  it('prunes its own managed neighbours only', async () => {
+    sandbox.run('ip', 'neigh', 'add', '192.0.2.77', 'dev', 'vhost0', 'managed')
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [])
+    await dataplane.apply({ ...tables, neighbours: ['192.0.2.12', '192.0.2.13'] })
+    await dataplane.apply({ ...tables, neighbours: ['192.0.2.13'] })
+    using route = RouteSocket.open()
+    const managed = route.neighbours({ index: ifindexOf('vhost0'), family: 4 }).filter((n) => n.managed)
+    assert.deepEqual(managed.map(({ address, protocol }) => [address, protocol]).sort(), [
+      ['192.0.2.13', VROUTER_PROTOCOL],
+      ['192.0.2.77', undefined],
+    ])
+    sandbox.run('ip', 'neigh', 'del', '192.0.2.77', 'dev', 'vhost0')
+  })
+
+  // ---- size
+
+  it('never holds up the event loop for 50 ms while it writes 20 000 routes', async () => {
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [], 20_000)
+    // CPU time of this thread between two turns of the event loop: other work on the machine doesn't count.
+    const cpuMs = () => {
+      const { user, system } = process.threadCpuUsage()
+      return (user + system) / 1000
+    }
+    let longest = 0
+    let last = cpuMs()
+    const timer = setInterval(() => {
+      longest = Math.max(longest, cpuMs() - last)
+      last = cpuMs()
+    }, 1)
+    const started = performance.now()
+    assert.deepEqual((await dataplane.apply(tables)).problems, [])
+    const ms = performance.now() - started
+    await dataplane.resync()
+    clearInterval(timer)
+    console.log(`      20 000 routes in ${Math.round(ms)} ms; longest stall ${Math.round(longest)} ms`)
+    assert.ok(longest < 50, `the event loop stood still for ${longest} ms`)
+    assert.equal(lookupRoute(dataplane.maps.routes, 2, '10.2.78.31')?.nexthop, 5)
+  })
+
+  it('refuses folders outside a bpf file system, and missing objects', async () => {
+    await assert.rejects(open({ objects: '/nonexistent' }), { code: 'OBJECTS_MISSING', remedy: /build:datapath/ })
+    pins = join(sandbox.folder, 'pins')
+    await assert.rejects(open(), { code: 'PINS_NOT_BPFFS', remedy: /Mount one/ })
+  })
+})
