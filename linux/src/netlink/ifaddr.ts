@@ -157,6 +157,15 @@ export function newAddress(spec: NewAddress): Request {
   }
 }
 
+/**
+ * The order in which addresses, as the kernel lists them, have to be added to be listed the same again: it appends IPv4 addresses and
+ * puts IPv6 ones in front, and the order decides which source address is taken.
+ */
+export function inAddingOrder<T extends { readonly address: string }>(listed: readonly T[]): T[] {
+  const isIpv6 = ({ address }: T) => familyOfAddress(address) === 6
+  return [...listed.filter((address) => !isIpv6(address)), ...listed.filter(isIpv6).reverse()]
+}
+
 export type AddressKey = Pick<NewAddress, 'index' | 'address' | 'prefixLength' | 'peer'>
 
 export function delAddress(key: AddressKey): Request {

@@ -226,6 +226,7 @@ export function getLink(which?: number | string): Request {
 /** What may be given to a device when it is made. */
 export interface NewLink {
   readonly name: string
+  /** By default the kernel chooses. A veth's peer gets the one asked for only if the near end asks for one, too. */
   readonly index?: number
   readonly mac?: string
   readonly mtu?: number
