@@ -3,7 +3,7 @@
  * that was probably meant. Used for manifests and for the configuration.
  */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
-import { formatCidr, networkOf, parseAddress, parseCidr, parseCidrLoosely } from '../model/address.ts'
+import { formatCidr, networkOf, overlaps, parseAddress, parseCidr, parseCidrLoosely } from '../model/address.ts'
 import { suggestion } from './suggestion.ts'
 
 export interface SchemaIssue {
@@ -20,6 +20,14 @@ const formats: Record<
 > = {
   ip: { test: (text) => parseAddress(text) !== undefined, description: () => 'an IPv4 or IPv6 address' },
   cidr: { test: (text) => parseCidr(text) !== undefined, description: describeCidr },
+  'pod-subnet': {
+    test: (text) => {
+      const prefix = parseCidr(text)
+      return prefix !== undefined && prefix.length <= longestSubnet(prefix.family)
+    },
+    description: (text) =>
+      parseCidr(text) === undefined ? describeCidr(text) : 'large enough for pods: at most /29 (IPv4), /125 (IPv6)',
+  },
   mac: {
     test: (text) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text),
     description: () => 'a MAC such as 02:00:00:00:00:01',
@@ -42,6 +50,17 @@ const formats: Record<
   },
 }
 
+/** A longer one has no address left beside those that are reserved. */
+export function longestSubnet(family: 4 | 6): number {
+  return family === 4 ? 29 : 125
+}
+
+/** Keyword `disjoint`: the CIDRs of a list don't overlap. */
+function isDisjoint(list: readonly unknown[]): boolean {
+  const prefixes = list.flatMap((item) => parseCidr(String(item)) ?? [])
+  return prefixes.every((prefix, i) => prefixes.slice(0, i).every((other) => !overlaps(prefix, other)))
+}
+
 function describeCidr(text: string): string {
   const loose = parseCidrLoosely(text)
   return loose === undefined
@@ -58,6 +77,12 @@ export class Schema {
     this.json = json
     const ajv = new Ajv({ allErrors: true, verbose: true, strict: true, allowUnionTypes: true })
     for (const [name, { test }] of Object.entries(formats)) ajv.addFormat(name, test)
+    ajv.addKeyword({
+      keyword: 'disjoint',
+      type: 'array',
+      schemaType: 'boolean',
+      validate: (_on: boolean, list: unknown[]) => isDisjoint(list),
+    })
     this.#validate = ajv.compile(json)
   }
 
@@ -103,6 +128,8 @@ function issueOf(error: ErrorObject): SchemaIssue {
       return { field, value, message: `must be ${JSON.stringify(error.params['allowedValue'])}` }
     case 'type':
       return { field, value, message: `must be ${[error.params['type']].flat().join(' or ')}` }
+    case 'disjoint':
+      return { field, value, message: 'has networks that overlap' }
     case 'minItems':
       return { field, value, message: `must have at least ${error.params['limit']} item(s)` }
     default:

@@ -19,7 +19,7 @@ import type {
   VirtualNetwork,
   VirtualRouter,
 } from '../../model/objects.ts'
-import { Schema, type SchemaIssue } from '../../schema/check.ts'
+import { longestSubnet, Schema, type SchemaIssue } from '../../schema/check.ts'
 import { suggestion } from '../../schema/suggestion.ts'
 import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
 import namespaceSchema from './schemas/namespace.json' with { type: 'json' }
@@ -142,7 +142,7 @@ function decodeNetwork({ metadata, spec }: Manifest, id: string, cluster: string
   for (const [index, { cidr, gateway, service }] of asked.entries()) {
     const field = `spec.subnets[${index}]`
     const prefix = mustParseCidr(cidr)
-    const longest = prefix.family === 4 ? 29 : 125
+    const longest = longestSubnet(prefix.family)
     if (prefix.length > longest) {
       issues.push({ field: `${field}.cidr`, value: cidr, message: `is too small for pods: at most /${longest}` })
       continue

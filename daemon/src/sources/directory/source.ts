@@ -14,11 +14,14 @@ import { SourceError } from './errors.ts'
 import { failedFile, type LoadedFile, loadText } from './files.ts'
 import { type Change, list, Slices, signatureOf, Watches } from './folder.ts'
 import { fileName, textOf } from './manifests.ts'
+import type { Item } from './objects.ts'
 import { createFile, removeFile, removeLeftovers, replaceFile } from './store.ts'
 
 export interface DirectorySourceOptions {
   readonly path: string
   readonly cluster: string
+  /** This node: it withdraws no object of another one. */
+  readonly node: string
   /** Subnets of the default pod network; empty: none. */
   readonly defaultSubnets?: readonly Cidr[]
   /** Quiet time after a change before files are read, milliseconds; default 25. */
@@ -103,6 +106,8 @@ export class DirectorySource implements Source {
   async withdraw(kind: Published['kind'], name: string): Promise<void> {
     const file = fileName(kind, name)
     await this.#exclusively(async () => {
+      const item = this.#entries.get(`${PUBLISHED}/${file}`)?.file.items[0]
+      if (item !== undefined && nodeOf(item) !== this.#options.node) return
       await removeFile(join(this.#options.path, PUBLISHED), file)
       this.#entries.delete(`${PUBLISHED}/${file}`)
       this.#settle()
@@ -114,7 +119,7 @@ export class DirectorySource implements Source {
     await this.#read([`${PUBLISHED}/${name}`])
     const item = this.#entries.get(`${PUBLISHED}/${name}`)?.file.items[0]
     const owner = item?.kind === 'IPAMBlock' ? item.object.node : undefined
-    if (owner !== undefined && owner === (published.object as { readonly node?: string }).node) return
+    if (item !== undefined && published.kind === 'IPAMBlock' && owner === published.object.node) return
     const holder = owner === undefined ? 'a file that is not readable' : `node ${owner}`
     throw new SourceError('BLOCK_TAKEN', `${published.kind} ${published.object.name} is held by ${holder}`)
   }
@@ -259,5 +264,21 @@ export class DirectorySource implements Source {
     clearTimeout(this.#poll)
     this.#watches[Symbol.dispose]()
     await this.#work
+  }
+}
+
+/** Whose object it is; undefined for what people write. */
+function nodeOf(item: Item): string | undefined {
+  switch (item.kind) {
+    case 'IPAMBlock':
+    case 'VirtualMachineInterface':
+      return item.object.node
+    case 'VirtualRouter':
+      return item.object.name
+    case 'Namespace':
+    case 'VirtualNetwork':
+      return undefined
+    default:
+      return item satisfies never
   }
 }
