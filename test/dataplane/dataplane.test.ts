@@ -11,6 +11,8 @@ import { readGlobals } from '@kube-vrouter/daemon/maps/globals'
 import { nexthopById } from '@kube-vrouter/daemon/maps/nexthops'
 import { openMaps } from '@kube-vrouter/daemon/maps/open'
 import { lookupRoute } from '@kube-vrouter/daemon/maps/routes'
+import { flowCodec } from '@kube-vrouter/daemon/maps/structs'
+import { decode, encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { vifById } from '@kube-vrouter/daemon/maps/vifs'
 import type { NumberedNexthop, Route, Tables, Vif } from '@kube-vrouter/daemon/model/tables'
 import { linkDetach, objGet, queryTcx, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
@@ -289,6 +291,58 @@ describe('Dataplane', function () {
     assert.equal(readdirSync(join(pins, 'maps')).length, ids)
     assert.equal(epochOf(after), epoch)
     assert.deepEqual(problemsLogged(), [])
+  })
+
+  it('loads nothing anew while the object files are the same', async () => {
+    const restart = async (changes: Parameters<typeof open>[0] = {}) => {
+      lines.length = 0
+      await using dataplane = await open(changes)
+      await dataplane.apply(tablesOf(dataplane, []))
+      return {
+        program: programsOn('eth0')[0]?.programId,
+        loads: lines.filter(({ msg }) => /^loaded /.test(String(msg))).length,
+      }
+    }
+    const first = await restart()
+    assert.equal(first.loads, 5)
+    assert.deepEqual(await restart(), { program: first.program, loads: 0 })
+    rmSync(join(sandbox.folder, 'datapath.json'))
+    assert.deepEqual(await restart(), { program: first.program, loads: 5 }, 'compared, and the running ones kept')
+    assert.deepEqual(await restart(), { program: first.program, loads: 0 })
+    assert.notEqual((await restart({ objects: changedObjects })).program, first.program)
+  })
+
+  it('forgets what flows of a removed pod had learnt', async () => {
+    addTap(1)
+    addTap(2)
+    await using dataplane = await open()
+    await dataplane.apply(tablesOf(dataplane, [1, 2]))
+    const { flow4 } = dataplane.maps.flows
+    const key = (nhId: number) => ({ nhId, sip: 1, dip: 2, sport: 3, dport: 4, proto: 17 })
+    const flow = { ...decode(flowCodec, new Uint8Array(flowCodec.size)), nh: 1 }
+    flow4.set(key(21), flow)
+    flow4.set(key(22), flow)
+    flow4.set(key(30), { ...flow, nh: 22 })
+    flow4.set(key(31), { ...flow, srcNh: 22 })
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    await until(() => [...flow4.entries()].length === 1, 'flows of the removed nexthop are gone')
+    assert.ok(flow4.get(key(21)))
+  })
+
+  it('lets who gets a used vif id count from zero, and leaves the counters of the others', async () => {
+    addTap(1)
+    addTap(2)
+    await using dataplane = await open()
+    const { vifStats } = dataplane.maps
+    const count = (id: number) =>
+      vifStats.map.update(encode(u32Codec, id), new Uint8Array(vifStats.map.elementSize).fill(1))
+    await dataplane.apply(tablesOf(dataplane, [1, 2]))
+    count(3)
+    count(4)
+    await dataplane.apply(tablesOf(dataplane, [2]))
+    await dataplane.apply(tablesOf(dataplane, [1, 2]))
+    assert.equal(vifStats.get(3)?.rxPackets, 0n)
+    assert.notEqual(vifStats.get(4)?.rxPackets, 0n)
   })
 
   it('removes at the start what is nobody’s any more, and keeps the rest', async () => {

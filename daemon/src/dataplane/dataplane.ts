@@ -72,6 +72,7 @@ export class Dataplane implements AsyncDisposable {
   #problems: readonly Problem[] = []
   #running: Promise<unknown> = Promise.resolve()
   #waiting: Promise<ApplyResult> | undefined
+  #evicting: Promise<void> = Promise.resolve()
   #hasReadBack = false
   #isResyncDue = false
   #retry: NodeJS.Timeout | undefined
@@ -109,6 +110,7 @@ export class Dataplane implements AsyncDisposable {
     const links = undo.use(new Links(pins, programs, log))
     const watch = undo.use(await NodeWatch.open(route, config.node, { nic, vhost, agent }, log))
     initialiseFlows(programs.maps.typed)
+    programs.startAgeing()
     return new Dataplane(options, { route, programs, links, watch, owned: undo.move() })
   }
 
@@ -153,6 +155,7 @@ export class Dataplane implements AsyncDisposable {
     clearTimeout(this.#retry)
     clearTimeout(this.#resync)
     await this.#running.catch(() => {})
+    await this.#evicting
     await this.#owned.disposeAsync()
   }
 
@@ -161,7 +164,10 @@ export class Dataplane implements AsyncDisposable {
       .catch(() => {})
       .then(() => {
         this.#waiting = undefined
-        const pass = this.#pass()
+        const pass = this.#pass().catch((error: unknown) => {
+          this.#retryLater()
+          throw error
+        })
         this.#running = pass
         return pass
       })
@@ -236,7 +242,12 @@ export class Dataplane implements AsyncDisposable {
       for (const callback of this.#onProblems) callback(this.#problems)
     }
     if (failures.length === 0) this.#backOff.reset()
-    else if (!this.#isClosed) this.#retry = setTimeout(() => this.#background(this.#enqueue()), this.#backOff.next())
+    else this.#retryLater()
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#retry)
+    if (!this.#isClosed) this.#retry = setTimeout(() => this.#background(this.#enqueue()), this.#backOff.next())
   }
 
   #scheduleResync(ms: number, replace = false): void {
@@ -250,13 +261,18 @@ export class Dataplane implements AsyncDisposable {
     this.#resync = setTimeout(() => this.#background(this.resync()), ms)
   }
 
+  /** In the background: a large flow table takes its time, and nobody waits for it. */
   #evict(nexthops: readonly number[]): void {
-    this.#background(
-      evictFlows(this.maps.flows, new Set(nexthops)).then((flows) => {
-        if (flows > 0)
+    this.#evicting = this.#evicting
+      .then(() => evictFlows(this.maps.flows, new Set(nexthops)))
+      .then(
+        (flows) => {
+          if (flows === 0) return
           this.#log.info({ flows, nexthops: nexthops.length }, 'flows of removed interfaces and tunnels were deleted')
-      }),
-    )
+        },
+        (error: unknown) =>
+          this.#log.error({ err: errorFields(error) }, 'flows of removed nexthops could not be deleted'),
+      )
   }
 
   #background(work: Promise<unknown>): void {

@@ -78,6 +78,11 @@ export class MapSet implements Disposable {
     return map
   }
 
+  /** No map has to be made. */
+  get isComplete(): boolean {
+    return this.#maps.size === MAP_NAMES.length && this.#uncommitted.size === 0
+  }
+
   get ids(): ReadonlySet<number> {
     return new Set([...this.#maps.values()].map(({ id }) => id))
   }

@@ -1,11 +1,11 @@
 /**
  * Loads the datapath's objects against one set of maps, and keeps the programs pinned under `<pins>/programs/<program>`.
  *
- * A program that is pinned already and is the same (same instructions, same maps, same constants) stays in service: a restart of
- * the daemon then changes nothing at all. Otherwise the new one takes over the pin, and links.ts puts it into the links.
+ * A program that is pinned already and is the same (from the same file; or same instructions, maps and constants) stays in service: a
+ * restart of the daemon then changes nothing at all. Otherwise the new one takes over the pin, and links.ts puts it into the links.
  */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { BpfObject, VerifierError } from '@kube-vrouter/linux/bpf/object'
@@ -15,6 +15,7 @@ import { close, duplicate } from '@kube-vrouter/linux/ffi'
 import type { Config } from '../config/config.ts'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { LoadRecord, sha256Of } from './load-record.ts'
 import { MAP_NAMES, MapSet } from './map-set.ts'
 import { type Pins, pinAt, unpin } from './pins.ts'
 
@@ -22,33 +23,42 @@ import { type Pins, pinAt, unpin } from './pins.ts'
 export const PROGRAMS = ['tap', 'fabric', 'vhost', 'agent'] as const
 export type ProgramName = (typeof PROGRAMS)[number]
 
-const AGEING = { object: 'ageing', program: 'start_ageing' } as const
+/** Object and program that start the ageing of flows. */
+const AGEING = 'ageing'
+const AGEING_PROGRAM = 'start_ageing'
+
+type PinnedName = ProgramName | typeof AGEING
 
 export class Programs implements Disposable {
   readonly maps: MapSet
   readonly #pins: Pins
-  readonly #fds: ReadonlyMap<ProgramName, number>
+  readonly #fds: ReadonlyMap<PinnedName, number>
   readonly #owned: DisposableStack
 
-  private constructor(maps: MapSet, pins: Pins, fds: ReadonlyMap<ProgramName, number>, owned: DisposableStack) {
+  private constructor(maps: MapSet, pins: Pins, fds: ReadonlyMap<PinnedName, number>, owned: DisposableStack) {
     this.maps = maps
     this.#pins = pins
     this.#fds = fds
     this.#owned = owned
   }
 
-  static load(config: Pick<Config, 'paths' | 'limits'>, pins: Pins, log: Log): Programs {
+  static load(
+    config: Pick<Config, 'limits'> & { readonly paths: Pick<Config['paths'], 'objects' | 'state'> },
+    pins: Pins,
+    log: Log,
+  ): Programs {
     using undo = new DisposableStack()
     const maps = undo.use(new MapSet(pins, config.limits, log))
-    const fds = new Map<ProgramName, number>()
-    for (const name of PROGRAMS) {
-      using object = loadObject(join(config.paths.objects, `${name}.bpf.o`), maps, pins, log)
-      const fd = choose(name, object.programFd(name), maps, pins, log)
+    const record = new LoadRecord(config.paths.state)
+    const fds = new Map<PinnedName, number>()
+    for (const name of [...PROGRAMS, AGEING] as const) {
+      const path = join(config.paths.objects, `${name}.bpf.o`)
+      const fd = obtain(name, path, maps, pins, record, log)
       undo.defer(() => close(fd))
       fds.set(name, fd)
     }
     for (const name of MAP_NAMES) maps.adopt(name, undefined)
-    startAgeing(join(config.paths.objects, `${AGEING.object}.bpf.o`), maps, pins, log)
+    record.save()
     return new Programs(maps, pins, fds, undo.move())
   }
 
@@ -58,6 +68,17 @@ export class Programs implements Disposable {
 
   info(name: ProgramName): ProgramInfo {
     return programInfo(this.fd(name))
+  }
+
+  /**
+   * Starts the timer that ages flows, or tells the running one to go on with this version's code. It doesn't need the daemon
+   * afterwards. Throws OBJECT_REJECTED.
+   */
+  startAgeing(): void {
+    const { retval } = programTestRun(this.#fds.get(AGEING)!, {})
+    const result = retval | 0
+    if (result < 0)
+      throw VrouterError.of('OBJECT_REJECTED', { object: AGEING, reason: `${AGEING_PROGRAM} answers ${result}` })
   }
 
   /** Pins again what somebody has unpinned. Returns what was repaired, in words. */
@@ -80,8 +101,24 @@ export class Programs implements Disposable {
   }
 }
 
-function loadObject(path: string, maps: MapSet, pins: Pins, log: Log): BpfObject {
+/** The pinned program, when it came from this very file or does the same, else the one that the file holds. The descriptor is the caller's. */
+function obtain(name: PinnedName, path: string, maps: MapSet, pins: Pins, record: LoadRecord, log: Log): number {
   if (!existsSync(path)) throw VrouterError.of('OBJECTS_MISSING', { path })
+  const sha256 = sha256Of(readFileSync(path))
+  const pinned = maps.isComplete ? getIfPinned(join(pins.programs, name)) : undefined
+  if (pinned !== undefined) {
+    if (record.matches(name, pinned, sha256, maps.ids)) return pinned
+    close(pinned)
+  }
+  const started = performance.now()
+  using object = loadObject(path, maps, pins, log)
+  log.debug({ program: name, ms: Math.round(performance.now() - started) }, `loaded ${path}`)
+  const fd = choose(name, object.programFd(name === AGEING ? AGEING_PROGRAM : name), maps, pins, log)
+  record.set(name, fd, sha256, maps.ids)
+  return fd
+}
+
+function loadObject(path: string, maps: MapSet, pins: Pins, log: Log): BpfObject {
   try {
     return loadOnce(path, maps, pins)
   } catch (error) {
@@ -140,7 +177,7 @@ function rejected(path: string, error: unknown, log: Log): VrouterError {
 }
 
 /** The pinned program when it is the same as the one just loaded, else the loaded one, which is pinned. The descriptor is the caller's. */
-function choose(name: ProgramName, loaded: number, maps: MapSet, pins: Pins, log: Log): number {
+function choose(name: PinnedName, loaded: number, maps: MapSet, pins: Pins, log: Log): number {
   const path = join(pins.programs, name)
   const pinned = getIfPinned(path)
   if (pinned !== undefined) {
@@ -182,13 +219,4 @@ function getIfPinned(path: string): number | undefined {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error
   }
-}
-
-/** Starts the timer that ages flows, or tells the running one to go on with this version's code. It doesn't need the daemon afterwards. */
-function startAgeing(path: string, maps: MapSet, pins: Pins, log: Log): void {
-  using object = loadObject(path, maps, pins, log)
-  const { retval } = programTestRun(object.programFd(AGEING.program), {})
-  const result = retval | 0
-  if (result < 0)
-    throw VrouterError.of('OBJECT_REJECTED', { object: path, reason: `${AGEING.program} answers ${result}` })
 }
