@@ -5,9 +5,12 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import express, { type Express, type Request as HttpRequest, type Response } from 'express'
+import { prefersHtml } from './accept.ts'
 import { parseArguments } from './arguments.ts'
 import type { IntrospectContext } from './context.ts'
 import { internalError, NOT_FOUND } from './errors.ts'
+import { homeToHtml } from './html/home.ts'
+import { moduleToHtml, requestToHtml } from './html/request-page.ts'
 import { MODULES, moduleIndexToHtml, moduleToXml } from './modules.ts'
 import type { Request } from './request.ts'
 import { argumentsOf, requestOf } from './requests.ts'
@@ -32,15 +35,59 @@ async function answer(http: HttpRequest, response: Response, context: Introspect
   const mark = http.url.indexOf('?')
   const path = mark < 0 ? http.url : http.url.slice(0, mark)
   const query = mark < 0 ? '' : http.url.slice(mark + 1)
-  if (path === '/' || path === '/index.html') return sendWhole(response, undefined, moduleIndexToHtml())
+  const isBrowser = prefersHtml(http.headers.accept)
+  if (path === '/' || path === '/index.html') {
+    return isBrowser
+      ? sendHtml(response, await homeToHtml(context))
+      : sendWhole(response, undefined, moduleIndexToHtml())
+  }
   if (path === '/universal_parse.xsl') return sendWhole(response, 'text/xsl', stylesheet)
   const module = /^\/(\w+)\.xml$/.exec(path)?.[1]
   if (module !== undefined && Object.hasOwn(MODULES, module)) {
+    if (isBrowser) return sendHtml(response, moduleToHtml(module, context))
     return sendWhole(response, 'text/xml', moduleToXml(module, argumentsOf))
   }
-  const request = path.startsWith('/Snh_') ? requestOf(path.slice('/Snh_'.length)) : undefined
+  const isRaw = path.startsWith(RAW)
+  const target = isRaw ? path.slice(RAW.length) : path
+  const request = target.startsWith('/Snh_') ? requestOf(target.slice('/Snh_'.length)) : undefined
   if (request === undefined) return notFound(response)
-  await sendDocument(response, await execute(request, query, context))
+  if (isBrowser && !isRaw) return sendPage(response, request, query, context)
+  await sendDocument(response, isRaw ? 'text/plain; charset=utf-8' : 'text/xml', await execute(request, query, context))
+}
+
+/** `/xml/Snh_…` shows the wire text of a page to people whose browser would get HTML. */
+const RAW = '/xml'
+
+async function sendPage(
+  response: Response,
+  request: Request,
+  query: string,
+  context: IntrospectContext,
+): Promise<void> {
+  const messages = await answerOf(request, query, context)
+  htmlHeaders(response)
+  await sendPieces(response, requestToHtml(request.name, query, messages, context))
+}
+
+function sendHtml(response: Response, body: string): void {
+  htmlHeaders(response)
+  sendWhole(response, 'text/html; charset=utf-8', body)
+}
+
+/** Which of the two a client gets hangs on its Accept, and pages are never old. */
+function htmlHeaders(response: Response): void {
+  response.setHeader('Content-Type', 'text/html; charset=utf-8')
+  response.setHeader('Cache-Control', 'no-store')
+  response.setHeader('Vary', 'Accept')
+}
+
+async function answerOf(request: Request, query: string, context: IntrospectContext): Promise<Messages> {
+  try {
+    return await request.answer(parseArguments(request.args, query), context)
+  } catch (error) {
+    context.onError?.(error, request.name)
+    return internalError()
+  }
 }
 
 /** A page that fails while it is put together is an InternalErrResp; one that fails while it is sent ends the connection. */
@@ -50,8 +97,7 @@ async function execute(
   context: IntrospectContext,
 ): Promise<Awaited<ReturnType<typeof documentToXml>>> {
   try {
-    const messages: Messages = await request.answer(parseArguments(request.args, query), context)
-    return await documentToXml(messages)
+    return await documentToXml(await answerOf(request, query, context))
   } catch (error) {
     context.onError?.(error, request.name)
     return documentToXml(internalError())
@@ -60,11 +106,17 @@ async function execute(
 
 async function sendDocument(
   response: Response,
+  contentType: string,
   { isList, pieces }: Awaited<ReturnType<typeof documentToXml>>,
 ): Promise<void> {
-  response.setHeader('Content-Type', 'text/xml')
+  response.setHeader('Content-Type', contentType)
+  if (isList) return sendPieces(response, pieces)
+  for await (const piece of pieces) sendWhole(response, contentType, piece)
+}
+
+/** The event loop gets its turn between pieces, and waits for a slow reader. */
+async function sendPieces(response: Response, pieces: AsyncIterable<string>): Promise<void> {
   for await (const piece of pieces) {
-    if (!isList) return sendWhole(response, 'text/xml', piece)
     if (!response.write(piece)) await drained(response)
     await turn()
     if (response.destroyed) return
