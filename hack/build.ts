@@ -6,6 +6,7 @@
  *   daemon/dist/tools.mjs         vif, rt, nh, mpls, vrfstats, flow, dropstats, vrouter: which one, its first argument says
  *   daemon/dist/bin/*             launchers, one for the daemon and one for each tool
  *
+ * `node hack/build.ts [--force] [cni-plugin | daemon | tools]…` builds some of them.
  * What is up to date is skipped: each output has a stamp of the files it was made of. Everything is written beside its place and renamed, so what runs
  * meanwhile isn't disturbed.
  */
@@ -211,7 +212,28 @@ function report(output: string): void {
   console.log(`built ${relative(root, output)}`)
 }
 
-await buildCniPlugin()
-await buildModule('daemon/src/main.ts', join(root, 'daemon/dist/vrouter.mjs'))
-await buildModule('daemon/src/utilities/main.ts', join(root, 'daemon/dist/tools.mjs'))
-buildLaunchers()
+/** What may be named on the command line; without a name everything is built. */
+const targets: Readonly<Record<string, () => Promise<void>>> = {
+  'cni-plugin': buildCniPlugin,
+  daemon: () => buildModule('daemon/src/main.ts', join(root, 'daemon/dist/vrouter.mjs')),
+  tools: async () => {
+    await buildModule('daemon/src/utilities/main.ts', join(root, 'daemon/dist/tools.mjs'))
+    buildLaunchers()
+  },
+}
+
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
+const unknown = wanted.filter((name) => !(name in targets))
+if (unknown.length > 0) {
+  console.error(`hack/build.ts: no target ${unknown.join(', ')}; there are ${Object.keys(targets).join(', ')}`)
+  process.exit(2)
+}
+for (const name of wanted.length > 0 ? wanted : Object.keys(targets)) {
+  try {
+    await targets[name]!()
+  } catch (error) {
+    // esbuild has said where; the other targets don't depend on this one.
+    console.error(`hack/build.ts: cannot build ${name}: ${(error as Error).message.split('\n')[0]}`)
+    process.exitCode = 1
+  }
+}

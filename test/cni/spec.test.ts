@@ -1,0 +1,520 @@
+/** The CNI binary against the specification: every command in every version, and every way to call it wrongly. */
+
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { tapName } from '@kube-vrouter/daemon/model/names'
+import { readSysctl } from '@kube-vrouter/linux/sysctl'
+import { tapName as pluginTapName } from '../../cni-plugin/src/attachment.ts'
+import { type Call, clean, inPod, type Json, Node, type Outcome, obstacle } from './node.ts'
+
+const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
+
+/** The one document of a success; nothing on stderr. */
+function result(outcome: Outcome): Json {
+  assert.equal(outcome.exit, 0, outcome.stdout + outcome.stderr)
+  assert.equal(outcome.stderr, '')
+  return outcome.stdout === '' ? undefined : JSON.parse(outcome.stdout)
+}
+
+/** The one error document of a failure. */
+function failure(outcome: Outcome): Json {
+  assert.notEqual(outcome.exit, 0, outcome.stdout)
+  assert.equal(outcome.stderr, '')
+  return JSON.parse(outcome.stdout)
+}
+
+describe('the CNI binary', function () {
+  this.timeout(60_000)
+  let node: Node
+  before(function () {
+    const reason = obstacle()
+    if (reason) {
+      console.log(`    skipped: ${reason}`)
+      this.skip()
+    }
+  })
+  beforeEach(async () => {
+    node = new Node()
+    await node.startDaemon()
+  })
+  afterEach(async () => {
+    await node[Symbol.asyncDispose]()
+  })
+
+  describe('VERSION', () => {
+    for (const stdin of ['', '{}', '{"cniVersion":"0.4.0"}', '{"cniVersion":"9.9.9","name":7}']) {
+      it(`answers ${stdin || 'an empty stdin'} without any other variable`, async () => {
+        const env = { CNI_CONTAINERID: '', CNI_NETNS: 'dummy', CNI_IFNAME: 'dummy', CNI_ARGS: '', CNI_PATH: undefined }
+        const answer = result(await node.run({ command: 'VERSION', stdin, env }))
+        const asked = stdin === '' ? undefined : JSON.parse(stdin).cniVersion
+        assert.deepEqual(answer, { cniVersion: asked ?? '1.1.0', supportedVersions: VERSIONS })
+      })
+    }
+
+    it('refuses a stdin that is not JSON', async () => {
+      assert.equal(failure(await node.run({ command: 'VERSION', stdin: 'x' })).code, 6)
+    })
+  })
+
+  it('introduces itself when it is run by hand', async () => {
+    const outcome = await node.run({ command: '', env: { CNI_COMMAND: undefined } })
+    assert.deepEqual([outcome.exit, outcome.stdout], [0, ''])
+    assert.match(outcome.stderr, /CNI protocol versions supported: 0\.1\.0,/)
+  })
+
+  for (const version of VERSIONS) {
+    it(`attaches, checks and detaches a pod in ${version}`, async () => {
+      const netns = node.pod()
+      const config = node.config(version)
+      const added = result(await node.run({ command: 'ADD', netns, config }))
+      const [port] = node.ports!.all()
+      const [ip4, ip6] = port!.addresses
+      const isAtLeast = (minimum: string) => VERSIONS.indexOf(version) >= VERSIONS.indexOf(minimum)
+      const dns = { nameservers: ['10.1.0.2', 'fd00:1::2'], domain: 'cluster.local' }
+      if (isAtLeast('0.3.0')) {
+        const family = (number: string) => (isAtLeast('1.0.0') ? {} : { version: number })
+        const mtu = isAtLeast('1.1.0') ? { mtu: 1468 } : {}
+        assert.deepEqual(added, {
+          cniVersion: version,
+          interfaces: [
+            { name: port!.tap, mac: '00:00:5e:00:01:00', ...mtu },
+            { name: 'eth0', mac: port!.mac, ...mtu, sandbox: netns },
+          ],
+          ips: [
+            { ...family('4'), interface: 1, address: `${ip4}/16`, gateway: '10.1.0.1' },
+            { ...family('6'), interface: 1, address: `${ip6}/64`, gateway: 'fd00:1::1' },
+          ],
+          routes: [
+            { dst: '0.0.0.0/0', gw: '10.1.0.1' },
+            { dst: '::/0', gw: 'fd00:1::1' },
+          ],
+          dns,
+        })
+      } else {
+        assert.deepEqual(added, {
+          cniVersion: version,
+          ip4: { ip: `${ip4}/16`, gateway: '10.1.0.1', routes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }] },
+          ip6: { ip: `${ip6}/64`, gateway: 'fd00:1::1', routes: [{ dst: '::/0', gw: 'fd00:1::1' }] },
+          dns,
+        })
+      }
+
+      const after = node.config(version, { prevResult: added })
+      for (const [command, since] of [
+        ['CHECK', '0.4.0'],
+        ['STATUS', '1.1.0'],
+        ['GC', '1.1.0'],
+      ] as const) {
+        const outcome = await node.run({ command, netns, config: after })
+        if (isAtLeast(since)) assert.equal(result(outcome), undefined)
+        else assert.equal(failure(outcome).code, 1)
+      }
+      assert.equal(result(await node.run({ command: 'DEL', netns, config: after })), undefined)
+      assert.deepEqual(node.leftovers(), clean)
+      assert.deepEqual(
+        inPod(netns, (pod) => pod.links().map(({ name }) => name)),
+        ['lo'],
+      )
+    })
+  }
+
+  it('gives the pod its interface: name, MAC, MTU, addresses, routes, switches', async () => {
+    const netns = node.pod()
+    result(await node.run({ command: 'ADD', netns, ifname: 'net1', pod: ['default', 'web'] }))
+    const [port] = node.ports!.all()
+    const tap = node.inNode((route) => route.link(port!.tap))!
+    assert.equal(tap.alias, 'default/web/net1')
+    assert.deepEqual([tap.mac, tap.mtu, tap.up, tap.operstate], ['00:00:5e:00:01:00', 1468, true, 'up'])
+    assert.equal(tap.index, port!.ifindex)
+    assert.equal(port!.tap, pluginTapName('c1', 'net1'))
+    assert.equal(readSysctl(['net', 'ipv6', 'conf', port!.tap, 'disable_ipv6'], node.netns), '1')
+    inPod(netns, (pod) => {
+      const link = pod.link('net1')!
+      assert.deepEqual([link.mac, link.mtu, link.up, link.operstate], [port!.mac, 1468, true, 'up'])
+      assert.equal(pod.link('lo')!.up, true)
+      const addresses = pod
+        .addresses({ index: link.index })
+        .map(({ address, prefixLength, flags }) => [address, prefixLength, flags & 0x48])
+      // none of them tentative or failed: the pod can use them at once
+      assert.deepEqual(addresses.slice(0, 2), [
+        [port!.addresses[0], 16, 0],
+        [port!.addresses[1], 64, 0],
+      ])
+      const defaults = pod.routes({ table: 254 }).filter(({ prefixLength, gateway }) => prefixLength === 0 && gateway)
+      assert.deepEqual(defaults.map(({ gateway }) => gateway).sort(), ['10.1.0.1', 'fd00:1::1'])
+    })
+    assert.equal(readSysctl('net/ipv6/conf/net1/accept_ra', netns), '0')
+  })
+
+  it('works in a namespace where IPv6 is switched off, for a network with IPv6 and one without', async () => {
+    for (const [id, pod] of [
+      ['c1', ['default', 'a']],
+      ['c2', ['four', 'b']],
+    ] as const) {
+      const netns = node.pod()
+      const { writeSysctl } = await import('@kube-vrouter/linux/sysctl')
+      for (const scope of ['all', 'default']) writeSysctl(`net/ipv6/conf/${scope}/disable_ipv6`, 1, netns)
+      result(await node.run({ command: 'ADD', containerId: id, netns, pod }))
+      const families = inPod(netns, (route) =>
+        route.addresses({ index: route.link('eth0')!.index }).map(({ address }) => address.includes(':')),
+      )
+      assert.deepEqual([...new Set(families)], id === 'c1' ? [false, true] : [false])
+    }
+  })
+
+  it('keeps both ends down until the datapath is programmed', async () => {
+    await node.stopDaemon()
+    const netns = node.pod()
+    let seen: unknown
+    await node.startDaemon({
+      programmed: async () => {
+        const [port] = node.ports!.all()
+        seen = [node.inNode((route) => route.link(port!.tap)!.up), inPod(netns, (pod) => pod.link('eth0')!.up)]
+        return { vif: 3, vrf: 2 }
+      },
+    })
+    result(await node.run({ command: 'ADD', netns }))
+    assert.deepEqual(seen, [false, false])
+  })
+
+  it('passes pod, labels and annotations on, whatever else is in CNI_ARGS', async () => {
+    const name = 'a'.repeat(253)
+    const args = `;IgnoreUnknown=1;K8S_POD_NAME=${name};K8S_POD_NAMESPACE=default;odd=a=b;K8S_POD_UID=1-2;VROUTER_LABELS=app=web:tier=db;`
+    const runtimeConfig = { 'io.kubernetes.cri.pod-annotations': { 'vrouter.dev/addresses': '10.1.7.7' } }
+    result(
+      await node.run({
+        command: 'ADD',
+        netns: node.pod(),
+        args,
+        config: node.config('1.1.0', { runtimeConfig, capabilities: { x: true } }),
+      }),
+    )
+    const [port] = node.ports!.all()
+    assert.deepEqual(
+      [port!.pod, port!.labels],
+      [
+        { name, uid: '1-2' },
+        { app: 'web', tier: 'db' },
+      ],
+    )
+    assert.equal(port!.addresses[0], '10.1.7.7')
+  })
+
+  it('works without Kubernetes: no CNI_ARGS at all', async () => {
+    result(await node.run({ command: 'ADD', netns: node.pod(), args: '' }))
+    assert.deepEqual([node.ports!.all()[0]!.namespace, node.ports!.all()[0]!.pod.name], ['default', 'c1'])
+  })
+
+  it('puts its own behind what a plugin before it did', async () => {
+    const prevResult = {
+      cniVersion: '1.0.0',
+      interfaces: [{ name: 'lo', sandbox: '/x' }],
+      ips: [{ address: '127.0.0.1/8', interface: 0 }],
+      routes: [{ dst: '192.0.2.0/24' }],
+      dns: { nameservers: ['192.0.2.53'] },
+    }
+    const added = result(
+      await node.run({ command: 'ADD', netns: node.pod(), config: node.config('1.0.0', { prevResult }) }),
+    )
+    assert.deepEqual(
+      added.interfaces.map(({ name }: Json) => name),
+      ['lo', node.ports!.all()[0]!.tap, 'eth0'],
+    )
+    assert.deepEqual(
+      added.ips.map((ip: Json) => ip.interface),
+      [0, 2, 2],
+    )
+    assert.deepEqual(added.routes.length, 3)
+    assert.deepEqual(added.dns, prevResult.dns)
+  })
+
+  it('is not disturbed by what Node reads from the environment', async () => {
+    const env = {
+      NODE_OPTIONS: '--require /nonexistent.js',
+      NODE_DEBUG: 'fs,net',
+      NODE_PENDING_DEPRECATION: '1',
+      NO_COLOR: '1',
+    }
+    const added = result(await node.run({ command: 'ADD', netns: node.pod(), env }))
+    assert.equal(added.cniVersion, '1.1.0')
+  })
+
+  it('logs one JSON line a call where the configuration names a file, and works when it can not', async () => {
+    const logFile = join(node.folder, 'cni.log')
+    const config = node.config('1.1.0', { logFile, logLevel: 'info' })
+    const netns = node.pod()
+    result(await node.run({ command: 'ADD', netns, config }))
+    failure(await node.run({ command: 'ADD', netns, config }))
+    result(await node.run({ command: 'DEL', netns, config }))
+    const lines = readFileSync(logFile, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    assert.deepEqual(
+      lines.map(({ level, command, code }) => [level, command, code]),
+      [
+        ['info', 'ADD', undefined],
+        ['error', 'ADD', 101],
+        ['info', 'DEL', undefined],
+      ],
+    )
+    result(await node.run({ command: 'ADD', netns, config: node.config('1.1.0', { logFile: '/proc/no/such' }) }))
+  })
+
+  describe('refuses', () => {
+    const cases: readonly [what: string, call: Partial<Call>, code: number, message: RegExp][] = [
+      ['an unknown command', { command: 'EXPLODE' }, 4, /CNI_COMMAND "EXPLODE"/],
+      ['a lower-case command', { command: 'add' }, 4, /CNI_COMMAND "add"/],
+      [
+        'no container id',
+        { env: { CNI_CONTAINERID: undefined } },
+        4,
+        /required env variables \[CNI_CONTAINERID\] missing/,
+      ],
+      ['no namespace', { env: { CNI_NETNS: '' } }, 4, /required env variables \[CNI_NETNS\] missing/],
+      [
+        'neither id nor interface',
+        { env: { CNI_CONTAINERID: '', CNI_IFNAME: '' } },
+        4,
+        /\[CNI_CONTAINERID,CNI_IFNAME\] missing/,
+      ],
+      ['a container id with a path', { containerId: '../x' }, 4, /CNI_CONTAINERID "\.\.\/x"/],
+      ['a container id too long', { containerId: 'a'.repeat(201) }, 4, /at most 200/],
+      ['an interface name too long', { ifname: 'a'.repeat(16) }, 4, /CNI_IFNAME/],
+      ['an interface name with a slash', { ifname: 'a/b' }, 4, /CNI_IFNAME "a\/b"/],
+      ['an interface name with a space', { ifname: 'a b' }, 4, /CNI_IFNAME/],
+      ['the interface name ..', { ifname: '..' }, 4, /CNI_IFNAME/],
+      ['CNI_ARGS without =', { args: 'K8S_POD_NAME' }, 4, /CNI_ARGS "K8S_POD_NAME"/],
+      ['labels without =', { args: 'VROUTER_LABELS=a' }, 4, /VROUTER_LABELS "a"/],
+      ['an empty stdin', { stdin: '' }, 6, /cannot decode/],
+      ['a cut stdin', { stdin: '{"name":"net"' }, 6, /cannot decode/],
+      ['a list on stdin', { stdin: '[]' }, 6, /not a JSON object/],
+      ['no network name', { stdin: '{"cniVersion":"1.0.0"}' }, 7, /name is missing/],
+      ['a network name with a slash', { stdin: '{"cniVersion":"1.0.0","name":"a/b"}' }, 7, /name is "a\/b"/],
+      ['an unknown version', { stdin: '{"cniVersion":"1.2.0","name":"n"}' }, 1, /incompatible CNI versions/],
+      ['a version that is a number', { stdin: '{"cniVersion":1,"name":"n"}' }, 7, /cniVersion is 1/],
+      [
+        'a socket that is a number',
+        { stdin: '{"name":"n","cniVersion":"1.0.0","socket":7}' },
+        7,
+        /socket is 7; wanted an absolute path/,
+      ],
+      [
+        'a relative socket',
+        { stdin: '{"name":"n","cniVersion":"1.0.0","socket":"cni.sock"}' },
+        7,
+        /socket is "cni.sock"/,
+      ],
+      ['a relative state folder', { stdin: '{"name":"n","cniVersion":"1.0.0","stateDir":"x"}' }, 7, /stateDir is "x"/],
+      [
+        'an unknown log level',
+        { stdin: '{"name":"n","cniVersion":"1.0.0","logLevel":"loud"}' },
+        7,
+        /logLevel is "loud"/,
+      ],
+      [
+        'a prevResult that is a string',
+        { stdin: '{"name":"n","cniVersion":"1.0.0","prevResult":"x"}' },
+        7,
+        /prevResult is "x"/,
+      ],
+      [
+        'a socket path too long',
+        { stdin: `{"name":"n","cniVersion":"1.0.0","socket":"/${'x'.repeat(120)}"}` },
+        7,
+        /longer than 107/,
+      ],
+      ['a namespace that is not there', { netns: '/run/netns/kv-no-such' }, 8, /cannot open the network namespace/],
+      ['a namespace that is a file', { netns: '/etc/hostname' }, 8, /not a network namespace/],
+      ['the node’s own namespace', { netns: '/proc/self/ns/net' }, 8, /the namespace of the plugin itself/],
+      ['a pod of an unknown namespace', { pod: ['nowhere', 'x'] }, 11, /namespace nowhere doesn't exist/],
+    ]
+    for (const [what, call, code, message] of cases) {
+      it(`${what}: code ${code}, nothing is left`, async () => {
+        const netns = node.pod()
+        const error = failure(await node.run({ command: 'ADD', netns, ...call }))
+        assert.equal(error.code, code, JSON.stringify(error))
+        assert.match(error.msg, message)
+        assert.ok(error.details, 'says what can be done')
+        assert.ok(VERSIONS.includes(error.cniVersion))
+        assert.deepEqual(node.leftovers(), clean)
+        assert.deepEqual(
+          inPod(netns, (pod) => pod.links().length),
+          1,
+        )
+      })
+    }
+
+    it('a version, naming both sides', async () => {
+      const error = failure(await node.run({ command: 'ADD', netns: node.pod(), config: node.config('3.0.0') }))
+      assert.match(error.details, /config is "3\.0\.0", plugin supports \["0\.1\.0"/)
+    })
+  })
+
+  it('ignores keys that it does not know', async () => {
+    const more = { ipMasq: true, dns: {}, args: { cni: {} }, future: [1], runtimeConfig: { portMappings: [] } }
+    result(await node.run({ command: 'ADD', netns: node.pod(), config: node.config('1.0.0', more) }))
+  })
+
+  it('takes its own namespace when the runtime insists', async () => {
+    const call = { netns: node.netns, env: { CNI_NETNS_OVERRIDE: '1' } }
+    result(await node.run({ command: 'ADD', ...call }))
+    result(await node.run({ command: 'DEL', ...call }))
+    assert.deepEqual(node.leftovers(), clean)
+  })
+
+  it('computes the daemon’s name of the tap', () => {
+    for (const [id, ifname] of [
+      ['c1', 'eth0'],
+      ['a'.repeat(64), 'net1'],
+    ] as const) {
+      assert.equal(pluginTapName(id, ifname), tapName(id, ifname))
+    }
+  })
+
+  describe('STATUS', () => {
+    it('says 50 without a daemon and with one that is not ready, 51 when pods suffer', async () => {
+      await node.stopDaemon()
+      assert.equal(failure(await node.run({ command: 'STATUS' })).code, 50)
+      await node.startDaemon({ readiness: () => ({ ready: false, message: 'not in sync', podsAffected: false }) })
+      const error = failure(await node.run({ command: 'STATUS' }))
+      assert.deepEqual([error.code, error.msg], [50, 'not in sync'])
+      await node.stopDaemon()
+      await node.startDaemon({ readiness: () => ({ ready: false, message: 'maps are gone', podsAffected: true }) })
+      assert.equal(failure(await node.run({ command: 'STATUS' })).code, 51)
+    })
+
+    it('needs neither container nor namespace', async () => {
+      const env = {
+        CNI_CONTAINERID: undefined,
+        CNI_NETNS: undefined,
+        CNI_IFNAME: undefined,
+        CNI_ARGS: undefined,
+        CNI_PATH: undefined,
+      }
+      assert.equal(result(await node.run({ command: 'STATUS', env })), undefined)
+    })
+  })
+
+  describe('GC', () => {
+    const add = async (containerId: string, name = 'net') =>
+      result(await node.run({ command: 'ADD', containerId, netns: node.pod(), config: { ...node.config(), name } }))
+    const left = () =>
+      node
+        .ports!.all()
+        .map(({ containerId }) => containerId)
+        .sort()
+    const gc = (more: object) => node.run({ command: 'GC', config: node.config('1.1.0', more) })
+
+    it('removes what the list lacks, of its own network only', async () => {
+      for (const id of ['keep', 'stale']) await add(id)
+      await add('foreign', 'other')
+      result(await gc({}))
+      assert.deepEqual(left(), ['foreign', 'keep', 'stale'], 'without a list it knows nothing')
+      result(await gc({ 'cni.dev/valid-attachments': [{ containerID: 'keep', ifname: 'eth0' }] }))
+      assert.deepEqual(left(), ['foreign', 'keep'])
+      result(await gc({ 'cni.dev/attachments': null }))
+      assert.deepEqual(left(), ['foreign'])
+      assert.equal(node.leftovers().taps.length, 1)
+    })
+
+    it('refuses a list that is none, and needs the daemon', async () => {
+      assert.equal(failure(await gc({ 'cni.dev/valid-attachments': 'all' })).code, 7)
+      assert.equal(failure(await gc({ 'cni.dev/valid-attachments': [{ containerID: 7 }] })).code, 7)
+      await node.stopDaemon()
+      assert.equal(failure(await gc({ 'cni.dev/valid-attachments': [] })).code, 11)
+    })
+  })
+
+  describe('CHECK', () => {
+    const damages: readonly [what: string, damage: (netns: string) => void, message: RegExp][] = [
+      [
+        'the address',
+        (netns) =>
+          inPod(netns, (pod) =>
+            pod.deleteAddress({ ...pod.addresses({ index: pod.link('eth0')!.index, family: 4 })[0]! }),
+          ),
+        /lacks the address 10\.1\./,
+      ],
+      [
+        'the link',
+        (netns) => inPod(netns, (pod) => pod.setLink(pod.link('eth0')!.index, { up: false })),
+        /eth0 is down/,
+      ],
+      [
+        'the MAC',
+        (netns) => inPod(netns, (pod) => pod.setLink(pod.link('eth0')!.index, { mac: '02:00:00:00:00:01' })),
+        /has MAC 02:00:00:00:00:01/,
+      ],
+      ['the device', (netns) => inPod(netns, (pod) => pod.deleteLink('eth0')), /is gone/],
+      [
+        'the name',
+        (netns) =>
+          inPod(netns, (pod) => {
+            const { index } = pod.link('eth0')!
+            pod.setLink(index, { up: false })
+            pod.setLink(index, { name: 'eth9' })
+          }),
+        /the pod has no interface eth0/,
+      ],
+      [
+        'the route',
+        (netns) =>
+          inPod(netns, (pod) => {
+            const route = pod.routes({ family: 4, table: 254 }).find(({ gateway }) => gateway)!
+            pod.deleteRoute(route)
+          }),
+        /lacks the route 0\.0\.0\.0\/0/,
+      ],
+      [
+        'the daemon’s record',
+        () => node.ports!.release({ op: 'release', containerId: 'c1', ifname: 'eth0' }),
+        /knows no attachment/,
+      ],
+    ]
+    for (const [what, damage, message] of damages) {
+      it(`misses ${what}`, async () => {
+        const netns = node.pod()
+        const prevResult = result(await node.run({ command: 'ADD', netns }))
+        const config = node.config('1.1.0', { prevResult })
+        await damage(netns)
+        const error = failure(await node.run({ command: 'CHECK', netns, config }))
+        assert.equal(error.code, 103)
+        assert.match(error.msg, message)
+      })
+    }
+
+    it('accepts what another plugin added, and is patient with a daemon that is down', async () => {
+      const netns = node.pod()
+      const prevResult = result(await node.run({ command: 'ADD', netns }))
+      inPod(netns, (pod) => {
+        const { index } = pod.link('eth0')!
+        pod.addAddress({ index, address: '192.0.2.1', prefixLength: 32 })
+        pod.addRoute({ family: 4, destination: '198.51.100.0', prefixLength: 24, oif: index })
+      })
+      const config = node.config('1.1.0', { prevResult })
+      assert.equal(result(await node.run({ command: 'CHECK', netns, config })), undefined)
+      await node.stopDaemon()
+      assert.equal(failure(await node.run({ command: 'CHECK', netns, config })).code, 11)
+    })
+
+    it('compares with the result of ADD, and needs one', async () => {
+      const netns = node.pod()
+      const prevResult = result(await node.run({ command: 'ADD', netns }))
+      assert.equal(failure(await node.run({ command: 'CHECK', netns })).code, 7)
+      prevResult.ips[0].address = '10.1.99.99/16'
+      const error = failure(await node.run({ command: 'CHECK', netns, config: node.config('1.1.0', { prevResult }) }))
+      assert.match(error.msg, /prevResult lacks the address/)
+    })
+  })
+
+  it('queues a file name that only root reads', async () => {
+    await node.stopDaemon()
+    result(await node.run({ command: 'DEL', containerId: 'x', ifname: 'a-b' }))
+    assert.ok(existsSync(join(node.state, 'deletes/x-a%2db.json')))
+    writeFileSync(join(node.state, 'deletes/junk'), '')
+    await node.startDaemon()
+    assert.deepEqual(node.leftovers().deletes, ['junk'])
+  })
+})
