@@ -67,12 +67,16 @@ function allocate(daemon: Daemon, request: AllocateRequest, config: NetworkConfi
  * the addresses stay the same.
  */
 function clearFormer(node: RouteSocket, pod: RouteSocket, port: AllocateReply, ifname: string): void {
-  if (port.registered && node.link(port.tap) !== undefined && pod.link(ifname)?.mac === port.mac) {
-    throw new CniError(
-      ErrorCode.INTERFACE_EXISTS,
-      `interface ${ifname} of the pod is attached already`,
-      'the runtime must DEL the attachment before it adds it again',
-    )
+  if (port.registered && node.link(port.tap) !== undefined) {
+    const link = pod.link(ifname)
+    // The pod's end comes up last.
+    if (link?.mac === port.mac && link.up) {
+      throw new CniError(
+        ErrorCode.INTERFACE_EXISTS,
+        `interface ${ifname} of the pod is attached already`,
+        'the runtime must DEL the attachment before it adds it again',
+      )
+    }
   }
   deleteTap(node, port.tap)
 }
