@@ -131,6 +131,30 @@ describe('introspect over HTTP', () => {
       )
       assert.ok(kstate.includes('<KDropStatsReq type="sandesh"></KDropStatsReq>'))
     }))
+  it('gives browsers HTML of the same pages, and the wire text behind /xml', () =>
+    withServer(async (server) => {
+      const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
+      for (const path of [
+        '/',
+        '/index.html',
+        '/agent.xml',
+        '/Snh_ItfReq',
+        '/Snh_KFlowReq',
+        '/Snh_Inet4UcRouteReq?x=99',
+      ]) {
+        const { status, headers, body } = await get(server, path, { accept })
+        assert.equal(status, 200)
+        assert.equal(headers['content-type'], 'text/html; charset=utf-8')
+        assert.equal(headers['vary'], 'Accept')
+        assert.match(body.toString(), /^<!doctype html>.*<\/html>\n$/s, path)
+      }
+      const raw = await get(server, '/xml/Snh_ItfReq', { accept })
+      assert.equal(raw.headers['content-type'], 'text/plain; charset=utf-8')
+      assert.equal(raw.body.toString(), (await get(server, '/Snh_ItfReq')).body.toString())
+      for (const path of ['/xml', '/xml/', '/xml/agent.xml', '/xml/xml/Snh_ItfReq', '/nothing']) {
+        assert.equal((await get(server, path, { accept })).status, 404, path)
+      }
+    }))
   it('serves the stylesheet', () =>
     withServer(async (server) => {
       const { headers, body } = await get(server, '/universal_parse.xsl')

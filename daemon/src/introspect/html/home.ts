@@ -171,14 +171,18 @@ function interfaceTable(context: IntrospectContext): Html {
     return html`<tr class="row" data-key="vif ${vif.id}"><td class="number">${vif.id}</td>
 <td class="tight"><a class="mono" href="/Snh_ItfReq?name=${encodeURIComponent(vif.name)}">${vif.name}</a><span class="under">${port === undefined ? vif.type : `${port.namespace} / ${port.pod.name}`}</span></td>
 <td class="tight">${vnName(port?.vn ?? '')}</td><td class="mono">${[vif.ip4, vif.ip6].filter((address) => address !== undefined).map((address) => html`${address}<br>`)}</td>
-<td class="number">${stats && byteCount(stats.rxBytes)}<span class="under">${stats && `${grouped(stats.rxPackets)} packets`}</span></td>
-<td class="number">${stats && byteCount(stats.txBytes)}<span class="under">${stats && `${grouped(stats.txPackets)} packets`}</span></td></tr>`
+<td class="number">${stats && byteCount(stats.rxBytes)}<span class="under">${stats && packetCount(stats.rxPackets)}</span></td>
+<td class="number">${stats && byteCount(stats.txBytes)}<span class="under">${stats && packetCount(stats.txPackets)}</span></td></tr>`
   })
   return html`<table><thead><tr><th class="number">Id</th><th>Interface</th><th>Network</th><th>Addresses</th><th class="number">Received</th><th class="number">Sent</th></tr></thead><tbody>${rows}</tbody></table>${
     vifs.length > ROWS
       ? html`<div class="pages"><a href="/Snh_ItfReq">All ${vifs.length} interfaces</a></div>`
       : undefined
   }`
+}
+
+function packetCount(packets: bigint): string {
+  return `${grouped(packets)} ${packets === 1n ? 'packet' : 'packets'}`
 }
 
 function statsOf(vif: Vif, context: IntrospectContext) {
@@ -204,7 +208,7 @@ function flowTable(flows: Read<readonly FlowRecord[]>): Html {
   const rows = flows.value.map(
     ({ flow, source, destination, sourcePort, destinationPort, protocol }) =>
       html`<tr class="row" data-key="flow ${flow.index}"><td class="mono">${endpoint(source, sourcePort)}<span class="under">→ ${endpoint(destination, destinationPort)}</span></td>
-<td>${protocolName(protocol)}</td><td class="number"><a href="/Snh_KFlowReq?x=${flow.index}">${byteCount(flow.bytes)}</a><span class="under">${grouped(flow.packets)} packets</span></td></tr>`,
+<td>${protocolName(protocol)}</td><td class="number"><a href="/Snh_KFlowReq?x=${flow.index}">${byteCount(flow.bytes)}</a><span class="under">${packetCount(flow.packets)}</span></td></tr>`,
   )
   return html`<table><thead><tr><th>Flow</th><th>Protocol</th><th class="number">Bytes</th></tr></thead><tbody>${rows}</tbody></table><div class="pages"><a href="/Snh_FetchAllFlowRecords">All flows</a></div>`
 }

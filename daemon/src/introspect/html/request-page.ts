@@ -55,7 +55,7 @@ function tools(name: string, query: string): Html {
   const form =
     Object.keys(args).length === 0
       ? undefined
-      : html`<details class="card"><summary>Arguments</summary>${argumentForm(name, args, query)}</details>`
+      : html`<details class="card slim"><summary>Arguments</summary>${argumentForm(name, args, query)}</details>`
   return html`${toolbar(
     html`<label class="switch"><input type="checkbox" id="show-empty"> Empty fields</label><span class="space"></span><a class="button" href="${raw}">XML</a>`,
   )}${form}`

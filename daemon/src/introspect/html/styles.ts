@@ -16,7 +16,7 @@ header .node{margin-left:auto;color:var(--soft);white-space:nowrap}
 main{max-width:1500px;margin:0 auto;padding:1.25rem 1.5rem 3rem}
 .crumbs{color:var(--soft);font-size:.86rem}.crumbs a{color:inherit}
 h1{font-size:1.45rem;margin:.15rem 0 .1rem;letter-spacing:-.01em}
-h2{font-size:1.02rem;margin:0 0 .7rem}
+h2{font-size:1.02rem;margin:0 0 .7rem}h2 .soft{font-weight:400;font-size:.93em;margin-left:.4rem}
 p.about{margin:0 0 1rem;color:var(--soft)}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
 .toolbar{display:flex;gap:.75rem;align-items:center;flex-wrap:wrap;margin:0 0 .9rem}
@@ -30,29 +30,30 @@ label.switch{display:inline-flex;gap:.4rem;align-items:center;color:var(--soft);
 label.switch input{accent-color:var(--accent)}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1rem 1.1rem;overflow:hidden}
 .card+.card{margin-top:1rem}
-.card.flush{padding:0}
+.card.flush{padding:0}.card.slim{padding:.5rem 1.1rem}
 .card.flush>h2{padding:.9rem 1.1rem 0}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
 th{text-align:left;font-weight:600;font-size:.8rem;color:var(--soft);padding:.5rem .75rem;border-bottom:1px solid var(--line);white-space:nowrap}
 td{padding:.42rem .75rem;border-bottom:1px solid var(--line);vertical-align:top}
+th:first-child,td:first-child{padding-left:1.1rem}th:last-child,td:last-child{padding-right:1.1rem}
 tbody tr:last-child>td{border-bottom:0}
 tr.row:hover>td{background:var(--hover)}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.tight{white-space:nowrap}
 td .under{display:block;color:var(--soft);font-size:.86em}
-td.opener{width:1.6rem;padding-right:0}
+td.opener{width:2rem;padding:.42rem 0 .42rem .8rem}
 td.opener button{border:0;background:none;padding:0 .3rem;color:var(--soft);line-height:1.4}
 td.opener button[aria-expanded=true]{transform:rotate(90deg)}
 tr.more>td{background:light-dark(#fafbfd,#151a22);padding:.8rem 1.1rem 1rem 2.4rem}
 .flash{animation:flash 1.2s ease-out}@keyframes flash{from{background:color-mix(in srgb,var(--accent) 28%,transparent)}}
 .fields{display:grid;grid-template-columns:repeat(auto-fill,minmax(24rem,1fr));gap:.1rem 1.5rem;margin:0}
 .fields>div{display:flex;gap:.75rem;min-width:0}
-.fields dt{flex:0 0 11.5rem;color:var(--soft);overflow:hidden;text-overflow:ellipsis}
+.fields dt{flex:0 0 11.5rem;color:var(--soft);overflow:hidden;text-overflow:ellipsis;overflow-wrap:normal}
 .fields dd{margin:0;min-width:0;overflow-wrap:anywhere}
 .fields .wide{grid-column:1/-1}.fields .wide dd{flex:1}
-.fields .fields{grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));border-left:2px solid var(--line);padding-left:.8rem;width:100%}
-.fields .fields dt{flex-basis:8.5rem}
+.fields .fields{grid-template-columns:repeat(auto-fill,minmax(20rem,1fr));border-left:2px solid var(--line);padding-left:.8rem;width:100%}
+.fields .fields dt{flex-basis:11rem}
 .zero{display:none!important}body:has(#show-empty:checked) .zero{display:flex!important}
 .badge{display:inline-block;padding:.02rem .5rem;border-radius:99px;font-size:.84em;white-space:nowrap;color:var(--soft);background:color-mix(in srgb,var(--soft) 14%,transparent)}
 .badge.good{color:var(--good);background:color-mix(in srgb,var(--good) 14%,transparent)}
@@ -61,6 +62,7 @@ tr.more>td{background:light-dark(#fafbfd,#151a22);padding:.8rem 1.1rem 1rem 2.4r
 .soft{color:var(--soft)}.empty{color:var(--soft);padding:1.2rem 1.1rem}
 .dot{display:inline-block;width:.62rem;height:.62rem;border-radius:50%;margin-right:.45rem;background:light-dark(oklch(.62 .15 var(--hue)),oklch(.72 .13 var(--hue)))}
 form.arguments{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem 1rem;align-items:end}
+form.arguments button{justify-self:start}
 form.arguments label{display:grid;gap:.15rem;color:var(--soft);font-size:.86rem}
 details>summary{cursor:pointer;color:var(--soft)}details[open]>summary{margin-bottom:.7rem}
 .pages{display:flex;gap:.6rem;align-items:center;padding:.7rem 1.1rem;border-top:1px solid var(--line);color:var(--soft)}
@@ -76,7 +78,7 @@ a.tile:hover{text-decoration:none;border-color:var(--accent)}
 .meter{height:4px;border-radius:2px;background:var(--line);margin-top:.5rem;overflow:hidden}.meter i{display:block;height:100%;background:var(--accent);border-radius:2px}
 .meter.warn i{background:var(--warn)}.meter.bad i{background:var(--bad)}
 .hero{display:flex;gap:1rem 1.5rem;align-items:center;flex-wrap:wrap;margin-bottom:1.1rem}
-.hero h1{font-size:1.7rem;margin:0}
+.hero .toolbar{margin:0}.hero h1{font-size:1.7rem;margin:0}
 .bars{display:grid;grid-template-columns:max-content 1fr max-content;gap:.42rem .8rem;align-items:center}
 .bars i{display:block;height:.6rem;border-radius:3px;background:var(--bad);opacity:.75;min-width:3px}
 ul.problems{margin:.2rem 0 0;padding-left:1.1rem}

@@ -4,9 +4,11 @@ import { type Html, html, hueOf, shortName } from './markup.ts'
 
 const WIDTH = 1000
 const ROW = 46
-const BOX = { width: 250, height: 34 }
-const SELF = { width: 220, height: 84 }
+const BOX = { width: 280, height: 34 }
+const SELF = { width: 210, height: 84 }
 const LONGEST = 8
+const DOTS = 4
+const NAME_LENGTH = { network: 26, node: 14 }
 
 interface NetworkNode {
   readonly name: string
@@ -41,7 +43,7 @@ ${more(networks, 0, height, 'start')}${more(remotes, WIDTH, height, 'end')}</svg
 function leftRow({ name, localPods }: NetworkNode, y: number, selfX: number, middle: number): Html {
   const wire = `M${BOX.width} ${y}C${(BOX.width + selfX) / 2} ${y} ${(BOX.width + selfX) / 2} ${middle} ${selfX} ${middle}`
   return html`<path class="wire" d="${wire}"/><a href="/Snh_VrfListReq?name=${encodeURIComponent(name)}">${box(0, y)}
-<circle class="vn" cx="16" cy="${y}" r="5.5" style="--hue:${hueOf(name)}"/><text x="30" y="${y + 4.5}">${clipped(shortName(name))}</text>
+<circle class="vn" cx="16" cy="${y}" r="5.5" style="--hue:${hueOf(name)}"/><text x="30" y="${y + 4.5}">${clipped(shortName(name), NAME_LENGTH.network)}</text>
 <text class="soft" x="${BOX.width - 12}" y="${y + 4.5}" text-anchor="end">${localPods} ${localPods === 1 ? 'pod' : 'pods'}</text></a>`
 }
 
@@ -50,21 +52,21 @@ function rightRow({ name, address, networks, state }: RemoteNode, y: number, sel
   const wire = `M${selfEnd} ${middle}C${(x + selfEnd) / 2} ${middle} ${(x + selfEnd) / 2} ${y} ${x} ${y}`
   const kind = { up: 'tunnel', resolving: 'tunnel down', unused: 'wire' }[state]
   const dots = networks
-    .slice(0, LONGEST)
+    .slice(0, DOTS)
     .map(
       (network, index) =>
         html`<circle class="vn" cx="${WIDTH - 16 - index * 14}" cy="${y}" r="4.5" style="--hue:${hueOf(network)}"><title>${shortName(network)}</title></circle>`,
     )
-  return html`<path class="${kind}" d="${wire}"/><a href="/Snh_NhListReq?type=tunnel">${box(x, y)}
-<text x="${x + 12}" y="${y + 4.5}">${clipped(name)} <tspan class="soft">${address}</tspan></text>${dots}</a>`
+  return html`<path class="${kind}" d="${wire}"/><a href="/Snh_NhListReq?type=tunnel"><title>${name} ${address}, ${networks.length} networks in common</title>${box(x, y)}
+<text x="${x + 12}" y="${y + 4.5}">${clipped(name.split('.')[0]!, NAME_LENGTH.node)} <tspan class="soft">${address}</tspan></text>${dots}</a>`
 }
 
 function box(x: number, y: number): Html {
   return html`<rect class="box" x="${x + 0.5}" y="${y - BOX.height / 2}" width="${BOX.width - 1}" height="${BOX.height}" rx="8"/>`
 }
 
-function clipped(text: string): string {
-  return text.length > 22 ? `${text.slice(0, 21)}…` : text
+function clipped(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
 
 function shown<T>(all: readonly T[]): readonly T[] {
@@ -115,5 +117,5 @@ export function remoteNodes(context: IntrospectContext): RemoteNode[] {
         state: isValid === undefined ? ('unused' as const) : isValid ? ('up' as const) : ('resolving' as const),
       }
     })
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
 }

@@ -81,7 +81,7 @@ const pathColumns: readonly Column[] = [
     isNumber: true,
     cell: (row) => (numberOf(best(row), 'label') > 0 ? textOf(best(row), 'label') : ''),
   },
-  { title: 'Tunnel', cell: (row) => textOf(best(row), 'active_tunnel_type') },
+  { title: 'Tunnel', cell: (row) => textOf((best(row)['nh'] ?? {}) as AnyValue, 'tunnel_type') },
   {
     title: 'From',
     cell: (row) =>
