@@ -55,10 +55,10 @@ function open(): Opened {
   return opened
 }
 
-const DEBUG_LEVEL = 2
+const WARNING_LEVEL = 0
 const LINE_BYTES = 64 * 1024
 
-/** Runs `fn` and returns what libbpf logged meanwhile (warnings and information). */
+/** Runs `fn` and returns what libbpf logged meanwhile (warnings only). */
 export function captureLog(fn: () => void): string[] {
   const { functions, lib } = open()
   printer ??= registerPrinter(lib)
@@ -84,7 +84,7 @@ function registerPrinter(lib: Library): bigint {
   return lib.registerCallback(
     { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
     (level, format, list) => {
-      if (level >= DEBUG_LEVEL || !captured) return 0
+      if (level > WARNING_LEVEL || !captured) return 0
       vsnprintf(line.address, BigInt(LINE_BYTES), format, list)
       captured.push(stringAt(line.address))
       return 0

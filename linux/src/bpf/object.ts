@@ -191,7 +191,7 @@ export class BpfObject implements Disposable {
     const text = this.#messages.join('')
     const refused = /prog '([^']+)': BPF program load failed/.exec(text)?.[1]
     if (refused) return new VerifierError(refused, code, this.#log)
-    return new SystemError('bpf', kernelErrno(code), `cannot load object ${this.name}`, lastLine(text))
+    return new SystemError('bpf', kernelErrno(code), `cannot load object ${this.name}`, cause(this.#messages))
   }
 
   /** The verifier's log of the program loaded last, when `logLevel` was set. */
@@ -271,7 +271,7 @@ export class BpfObject implements Disposable {
     const messages = captureLog(() => {
       result = fn()
     })
-    if (result < 0) throw new SystemError('bpf', -result, attempted, lastLine(messages.join('')))
+    if (result < 0) throw new SystemError('bpf', -result, attempted, cause(messages))
   }
 }
 
@@ -301,7 +301,7 @@ function openMemory(name: string, image: Memory, logLevel: number): bigint {
     if (handle === 0n) code = errno()
   })
   if (handle === 0n || objectName.bytes.length === 0) {
-    throw new SystemError('bpf', kernelErrno(code), `cannot open object ${name}`, lastLine(messages.join('')))
+    throw new SystemError('bpf', kernelErrno(code), `cannot open object ${name}`, cause(messages))
   }
   return handle
 }
@@ -334,10 +334,7 @@ function baseName(path: string): string {
   return (path.split('/').at(-1) ?? path).split('.')[0] ?? path
 }
 
-function lastLine(text: string): string | undefined {
-  return text
-    .trimEnd()
-    .split('\n')
-    .at(-1)
-    ?.replace(/^libbpf: /, '')
+/** libbpf's warnings go from the cause to its consequences. */
+function cause(messages: readonly string[]): string | undefined {
+  return messages[0]?.replace(/^libbpf: /, '').trimEnd()
 }

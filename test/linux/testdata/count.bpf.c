@@ -55,4 +55,4 @@ int twice(struct arguments *arguments)
 	return 7;
 }
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

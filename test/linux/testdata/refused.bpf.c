@@ -11,4 +11,4 @@ int refused(struct __sk_buff *skb)
 	return packet[0];
 }
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
