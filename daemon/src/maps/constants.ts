@@ -173,6 +173,8 @@ export const FLOW_LINK_LOCAL = 0x8000
 export const FLOW_L2 = 0x10000
 /** ours: TTL isn't decremented (gateway nexthop) */
 export const FLOW_TTL_KEEP = 0x20000
+/** ours: the route led through a VRF_TRANSLATE nexthop */
+export const FLOW_VRF_TRANSLATED = 0x40000
 
 /** enum flow_flags */
 export const FLOW_FLAGS = {
@@ -189,6 +191,7 @@ export const FLOW_FLAGS = {
   FLOW_LINK_LOCAL,
   FLOW_L2,
   FLOW_TTL_KEEP,
+  FLOW_VRF_TRANSLATED,
 } as const
 
 export const TCP_FIN = 0x1
