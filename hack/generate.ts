@@ -12,8 +12,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readBtf } from './generate/btf.ts'
-import { constantsSource, definitionsSource, structsSource } from './generate/codecs.ts'
+import { readObjectBtf } from '@kube-vrouter/linux/bpf/btf'
+import { structsSource } from './generate/codecs.ts'
+import { constantsSource } from './generate/constants.ts'
+import { definitionsSource } from './generate/definitions.ts'
 import { readHeader } from './generate/header.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -39,12 +41,12 @@ export function generate(): ReadonlyMap<string, string> {
     execFileSync('clang', ['-target', 'bpf', '-g', '-O2', ...includes, '-c', 'layout.c', '-o', 'layout.o'], {
       cwd: folder,
     })
-    const types = readBtf(readFileSync(join(folder, 'layout.o')))
+    const btf = readObjectBtf(readFileSync(join(folder, 'layout.o')))
     return new Map(
       Object.entries({
-        'structs.ts': structsSource(types, header),
-        'constants.ts': constantsSource(types, header),
-        'definitions.ts': definitionsSource(types),
+        'structs.ts': structsSource(btf, header),
+        'constants.ts': constantsSource(btf, header),
+        'definitions.ts': definitionsSource(btf),
       }).map(([name, text]) => [name, format(name, text)]),
     )
   } finally {

@@ -1,9 +1,18 @@
-/** Turns the C types of the datapath into TypeScript: interfaces with codecs, constants, and the definitions of the maps. */
+/** The structs of the datapath as TypeScript: interfaces and codecs. */
 
-import type { BtfType, Member, StructType } from './btf.ts'
+import {
+  type Btf,
+  type BtfStruct,
+  type BtfType,
+  findEnum,
+  findStruct,
+  layoutOf,
+  resolve,
+  sizeOf,
+} from '@kube-vrouter/linux/bpf/btf'
 import type { Header } from './header.ts'
 
-const NOTICE =
+export const NOTICE =
   '// Generated from daemon/datapath/lib by `npm run generate`. Do not edit: change the C, and generate again.\n'
 
 type Field =
@@ -15,7 +24,7 @@ type Field =
   | { readonly kind: 'struct'; readonly struct: string }
   | { readonly kind: 'structs'; readonly struct: string; readonly size: number; readonly count: number }
 
-export function structsSource(types: readonly BtfType[], header: Header): string {
+export function structsSource(btf: Btf, header: Header): string {
   const parts = [
     NOTICE,
     `/**
@@ -61,21 +70,21 @@ function zero(view: DataView, offset: number, length: number): void {
 }
 `,
   ]
-  for (const name of header.structs) parts.push(structSource(types, header, name))
+  for (const name of header.structs) parts.push(structSource(btf, header, name))
   return parts.join('\n')
 }
 
-function structSource(types: readonly BtfType[], header: Header, name: string): string {
-  const struct = types.find((type) => type.kind === 'struct' && type.name === name) as StructType | undefined
+function structSource(btf: Btf, header: Header, name: string): string {
+  const struct = findStruct(btf, name)
   if (!struct) throw new Error(`struct ${name} isn't in the BTF`)
-  const { members, hasUnion } = flatten(types, struct)
-  const fields = members
-    .filter(({ name }) => !/^pad\d*$/.test(name))
-    .map((member) => ({
-      ...member,
-      c: member.name,
-      name: camelCase(member.name.replace(/_be$/, '')),
-      field: fieldOf(types, member.type),
+  const hasUnion = struct.members.some(({ name, type }) => name === '' && resolve(btf, type).kind === 'union')
+  const fields = layoutOf(btf, struct)
+    .filter(({ name }) => !isPadding(name))
+    .map(({ name, type, typeName, offset }) => ({
+      offset,
+      c: name,
+      name: camelCase(name.replace(/_be$/, '')),
+      field: fieldOf(btf, type, typeName),
     }))
   const typeName = structTypeName(name)
   const codec = hasUnion ? 'Decoder' : 'Codec'
@@ -93,7 +102,7 @@ function structSource(types: readonly BtfType[], header: Header, name: string): 
   out.push('  }),')
   if (!hasUnion) {
     out.push('  encode: (value, into, offset = 0) => {')
-    if (hasPadding(types, struct)) out.push(`    zero(into, offset, ${struct.size})`)
+    if (hasPadding(btf, struct)) out.push(`    zero(into, offset, ${struct.size})`)
     for (const f of fields) out.push(`    ${encodeOf(f.field, f.offset, `value.${f.name}`)}`)
     out.push('  },')
   }
@@ -101,42 +110,32 @@ function structSource(types: readonly BtfType[], header: Header, name: string): 
   return out.join('\n')
 }
 
-/** Members with anonymous unions opened. A struct with one can be read, but not written: nobody could say which member counts. */
-function flatten(types: readonly BtfType[], struct: StructType): { members: readonly Member[]; hasUnion: boolean } {
-  let hasUnion = false
-  const members = struct.members.flatMap((member) => {
-    const type = resolve(types, member.type)
-    if (member.name !== '' || (type.kind !== 'union' && type.kind !== 'struct')) return [member]
-    hasUnion ||= type.kind === 'union'
-    return type.members.map((inner) => ({ ...inner, offset: member.offset + inner.offset }))
-  })
-  return { members, hasUnion }
+function isPadding(member: string): boolean {
+  return /^pad\d*$/.test(member)
 }
 
 /** True when bytes of the struct belong to no field of the generated interface. */
-function hasPadding(types: readonly BtfType[], struct: StructType): boolean {
-  const used = struct.members
-    .filter(({ name }) => !/^pad\d*$/.test(name))
-    .reduce((sum, { type }) => sum + sizeOf(types, type), 0)
-  return used < struct.size
+function hasPadding(btf: Btf, struct: BtfStruct): boolean {
+  const used = layoutOf(btf, struct).filter(({ name }) => !isPadding(name))
+  return used.reduce((sum, { size }) => sum + size, 0) < struct.size
 }
 
-function fieldOf(types: readonly BtfType[], id: number): Field {
-  const type = resolve(types, id)
+/** `typeName`: as the source has it, which tells network order (__be16, __be32) from host order. */
+function fieldOf(btf: Btf, type: BtfType, typeName: string): Field {
   switch (type.kind) {
     case 'int':
       if (type.size === 8) return { kind: 'bigint' }
-      return { kind: 'number', bytes: type.size as 1 | 2 | 4, isBigEndian: isNetworkOrder(types, id) }
+      return { kind: 'number', bytes: type.size as 1 | 2 | 4, isBigEndian: /^__be(16|32)$/.test(typeName) }
     case 'struct':
       return { kind: 'struct', struct: type.name }
     case 'array': {
-      const element = resolve(types, type.type)
+      const element = resolve(btf, type.element)
       if (element.kind === 'struct')
-        return { kind: 'structs', struct: element.name, size: element.size, count: type.count }
+        return { kind: 'structs', struct: element.name, size: element.size, count: type.length }
       if (element.kind !== 'int') throw new Error(`no codec for an array of ${element.kind}`)
-      if (element.isChar) return { kind: 'text', count: type.count }
-      if (element.size === 1) return { kind: 'bytes', count: type.count }
-      return { kind: 'numbers', bytes: element.size as 2 | 4 | 8, count: type.count }
+      if (element.isChar || element.name === 'char') return { kind: 'text', count: type.length }
+      if (element.size === 1) return { kind: 'bytes', count: type.length }
+      return { kind: 'numbers', bytes: element.size as 2 | 4 | 8, count: type.length }
     }
     default:
       throw new Error(`no codec for a ${type.kind}`)
@@ -215,119 +214,6 @@ function encodeOf(field: Field, offset: number, value: string): string {
 
 function readNumber(bytes: 1 | 2 | 4, isBigEndian: boolean, place: string): string {
   return bytes === 1 ? `view.getUint8(${place})` : `view.getUint${bytes * 8}(${place}, ${!isBigEndian})`
-}
-
-// ---- constants -------------------------------------------------------------------------------------------------------
-
-/** `defines` are the enumerators of an enum that the generator compiled beside the header, named `define_<macro>`. */
-export function constantsSource(types: readonly BtfType[], header: Header): string {
-  const out = [
-    NOTICE,
-    "/** The datapath's numbers and flags, under their C names; each enum is an object too, for printing and iterating. */\n",
-  ]
-  const defines = types.find((type) => type.kind === 'enum' && type.name === 'defines')
-  if (defines?.kind === 'enum') {
-    for (const { name, value } of defines.values)
-      out.push(`export const ${name.replace(/^define_/, '')} = ${numberText(value)}`)
-  }
-  for (const name of header.enums) {
-    const type = types.find((type) => type.kind === 'enum' && type.name === name)
-    if (type?.kind !== 'enum') throw new Error(`enum ${name} isn't in the BTF`)
-    out.push('')
-    for (const { name: enumerator, value } of type.values) {
-      const comment = header.comments.get(`${name}.${enumerator}`)
-      if (comment) out.push(`/** ${comment} */`)
-      out.push(`export const ${enumerator} = ${/_flags$/.test(name) ? `0x${value.toString(16)}` : numberText(value)}`)
-    }
-    out.push(`\n/** enum ${name} */`)
-    out.push(`export const ${name.toUpperCase()} = { ${type.values.map(({ name }) => name).join(', ')} } as const`)
-  }
-  return `${out.join('\n')}\n`
-}
-
-function numberText(value: number): string {
-  return value > 0xffff ? `0x${value.toString(16)}` : String(value)
-}
-
-// ---- maps ------------------------------------------------------------------------------------------------------------
-
-export function definitionsSource(types: readonly BtfType[]): string {
-  const section = types.find((type) => type.kind === 'section' && type.name === '.maps')
-  if (section?.kind !== 'section') throw new Error('the object has no .maps section')
-  const out = [
-    NOTICE,
-    `/** The maps as the datapath defines them; the loader replaces max_entries by the configured limits. */
-
-export interface MapDefinition {
-  /** enum bpf_map_type. */
-  readonly type: number
-  /** Bytes. */
-  readonly keySize: number
-  readonly valueSize: number
-  readonly maxEntries: number
-  /** BPF_F_… */
-  readonly flags: number
-}
-`,
-    'export const mapDefinitions = {',
-  ]
-  const lines = section.vars.map((id) => {
-    const variable = types[id]!
-    if (variable.kind !== 'var') throw new Error('.maps holds something that is no variable')
-    const map = resolve(types, variable.type)
-    if (map.kind !== 'struct') throw new Error(`map ${variable.name} is no struct`)
-    const uint = (name: string): number | undefined => {
-      const member = map.members.find((member) => member.name === name)
-      const pointer = member && resolve(types, member.type)
-      const array = pointer?.kind === 'pointer' ? resolve(types, pointer.type) : undefined
-      return array?.kind === 'array' ? array.count : undefined
-    }
-    const size = (name: string): number => {
-      const member = map.members.find((member) => member.name === name)
-      const pointer = member && resolve(types, member.type)
-      return pointer?.kind === 'pointer' ? sizeOf(types, pointer.type) : (uint(`${name}_size`) ?? 0)
-    }
-    const text = `  ${variable.name}: { type: ${uint('type')}, keySize: ${size('key')}, valueSize: ${size('value')}, maxEntries: ${uint('max_entries')}, flags: ${uint('map_flags') ?? 0} },`
-    return [variable.name, text] as const
-  })
-  lines.sort(([a], [b]) => (a < b ? -1 : 1))
-  out.push(...lines.map(([, text]) => text))
-  out.push('} as const satisfies Record<string, MapDefinition>\n')
-  out.push('export type MapName = keyof typeof mapDefinitions\n')
-  return out.join('\n')
-}
-
-// ---- types -----------------------------------------------------------------------------------------------------------
-
-/** The type behind typedefs and qualifiers. */
-function resolve(types: readonly BtfType[], id: number): BtfType {
-  const type = types[id]
-  if (!type) throw new Error(`BTF has no type ${id}`)
-  return type.kind === 'typedef' || type.kind === 'const' || type.kind === 'volatile' ? resolve(types, type.type) : type
-}
-
-function isNetworkOrder(types: readonly BtfType[], id: number): boolean {
-  const type = types[id]!
-  if (type.kind !== 'typedef' && type.kind !== 'const' && type.kind !== 'volatile') return false
-  return /^__be(16|32)$/.test(type.name) || isNetworkOrder(types, type.type)
-}
-
-function sizeOf(types: readonly BtfType[], id: number): number {
-  const type = resolve(types, id)
-  switch (type.kind) {
-    case 'int':
-    case 'struct':
-    case 'union':
-      return type.size
-    case 'array':
-      return type.count * sizeOf(types, type.type)
-    case 'enum':
-      return 4
-    case 'pointer':
-      return 8
-    default:
-      throw new Error(`no size of a ${type.kind}`)
-  }
 }
 
 function camelCase(name: string): string {
