@@ -16,6 +16,7 @@ import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from 
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.ts'
+import { networkOfPod } from './namespace-network.ts'
 import { type CompositeOf, type NetworkRoutes, NetworkTable } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, SourceState, VirtualMachineInterface } from './objects.ts'
@@ -76,7 +77,7 @@ export class Model {
 
   update({ source, facts, ports: unsorted }: ModelInput): Tables {
     const now = (this.#options.now ?? Date.now)()
-    const problems: Problem[] = []
+    const problems = namespaceProblems(source, this.#options.cluster)
     const ids = this.#ids
     const nexthops = this.#nexthops
     nexthops.begin()
@@ -303,6 +304,21 @@ export class Model {
     this.#ids.sweep('label', (key) => labelKeys.has(key), now)
     this.#ids.sweep('bridge', (_key, index) => indices.has(index), now)
   }
+}
+
+/** Namespaces whose pods can't be attached. */
+function namespaceProblems(source: SourceState, cluster: string): Problem[] {
+  const problems: Problem[] = []
+  for (const namespace of source.namespaces.values()) {
+    const network = networkOfPod({ namespace: namespace.name, name: '*' }, source, cluster)
+    // Without a default network every pod may name its own.
+    if (network.ok || network.error.code === 'NO_DEFAULT_NETWORK') continue
+    problems.push({
+      object: `Namespace ${namespace.name}`,
+      message: `${network.error.message}: ${network.error.remedy}`,
+    })
+  }
+  return problems
 }
 
 function increase(counts: Map<number, number>, key: number, by: number): void {

@@ -16,15 +16,15 @@ import {
   type Prefix,
   sizeOf,
 } from './address.ts'
-import { isSameList, keepList } from './equal.ts'
+import { isEqual, isSameList } from './equal.ts'
 import type { FabricRoute, NodeFacts } from './facts.ts'
 import type { LocalPod } from './interfaces.ts'
 import { FABRIC_VN, metadataAddress } from './names.ts'
-import { BlockIndex, blockRoute, remoteRoute } from './network-routes.ts'
+import { BlockIndex, blockRoutes, remoteRoute } from './network-routes.ts'
 import { DISCARD } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
 import { NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
-import { entryOf, RouteList } from './route-list.ts'
+import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
 import type { Path, Problem, Route } from './tables.ts'
 import { connectedSubnet, type RemoteNode, underlayRoutes } from './tunnels.ts'
 
@@ -53,63 +53,103 @@ type DefaultNetwork = NonNullable<FabricInput['defaultNetwork']>
 export class FabricTable {
   readonly #inet = new RouteList()
   readonly #inet6 = new RouteList()
-  #remoteInput: DefaultNetwork | undefined
-  #remote: readonly Route[] = []
+  readonly #remote = new RemoteReach()
 
   compute(
     input: FabricInput,
     problems: Problem[],
   ): { readonly inet: readonly Route[]; readonly inet6: readonly Route[] } {
     const subnets = defaultSubnets(input, problems)
+    const remote = this.#remote.compute(input.defaultNetwork)
     // The first route of a prefix wins.
     const routes = [
       ...receiveRoutes(input),
       ...metadataRoutes(input),
       ...podRoutes(input),
-      ...this.#remoteRoutes(input.defaultNetwork),
       ...subnets.map((subnet) => subnetRoute(subnet, input.defaultNetwork!.vn)),
       ...kernelRoutes(input, subnets),
       ...neighbourRoutes(input),
     ]
     const of = (family: Family) =>
       routes.filter((route) => familyOf(route.address) === family).map((route) => entryOf(route, family))
-    return { inet: this.#inet.settle([], of(4)), inet6: this.#inet6.settle([], of(6)) }
+    return { inet: this.#inet.settle(remote[4], of(4)), inet6: this.#inet6.settle(remote[6], of(6)) }
   }
+}
 
-  /** Blocks of the default network's nodes, and its pods whose address lies in no block of their node. */
-  #remoteRoutes(network: DefaultNetwork | undefined): readonly Route[] {
+type RemoteEntries = Readonly<Record<Family, readonly ReachEntry[]>>
+
+/**
+ * The default network on other nodes: their blocks, and the pods whose address lies in no block of their node. Computed anew only
+ * when one of them changed; a route that says the same stays the same object.
+ */
+class RemoteReach {
+  #input: DefaultNetwork | undefined
+  #entries: RemoteEntries = { 4: [], 6: [] }
+
+  compute(network: DefaultNetwork | undefined): RemoteEntries {
+    const before = this.#input
+    this.#input = network
     if (network === undefined) {
-      this.#remote = []
-      this.#remoteInput = undefined
-      return this.#remote
+      this.#entries = { 4: [], 6: [] }
+      return this.#entries
     }
-    const before = this.#remoteInput
     const isSame =
       before !== undefined &&
       before.vn === network.vn &&
       before.nodes === network.nodes &&
       isSameList(before.blocks, network.blocks) &&
       isSameList(before.remote, network.remote)
-    if (isSame) return this.#remote
-    this.#remoteInput = network
-    const { vn, blocks, remote, nodes } = network
-    const routes: Route[] = []
+    if (!isSame) this.#entries = { 4: this.#list(network, 4), 6: this.#list(network, 6) }
+    return this.#entries
+  }
+
+  #list({ vn, blocks, remote, nodes }: DefaultNetwork, family: Family): readonly ReachEntry[] {
     const index = new BlockIndex(blocks, nodes, vn)
-    for (const other of [...remote].sort((a, b) => (a.uuid < b.uuid ? -1 : 1))) {
-      const node = nodes.get(other.node)
-      if (node === undefined) continue
+    const owners = new Map<Address, VirtualMachineInterface>()
+    for (const other of remote) {
+      if (!nodes.has(other.node)) continue
       for (const address of other.addresses) {
-        if (index.nodeOf(address) === other.node) continue
-        routes.push(remoteRoute(address, bitsOf(familyOf(address)), other, node, vn))
+        if (familyOf(address) !== family || index.nodeOf(address) === other.node) continue
+        const rival = owners.get(address)
+        if (rival === undefined || other.uuid < rival.uuid) owners.set(address, other)
       }
     }
-    for (const block of blocks) {
-      const route = blockRoute(block, vn, nodes)
-      if (route !== undefined) routes.push(route)
+    const bits = bitsOf(family)
+    const entries: ReachEntry[] = []
+    // Those of before come first, in their order, so that sorting finds one long run.
+    for (const before of this.#entries[family]) {
+      const owner = before.owner === undefined ? undefined : owners.get(before.route.address)
+      if (owner === undefined) continue
+      owners.delete(before.route.address)
+      const node = nodes.get(owner.node)!
+      const isSame = owner === before.owner && node === before.node
+      entries.push(
+        isSame ? before : { ...before, owner, node, route: remoteRoute(before.route.address, bits, owner, node, vn) },
+      )
     }
-    this.#remote = keepList(this.#remote, routes)
-    return this.#remote
+    for (const [address, owner] of owners) {
+      const node = nodes.get(owner.node)!
+      entries.push({ order: orderOf(address, family), owner, node, route: remoteRoute(address, bits, owner, node, vn) })
+    }
+    const taken = new Set(entries.map((entry) => entry.route.address))
+    const known = new Map(this.#entries[family].flatMap((entry) => (entry.owner ? [] : [[keyOf(entry.route), entry]])))
+    for (const made of blockRoutes(blocks, vn, nodes, family)) {
+      if (made.prefixLength === bits && taken.has(made.address)) continue
+      const same = known.get(keyOf(made))
+      entries.push(same !== undefined && isEqual(same.route, made) ? same : entryOf(made, family))
+    }
+    return entries.sort(compareEntries)
   }
+}
+
+/** A block's route has no owner. */
+interface ReachEntry extends RouteEntry {
+  readonly owner?: VirtualMachineInterface
+  readonly node?: RemoteNode
+}
+
+function keyOf({ address, prefixLength }: Route): string {
+  return `${address}/${prefixLength}`
 }
 
 function route(address: Address, prefixLength: number, only: Path, kind: Route['kind'], flags = NO_FLAGS): Route {

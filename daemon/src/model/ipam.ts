@@ -17,6 +17,7 @@ import {
   hostPrefix,
   mustParseAddress,
   mustParseCidr,
+  networkOf,
   nthBlock,
   overlaps,
   type ParsedAddress,
@@ -220,6 +221,16 @@ function candidateBlocks(
       }
     },
   }
+}
+
+/** The block of ordinary size that holds an address of the VN; undefined outside its subnets. */
+export function blockOf(vn: VirtualNetwork, node: string, address: ParsedAddress): IpamBlock | undefined {
+  for (const { cidr } of vn.subnets) {
+    const subnet = mustParseCidr(cidr)
+    if (!contains(subnet, address)) continue
+    return newBlock(vn, node, networkOf({ ...address, length: blockLength(vn, subnet) }))
+  }
+  return undefined
 }
 
 /** First choices lie in the first blocks of a large IPv6 subnet: people read these addresses. */

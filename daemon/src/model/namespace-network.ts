@@ -129,7 +129,7 @@ function withPrefix(domain: string, project: string, name: string, cluster: stri
 }
 
 function isName(text: unknown): text is string {
-  return typeof text === 'string' && /^[^\s:/{}'"]+$/.test(text)
+  return typeof text === 'string' && /^[\w.-]+$/.test(text)
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

@@ -5,12 +5,12 @@
  * The host routes of remote pods are the many: their objects live from pass to pass, and only those whose owner changed are made
  * anew.
  */
-import { bitsOf, type Family, familyOf, mustParseAddress, mustParseCidr } from './address.ts'
+import { bitsOf, contains, type Family, familyOf, mustParseAddress, mustParseCidr } from './address.ts'
 import { isEqual, isSameList, isSameMap } from './equal.ts'
 import { type LocalPod, podName } from './interfaces.ts'
 import { DISCARD } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
-import { FLOOD, NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
+import { FLOOD, NATIVE_LABEL, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
 import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
 import type { CompositeMember, Path, Problem, Route } from './tables.ts'
 import type { RemoteNode } from './tunnels.ts'
@@ -73,6 +73,12 @@ export class NetworkTable {
         message: `does not exist, but ${input.pods.length} pods of this node are in it: they keep their routes`,
       })
     }
+    for (const block of input.network === undefined ? [] : strayBlocks(input.network, input.blocks)) {
+      problems.push({
+        object: `IPAMBlock ${block.name}`,
+        message: `${block.cidr} lies in no subnet of ${input.vrf.vn}: its pods are still reached, but have no gateway`,
+      })
+    }
     const composite: CompositeOf = (address, members) => {
       const id = compositeOf(address, members)
       // Try again in the next pass.
@@ -84,6 +90,15 @@ export class NetworkTable {
     this.#result = { inet, inet6, problems }
     return this.#result
   }
+}
+
+/** Blocks that were cut from a subnet which the network no longer has. */
+function strayBlocks(network: VirtualNetwork, blocks: readonly IpamBlock[]): IpamBlock[] {
+  const subnets = network.subnets.map((subnet) => mustParseCidr(subnet.cidr))
+  return blocks.filter((block) => {
+    const prefix = mustParseCidr(block.cidr)
+    return !subnets.some((subnet) => contains(subnet, prefix))
+  })
 }
 
 function isSameInput(a: NetworkInput, b: NetworkInput): boolean {
@@ -117,7 +132,9 @@ class FamilyTable {
       own.filter((route) => route.kind === 'gateway' || route.kind === 'service').map((route) => route.address),
     )
     const owners = this.#owners(input, reserved, problems)
-    const blocks = [...this.#blocks(input)].filter((route) => !owners.has(route.address) || route.prefixLength < bits)
+    const blocks = blockRoutes(input.blocks, input.vrf.vn, input.nodes, this.#family).filter(
+      (route) => route.prefixLength < bits || !owners.has(route.address),
+    )
     this.#hosts = this.#hostEntries(input, owners, compositeOf, problems)
     const others = [...own, ...blocks].map((route) => entryOf(route, this.#family))
     return this.#list.settle(this.#hosts, others)
@@ -168,13 +185,6 @@ class FamilyTable {
         flags: PROXY,
         kind: 'node',
       }
-    }
-  }
-
-  *#blocks({ vrf, blocks, nodes }: NetworkInput): Generator<Route> {
-    for (const block of blocks) {
-      const route = blockRoute(block, vrf.vn, nodes)
-      if (route !== undefined && familyOf(route.address) === this.#family) yield route
     }
   }
 
@@ -354,27 +364,41 @@ export function remoteRoute(
   }
 }
 
-/** To another node's block: with the label of its VRF. Undefined until that node has the VRF, or while no tunnel leads there. */
-export function blockRoute(block: IpamBlock, vn: FqName, nodes: ReadonlyMap<string, RemoteNode>): Route | undefined {
-  const node = nodes.get(block.node)
-  const label = node?.router.vrfLabels[vn]
-  if (node === undefined || label === undefined) return undefined
-  const prefix = mustParseCidr(block.cidr)
-  return {
-    address: block.cidr.slice(0, block.cidr.indexOf('/')),
-    prefixLength: prefix.length,
-    paths: [path(node.peer, node.nexthop, vn, label)],
-    nexthop: node.nexthop,
-    label,
-    flags: prefix.length === 0 ? NO_FLAGS : PROXY,
-    kind: 'remote-block',
+/**
+ * To the other nodes' blocks: with the label of their VRF. Left out are those of nodes that don't have the VRF yet, or to which no
+ * tunnel leads; of several objects for one block the one whose name comes first counts.
+ */
+export function blockRoutes(
+  blocks: readonly IpamBlock[],
+  vn: FqName,
+  nodes: ReadonlyMap<string, RemoteNode>,
+  family: Family,
+): Route[] {
+  const byCidr = new Map<string, IpamBlock>()
+  for (const block of blocks) {
+    if (familyOf(block.cidr) !== family || nodes.get(block.node)?.router.vrfLabels[vn] === undefined) continue
+    const rival = byCidr.get(block.cidr)
+    if (rival === undefined || block.name < rival.name) byCidr.set(block.cidr, block)
   }
+  return [...byCidr.values()].map(({ cidr, node: name }): Route => {
+    const { router, nexthop, peer } = nodes.get(name)!
+    const label = router.vrfLabels[vn]!
+    return {
+      address: cidr.slice(0, cidr.indexOf('/')),
+      prefixLength: Number(cidr.slice(cidr.indexOf('/') + 1)),
+      paths: [path(peer, nexthop, vn, label)],
+      nexthop,
+      label,
+      flags: PROXY,
+      kind: 'remote-block',
+    }
+  })
 }
 
 /** Which node's block route an address would take: the longest that holds it. */
 export class BlockIndex {
   /** By prefix length, longest first; then by the network's number. */
-  readonly #lengths: (readonly [family: Family, length: number, nodes: Map<bigint, string>])[] = []
+  readonly #lengths: (readonly [family: Family, length: number, blocks: Map<bigint, IpamBlock>])[] = []
 
   constructor(blocks: readonly IpamBlock[], nodes: ReadonlyMap<string, RemoteNode>, vn: FqName) {
     for (const block of blocks) {
@@ -385,18 +409,19 @@ export class BlockIndex {
         entry = [family, length, new Map()]
         this.#lengths.push(entry)
       }
-      entry[2].set(value, block.node)
+      const rival = entry[2].get(value)
+      if (rival === undefined || block.name < rival.name) entry[2].set(value, block)
     }
     this.#lengths.sort((a, b) => b[1] - a[1])
   }
 
   nodeOf(address: Address): string | undefined {
     const { family, value } = mustParseAddress(address)
-    for (const [of, length, nodes] of this.#lengths) {
+    for (const [of, length, blocks] of this.#lengths) {
       if (of !== family) continue
       const host = BigInt(bitsOf(family) - length)
-      const node = nodes.get((value >> host) << host)
-      if (node !== undefined) return node
+      const block = blocks.get((value >> host) << host)
+      if (block !== undefined) return block.node
     }
     return undefined
   }

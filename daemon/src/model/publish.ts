@@ -2,13 +2,20 @@
  * What this node tells the others, and how that differs from what the source says it told them. Blocks are not among it: they are
  * claimed one by one (ipam.ts).
  */
+import { contains, mustParseAddress, mustParseCidr, type Prefix } from './address.ts'
 import { isEqual } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
+import { blockOf } from './ipam.ts'
 import { interfaceObjectName } from './names.ts'
-import type { FqName, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
+import type { FqName, IpamBlock, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
 import type { Tables } from './tables.ts'
 
 export interface Publication {
+  /**
+   * Blocks of this node that are missing although its ports use their addresses (somebody removed the objects): to be created
+   * again, with `create`. One that another node took meanwhile stays missing: BLOCK_TAKEN then.
+   */
+  readonly claim: readonly IpamBlock[]
   readonly publish: readonly Published[]
   readonly withdraw: readonly { readonly kind: Published['kind']; readonly name: string }[]
 }
@@ -65,5 +72,28 @@ export function publication(
   const withdraw = [...state.interfaces.values()]
     .filter((object) => object.node === node && !wanted.has(object.uuid))
     .map(({ name }) => ({ kind: 'VirtualMachineInterface' as const, name }))
-  return { publish, withdraw }
+  return { claim: missingBlocks(node, ports, state), publish, withdraw }
+}
+
+/** The blocks that hold the addresses of this node's ports and don't exist. */
+export function missingBlocks(node: string, ports: readonly Port[], state: SourceState): IpamBlock[] {
+  const missing = new Map<string, IpamBlock>()
+  const held = new Map<FqName, Prefix[]>()
+  for (const block of state.blocks.values()) {
+    if (block.node !== node) continue
+    const prefixes = held.get(block.vn)
+    if (prefixes === undefined) held.set(block.vn, [mustParseCidr(block.cidr)])
+    else prefixes.push(mustParseCidr(block.cidr))
+  }
+  for (const port of ports) {
+    const vn = state.virtualNetworks.get(port.vn)
+    if (vn === undefined) continue
+    for (const text of port.addresses) {
+      const address = mustParseAddress(text)
+      if (held.get(vn.fqName)?.some((prefix) => contains(prefix, address))) continue
+      const block = blockOf(vn, node, address)
+      if (block !== undefined) missing.set(block.name, block)
+    }
+  }
+  return [...missing.values()]
 }

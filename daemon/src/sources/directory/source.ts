@@ -57,10 +57,14 @@ export class DirectorySource implements Source {
   #debounce: NodeJS.Timeout | undefined
   #poll: NodeJS.Timeout | undefined
   #work: Promise<void> = Promise.resolve()
+  readonly #writes = new Map<string, Promise<void>>()
+  readonly #published: string
+  #batch: { readonly paths: Set<string>; readonly done: Promise<void> } | undefined
   #isStopped = false
 
   constructor(options: DirectorySourceOptions) {
     this.#options = options
+    this.#published = join(options.path, PUBLISHED)
     this.#assemble = { cluster: options.cluster, defaultSubnets: options.defaultSubnets ?? [] }
     this.#watches = new Watches(options.path, (change) => this.#heard(change))
   }
@@ -73,8 +77,8 @@ export class DirectorySource implements Source {
     const { path } = this.#options
     try {
       if (!statSync(path).isDirectory()) throw new SourceError('FOLDER_MISSING', `${path} is not a folder`)
-      await mkdir(join(path, PUBLISHED), { recursive: true })
-      await removeLeftovers(join(path, PUBLISHED))
+      await mkdir(this.#published, { recursive: true })
+      await removeLeftovers(this.#published)
     } catch (error) {
       if (error instanceof SourceError) throw error
       const { code = String(error) } = error as NodeJS.ErrnoException
@@ -93,30 +97,61 @@ export class DirectorySource implements Source {
 
   async publish(published: Published, options: { readonly create?: boolean } = {}): Promise<void> {
     const { kind, object } = published
-    const folder = join(this.#options.path, PUBLISHED)
     const name = fileName(kind, object.name)
-    await this.#exclusively(async () => {
-      if (options.create !== true) await replaceFile(folder, name, textOf(published))
-      else if (!(await createFile(folder, name, textOf(published)))) await this.#refuseTaken(published, name)
-      await this.#read([`${PUBLISHED}/${name}`])
-      if (options.create === true) this.#refuseLost(published)
+    await this.#oneByOne(name, async () => {
+      if (options.create === true) {
+        const isCreated = await createFile(this.#published, name, textOf(published))
+        await this.#readTogether(`${PUBLISHED}/${name}`)
+        if (isCreated) this.#refuseLost(published)
+        else this.#refuseTaken(published, name)
+      } else {
+        await replaceFile(this.#published, name, textOf(published))
+        await this.#readTogether(`${PUBLISHED}/${name}`)
+      }
     })
   }
 
   async withdraw(kind: Published['kind'], name: string): Promise<void> {
     const file = fileName(kind, name)
-    await this.#exclusively(async () => {
+    await this.#oneByOne(file, async () => {
       const item = this.#entries.get(`${PUBLISHED}/${file}`)?.file.items[0]
       if (item !== undefined && nodeOf(item) !== this.#options.node) return
-      await removeFile(join(this.#options.path, PUBLISHED), file)
-      this.#entries.delete(`${PUBLISHED}/${file}`)
-      this.#settle()
+      await removeFile(this.#published, file)
+      await this.#exclusively(async () => {
+        this.#entries.delete(`${PUBLISHED}/${file}`)
+        this.#settle()
+      })
     })
   }
 
+  /** Writes of different files go side by side (each waits for the disk), those of one file one after the other. */
+  async #oneByOne(file: string, work: () => Promise<void>): Promise<void> {
+    const done = (this.#writes.get(file) ?? Promise.resolve()).then(work)
+    const settled = done.catch(() => undefined)
+    this.#writes.set(file, settled)
+    try {
+      await done
+    } finally {
+      if (this.#writes.get(file) === settled) this.#writes.delete(file)
+    }
+  }
+
+  /** Reads a file that was written, with all others that were written while earlier work was going on. */
+  #readTogether(path: string): Promise<void> {
+    if (this.#batch === undefined) {
+      const paths = new Set<string>()
+      const done = this.#exclusively(() => {
+        this.#batch = undefined
+        return this.#read([...paths])
+      })
+      this.#batch = { paths, done }
+    }
+    this.#batch.paths.add(path)
+    return this.#batch.done
+  }
+
   /** A file of that name is there. If it is our own (made before a crash), the object is ours. */
-  async #refuseTaken(published: Published, name: string): Promise<void> {
-    await this.#read([`${PUBLISHED}/${name}`])
+  #refuseTaken(published: Published, name: string): void {
     const item = this.#entries.get(`${PUBLISHED}/${name}`)?.file.items[0]
     const owner = item?.kind === 'IPAMBlock' ? item.object.node : undefined
     if (item !== undefined && published.kind === 'IPAMBlock' && owner === published.object.node) return

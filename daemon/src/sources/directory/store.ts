@@ -1,18 +1,24 @@
 /**
- * Writing into the folder: every file appears as a whole or not at all, and survives a power cut once the call has returned
- * (temporary file, fsync, rename or link, fsync of the folder).
+ * Writing into the folder: every file appears as a whole or not at all (temporary file, fsync, rename or link), and one that was
+ * created survives a power cut once the call has returned (fsync of the folder).
  */
 import { randomBytes } from 'node:crypto'
 import { link, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeError } from './errors.ts'
 
-/** Replaces `folder/name`. Throws SourceError DISK_FULL or WRITE_FAILED, and then nothing has changed. */
+/**
+ * Replaces `folder/name`. Throws SourceError DISK_FULL or WRITE_FAILED, and then nothing has changed. A power cut may bring the old
+ * file back, whole: its daemon publishes again.
+ */
 export async function replaceFile(folder: string, name: string, text: string): Promise<void> {
   await withTemporary(folder, name, text, (temporary, file) => rename(temporary, file))
 }
 
-/** Creates `folder/name`; false when it is there already. link(2) is atomic: of several creators exactly one succeeds. */
+/**
+ * Creates `folder/name`; false when it is there already. link(2) is atomic: of several creators exactly one succeeds. Errors as of
+ * `replaceFile`.
+ */
 export async function createFile(folder: string, name: string, text: string): Promise<boolean> {
   let isCreated = true
   await withTemporary(folder, name, text, async (temporary, file) => {
@@ -23,6 +29,7 @@ export async function createFile(folder: string, name: string, text: string): Pr
       isCreated = false
     }
     await unlink(temporary)
+    await syncFolder(folder)
   })
   return isCreated
 }
@@ -32,7 +39,6 @@ export async function removeFile(folder: string, name: string): Promise<void> {
   const file = join(folder, name)
   try {
     await unlink(file)
-    await syncFolder(folder)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw writeError('remove', file, error)
   }
@@ -55,7 +61,6 @@ async function withTemporary(
       await handle.close()
     }
     await put(temporary, file)
-    await syncFolder(folder)
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
     throw writeError('write', file, error)

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { builtInNetworks } from './built-in-networks.ts'
+import { addressesOfPod, isIsolated, networkOfPod, parseNetworkName } from './namespace-network.ts'
+import type { Namespace, VirtualNetwork } from './objects.ts'
+
+const cluster = 'k8s'
+const namespaces: Namespace[] = [
+  { name: 'plain', labels: {}, annotations: {} },
+  { name: 'tenant', labels: {}, annotations: { 'vrouter.dev/network': 'default/red' } },
+  {
+    name: 'old',
+    labels: {},
+    annotations: {
+      'opencontrail.org/network': "{'domain': 'default-domain', 'project': 'k8s-default', 'name': 'red'}",
+    },
+  },
+  { name: 'cn2', labels: {}, annotations: { 'net.juniper.contrail.podnetwork': 'plain/green' } },
+  { name: 'lonely', labels: { 'core.juniper.net/isolated-namespace': 'true' }, annotations: {} },
+  { name: 'broken', labels: {}, annotations: { 'vrouter.dev/network': 'a/b/c' } },
+  { name: 'missing', labels: {}, annotations: { 'vrouter.dev/network': 'nowhere' } },
+]
+const [standard, isolated] = builtInNetworks(cluster, ['10.244.0.0/16'], namespaces)
+const network = (fqName: string): VirtualNetwork => ({ ...standard!, fqName, ipam: undefined })
+const red = network('default-domain:k8s-default:red')
+const green = network('default-domain:k8s-plain:green')
+const state = {
+  namespaces: new Map(namespaces.map((namespace) => [namespace.name, namespace])),
+  virtualNetworks: new Map([standard!, isolated!, red, green].map((vn) => [vn.fqName, vn])),
+}
+
+function networkOf(namespace: string, annotations?: Record<string, string>) {
+  const found = networkOfPod({ namespace, name: 'p', annotations }, state, cluster)
+  return found.ok ? `${found.from} ${found.vn.fqName}` : found.error.code
+}
+
+describe('the network of a pod', () => {
+  it('is the default pod network where nothing is said', () => {
+    assert.equal(networkOf('plain'), 'default default-domain:k8s-default:k8s-default-pod-network')
+    // The default namespace needs no object.
+    assert.equal(networkOf('default'), 'default default-domain:k8s-default:k8s-default-pod-network')
+  })
+
+  it('is the one that the namespace names, in each of the three spellings', () => {
+    assert.equal(networkOf('tenant'), 'namespace default-domain:k8s-default:red')
+    assert.equal(networkOf('old'), 'namespace default-domain:k8s-default:red')
+    assert.equal(networkOf('cn2'), 'namespace default-domain:k8s-plain:green')
+  })
+
+  it('is the one that the pod names, whatever its namespace says', () => {
+    assert.equal(
+      networkOf('tenant', { 'net.juniper.contrail.podnetwork': 'plain/green' }),
+      'pod default-domain:k8s-plain:green',
+    )
+    const json = JSON.stringify({ domain: 'default-domain', project: 'default', name: 'red' })
+    assert.equal(networkOf('lonely', { 'opencontrail.org/network': json }), 'pod default-domain:k8s-default:red')
+    const both = { 'net.juniper.contrail.podnetwork': 'plain/green', 'vrouter.dev/network': 'default/red' }
+    assert.equal(networkOf('plain', both), 'pod default-domain:k8s-default:red')
+  })
+
+  it('is the namespace’s own where it is isolated', () => {
+    assert.equal(networkOf('lonely'), 'isolation default-domain:k8s-lonely:k8s-lonely-pod-network')
+    assert.equal(isolated?.ipam, standard?.ipam)
+  })
+
+  it('is a clear error where it can’t be told', () => {
+    assert.equal(networkOf('unknown'), 'NAMESPACE_MISSING')
+    assert.equal(networkOf('broken'), 'NETWORK_ANNOTATION')
+    assert.equal(networkOf('missing'), 'NETWORK_MISSING')
+    assert.equal(networkOf('plain', { 'opencontrail.org/network': '{"project": "x"}' }), 'NETWORK_ANNOTATION')
+    const none = networkOfPod({ namespace: 'plain', name: 'p' }, { ...state, virtualNetworks: new Map() }, cluster)
+    assert.equal(none.ok ? '' : none.error.code, 'NO_DEFAULT_NETWORK')
+    const missing = networkOfPod({ namespace: 'missing', name: 'p' }, state, cluster)
+    assert.ok(!missing.ok && missing.error.message.includes('default-domain:k8s-missing:nowhere'))
+  })
+
+  it('never is another one because a named one is missing', () => {
+    assert.equal(networkOf('plain', { 'vrouter.dev/network': 'gone' }), 'NETWORK_MISSING')
+  })
+})
+
+describe('annotations', () => {
+  it('isolate by annotation or label, with "true" only', () => {
+    const of = (annotations: Record<string, string>, labels = {}) => isIsolated({ name: 'n', annotations, labels })
+    assert.ok(of({ 'opencontrail.org/isolation': 'True ' }))
+    assert.ok(of({ 'opencontrail.kubernetes.isolated': 'true' }))
+    assert.ok(of({}, { 'vrouter.dev/isolation': 'true' }))
+    assert.ok(!of({ 'opencontrail.org/isolation': 'false' }))
+    assert.ok(!of({}))
+  })
+
+  it('name a network as name, namespace/name, FQ name or JSON', () => {
+    assert.deepEqual(parseNetworkName('red', 'ns', 'k8s'), ['default-domain:k8s-ns:red'])
+    assert.deepEqual(parseNetworkName('a/red', 'ns', 'k8s'), ['default-domain:k8s-a:red'])
+    assert.equal(parseNetworkName('d:p:red', 'ns', 'k8s')![0], 'd:p:red')
+    assert.equal(parseNetworkName('{"name": "red"}', 'ns', 'k8s')![0], 'default-domain:k8s-ns:red')
+    for (const text of ['', 'a/b/c', 'a:b', 'a b', '{', '{}', '[]', '{"name": 3}', '/red']) {
+      assert.equal(parseNetworkName(text, 'ns', 'k8s'), undefined, text)
+    }
+  })
+
+  it('ask for addresses, one of a family', () => {
+    const of = (text: string) =>
+      addressesOfPod({ namespace: 'n', name: 'p', annotations: { 'vrouter.dev/addresses': text } })
+    assert.deepEqual(of('10.1.0.7, FD00::0007'), { ok: true, addresses: ['10.1.0.7', 'fd00::7'] })
+    assert.deepEqual(addressesOfPod({ namespace: 'n', name: 'p' }), { ok: true, addresses: [] })
+    for (const text of ['10.1.0.7,10.1.0.8', 'x', '10.1.0.7,']) assert.ok(!of(text).ok, text)
+  })
+})
