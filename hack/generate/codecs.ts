@@ -1,15 +1,6 @@
 /** The structs of the datapath as TypeScript: interfaces and codecs. */
 
-import {
-  type Btf,
-  type BtfStruct,
-  type BtfType,
-  findEnum,
-  findStruct,
-  layoutOf,
-  resolve,
-  sizeOf,
-} from '@kube-vrouter/linux/bpf/btf'
+import { type Btf, type BtfStruct, type BtfType, findStruct, layoutOf, resolve } from '@kube-vrouter/linux/bpf/btf'
 import type { Header } from './header.ts'
 
 export const NOTICE =
