@@ -60,12 +60,13 @@ export class FabricTable {
     problems: Problem[],
   ): { readonly inet: readonly Route[]; readonly inet6: readonly Route[] } {
     const subnets = defaultSubnets(input, problems)
-    const remote = this.#remote.compute(input.defaultNetwork)
+    const reach = reachOf(input, subnets)
+    const remote = this.#remote.compute(input.defaultNetwork, reach)
     // The first route of a prefix wins.
     const routes = [
       ...receiveRoutes(input),
       ...metadataRoutes(input),
-      ...podRoutes(input),
+      ...podRoutes(input, reach),
       ...subnets.map((subnet) => subnetRoute(subnet, input.defaultNetwork!.vn)),
       ...kernelRoutes(input, subnets),
       ...neighbourRoutes(input),
@@ -84,32 +85,37 @@ type RemoteEntries = Readonly<Record<Family, readonly ReachEntry[]>>
  */
 class RemoteReach {
   #input: DefaultNetwork | undefined
+  #reach: Reach | undefined
   #entries: RemoteEntries = { 4: [], 6: [] }
 
-  compute(network: DefaultNetwork | undefined): RemoteEntries {
+  compute(network: DefaultNetwork | undefined, reach: Reach): RemoteEntries {
     const before = this.#input
     this.#input = network
+    const isSameReach = isEqual(this.#reach, reach)
+    this.#reach = reach
     if (network === undefined) {
       this.#entries = { 4: [], 6: [] }
       return this.#entries
     }
     const isSame =
       before !== undefined &&
+      isSameReach &&
       before.vn === network.vn &&
       before.nodes === network.nodes &&
       isSameList(before.blocks, network.blocks) &&
       isSameList(before.remote, network.remote)
-    if (!isSame) this.#entries = { 4: this.#list(network, 4), 6: this.#list(network, 6) }
+    if (!isSame) this.#entries = { 4: this.#list(network, reach, 4), 6: this.#list(network, reach, 6) }
     return this.#entries
   }
 
-  #list({ vn, blocks, remote, nodes }: DefaultNetwork, family: Family): readonly ReachEntry[] {
+  #list({ vn, blocks, remote, nodes }: DefaultNetwork, reach: Reach, family: Family): readonly ReachEntry[] {
     const index = new BlockIndex(blocks, nodes, vn)
     const owners = new Map<Address, VirtualMachineInterface>()
     for (const other of remote) {
       if (!nodes.has(other.node)) continue
       for (const address of other.addresses) {
         if (familyOf(address) !== family || index.nodeOf(address) === other.node) continue
+        if (!isWithin(reach, hostPrefix(mustParseAddress(address)))) continue
         const rival = owners.get(address)
         if (rival === undefined || other.uuid < rival.uuid) owners.set(address, other)
       }
@@ -135,6 +141,7 @@ class RemoteReach {
     const known = new Map(this.#entries[family].flatMap((entry) => (entry.owner ? [] : [[keyOf(entry.route), entry]])))
     for (const made of blockRoutes(blocks, vn, nodes, family)) {
       if (made.prefixLength === bits && taken.has(made.address)) continue
+      if (!isWithin(reach, { ...mustParseAddress(made.address), length: made.prefixLength })) continue
       const same = known.get(keyOf(made))
       entries.push(same !== undefined && isEqual(same.route, made) ? same : entryOf(made, family))
     }
@@ -174,9 +181,10 @@ function* metadataRoutes({ pods }: FabricInput): Generator<Route> {
 }
 
 /** Pods of the default network: the node and its daemons reach them directly. */
-function* podRoutes({ defaultNetwork }: FabricInput): Generator<Route> {
+function* podRoutes({ defaultNetwork }: FabricInput, reach: Reach): Generator<Route> {
   for (const { port, nexthop, label } of defaultNetwork?.pods ?? []) {
     for (const address of port.addresses) {
+      if (!isWithin(reach, hostPrefix(mustParseAddress(address)))) continue
       const only = path('LocalVmPort', nexthop, port.vn, label, PREFERENCE_LIVE)
       yield route(address, bitsOf(familyOf(address)), only, 'pod', PROXY)
     }
@@ -199,6 +207,20 @@ function defaultSubnets({ facts, defaultNetwork }: FabricInput, problems: Proble
       })
       return false
     })
+}
+
+/**
+ * Addresses that VRF 0 takes from the default network: those of its subnets; while the network's object is gone, everything but the
+ * underlay. Whatever a node publishes, it can't draw the host's own traffic to itself.
+ */
+type Reach = { readonly only: readonly Prefix[] } | { readonly allBut: Prefix }
+
+function reachOf({ facts, defaultNetwork }: FabricInput, subnets: readonly Prefix[]): Reach {
+  return defaultNetwork?.network === undefined ? { allBut: connectedSubnet(facts) } : { only: subnets }
+}
+
+function isWithin(reach: Reach, prefix: Prefix): boolean {
+  return 'only' in reach ? reach.only.some((subnet) => contains(subnet, prefix)) : !overlaps(reach.allBut, prefix)
 }
 
 function subnetRoute(prefix: Prefix, vn: FqName): Route {

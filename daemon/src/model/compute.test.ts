@@ -1,0 +1,653 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { bitsOf, comparePrefixes, contains, longestMatch, mustParseAddress, mustParseCidr } from './address.ts'
+import { builtInNetworks, defaultSubnet } from './built-in-networks.ts'
+import { Model } from './compute.ts'
+import type { NodeFacts, Port } from './facts.ts'
+import { type IdLimits, Ids } from './ids.ts'
+import { interfaceUuid, metadataAddress, podMac, ROUTER_MAC, tapName, vrfOfNetwork } from './names.ts'
+import type {
+  Address,
+  IpamBlock,
+  SourceState,
+  VirtualMachineInterface,
+  VirtualNetwork,
+  VirtualRouter,
+} from './objects.ts'
+import { publication } from './publish.ts'
+import type { Nexthop, Route, Tables } from './tables.ts'
+
+// ---- a small world, in which everything can collide -------------------------------------------------------------------
+
+const [standard] = builtInNetworks('k8s', ['10.244.0.0/24', 'fd00:244::/120'], [])
+function network(name: string): VirtualNetwork {
+  return {
+    namespace: 'default',
+    name,
+    fqName: `default-domain:k8s-default:${name}`,
+    uuid: name,
+    // The same addresses in both networks.
+    subnets: [defaultSubnet('10.1.0.0/24'), defaultSubnet('fd00:1::/120', 'fd00:1::99')],
+    blockSize4: 26,
+    blockSize6: 122,
+  }
+}
+const [red, blue] = [network('red'), network('blue')]
+const networks = [standard!, red, blue]
+const vnNames = networks.map((vn) => vn.fqName)
+
+const facts: NodeFacts = {
+  node: 'n1',
+  underlay: {
+    name: 'eth0',
+    ifindex: 2,
+    mac: '52:54:00:00:00:01',
+    mtu: 1500,
+    address: '192.0.2.11',
+    prefixLength: 24,
+    gateway: '192.0.2.1',
+  },
+  vhost: { name: 'vhost0', ifindex: 3 },
+  agent: { name: 'pkt0', ifindex: 4 },
+  fabricRoutes: [
+    { destination: '0.0.0.0', prefixLength: 0, gateway: '192.0.2.1' },
+    { destination: '192.0.2.0', prefixLength: 24 },
+    { destination: '198.51.100.0', prefixLength: 24, gateway: '192.0.2.254' },
+  ],
+  neighbours: new Map(),
+}
+
+function port(name: string, vn: string, addresses: Address[], ifindex?: number): Port {
+  const uuid = interfaceUuid(name, 'eth0')
+  return {
+    uuid,
+    containerId: name,
+    ifname: 'eth0',
+    namespace: 'default',
+    pod: { name, uid: uuid },
+    vn,
+    mac: podMac(uuid),
+    addresses,
+    tap: tapName(name, 'eth0'),
+    ifindex,
+    mtu: 1468,
+    labels: {},
+    createdAt: '2026-01-01T00:00:00Z',
+  }
+}
+
+function remote(name: string, vn: string, node: string, addresses: Address[], label: number): VirtualMachineInterface {
+  const uuid = interfaceUuid(name, 'eth0')
+  return {
+    name,
+    namespace: 'default',
+    uuid,
+    vn,
+    node,
+    pod: { name, uid: uuid },
+    containerId: name,
+    ifname: 'eth0',
+    mac: podMac(uuid),
+    addresses,
+    label,
+  }
+}
+
+const addresses4 = ['10.1.0.1', '10.1.0.5', '10.1.0.70', '10.1.0.71', '10.244.0.7', '10.244.0.130']
+const addresses6 = ['fd00:1::5', 'fd00:1::47', 'fd00:1::99', 'fd00:244::7']
+const podAddresses = fc
+  .tuple(fc.constantFrom(...addresses4), fc.option(fc.constantFrom(...addresses6), { nil: undefined }))
+  .map(([v4, v6]) => (v6 === undefined ? [v4] : [v4, v6]))
+const vnName = fc.constantFrom(...vnNames)
+const node = fc.constantFrom('n1', 'n2', 'n3', 'n4')
+
+const ports = fc.uniqueArray(
+  fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), vnName, podAddresses, fc.option(fc.integer({ min: 10, max: 20 }))),
+  { selector: ([name]) => name, maxLength: 4 },
+)
+const interfaces = fc.uniqueArray(
+  fc.tuple(fc.constantFrom('q', 'r', 's', 't', 'u'), vnName, node, podAddresses, fc.integer({ min: 30, max: 33 })),
+  { selector: ([name]) => name, maxLength: 5 },
+)
+const cidr = fc.constantFrom(
+  '10.1.0.0/26',
+  '10.1.0.64/26',
+  '10.1.0.70/32',
+  '10.244.0.128/26',
+  'fd00:1::40/122',
+  '10.9.0.0/26',
+)
+const blocks = fc.uniqueArray(
+  fc
+    .record({ vn: vnName, cidr, node }, { noNullPrototype: true })
+    .map((block): IpamBlock => ({ ...block, name: `${block.vn} ${block.cidr}` })),
+  { selector: (block) => block.name, maxLength: 6 },
+)
+/** Labels of other nodes' VRFs: a node that has no pods in a VN has none. */
+const routers = fc
+  .tuple(
+    fc.subarray(['n1', 'n2', 'n3']),
+    fc.array(fc.tuple(fc.constantFrom('n2', 'n3'), vnName, fc.integer({ min: 17, max: 19 })), { maxLength: 6 }),
+  )
+  .map(([names, labels]) =>
+    names.map(
+      (name): VirtualRouter => ({
+        name,
+        address: { n1: '192.0.2.11', n2: '192.0.2.12', n3: '198.51.100.13' }[name]!,
+        encapsulations: ['MPLSoUDP'],
+        vrfLabels: Object.fromEntries(labels.filter(([of]) => of === name).map(([, vn, label]) => [vn, label])),
+        vhostLabel: 16,
+      }),
+    ),
+  )
+const neighbours = fc.subarray<[Address, string]>([
+  ['192.0.2.1', '52:54:00:00:00:f1'],
+  ['192.0.2.12', '52:54:00:00:00:02'],
+  ['192.0.2.254', '52:54:00:00:00:fe'],
+])
+
+interface World {
+  readonly source: SourceState
+  readonly facts: NodeFacts
+  readonly ports: readonly Port[]
+}
+
+const world: fc.Arbitrary<World> = fc
+  .record(
+    { ports, interfaces, blocks, routers, neighbours, networks: fc.subarray(networks) },
+    { noNullPrototype: true },
+  )
+  .map((w) => ({
+    source: {
+      namespaces: new Map(),
+      virtualNetworks: new Map(w.networks.map((vn) => [vn.fqName, vn])),
+      blocks: new Map(w.blocks.map((block) => [block.name, block])),
+      interfaces: new Map(w.interfaces.map((args) => remote(...args)).map((vmi) => [vmi.uuid, vmi])),
+      routers: new Map(w.routers.map((router) => [router.name, router])),
+      rejected: [],
+    },
+    facts: { ...facts, neighbours: new Map(w.neighbours) },
+    ports: w.ports.map(([name, vn, addresses, ifindex]) => port(name, vn, addresses, ifindex ?? undefined)),
+  }))
+
+const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000 }
+let time = 0
+function model(ids: Ids, routeLimit = 1000): Model {
+  return new Model({ node: 'n1', cluster: 'k8s', limits: { routes: routeLimit }, flowsPerVif: 5, now: () => time }, ids)
+}
+
+// ---- what the tables say, in words ---------------------------------------------------------------------------------------
+
+function nexthopOf(tables: Tables, id: number): Nexthop {
+  const found = tables.nexthops.find((nexthop) => nexthop.id === id)
+  assert.ok(found, `nexthop ${id} is in the table`)
+  return found.nexthop
+}
+
+function words(tables: Tables, id: number, label?: number): string {
+  const nexthop = nexthopOf(tables, id)
+  switch (nexthop.type) {
+    case 'encap': {
+      const vif = tables.vifs.find((one) => one.id === nexthop.vif)
+      assert.ok(vif, `vif ${nexthop.vif} is in the table`)
+      return `encap ${vif.name}`
+    }
+    case 'tunnel':
+      return `tunnel ${nexthop.destination} ${label}`
+    case 'composite':
+      return nexthop.members
+        .map((member) => words(tables, member.nexthop, member.label))
+        .sort()
+        .join(' + ')
+    case 'discard':
+    case 'receive':
+    case 'resolve':
+    case 'vrf-translate':
+    case 'l2-receive':
+      return nexthop.type
+    default:
+      return nexthop satisfies never
+  }
+}
+
+function routesOf(tables: Tables, vrf: number, family: 4 | 6): readonly Route[] {
+  return (family === 4 ? tables.inet : tables.inet6).get(vrf) ?? []
+}
+
+function lookup(tables: Tables, vrf: number, address: Address): string {
+  const parsed = mustParseAddress(address)
+  const entries = routesOf(tables, vrf, parsed.family).map((route) => ({
+    route,
+    prefix: { ...mustParseAddress(route.address), length: route.prefixLength },
+  }))
+  const found = longestMatch(entries, parsed)?.route
+  return found === undefined ? 'no route' : words(tables, found.nexthop, found.label)
+}
+
+// ---- the oracle: what shall happen to a packet, straight from the rules ------------------------------------------------------
+
+function expected({ source, facts: node1, ports: local }: World, vn: string, address: Address): string {
+  const parsed = mustParseAddress(address)
+  const subnets = source.virtualNetworks.get(vn)?.subnets ?? []
+  if (subnets.some(({ gateway, service }) => gateway === address || service === address)) return 'encap pkt0'
+  const others = new Map([...source.routers].filter(([name]) => name !== 'n1'))
+  if (vn === standard!.fqName) {
+    if (address === node1.underlay.address) return 'receive'
+    for (const router of others.values())
+      if (router.address === address) return `tunnel ${address} ${router.vhostLabel}`
+  }
+  const owners = [
+    ...local
+      .filter((one) => one.vn === vn && one.ifindex !== undefined && one.addresses.includes(address))
+      .map((one) => `encap ${one.tap}`),
+    ...[...source.interfaces.values()]
+      .filter((one) => one.vn === vn && others.has(one.node) && one.addresses.includes(address))
+      .map((one) => `tunnel ${others.get(one.node)!.address} ${one.label}`),
+  ]
+  if (owners.length > 0) return owners.sort().join(' + ')
+  const block = longestMatch(
+    [...source.blocks.values()]
+      .filter((one) => one.vn === vn && others.get(one.node)?.vrfLabels[vn] !== undefined)
+      .map((one) => ({ one, prefix: mustParseCidr(one.cidr) })),
+    parsed,
+  )?.one
+  if (block !== undefined) {
+    const router = others.get(block.node)!
+    return `tunnel ${router.address} ${router.vrfLabels[vn]}`
+  }
+  return subnets.some(({ cidr: subnet }) => contains(mustParseCidr(subnet), parsed)) ? 'discard' : 'no route'
+}
+
+const probes: readonly Address[] = [
+  ...addresses4,
+  ...addresses6,
+  '10.1.0.2',
+  '10.1.0.40',
+  '10.1.0.100',
+  '10.1.0.200',
+  '10.9.0.9',
+  '10.244.0.1',
+  '10.244.0.140',
+  '203.0.113.9',
+  'fd00:1::41',
+  'fd00:1::1',
+  'fd00:9::1',
+  '192.0.2.11',
+  '192.0.2.12',
+  '198.51.100.13',
+]
+
+describe('routes of a VN’s VRF', () => {
+  it('send every address where the rules say, and into no other network', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits })).update(w)
+        for (const vrf of tables.vrfs.filter(({ id }) => id >= 2)) {
+          for (const address of probes) {
+            assert.equal(lookup(tables, vrf.id, address), expected(w, vrf.vn!, address), `${vrf.name} ${address}`)
+          }
+        }
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  it('exist exactly for the VNs in which this node has a port', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits })).update(w)
+        const names = tables.vrfs.filter(({ id }) => id >= 2).map(({ name }) => name)
+        assert.deepEqual(names.sort(), [...new Set(w.ports.map((one) => vrfOfNetwork(one.vn)))].sort())
+      }),
+    )
+  })
+
+  it('say the same when the route table is too small for all pods, as long as blocks cover them', () => {
+    const router: VirtualRouter = {
+      name: 'n2',
+      address: '192.0.2.12',
+      encapsulations: ['MPLSoUDP'],
+      vrfLabels: { [red.fqName]: 17 },
+      vhostLabel: 16,
+    }
+    const remotes = ['10.1.0.70', '10.1.0.71', '10.1.0.5'].map((address, i) =>
+      remote(`r${i}`, red.fqName, 'n2', [address], 30 + i),
+    )
+    const w: World = {
+      source: {
+        namespaces: new Map(),
+        virtualNetworks: new Map([[red.fqName, red]]),
+        blocks: new Map([['b', { name: 'b', vn: red.fqName, cidr: '10.1.0.64/26', node: 'n2' }]]),
+        interfaces: new Map(remotes.map((one) => [one.uuid, one])),
+        routers: new Map([['n2', router]]),
+        rejected: [],
+      },
+      facts,
+      ports: [port('a', red.fqName, ['10.1.0.9'], 10)],
+    }
+    const tables = model(new Ids({ limits }), 3).update(w)
+    const hosts = tables.inet.get(2)!.filter((route) => route.kind === 'remote-pod')
+    assert.deepEqual(
+      hosts.map((route) => route.address),
+      ['10.1.0.5'],
+    )
+    assert.equal(lookup(tables, 2, '10.1.0.70'), 'tunnel 192.0.2.12 17')
+    assert.ok(tables.problems.some(({ message }) => message.includes('raise limits.routes')))
+  })
+})
+
+describe('routes of VRF 0', () => {
+  it('follow the kernel, and reach metadata addresses and the default network only', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits })).update(w)
+        assert.equal(lookup(tables, 0, facts.underlay.address), 'receive')
+        assert.equal(lookup(tables, 0, '192.0.2.255'), 'receive')
+        assert.equal(lookup(tables, 0, '224.0.0.5'), 'receive')
+        assert.equal(lookup(tables, 0, '192.0.2.77'), 'resolve')
+        const isReachable = w.source.virtualNetworks.has(standard!.fqName)
+        // Whatever network says that it has this address.
+        if (isReachable) assert.equal(lookup(tables, 0, '10.1.0.5'), 'encap eth0')
+        for (const vif of tables.vifs.filter((one) => one.type === 'virtual')) {
+          assert.equal(lookup(tables, 0, metadataAddress(vif.id)), `encap ${vif.name}`)
+        }
+        // What the default network's own VRF says of its pods and blocks, VRF 0 says too, a label of the block's VRF apart.
+        for (const address of ['10.244.0.7', '10.244.0.130', '10.244.0.140']) {
+          const owners = w.ports.filter(
+            (one) => one.vn === standard!.fqName && one.ifindex !== undefined && one.addresses.includes(address),
+          )
+          const said = lookup(tables, 0, address)
+          if (owners.length > 0)
+            assert.ok(
+              owners.some((one) => said === `encap ${one.tap}`),
+              said,
+            )
+          else {
+            const wanted = expected(w, standard!.fqName, address).replaceAll(/ \d+(?= |$)/g, '')
+            const plain = said.replaceAll(/ \d+(?= |$)/g, '')
+            if (isReachable) assert.ok(wanted.split(' + ').includes(plain), `${address}: ${plain}, not ${wanted}`)
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('point at a gateway’s MAC, and are not valid without one', () => {
+    const at = (known: Map<Address, string>) => {
+      const source = {
+        namespaces: new Map(),
+        virtualNetworks: new Map(),
+        blocks: new Map(),
+        interfaces: new Map(),
+        routers: new Map(),
+        rejected: [],
+      }
+      const tables = model(new Ids({ limits })).update({ source, facts: { ...facts, neighbours: known }, ports: [] })
+      const route = tables.inet.get(0)!.find((one) => one.prefixLength === 0)!
+      assert.equal(route.paths[0]!.gateway, '192.0.2.1')
+      assert.deepEqual(tables.neighbours, ['192.0.2.1', '192.0.2.254'])
+      return tables.nexthops.find(({ id }) => id === route.nexthop)!
+    }
+    assert.equal(at(new Map()).isValid, false)
+    const known = at(new Map([['192.0.2.1', '52:54:00:00:00:f1']]))
+    assert.ok(known.isValid && known.nexthop.type === 'encap' && known.nexthop.dstMac === '52:54:00:00:00:f1')
+  })
+})
+
+describe('all tables', () => {
+  it('are sound: sorted, unique, and refer only to what is there', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits })).update(w)
+        const count = new Map<number, number>()
+        const refer = (id: number) => count.set(id, (count.get(id) ?? 0) + 1)
+        for (const family of [4, 6] as const) {
+          for (const { id } of tables.vrfs) {
+            const routes = routesOf(tables, id, family)
+            const prefixes = routes.map((route) => ({ ...mustParseAddress(route.address), length: route.prefixLength }))
+            for (const [i, prefix] of prefixes.entries()) {
+              assert.equal(prefix.family, family)
+              assert.ok(prefix.length <= bitsOf(family))
+              if (i > 0) assert.ok(comparePrefixes(prefixes[i - 1]!, prefix) < 0, 'sorted and unique')
+            }
+            for (const route of routes) {
+              refer(route.nexthop)
+              for (const { nexthop } of route.paths) if (nexthop !== route.nexthop) refer(nexthop)
+              assert.equal(route.paths[0]!.nexthop, route.nexthop, 'the first path is in use')
+              assert.equal(
+                route.label !== undefined,
+                nexthopOf(tables, route.nexthop).type === 'tunnel',
+                'tunnels have labels',
+              )
+              if (route.stitchedMac === undefined) continue
+              const bridge = tables.bridge.get(id)!.find(({ mac }) => mac === route.stitchedMac)
+              assert.equal(bridge?.index, route.bridgeIndex, 'a stitched MAC is in the bridge table')
+            }
+          }
+        }
+        for (const routes of tables.bridge.values()) {
+          for (const { nexthop } of routes) refer(nexthop)
+          assert.ok(
+            routes.some(({ mac, nexthop }) => mac === ROUTER_MAC && nexthopOf(tables, nexthop).type === 'l2-receive'),
+          )
+        }
+        for (const { nexthop } of tables.labels) refer(nexthop)
+        for (const { flowNexthop } of tables.vifs) if (flowNexthop !== 0) refer(flowNexthop)
+        for (const { id, nexthop } of tables.nexthops) {
+          if (nexthop.type === 'composite' && count.has(id)) for (const member of nexthop.members) refer(member.nexthop)
+        }
+        for (const { id, references } of tables.nexthops)
+          assert.equal(references, count.get(id) ?? 0, `references of ${id}`)
+        for (const id of count.keys()) nexthopOf(tables, id)
+        const ids = [tables.vrfs, tables.vifs, tables.nexthops].map((table) => table.map(({ id }) => id))
+        for (const list of [...ids, tables.labels.map(({ label }) => label)]) {
+          assert.deepEqual(
+            list,
+            [...new Set(list)].sort((a, b) => a - b),
+          )
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('lead each label to its owner', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits })).update(w)
+        const target = (label: number) =>
+          nexthopOf(tables, tables.labels.find((entry) => entry.label === label)!.nexthop)
+        for (const vif of tables.vifs.filter(({ type }) => type === 'virtual')) {
+          const nexthop = target(vif.label!)
+          assert.ok(nexthop.type === 'encap' && nexthop.vif === vif.id && nexthop.dstMac === vif.peerMac)
+          assert.equal(vif.flowNexthop, tables.labels.find((entry) => entry.label === vif.label)!.nexthop)
+        }
+        for (const vrf of tables.vrfs.filter(({ id }) => id >= 2)) {
+          assert.deepEqual(target(vrf.label!), { type: 'vrf-translate', vrf: vrf.id })
+        }
+        assert.equal(target(tables.vifs.find(({ type }) => type === 'host')!.label!).type, 'receive')
+      }),
+    )
+  })
+
+  it('don’t depend on the order of the input', () => {
+    const shuffled = <K, V>(map: ReadonlyMap<K, V>) => new Map([...map].reverse())
+    fc.assert(
+      fc.property(world, (w) => {
+        const { source } = w
+        const other: World = {
+          source: {
+            ...source,
+            virtualNetworks: shuffled(source.virtualNetworks),
+            blocks: shuffled(source.blocks),
+            interfaces: shuffled(source.interfaces),
+            routers: shuffled(source.routers),
+          },
+          facts: { ...w.facts, neighbours: shuffled(w.facts.neighbours) },
+          ports: [...w.ports].reverse(),
+        }
+        const [one, two] = [w, other].map((input) => model(new Ids({ limits })).update(input))
+        assert.deepEqual({ ...two!, problems: [] }, { ...one!, problems: [] })
+        const texts = (tables: Tables) => tables.problems.map((problem) => JSON.stringify(problem)).sort()
+        assert.deepEqual(texts(two!), texts(one!))
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('depend on the present alone: a model that lived through changes says what a new one with its ids says', () => {
+    fc.assert(
+      fc.property(fc.array(world, { minLength: 2, maxLength: 5 }), (worlds) => {
+        const ids = new Ids({ limits })
+        const old = model(ids)
+        for (const w of worlds) {
+          const copy = Ids.fromJSON(JSON.parse(JSON.stringify(ids)), { limits })
+          const tables = old.update(w)
+          assert.deepEqual(model(copy).update(w), tables)
+          assert.deepEqual(copy.toJSON(), ids.toJSON())
+          time += 1000
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it('keep every number over a restart, and every object while nothing changes', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const ids = new Ids({ limits })
+        const living = model(ids)
+        const first = living.update(w)
+        const { revision } = ids
+        const again = living.update({
+          ...w,
+          source: { ...w.source, interfaces: new Map(w.source.interfaces) },
+          ports: [...w.ports],
+        })
+        for (const key of ['vifs', 'nexthops', 'labels', 'neighbours'] as const)
+          assert.equal(again[key], first[key], key)
+        for (const key of ['inet', 'inet6', 'bridge'] as const) {
+          for (const [vrf, list] of first[key]) assert.equal(again[key].get(vrf), list, `${key} ${vrf}`)
+        }
+        assert.equal(ids.revision, revision, 'nothing to write')
+        const restarted = model(Ids.fromJSON(JSON.parse(JSON.stringify(ids)), { limits })).update(w)
+        assert.deepEqual(restarted, first)
+      }),
+    )
+  })
+
+  it('leave routes alone that a change doesn’t touch', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const living = model(new Ids({ limits }))
+        const before = living.update(w)
+        const added = remote('new', red.fqName, 'n2', ['10.1.0.33'], 31)
+        const after = living.update({
+          ...w,
+          source: { ...w.source, interfaces: new Map([...w.source.interfaces, [added.uuid, added]]) },
+        })
+        for (const { id, vn } of before.vrfs) {
+          if (vn === red.fqName || id === 0) continue
+          assert.equal(after.inet.get(id), before.inet.get(id))
+          assert.equal(after.inet6.get(id), before.inet6.get(id))
+        }
+        for (const route of before.inet.get(before.vrfs.find(({ vn }) => vn === red.fqName)?.id ?? -1) ?? []) {
+          assert.ok(
+            [...after.inet.values()].flat().includes(route),
+            `${route.address}/${route.prefixLength} is the same object`,
+          )
+        }
+      }),
+    )
+  })
+})
+
+describe('full tables', () => {
+  it('refuse what doesn’t fit with a reason, and serve the rest', () => {
+    const small: IdLimits = { vrf: 3, nexthop: 1000, label: 1000, vif: 5, bridge: 1000 }
+    const source = {
+      namespaces: new Map(),
+      virtualNetworks: new Map(networks.map((vn) => [vn.fqName, vn])),
+      blocks: new Map(),
+      interfaces: new Map(),
+      routers: new Map(),
+      rejected: [],
+    }
+    const pods = ['a', 'b', 'c'].map((name, i) => port(name, blue.fqName, [`10.1.0.${i + 10}`], 10 + i))
+    const ids = new Ids({ limits: small })
+    const tables = model(ids).update({ source, facts, ports: [...pods, port('z', red.fqName, ['10.1.0.10'], 19)] })
+    assert.equal(tables.vifs.filter(({ type }) => type === 'virtual').length, 2)
+    const problems = tables.problems.map(({ object, message }) => `${object}: ${message}`)
+    assert.ok(
+      problems.some((text) => /^Pod default\/[abc]: no vif number is left \(limit 5\)$/.test(text)),
+      problems.join(),
+    )
+    assert.ok(
+      problems.some((text) => text.includes('no vrf number is left (limit 3)')),
+      problems.join(),
+    )
+  })
+
+  it('never stop the model, whatever is full', () => {
+    const size = fc.integer({ min: 0, max: 12 })
+    fc.assert(
+      fc.property(world, size, size, size, size, size, (w, vrf, nexthop, label, vif, bridge) => {
+        const tight = { vrf: 2 + vrf, nexthop: 8 + nexthop, label: 16 + label, vif: 3 + vif, bridge: 1 + bridge }
+        const tables = model(new Ids({ limits: tight })).update(w)
+        for (const { id } of tables.nexthops) assert.ok(id < tight.nexthop)
+        for (const { label: one } of tables.labels) assert.ok(one < tight.label)
+        for (const { id } of tables.vifs) assert.ok(id < tight.vif)
+      }),
+    )
+  })
+})
+
+describe('what a node publishes', () => {
+  it('makes the source say what the tables say, in one step', () => {
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits })).update(w)
+        const interfacesNow = new Map(w.source.interfaces)
+        const routersNow = new Map(w.source.routers)
+        const { publish, withdraw } = publication('n1', w.facts, w.ports, tables, w.source)
+        for (const { name } of withdraw) {
+          for (const [uuid, one] of interfacesNow) if (one.name === name) interfacesNow.delete(uuid)
+        }
+        for (const one of publish) {
+          if (one.kind === 'VirtualRouter') routersNow.set(one.object.name, one.object)
+          if (one.kind === 'VirtualMachineInterface') interfacesNow.set(one.object.uuid, one.object)
+        }
+        const own = [...interfacesNow.values()].filter((one) => one.node === 'n1')
+        const shown = tables.vifs.filter(({ type }) => type === 'virtual')
+        assert.deepEqual(own.map(({ label }) => label).sort(), shown.map(({ label }) => label).sort())
+        const { vrfLabels, vhostLabel } = routersNow.get('n1')!
+        const labels = tables.vrfs.filter(({ id }) => id >= 2).map(({ vn, label }) => [vn, label])
+        assert.deepEqual(vrfLabels, Object.fromEntries(labels))
+        assert.equal(vhostLabel, tables.vifs.find(({ type }) => type === 'host')!.label)
+        const after = { ...w.source, interfaces: interfacesNow, routers: routersNow }
+        const rest = publication('n1', w.facts, w.ports, tables, after)
+        assert.deepEqual([rest.publish, rest.withdraw], [[], []])
+      }),
+    )
+  })
+
+  it('claims a block again whose object somebody removed', () => {
+    const pods = [port('a', red.fqName, ['10.1.0.70', 'fd00:1::47'], 10)]
+    const held: IpamBlock = { name: 'x', vn: red.fqName, cidr: '10.1.0.64/26', node: 'n1' }
+    const source: SourceState = {
+      namespaces: new Map(),
+      virtualNetworks: new Map([[red.fqName, red]]),
+      blocks: new Map([['x', held]]),
+      interfaces: new Map(),
+      routers: new Map(),
+      rejected: [],
+    }
+    const tables = model(new Ids({ limits })).update({ source, facts, ports: pods })
+    const { claim } = publication('n1', facts, pods, tables, source)
+    assert.deepEqual(
+      claim.map(({ cidr: one, node: owner, vn }) => ({ one, owner, vn })),
+      [{ one: 'fd00:1::40/122', owner: 'n1', vn: red.fqName }],
+    )
+  })
+})
