@@ -1,0 +1,119 @@
+/**
+ * The thread that reads pkt0: it answers there and then, so no packet waits for the main thread. The main thread sends contexts,
+ * and gets the neighbours that are asked for.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { formatAddress } from '@kube-vrouter/linux/address'
+import { TapReader, writeFrame } from '@kube-vrouter/linux/tap'
+import { decodeTrap, encodePacket } from './agent-header.ts'
+import { type CompiledContext, compileContext, type PacketContext } from './context.ts'
+import { Counters } from './counters.ts'
+import { type Outcome, respond } from './respond.ts'
+
+/** How a bundle's one entry file knows which worker it is. */
+export const PACKET_WORKER = 'kube-vrouter-packet'
+
+export interface PacketWorkerData {
+  readonly worker: typeof PACKET_WORKER
+  readonly tapFd: number
+  readonly wakeFd: number
+  readonly counters: SharedArrayBuffer
+  readonly context: PacketContext
+}
+
+export type ToPacketWorker = { readonly type: 'context'; readonly context: PacketContext } | { readonly type: 'stop' }
+export type FromPacketWorker =
+  | { readonly type: 'resolve'; readonly address: string }
+  | { readonly type: 'fault'; readonly message: string }
+
+/** A neighbour is asked for at most this often. */
+const RESOLVE_INTERVAL_MS = 1000
+const RESOLVE_MEMORY = 1024
+
+/** True in a Worker that an AgentPort has started. */
+export function isPacketWorker(): boolean {
+  return parentPort !== null && (workerData as Partial<PacketWorkerData> | null)?.worker === PACKET_WORKER
+}
+
+/** Works until told to stop. Throws when the device is gone. Call it once, in a Worker that an AgentPort started. */
+export function startPacketWorker(): void {
+  const port = parentPort
+  if (port === null) throw new Error('not in a worker')
+  const { tapFd, wakeFd, counters: memory, context: initial } = workerData as PacketWorkerData
+  const post = (message: FromPacketWorker) => port.postMessage(message)
+  const counters = new Counters(memory)
+  const reader = new TapReader({ fd: tapFd, wakeFd })
+  const recent = new RecentResolves()
+  let context: CompiledContext = compileContext(initial)
+  let isStopped = false
+
+  const takeMessages = () => {
+    for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
+      const message = received.message as ToPacketWorker
+      if (message.type === 'stop') {
+        isStopped = true
+        reader.stop()
+      } else context = compileContext(message.context)
+    }
+  }
+  const takeFrame = (frame: Uint8Array) => {
+    counters.add('received')
+    const trap = decodeTrap(frame)
+    if (trap === undefined) {
+      counters.add('invalid')
+      return
+    }
+    counters.addTrap(trap.command)
+    let outcome: Outcome
+    try {
+      outcome = respond(trap, context)
+    } catch (error) {
+      // A packet from outside must not end the thread, whatever it found.
+      counters.add('faults')
+      post({ type: 'fault', message: String((error as Error).stack ?? error) })
+      return
+    }
+    switch (outcome.kind) {
+      case 'silent':
+        counters.addSilent(outcome.reason)
+        return
+      case 'resolve':
+        if (recent.isNew(outcome.address)) {
+          counters.add('resolves')
+          post({ type: 'resolve', address: formatAddress(outcome.address) })
+        }
+        return
+      case 'reply':
+        counters.add(inject(tapFd, outcome) ? 'replies' : 'sendFailures')
+        return
+    }
+  }
+  // The main thread may have spoken, even of stopping, before this one listened.
+  takeMessages()
+  if (!isStopped) reader.run(takeFrame, takeMessages)
+}
+
+function inject(fd: number, { injection }: Extract<Outcome, { kind: 'reply' }>): boolean {
+  try {
+    return writeFrame(fd, encodePacket(injection, injection.frame))
+  } catch {
+    // The device is down, or going: reading it tells.
+    return false
+  }
+}
+
+/** Keeps a burst to one unknown neighbour from becoming a burst of messages. */
+class RecentResolves {
+  readonly #last = new Map<string, number>()
+
+  isNew(address: Uint8Array): boolean {
+    const key = formatAddress(address)
+    const now = performance.now()
+    const last = this.#last.get(key)
+    if (last !== undefined && now - last < RESOLVE_INTERVAL_MS) return false
+    this.#last.delete(key)
+    this.#last.set(key, now)
+    if (this.#last.size > RESOLVE_MEMORY) this.#last.delete(this.#last.keys().next().value!)
+    return true
+  }
+}

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { AGENT_HEADER_LENGTH, AgentCommand, decodeTrap, encodePacket } from '@kube-vrouter/daemon/packet/agent-header'
+import type { PacketContext } from '@kube-vrouter/daemon/packet/context'
+import { EtherType, encodeEthernet } from '@kube-vrouter/daemon/packet/ethernet'
+import { decodeIcmp, encodeIcmp, IcmpType } from '@kube-vrouter/daemon/packet/icmp'
+import { decodeIpv4, encodeIpv4, Protocol } from '@kube-vrouter/daemon/packet/ipv4'
+import { AgentPort } from '@kube-vrouter/daemon/packet/packet'
+import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
+import { allocate, bind, close, POLLIN, poll, recv, sendto, setsockopt } from '@kube-vrouter/linux/ffi'
+import { createNamed, deleteNamed, namedPath, openSocketIn } from '@kube-vrouter/linux/namespace'
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { writeSysctl } from '@kube-vrouter/linux/sysctl'
+import { deleteTap, openTap } from '@kube-vrouter/linux/tap'
+
+const AF_PACKET = 17
+const SOCK_RAW = 3
+const ETH_P_ALL_BE = 0x0300
+const SOL_SOCKET = 1
+const SO_RCVBUFFORCE = 33
+const SOL_PACKET = 263
+const PACKET_IGNORE_OUTGOING = 23
+const MSG_DONTWAIT = 0x40
+
+const context: PacketContext = {
+  routerMac: '00:00:5e:00:01:00',
+  vrfs: new Map([[2, { own: ['10.0.0.1'], subnets: [{ address: '10.0.0.0', prefixLength: 24, router: '10.0.0.1' }] }]]),
+}
+
+/** A namespace with a pkt0, and a packet socket on it that plays the datapath. */
+class Datapath implements Disposable {
+  readonly name = `kv-${randomBytes(4).toString('hex')}`
+  readonly netns = namedPath(this.name)
+  #fd = -1
+  readonly #landing = allocate(70_000)
+
+  constructor() {
+    createNamed(this.name)[Symbol.dispose]()
+    this.makeDevice()
+  }
+
+  makeDevice(): void {
+    close(openTap({ name: 'pkt0', persist: true, netns: this.netns }).fd)
+    writeSysctl(['net', 'ipv6', 'conf', 'pkt0', 'disable_ipv6'], 1, this.netns)
+    using route = RouteSocket.open({ netns: this.netns })
+    const { index } = route.link('pkt0')!
+    route.setLink(index, { up: true, txqlen: 5000 })
+    if (this.#fd >= 0) close(this.#fd)
+    this.#fd = openSocketIn(this.netns, AF_PACKET, SOCK_RAW, ETH_P_ALL_BE)
+    const address = new Uint8Array(20)
+    const view = new DataView(address.buffer)
+    view.setUint16(0, AF_PACKET, true)
+    view.setUint16(2, ETH_P_ALL_BE, true)
+    view.setInt32(4, index, true)
+    bind(this.#fd, address)
+    setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+    setsockopt(this.#fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+  }
+
+  removeDevice(): void {
+    deleteTap('pkt0', this.netns)
+  }
+
+  trap(command: number, frame: Uint8Array, fields: { vif?: number; vrf?: number; param?: number } = {}): void {
+    sendto(this.#fd, encodePacket({ vif: 5, vrf: 2, command, ...fields }, frame, 'datapath'))
+  }
+
+  raw(bytes: Uint8Array): void {
+    sendto(this.#fd, bytes)
+  }
+
+  /** The next frame of the agent, or undefined after `timeoutMs`. */
+  receive(timeoutMs = 2000): Uint8Array | undefined {
+    if ((poll([{ fd: this.#fd, events: POLLIN }], timeoutMs)[0]! & POLLIN) === 0) return undefined
+    const length = recv(this.#fd, this.#landing, MSG_DONTWAIT)
+    return length < 0 ? undefined : this.#landing.bytes.slice(0, length)
+  }
+
+  [Symbol.dispose](): void {
+    close(this.#fd)
+    deleteNamed(this.name)
+  }
+}
+
+function ping(sequence: number, target = '10.0.0.1', ttl = 64): Uint8Array {
+  const payload = encodeIcmp({
+    type: IcmpType.ECHO_REQUEST,
+    code: 0,
+    rest: (0x1234 << 16) | sequence,
+    payload: new Uint8Array(56),
+  })
+  const packet = encodeIpv4(
+    {
+      tos: 0,
+      id: sequence,
+      dontFragment: true,
+      moreFragments: false,
+      fragmentOffset: 0,
+      ttl,
+      protocol: Protocol.ICMP,
+      source: parseAddress('10.0.0.5'),
+      destination: parseAddress(target),
+      options: new Uint8Array(0),
+    },
+    payload,
+  )
+  const destination = parseMac('00:00:5e:00:01:00')
+  return encodeEthernet({ destination, source: parseMac('02:00:00:00:00:05'), type: EtherType.IPV4, payload: packet })
+}
+
+const log = { info() {}, warn() {}, error() {} }
+
+async function eventually(what: string, isTrue: () => boolean): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    if (isTrue()) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  assert.fail(`never: ${what}`)
+}
+
+describe('the agent port', function () {
+  this.timeout(30_000)
+
+  before(function () {
+    if (process.getuid?.() !== 0) {
+      console.log('      skipped: needs root for a TAP in a network namespace')
+      this.skip()
+    }
+  })
+
+  it('answers pings of the gateway through pkt0', async () => {
+    using datapath = new Datapath()
+    await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    const answer = datapath.receive()
+    assert.ok(answer)
+    const header = decodeTrap(answer)
+    assert.deepEqual([header?.command, header?.vif, header?.vrf], [AgentCommand.SWITCH, 5, 2])
+    const packet = decodeIpv4(answer.subarray(AGENT_HEADER_LENGTH + 14))
+    assert.equal(decodeIcmp(packet!.payload)?.type, IcmpType.ECHO_REPLY)
+    await eventually('counted', () => port.stats().replies === 1)
+    assert.equal(port.stats().traps['trap-nexthop'], 1)
+  })
+
+  it('answers every one of a burst of 3000', async () => {
+    using datapath = new Datapath()
+    await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    const frames = Array.from({ length: 3000 }, (_, i) => ping(i))
+    for (const frame of frames) datapath.trap(AgentCommand.NEXTHOP, frame)
+    const seen = new Set<number>()
+    for (let answer = datapath.receive(); answer; answer = datapath.receive(500)) {
+      const packet = decodeIpv4(answer.subarray(AGENT_HEADER_LENGTH + 14))
+      seen.add(decodeIcmp(packet!.payload)!.rest & 0xffff)
+    }
+    assert.equal(seen.size, 3000)
+    await eventually('counted', () => port.stats().replies === 3000)
+    const { received, invalid, sendFailures, faults } = port.stats()
+    assert.deepEqual(
+      { received, invalid, sendFailures, faults },
+      { received: 3000, invalid: 0, sendFailures: 0, faults: 0 },
+    )
+  })
+
+  it('works by the context that it was last given', async () => {
+    using datapath = new Datapath()
+    await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log })
+    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    await eventually('refused for want of a context', () => port.stats().silent.unknown_vrf === 1)
+    port.updateContext(context)
+    // The worker takes the new context with its next wake, before or after a frame that is under way.
+    await eventually('answered', () => {
+      datapath.trap(AgentCommand.NEXTHOP, ping(2))
+      return datapath.receive(20) !== undefined
+    })
+    port.updateContext({ ...context, vrfs: new Map() })
+    await eventually('refused again', () => {
+      datapath.trap(AgentCommand.NEXTHOP, ping(3))
+      while (datapath.receive(20) !== undefined);
+      return port.stats().silent.unknown_vrf > 1
+    })
+  })
+
+  it('asks for a neighbour once, however many packets wait for it', async () => {
+    using datapath = new Datapath()
+    await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    const asked: string[] = []
+    port.onResolve((address) => asked.push(address))
+    for (let i = 0; i < 50; i++) datapath.trap(AgentCommand.RESOLVE, ping(i, '192.168.0.99'), { vrf: 0, vif: 1 })
+    datapath.trap(AgentCommand.RESOLVE, ping(51, '192.168.0.98'), { vrf: 0, vif: 1 })
+    await eventually('both asked for', () => asked.length >= 2)
+    assert.deepEqual(asked, ['192.168.0.99', '192.168.0.98'])
+    assert.equal(port.stats().resolves, 2)
+  })
+
+  it('counts noise and goes on', async () => {
+    using datapath = new Datapath()
+    await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    datapath.raw(Buffer.alloc(20, 0xff))
+    datapath.raw(Buffer.alloc(60, 0xff))
+    for (let command = 2; command < 40; command++) datapath.trap(command, randomBytes(command))
+    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    assert.ok(datapath.receive())
+    await eventually('all read', () => port.stats().received === 41)
+    const stats = port.stats()
+    assert.equal(stats.invalid, 2)
+    assert.equal(stats.faults, 0)
+    assert.equal(stats.traps['unknown'], 26)
+  })
+
+  it('opens a device that was made anew', async () => {
+    using datapath = new Datapath()
+    await using _port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    datapath.removeDevice()
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    datapath.makeDevice()
+    await eventually('answered', () => {
+      datapath.trap(AgentCommand.NEXTHOP, ping(2))
+      return datapath.receive(20) !== undefined
+    })
+  })
+
+  it('leaves the device behind, and lets a second daemon read it', async () => {
+    using datapath = new Datapath()
+    const first = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    await assert.rejects(AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context }), {
+      code: 'DEVICE_FAILED',
+    })
+    await first[Symbol.asyncDispose]()
+    await using _second = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
+    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    assert.ok(datapath.receive())
+  })
+
+  it('refuses a device that is not there', async () => {
+    using datapath = new Datapath()
+    await assert.rejects(AgentPort.start({ device: 'pkt7', netns: datapath.netns, log }), {
+      code: 'DEVICE_FAILED',
+      message: /pkt7: there is no such device/,
+    })
+  })
+})
