@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tapName } from '@kube-vrouter/daemon/model/names'
-import { readSysctl } from '@kube-vrouter/linux/sysctl'
+import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { tapName as pluginTapName } from '../../cni-plugin/src/attachment.ts'
 import { type Call, clean, inPod, type Json, Node, type Outcome, obstacle } from './node.ts'
 
@@ -121,6 +121,8 @@ describe('the CNI binary', function () {
 
   it('gives the pod its interface: name, MAC, MTU, addresses, routes, switches', async () => {
     const netns = node.pod()
+    // the pod's namespace may insist on duplicate address detection
+    writeSysctl('net/ipv6/conf/all/accept_dad', 1, netns)
     result(await node.run({ command: 'ADD', netns, ifname: 'net1', pod: ['default', 'web'] }))
     const [port] = node.ports!.all()
     const tap = node.inNode((route) => route.link(port!.tap))!
@@ -153,7 +155,6 @@ describe('the CNI binary', function () {
       ['c2', ['four', 'b']],
     ] as const) {
       const netns = node.pod()
-      const { writeSysctl } = await import('@kube-vrouter/linux/sysctl')
       for (const scope of ['all', 'default']) writeSysctl(`net/ipv6/conf/${scope}/disable_ipv6`, 1, netns)
       result(await node.run({ command: 'ADD', containerId: id, netns, pod }))
       const families = inPod(netns, (route) =>

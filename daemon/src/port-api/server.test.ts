@@ -135,6 +135,9 @@ describe('port API server', () => {
     const reply = await client.next()
     assert.ok(reply && !reply.ok && /longer than 1000 bytes/.test(reply.message))
     assert.equal(await client.next(), undefined)
+    using ended = new Client(path)
+    const tooLong = await ended.ask({ op: 'status', padding: 'x'.repeat(2000) })
+    assert.ok(tooLong && !tooLong.ok && tooLong.code === 'BAD_REQUEST')
     using other = new Client(path)
     assert.deepEqual(await other.ask({ op: 'status' }), { ok: true })
   })
@@ -199,6 +202,7 @@ describe('port API server', () => {
     assert.deepEqual(codes, ['ok', 'ok', 'ok', 'ok', 'ok', 'BUSY', 'BUSY'])
     assert.deepEqual(order, ['c0', 'c1', 'c2', 'c3', 'c4'])
     assert.equal(most, 2)
+    for (const client of clients) assert.deepEqual(await client.ask({ op: 'status' }), { ok: true })
     for (const client of clients) client[Symbol.dispose]()
   })
 

@@ -4,7 +4,7 @@
  * daemon goes on. Root only (0600).
  */
 
-import { chmodSync, mkdirSync, unlinkSync } from 'node:fs'
+import { mkdirSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type {
@@ -102,7 +102,6 @@ export class PortServer implements AsyncDisposable {
     await promise
     server.#server.off('error', reject)
     server.#server.on('error', (error) => options.log.error({ error: error.message }, 'the port API socket failed'))
-    chmodSync(path, 0o600)
     return server
   }
 

@@ -16,6 +16,9 @@ export interface AddressesOptions {
   readonly now: () => number
 }
 
+/** A pod needs two blocks at the most; a few more may be lost to others meanwhile. */
+const MAX_CLAIMS = 16
+
 /** Addresses held by this node's ports. */
 export type Holder = { readonly vn: FqName; readonly addresses: readonly Address[] }
 
@@ -43,7 +46,7 @@ export class Addresses {
   ): Promise<T> {
     return this.#serial.run(poolOf(vn), async () => {
       const taken = new Map<string, IpamBlock>()
-      for (;;) {
+      for (let claims = 0; ; claims++) {
         const allocation = allocate({
           vn,
           node: this.#options.node,
@@ -58,6 +61,12 @@ export class Addresses {
           case 'failed':
             throw PortError.ofModel(allocation.error)
           case 'claim':
+            if (claims === MAX_CLAIMS) {
+              throw PortError.of(
+                'BLOCK_CLAIM_FAILED',
+                `claimed ${claims} blocks of ${vn.fqName}, none of which the source shows as ours`,
+              )
+            }
             await this.#claimOne(vn, allocation.candidates, taken)
             break
           default:

@@ -140,6 +140,7 @@ describe('ports', () => {
 
   it('answers a repeated allocation the same, also for several at one time', async () => {
     const ports = await start()
+    source.onPublish = () => new Promise((resolve) => setTimeout(resolve, 5))
     const replies = await Promise.all(Array.from({ length: 8 }, () => ports.allocate(request('c1'))))
     assert.equal(new Set(replies.map(({ addresses }) => JSON.stringify(addresses))).size, 1)
     assert.equal(replies.filter(({ existed }) => !existed).length, 1)
@@ -255,6 +256,25 @@ describe('ports', () => {
     await assert.rejects(ports.allocate(request('c1')), code('BLOCK_CLAIM_FAILED', true))
     source.onPublish = () => undefined
     assert.ok((await ports.allocate(request('c1'))).ok)
+  })
+
+  it('does not claim for ever when the source never shows its blocks as its own', async () => {
+    const ports = await start()
+    const shown = source.state.bind(source)
+    source.state = () => {
+      const blocks = [...source.blocks].map(([name, block]) => [name, { ...block, node: 'n2' }] as const)
+      return { ...shown(), blocks: new Map(blocks) }
+    }
+    await assert.rejects(ports.allocate(request('c1')), code('BLOCK_CLAIM_FAILED', true))
+  })
+
+  it('holds nothing when the record can not be written', async () => {
+    const ports = await start()
+    rmSync(join(state, 'ports'), { recursive: true })
+    await assert.rejects(ports.allocate(request('c1')), code('RECORD_FAILED', true))
+    assert.deepEqual([ports.all(), changes], [[], 0])
+    mkdirSync(join(state, 'ports'))
+    assert.equal((await ports.allocate(request('c1'))).existed, false)
   })
 
   it('refuses more ports than the datapath has room for', async () => {
