@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the agent injects: tcx ingress of pkt0 (vRouter reference 1.1, 2.10). Behind Ethernet and the agent header is a whole frame:
+ * SWITCH sends it out of a vif as it is, ROUTE routes it in a VRF. Neither makes a flow.
+ */
+#define DELIVER_BY_TRANSMIT
+#include "packet.h"
+#include "drop.h"
+#include "flow.h"
+#include "nexthop.h"
+#include "parse.h"
+#include "stats.h"
+#include "vif.h"
+
+struct agent_frame {
+	__u16 pad; /* so that the words of the inner header are aligned */
+	struct ethhdr outer;
+	struct agent_hdr header;
+	struct ethhdr inner;
+} __attribute__((packed, aligned(4)));
+
+#define AGENT_FRAME ((__u32)sizeof(struct agent_frame) - 2)
+
+/* Takes the outer Ethernet and agent headers off. Returns 0 or a drop reason. */
+static __always_inline __u32 agent_strip(struct __sk_buff *skb, const struct ethhdr *inner)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+
+	if (inner->h_proto == bpf_htons(ETH_P_IPV6))
+		flags |= ADJ_ROOM_DECAP_L3_IPV6;
+	if (bpf_skb_adjust_room(skb, -(__s32)(ETH_HLEN + sizeof(struct agent_hdr)), BPF_ADJ_ROOM_MAC, flags))
+		return DROP_PULL;
+	return bpf_skb_store_bytes(skb, 0, inner, ETH_HLEN, 0) ? DROP_PULL : 0;
+}
+
+/* Sends the frame out of vif `id`: to the host if that is vhost0, else through the device's transmit. */
+static __always_inline enum verdict agent_switch(struct __sk_buff *skb, struct packet *p, __u32 id)
+{
+	__u32 *ifindex = bpf_map_lookup_elem(&vif_devices, &id);
+
+	if (!ifindex || !*ifindex) {
+		count_vif_rx_error(VIF_ID_AGENT);
+		return DROP(p, DROP_INVALID_IF);
+	}
+	count_vif_tx(id, skb->len);
+	if (bpf_redirect(*ifindex, id == VIF_ID_VHOST ? BPF_F_INGRESS : 0) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
+
+static __always_inline enum verdict agent_route(struct __sk_buff *skb, struct packet *p, const struct agent_hdr *header)
+{
+	__u32 reason, id = bpf_ntohs(header->ifindex);
+	__u32 *ifindex = bpf_map_lookup_elem(&vif_devices, &id);
+
+	if (ifindex && *ifindex && id != VIF_ID_FABRIC)
+		p->vif = id; /* what becomes of it is counted there */
+	p->vrf = bpf_ntohs(header->vrf);
+	p->dvrf = p->vrf;
+	reason = parse_ip(skb, p, ETH_HLEN);
+	if (!reason)
+		reason = resolve_route(p, p->vrf);
+	return reason ? DROP(p, reason) : nexthop_output(skb, p);
+}
+
+static __always_inline enum verdict agent_walk(struct __sk_buff *skb, struct packet *p)
+{
+	struct agent_frame frame = {};
+	__u32 reason;
+
+	if (bpf_skb_load_bytes(skb, 0, &frame.outer, AGENT_FRAME)) {
+		count_vif_rx_error(p->vif);
+		return DROP(p, DROP_PULL);
+	}
+	if (frame.header.cmd != bpf_htons(AGENT_SWITCH) && frame.header.cmd != bpf_htons(AGENT_ROUTE))
+		return DROP(p, DROP_INVALID_PACKET);
+	reason = agent_strip(skb, &frame.inner);
+	if (reason)
+		return DROP(p, reason);
+	if (frame.header.cmd == bpf_htons(AGENT_SWITCH))
+		return agent_switch(skb, p, bpf_ntohs(frame.header.ifindex));
+	return agent_route(skb, p, &frame.header);
+}
+
+SEC("tcx/ingress")
+int agent(struct __sk_buff *skb)
+{
+	const struct vif *vif = vif_of(skb);
+	struct packet p;
+
+	if (!vif)
+		return verdict_to_tc(drop_count(VIF_UNKNOWN, DROP_INVALID_IF));
+	packet_init(&p);
+	vif_enter(&p, vif, skb->len);
+	packet_pull(skb, PARSE_LINEAR);
+	return verdict_to_tc(agent_walk(skb, &p));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

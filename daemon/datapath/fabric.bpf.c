@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the underlay delivers: tcx ingress of the fabric NIC (vRouter reference 2.7). Tunnels to this node are opened and their
+ * packets go to workloads or to the host; everything else is the host's and reaches it through vhost0.
+ */
+#include "packet.h"
+#include "drop.h"
+#include "flow.h"
+#include "nexthop.h"
+#include "parse.h"
+#include "resolve.h"
+#include "stats.h"
+#include "tunnel.h"
+#include "vif.h"
+
+/* Hands the frame to the host as it is. Without vhost0 the NIC still is the host's own. */
+static __always_inline enum verdict to_host(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	if (!g->vhost_ifindex)
+		return VERDICT_PASS;
+	count_vif_tx(VIF_ID_VHOST, skb->len);
+	if (bpf_redirect(g->vhost_ifindex, BPF_F_INGRESS) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
+
+/*
+ * From the label to the nexthop, by way of the VRF's routes where the label stands for a VRF. Leaves the key's nh_id as the
+ * vRouter has it: that of the destination's vif, else the nexthop's own id. Returns 0 or a drop reason.
+ */
+static __always_inline __u32 label_lookup(struct packet *p, __u32 *translate_vrf)
+{
+	const struct nexthop *nh;
+	__u32 *nh_id, label = p->label;
+
+	*translate_vrf = LABEL_NONE;
+	nh_id = bpf_map_lookup_elem(&mpls, &label);
+	if (!nh_id || !*nh_id)
+		return DROP_INVALID_LABEL;
+	p->nh = *nh_id;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh || !(nh->flags & NH_FLAG_VALID) || nh->family != NH_AF_INET)
+		return DROP_INVALID_NH;
+	p->dvrf = nh->vrf;
+	switch (nh->type) {
+	case NH_VRF_TRANSLATE:
+		*translate_vrf = nh->vrf;
+		return 0;
+	case NH_ENCAP:
+	case NH_RCV:
+	case NH_COMPOSITE:
+	case NH_DISCARD:
+		return 0;
+	default:
+		return DROP_INVALID_NH;
+	}
+}
+
+/* The packet inside the tunnel is parsed; p->nh says where it goes. */
+static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	enum verdict verdict;
+	__u32 reason;
+
+	if (!nh || !(nh->flags & NH_FLAG_VALID))
+		return DROP(p, DROP_INVALID_NH);
+	p->key.k4.nh_id = nh->type == NH_ENCAP || nh->type == NH_RCV ? nh->key_nh : p->nh;
+	if (nh->type == NH_TUNNEL) { /* on to another node: routed once more, so the TTL counts */
+		if (nh->dip == p->outer_sip) {
+			COUNT_VRF(p->dvrf, udp_mpls_tunnels);
+			return DROP(p, DROP_PKT_LOOP);
+		}
+		p->flow_flags = 0;
+	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE) {
+		p->flow_flags = FLOW_TTL_KEEP;
+		verdict = flow_stage(skb, p, g, skb->len - TUNNEL_OVERHEAD);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	} else { /* dropped, or shown to the agent with its tunnel headers */
+		return nexthop_rare(skb, p);
+	}
+
+	reason = tunnel_strip(skb, p);
+	if (reason)
+		return DROP(p, reason);
+	if (unlikely(p->tcp_flags & TCPHDR_SYN && g->underlay_mtu > TUNNEL_OVERHEAD)) {
+		reason = mss_clamp(skb, p, g->underlay_mtu - TUNNEL_OVERHEAD);
+		if (reason)
+			return DROP(p, reason);
+	}
+	return nexthop_output(skb, p);
+}
+
+static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	__u32 reason, translate_vrf;
+
+	if (unlikely(skb->pkt_type == 3 /* PACKET_OTHERHOST */))
+		return DROP(p, DROP_INTERFACE_DROP);
+	if (!tunnel_is_ours(skb, g))
+		return to_host(skb, p, g);
+	reason = tunnel_parse(skb, p);
+	if (!reason)
+		reason = label_lookup(p, &translate_vrf);
+	if (!reason)
+		reason = parse_ip(skb, p, ETH_HLEN + TUNNEL_OVERHEAD);
+	if (!reason && translate_vrf != LABEL_NONE) {
+		COUNT_VRF(translate_vrf, vrf_translates);
+		reason = resolve_route(p, translate_vrf);
+	} else {
+		p->label = LABEL_NONE;
+	}
+	return reason ? DROP(p, reason) : tunnelled_output(skb, p, g);
+}
+
+SEC("tcx/ingress")
+int fabric(struct __sk_buff *skb)
+{
+	const struct globals *g = node_globals();
+	const struct vif *vif = vif_of(skb);
+	struct packet p;
+
+	if (unlikely(!vif || !g)) /* not programmed: the NIC is the host's */
+		return TC_ACT_OK;
+	packet_init(&p);
+	vif_enter(&p, vif, skb->len);
+	packet_pull(skb, PARSE_LINEAR);
+	return verdict_to_tc(fabric_walk(skb, &p, g));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

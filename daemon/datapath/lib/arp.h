@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* ARP from workloads and from the host (vRouter reference 2.4). Replies are made in the frame that asked, which goes back where it came from. */
+#pragma once
+#include "packet.h"
+#include "drop.h"
+#include "proxy.h"
+#include "trap.h"
+#include "vif.h"
+
+#define ARPHRD_ETHER 1
+#define ARPOP_REQUEST 1
+#define ARPOP_REPLY 2
+
+struct arp {
+	__be16 hardware, protocol;
+	__u8 hlen, plen;
+	__be16 op;
+	__u8 sha[MAC_LEN];
+	__u8 spa[4];
+	__u8 tha[MAC_LEN];
+	__u8 tpa[4];
+} __attribute__((packed));
+
+/* Reads and checks the ARP packet behind the Ethernet header. Returns 0 or a drop reason. */
+static __always_inline __u32 arp_parse(struct __sk_buff *skb, struct arp *arp)
+{
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, arp, sizeof(*arp)))
+		return DROP_INVALID_ARP;
+	if (arp->hardware != bpf_htons(ARPHRD_ETHER) || arp->hlen != MAC_LEN || arp->protocol != bpf_htons(ETH_P_IP) || arp->plen != 4)
+		return DROP_INVALID_ARP;
+	if (arp->op != bpf_htons(ARPOP_REQUEST) && arp->op != bpf_htons(ARPOP_REPLY))
+		return DROP_INVALID_ARP;
+	return 0;
+}
+
+static __always_inline __be32 arp_address(const __u8 *bytes)
+{
+	__be32 ip;
+
+	__builtin_memcpy(&ip, bytes, 4);
+	return ip;
+}
+
+/* Probes and announcements: nobody answers them, or an address conflict would be seen. */
+static __always_inline int arp_is_gratuitous(const struct arp *arp)
+{
+	return !arp_address(arp->spa) || arp_address(arp->spa) == arp_address(arp->tpa);
+}
+
+/* Turns the request into the reply that says `tpa is at mac`, for the requester. Returns 0 or a drop reason. */
+static __always_inline __u32 arp_write_reply(struct __sk_buff *skb, const struct arp *request, const __u8 *mac)
+{
+	struct {
+		__u16 pad; /* so that the words of what follows are aligned */
+		__u8 dest[MAC_LEN], source[MAC_LEN];
+		__be16 ethertype;
+		struct arp arp;
+	} __attribute__((packed, aligned(4))) frame = { .ethertype = bpf_htons(ETH_P_ARP) };
+
+	__builtin_memcpy(frame.dest, request->sha, MAC_LEN);
+	__builtin_memcpy(frame.source, mac, MAC_LEN);
+	frame.arp = *request;
+	frame.arp.op = bpf_htons(ARPOP_REPLY);
+	__builtin_memcpy(frame.arp.sha, mac, MAC_LEN);
+	__builtin_memcpy(frame.arp.spa, request->tpa, 4);
+	__builtin_memcpy(frame.arp.tha, request->sha, MAC_LEN);
+	__builtin_memcpy(frame.arp.tpa, request->spa, 4);
+	return bpf_skb_store_bytes(skb, 0, frame.dest, sizeof(frame) - 2, 0) ? DROP_PUSH : 0;
+}
+
+/* ARP from a workload. VERDICT_NEXT: a unicast frame for another workload, to be bridged. */
+__noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *p)
+{
+	const struct vif *vif = vif_of(skb);
+	struct address target = {};
+	struct proxy answer = {};
+	__u8 dest[MAC_LEN];
+	struct arp arp;
+	int multicast;
+	__u32 reason;
+
+	if (!p || !vif)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	if (bpf_skb_load_bytes(skb, 0, dest, MAC_LEN))
+		return DROP(p, DROP_INVALID_ARP);
+	multicast = mac_is_multicast(dest);
+	if (p->bits & PACKET_TO_ROUTER)
+		COUNT_VRF(p->vrf, l2_receives);
+	reason = arp_parse(skb, &arp);
+	if (reason)
+		return DROP(p, reason);
+	/* a workload speaks for its own addresses only */
+	if (!(vif->flags & VIF_NO_SPOOF_CHECK)) {
+		__be32 sender = arp_address(arp.spa);
+
+		if (!mac_equal(arp.sha, vif->peer_mac) || (sender && sender != vif->ip4))
+			return DROP(p, DROP_INVALID_SOURCE);
+	}
+
+	if (arp.op == bpf_htons(ARPOP_REPLY)) {
+		if (p->bits & PACKET_TO_ROUTER)
+			return trap(skb, p, AGENT_TRAP_ARP, 0, 0);
+		return multicast ? flood(p) : VERDICT_NEXT;
+	}
+	__builtin_memcpy(target.bytes, arp.tpa, 4);
+	if (arp_is_gratuitous(&arp)) {
+		struct route route;
+
+		if (vif->flags & VIF_MAC_PROXY)
+			return DROP(p, DROP_INVALID_ARP);
+		if (route_find(p->vrf, AF_INET, &target, &route) && (route.flags & ROUTE_ARP_TRAP))
+			return trap(skb, p, AGENT_TRAP_ARP, 0, 0);
+		return multicast ? flood(p) : p->bits & PACKET_TO_ROUTER ? DROP(p, DROP_INVALID_ARP) : VERDICT_NEXT;
+	}
+	switch (proxy_decide(vif, AF_INET, &target, &answer)) {
+	case PROXY_ANSWER:
+		break;
+	case PROXY_FLOOD:
+		return multicast || (p->bits & PACKET_TO_ROUTER) ? flood(p) : VERDICT_NEXT;
+	default:
+		return DROP(p, DROP_INVALID_ARP);
+	}
+	reason = arp_write_reply(skb, &arp, answer.mac);
+	if (reason)
+		return DROP(p, reason);
+	count_vif_tx(p->vif, skb->len);
+	if (bpf_redirect(skb->ifindex, 0) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
+
+/* ARP from the host: link-local addresses and workloads are answered here, the rest goes to the wire. VERDICT_NEXT: to the wire. */
+__noinline enum verdict arp_from_host(struct __sk_buff *skb, struct packet *p)
+{
+	const struct vif *vif = vif_of(skb);
+	struct address target = {};
+	struct proxy answer = {};
+	struct arp arp;
+
+	if (!p || !vif)
+		return VERDICT_NEXT;
+	if (arp_parse(skb, &arp) || arp.op != bpf_htons(ARPOP_REQUEST) || arp_is_gratuitous(&arp))
+		return VERDICT_NEXT;
+	__builtin_memcpy(target.bytes, arp.tpa, 4);
+	mac_copy(answer.mac, vif->mac);
+	if (!(arp.tpa[0] == 169 && arp.tpa[1] == 254) && proxy_decide(vif, AF_INET, &target, &answer) != PROXY_ANSWER)
+		return VERDICT_NEXT;
+	if (arp_write_reply(skb, &arp, answer.mac))
+		return DROP(p, DROP_PUSH);
+	count_vif_tx(p->vif, skb->len);
+	if (bpf_redirect(skb->ifindex, BPF_F_INGRESS) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}

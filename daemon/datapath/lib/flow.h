@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The flow table: lookup, what an established packet costs, and how the two entries of a flow are made from its first packet.
+ * Keys follow the vRouter (reference 1.5): nh_id of the ingress vif, from the fabric that of the destination's vif.
+ */
+#pragma once
+#include "packet.h"
+#include "drop.h"
+#include "flow_index.h"
+#include "policy.h"
+#include "resolve.h"
+#include "service.h"
+#include "vif.h"
+
+static __always_inline struct flow *flow_find(const struct packet *p)
+{
+	return p->family == AF_INET ? bpf_map_lookup_elem(&flow4, &p->key.k4) : bpf_map_lookup_elem(&flow6, &p->key.k6);
+}
+
+/* The entry that slot `index` names, or NULL: freed, or used again for another flow meanwhile. */
+static __always_inline struct flow *flow_at(__u32 index)
+{
+	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow *flow = NULL;
+
+	if (!slot)
+		return NULL;
+	if (slot->family == AF_INET)
+		flow = bpf_map_lookup_elem(&flow4, &slot->k4);
+	else if (slot->family == AF_INET6)
+		flow = bpf_map_lookup_elem(&flow6, &slot->k6);
+	return flow && flow->index == index ? flow : NULL;
+}
+
+#include "tcp_state.h"
+
+/* Counts the packet in its flow, and takes over what the flow knows. */
+static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 bytes)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (flow->last_seen_ns != now)
+		flow->last_seen_ns = now;
+	__sync_fetch_and_add(&flow->packets, 1);
+	__sync_fetch_and_add(&flow->bytes, bytes);
+	p->flow_index = flow->index;
+	p->entropy = flow->udp_src_port;
+	p->nh = flow->nh;
+	p->label = flow->label;
+	p->dvrf = flow->dvrf;
+	p->ecmp = flow->ecmp;
+	p->flow_flags = flow->flags;
+}
+
+/* Whether the flow's answer may be used as it is: most packets of most flows. */
+static __always_inline int flow_is_fresh(const struct packet *p, const struct flow *flow, __u32 epoch)
+{
+	if (flow->action != FLOW_ACTION_FORWARD || (flow->flags & FLOW_EVICT_CANDIDATE))
+		return 0;
+	if (p->bits & PACKET_FROM_TUNNEL)
+		return flow->nh == p->nh || (flow->ecmp != ECMP_NONE && flow->epoch == epoch);
+	if (flow->epoch != epoch)
+		return 0;
+	/* bridged or routed is for each frame's MAC to say, unless the flow changed its VRF */
+	return p->vif_type != VIF_VIRTUAL || (flow->flags & FLOW_VRFT) || !(flow->flags & FLOW_L2) == !!(p->bits & PACKET_TO_ROUTER);
+}
+
+/* Puts what was resolved into the flow. The epoch goes last: until then others resolve for themselves. */
+static __always_inline void flow_renew(struct flow *flow, const struct packet *p, __u32 epoch)
+{
+	const __u32 how = FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED;
+
+	flow->nh = p->nh;
+	flow->label = p->label;
+	flow->dvrf = p->dvrf;
+	flow->ecmp = p->ecmp;
+	flow->flags = (flow->flags & ~how) | (p->flow_flags & how);
+	flow->epoch = epoch;
+}
+
+#define FLOW_EXISTS 0xffff0000 /* flow_put: somebody else was faster */
+
+/* Enters `flow` under `key` and makes its index name it. Returns 0, FLOW_EXISTS or a drop reason. */
+__noinline __u32 flow_put(const struct packet *p, const struct flow6_key *key, const struct flow *flow)
+{
+	union flow_slot_word word;
+	struct flow_slot *slot;
+	__u32 index;
+	long error;
+
+	if (!p || !key || !flow)
+		return DROP_MISC;
+	index = flow->index;
+	slot = bpf_map_lookup_elem(&flow_slots, &index);
+	if (!slot)
+		return DROP_FLOW_TABLE_FULL;
+	if (p->family == AF_INET)
+		error = bpf_map_update_elem(&flow4, (const struct flow4_key *)key, flow, BPF_NOEXIST);
+	else
+		error = bpf_map_update_elem(&flow6, key, flow, BPF_NOEXIST);
+	if (error == -17 /* EEXIST */)
+		return FLOW_EXISTS;
+	if (error)
+		return DROP_FLOW_TABLE_FULL;
+	if (p->family == AF_INET)
+		slot->k4 = *(const struct flow4_key *)key;
+	else
+		slot->k6 = *key;
+	word.family = p->family;
+	word.gen = flow->gen;
+	word.vif = flow->vif;
+	*(volatile __u32 *)slot = word.word;
+	return 0;
+}
+
+static __always_inline __u8 flow_next_gen(__u32 index)
+{
+	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+
+	return slot ? slot->gen + 1 : 0;
+}
+
+/* The key of the way back: addresses and ports swapped (an ICMP id stays), in the context of the vif that will answer. */
+static __always_inline void flow_reverse_key(const struct packet *p, __u32 nh_id, struct flow6_key *reverse)
+{
+	__builtin_memset(reverse, 0, sizeof(*reverse));
+	if (p->family == AF_INET) {
+		struct flow4_key *key = (struct flow4_key *)reverse;
+		int swap = proto_has_ports(p->key.k4.proto);
+
+		key->nh_id = nh_id;
+		key->sip = p->key.k4.dip;
+		key->dip = p->key.k4.sip;
+		key->sport = swap ? p->key.k4.dport : p->key.k4.sport;
+		key->dport = swap ? p->key.k4.sport : p->key.k4.dport;
+		key->proto = p->key.k4.proto;
+	} else {
+		int swap = proto_has_ports(p->key.k6.proto);
+
+		reverse->nh_id = nh_id;
+		ip6_copy(reverse->sip, p->key.k6.dip);
+		ip6_copy(reverse->dip, p->key.k6.sip);
+		reverse->sport = swap ? p->key.k6.dport : p->key.k6.sport;
+		reverse->dport = swap ? p->key.k6.sport : p->key.k6.dport;
+		reverse->proto = p->key.k6.proto;
+	}
+}
+
+/*
+ * Source check of a packet from a tunnel: the route back to its source must not lead elsewhere than to where it came from.
+ * Sets nh and label of the way back. Returns 0 or a drop reason.
+ */
+__noinline __u32 flow_check_source(const struct packet *p, struct flow *back)
+{
+	struct address source = {};
+	const struct nexthop *nh;
+	struct route route;
+
+	if (!p || !back)
+		return DROP_MISC;
+	back->nh = NH_ID_DISCARD;
+	back->label = LABEL_NONE;
+	packet_source(p, &source);
+	if (!route_find(p->dvrf, p->family, &source, &route))
+		return 0;
+	back->nh = route.nh;
+	back->label = route.label;
+	nh = bpf_map_lookup_elem(&nexthops, &back->nh);
+	if (!nh)
+		return 0;
+	if (nh->type == NH_TUNNEL && nh->dip != p->outer_sip)
+		return DROP_INVALID_SOURCE;
+	if (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)
+		return DROP_INVALID_SOURCE;
+	if (nh->type == NH_COMPOSITE && !composite_has_tunnel(back->nh, p->outer_sip))
+		return DROP_INVALID_SOURCE;
+	return 0;
+}
+
+/* Makes both entries for the packet, whose nexthop is known. Returns 0 (also when another CPU made them first) or a drop reason. */
+__noinline __u32 flow_create(struct packet *p)
+{
+	struct flow_alloc *alloc = flow_allocation();
+	const struct globals *g = node_globals();
+	__u32 owner, ifindex, first, second, reason, back_nh, back_label;
+	int tunnelled, local;
+	const struct nexthop *nh;
+	const struct vif *vif;
+	struct flow6_key reverse_key;
+	struct flow flow = {}, *other;
+
+	if (!p || !g || !alloc)
+		return DROP_MISC;
+	tunnelled = !!(p->bits & PACKET_FROM_TUNNEL);
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh)
+		return DROP_INVALID_NH;
+	local = nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
+
+	owner = tunnelled ? nh->oif : p->vif;
+	ifindex = tunnelled ? nh->ifindex : p->ifindex;
+	vif = bpf_map_lookup_elem(&vifs, &ifindex);
+	if (vif && (vif->flags & VIF_DROP_NEW_FLOWS))
+		return DROP_NEW_FLOWS;
+	back_nh = p->own_nh;
+	back_label = LABEL_NONE;
+	if (tunnelled) {
+		reason = flow_check_source(p, &flow);
+		if (reason)
+			return reason;
+		back_nh = flow.nh;
+		back_label = flow.label;
+	}
+	flow.action = policy_decide(p);
+	if (flow.action == FLOW_ACTION_DROP)
+		return DROP_FLOW_ACTION_DROP;
+	if (!flow_charge(owner, 2, vif ? vif->max_flows : 0))
+		return DROP_NEW_FLOWS;
+	first = flow_index_take(alloc);
+	second = first == FLOW_NONE ? FLOW_NONE : flow_index_take(alloc);
+	if (second == FLOW_NONE) {
+		if (first != FLOW_NONE)
+			flow_index_give(first);
+		flow_refund(owner, 2);
+		return DROP_FLOW_TABLE_FULL;
+	}
+
+	/* this way */
+	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
+	flow.index = first;
+	flow.rindex = second;
+	flow.gen = flow_next_gen(first);
+	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | (p->flow_flags & (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED));
+	flow.epoch = g->epoch;
+	flow.nh = p->nh;
+	flow.label = p->label;
+	flow.vrf = tunnelled ? p->dvrf : p->vrf;
+	flow.dvrf = p->dvrf;
+	flow.src_nh = back_nh;
+	flow.src_info = tunnelled ? p->outer_sip : p->vif;
+	flow.vif = owner;
+	flow.udp_src_port = entropy_port(hash_packet(p, g->hash_seed, 0));
+	flow.ecmp = p->ecmp;
+	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
+		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R; /* picked up on its way */
+	reason = flow_put(p, &p->key.k6, &flow);
+	if (reason) {
+		flow_index_give(first);
+		flow_index_give(second);
+		flow_refund(owner, 2);
+		return reason == FLOW_EXISTS ? 0 : reason;
+	}
+	__sync_fetch_and_add(&alloc->created, 2);
+	__sync_fetch_and_add(&alloc->added, 2);
+
+	/* the way back: who answers, in which VRF, and where that leads */
+	flow_reverse_key(p, tunnelled || local ? nh->key_nh : p->own_nh, &reverse_key);
+	flow.index = second;
+	flow.rindex = first;
+	flow.gen = flow_next_gen(second);
+	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID;
+	if (!tunnelled)
+		flow.epoch--; /* its first packet looks its route up itself */
+	flow.vrf = tunnelled ? p->dvrf : local ? nh->vrf : p->vrf;
+	flow.dvrf = tunnelled ? p->dvrf : p->vrf;
+	if (flow.vrf != flow.dvrf)
+		flow.flags |= FLOW_VRFT;
+	flow.nh = back_nh;
+	flow.label = back_label;
+	flow.src_nh = p->nh;
+	flow.src_info = nh->type == NH_TUNNEL ? nh->dip : nh->oif;
+	flow.ecmp = ECMP_NONE;
+	reason = flow_put(p, &reverse_key, &flow);
+	if (!reason)
+		return 0;
+
+	/* both ends spoke at once, or the other direction outlived this one: join it; failing that, do without */
+	flow_index_give(second);
+	flow_refund(owner, 1);
+	__sync_fetch_and_add(&alloc->created, -1);
+	__sync_fetch_and_add(&alloc->added, -1);
+	other = p->family == AF_INET ? bpf_map_lookup_elem(&flow4, (struct flow4_key *)&reverse_key) :
+				       bpf_map_lookup_elem(&flow6, &reverse_key);
+	second = FLOW_NONE;
+	if (other) {
+		second = other->index;
+		other->rindex = first;
+		other->flags |= FLOW_RFLOW_VALID;
+	}
+	other = flow_at(first);
+	if (other)
+		other->rindex = second;
+	return 0;
+}
+
+/* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
+static __always_inline int nexthop_makes_flow(const struct nexthop *nh)
+{
+	switch (nh->type) {
+	case NH_ENCAP:
+		return nh->oif_type != VIF_AGENT;
+	case NH_TUNNEL:
+	case NH_RCV:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Whether what the host sends goes to a workload or into a tunnel. The rest is the host's own business with the underlay. */
+static __always_inline int nexthop_is_overlay(const struct nexthop *nh)
+{
+	return nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
+}
+
+/* A workload may use its own address only. ICMP errors are checked where they are keyed (tap.bpf.c). */
+static __always_inline int flow_source_is_own(const struct packet *p, const struct vif *vif)
+{
+	if (vif->flags & VIF_NO_SPOOF_CHECK)
+		return 1;
+	return p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6);
+}
+
+/*
+ * The packets that flow_is_fresh can't answer for: the first of a flow, those after a change of routes, those of flows that are
+ * being removed. VERDICT_NEXT: p->nh says where to. VERDICT_PASS: from the host, not for us.
+ */
+__noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u32 bytes)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	const struct vif *vif;
+	struct flow *flow;
+	__u32 reason;
+
+	if (!p || !g)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	flow = flow_find(p);
+	if (flow) {
+		if (flow->flags & FLOW_EVICT_CANDIDATE)
+			return DROP(p, DROP_FLOW_EVICT);
+		if (flow->action == FLOW_ACTION_DROP)
+			return DROP(p, DROP_FLOW_ACTION_DROP);
+		if (flow->action != FLOW_ACTION_FORWARD)
+			return DROP(p, DROP_FLOW_ACTION_INVALID);
+		p->ecmp = flow->ecmp;
+		if (flow->flags & FLOW_VRFT && !(p->bits & PACKET_FROM_TUNNEL)) {
+			p->flow_flags = 0;
+			reason = resolve_route(p, flow->dvrf);
+		} else {
+			reason = resolve(skb, p);
+		}
+	} else {
+		vif = vif_of(skb);
+		if (p->vif_type == VIF_VIRTUAL && (!vif || !flow_source_is_own(p, vif)) && !(p->bits & PACKET_ICMP_ERROR))
+			return DROP(p, DROP_INVALID_SOURCE);
+		reason = service_translate(p);
+		if (!reason)
+			reason = resolve(skb, p);
+	}
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (p->bits & PACKET_FROM_HOST && (reason || !nh || !nexthop_is_overlay(nh)))
+		return VERDICT_PASS;
+	if (reason)
+		return DROP(p, reason);
+	if (!nh || !(nh->flags & NH_FLAG_VALID))
+		return DROP(p, DROP_INVALID_NH);
+
+	if (!flow) {
+		if (!nexthop_makes_flow(nh) || (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL))
+			return VERDICT_NEXT;
+		if (p->bits & PACKET_LATER_FRAGMENT)
+			return DROP(p, DROP_FLOW_UNUSABLE);
+		if (p->bits & PACKET_ICMP_ERROR)
+			return DROP(p, DROP_ICMP_ERROR);
+		reason = flow_create(p);
+		if (reason)
+			return DROP(p, reason);
+		flow = flow_find(p);
+		if (!flow)
+			return DROP(p, DROP_FLOW_UNUSABLE);
+	} else {
+		flow_renew(flow, p, g->epoch);
+	}
+	flow_use(p, flow, bytes);
+	if (tcp_needs_tracking(p, flow))
+		tcp_track(skb, p);
+	return VERDICT_NEXT;
+}
+
+/*
+ * The flow stage: from the flow table, or by deciding now. `bytes` is the frame's length without tunnel headers.
+ * An established packet costs one hash lookup here.
+ */
+static __always_inline enum verdict flow_stage(struct __sk_buff *skb, struct packet *p, const struct globals *g, __u32 bytes)
+{
+	struct flow *flow = flow_find(p);
+
+	if (unlikely(!flow || !flow_is_fresh(p, flow, g->epoch)))
+		return flow_decide(skb, p, bytes);
+	flow_use(p, flow, bytes);
+	if (unlikely(p->ecmp != ECMP_NONE))
+		COUNT_VRF(p->dvrf, ecmp_composites);
+	if (unlikely(p->flow_flags & FLOW_VRF_TRANSLATED))
+		COUNT_VRF(p->dvrf, vrf_translates);
+	if (p->proto == IPPROTO_TCP) {
+		if (unlikely(tcp_needs_tracking(p, flow)))
+			tcp_track(skb, p);
+		else if (flow->tcp_ack != p->tcp_ack)
+			flow->tcp_ack = p->tcp_ack;
+	}
+	return VERDICT_NEXT;
+}

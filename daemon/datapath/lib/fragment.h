@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Fragments. The first one has the L4 header: its ports are kept for those that follow, which then belong to the same flow.
+ * A fragment that arrives before its first one, or two seconds after it, is dropped (FRAGMENTS): nothing is held back here.
+ */
+#pragma once
+#include "packet.h"
+
+#define FRAGMENT_LIFETIME_NS (2 * 1000000000ULL)
+
+static __always_inline void fragment_key(const struct packet *p, __u32 id, __u8 proto, struct frag_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	if (p->family == AF_INET) {
+		*(__be32 *)key->sip = p->key.k4.sip;
+		*(__be32 *)key->dip = p->key.k4.dip;
+	} else {
+		ip6_copy(key->sip, p->key.k6.sip);
+		ip6_copy(key->dip, p->key.k6.dip);
+	}
+	key->id = id;
+	key->vrf = p->dvrf;
+	key->proto = proto;
+	key->family = p->family;
+}
+
+/* Remembers the ports of a first fragment. Returns 0 or a drop reason. */
+static __always_inline __u32 fragment_record(const struct packet *p, __u32 id, __u8 proto, __be16 sport, __be16 dport)
+{
+	struct frag_entry entry = { .sport = sport, .dport = dport, .time_ns = bpf_ktime_get_coarse_ns() };
+	struct frag_key key;
+
+	fragment_key(p, id, proto, &key);
+	return bpf_map_update_elem(&fragments, &key, &entry, BPF_ANY) ? DROP_NO_MEMORY : 0;
+}
+
+/* Gives a later fragment the ports of its first one. Returns 0 or a drop reason. */
+static __always_inline __u32 fragment_follow(struct packet *p, __u32 id, __u8 proto)
+{
+	const struct frag_entry *entry;
+	struct frag_key key;
+
+	fragment_key(p, id, proto, &key);
+	entry = bpf_map_lookup_elem(&fragments, &key);
+	if (!entry || bpf_ktime_get_coarse_ns() - entry->time_ns > FRAGMENT_LIFETIME_NS)
+		return DROP_FRAGMENTS;
+	if (p->family == AF_INET) {
+		p->key.k4.sport = entry->sport;
+		p->key.k4.dport = entry->dport;
+	} else {
+		p->key.k6.sport = entry->sport;
+		p->key.k6.dport = entry->dport;
+	}
+	p->bits |= PACKET_LATER_FRAGMENT;
+	return 0;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * IPv6 neighbour discovery from workloads and from the host (vRouter reference 2.4): solicitations are answered by the rules of ARP,
+ * router solicitations go to the agent, and a workload can't play the router or the neighbour it isn't.
+ */
+#pragma once
+#include "packet.h"
+#include "drop.h"
+#include "icmp.h"
+#include "proxy.h"
+#include "trap.h"
+#include "vif.h"
+
+#define ND_OPTION_SOURCE 1
+#define ND_OPTION_TARGET 2
+#define ND_FLAG_ROUTER 0x80
+#define ND_FLAG_SOLICITED 0x40
+#define ND_FLAG_OVERRIDE 0x20
+
+struct nd {
+	__u8 type, code;
+	__be16 checksum;
+	__u8 flags;
+	__u8 reserved[3];
+	__u8 target[16];
+	__u8 option, option_length;
+	__u8 mac[MAC_LEN];
+} __attribute__((aligned(4)));
+
+#define ND_SHORT 24 /* bytes without the option */
+
+/* Reads the solicitation or advertisement; the option may be missing. Returns 0 or a drop reason. */
+static __always_inline __u32 nd_parse(struct __sk_buff *skb, const struct packet *p, struct nd *nd)
+{
+	__u32 length = p->l3_len - (p->l4_off - p->l3_off);
+
+	if (length < ND_SHORT || p->ttl != 255)
+		return DROP_INVALID_PACKET;
+	return bpf_skb_load_bytes(skb, p->l4_off, nd, ND_SHORT) ? DROP_PULL : 0;
+}
+
+/* Turns the solicitation into the advertisement that says `target is at mac`. Returns 0 or a drop reason. */
+static __always_inline __u32 nd_write_advert(struct __sk_buff *skb, const struct packet *p, const struct nd *solicit,
+					     const struct proxy *answer)
+{
+	struct {
+		__u16 pad; /* so that the words of what follows are aligned */
+		__u8 dest[MAC_LEN], source[MAC_LEN];
+		__be16 ethertype;
+		struct ipv6hdr ip;
+		struct nd nd;
+	} __attribute__((packed, aligned(4))) frame = { .ethertype = bpf_htons(ETH_P_IPV6) };
+	__u32 sum = bpf_htons(sizeof(struct nd)) + bpf_htons(IPPROTO_ICMPV6);
+
+	if (bpf_skb_load_bytes(skb, MAC_LEN, frame.dest, MAC_LEN))
+		return DROP_PULL;
+	if (bpf_skb_change_tail(skb, sizeof(frame) - 2, 0))
+		return DROP_NO_MEMORY;
+	__builtin_memcpy(frame.source, answer->mac, MAC_LEN);
+	frame.ip.version = 6;
+	frame.ip.payload_len = bpf_htons(sizeof(struct nd));
+	frame.ip.nexthdr = IPPROTO_ICMPV6;
+	frame.ip.hop_limit = 255;
+	__builtin_memcpy(&frame.ip.saddr, solicit->target, 16);
+	__builtin_memcpy(&frame.ip.daddr, p->key.k6.sip, 16);
+	frame.nd.type = ND_NEIGHBOUR_ADVERT;
+	frame.nd.flags = ND_FLAG_SOLICITED | ND_FLAG_OVERRIDE | (answer->own ? ND_FLAG_ROUTER : 0);
+	__builtin_memcpy(frame.nd.target, solicit->target, 16);
+	frame.nd.option = ND_OPTION_TARGET;
+	frame.nd.option_length = 1;
+	__builtin_memcpy(frame.nd.mac, answer->mac, MAC_LEN);
+	/* pseudo header and message; both addresses lie side by side */
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&frame.ip.saddr, 32, sum);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&frame.nd, sizeof(struct nd), sum);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	frame.nd.checksum = ~sum;
+	return bpf_skb_store_bytes(skb, 0, frame.dest, sizeof(frame) - 2, 0) ? DROP_PUSH : 0;
+}
+
+static __always_inline int ip6_is_link_local(const __u8 *ip)
+{
+	return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
+}
+
+static __always_inline enum verdict nd_reply(struct __sk_buff *skb, struct packet *p, const struct nd *solicit,
+					     const struct proxy *answer, __u64 direction)
+{
+	__u32 reason = nd_write_advert(skb, p, solicit, answer);
+
+	if (reason)
+		return DROP(p, reason);
+	count_vif_tx(p->vif, skb->len);
+	if (bpf_redirect(skb->ifindex, direction) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
+
+/* Discovery from a workload; the packet is keyed. VERDICT_NEXT: a unicast frame for another workload, to be bridged. */
+__noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p)
+{
+	const struct vif *vif = vif_of(skb);
+	struct address target = {};
+	struct proxy answer = {};
+	__u8 dest[MAC_LEN];
+	struct nd nd = {};
+	int multicast, checked, own_source;
+	__u32 reason;
+
+	if (!p || !vif)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	if (bpf_skb_load_bytes(skb, 0, dest, MAC_LEN))
+		return DROP(p, DROP_PULL);
+	multicast = mac_is_multicast(dest);
+	checked = !(vif->flags & VIF_NO_SPOOF_CHECK);
+	own_source = ip6_equal(p->key.k6.sip, vif->ip6) || ip6_is_link_local(p->key.k6.sip);
+	if (checked && !own_source && !ip6_is_zero(p->key.k6.sip))
+		return DROP(p, DROP_INVALID_SOURCE);
+	if (p->bits & PACKET_TO_ROUTER)
+		COUNT_VRF(p->vrf, l2_receives);
+
+	switch (p->icmp_type) {
+	case ND_ROUTER_SOLICIT:
+		return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);
+	case ND_ROUTER_ADVERT:
+	case ND_REDIRECT:
+		return checked ? DROP(p, DROP_INVALID_SOURCE) : multicast ? flood(p) : VERDICT_NEXT;
+	case ND_NEIGHBOUR_ADVERT:
+		reason = nd_parse(skb, p, &nd);
+		if (reason)
+			return DROP(p, reason);
+		if (checked && !ip6_equal(nd.target, vif->ip6) && !ip6_is_link_local(nd.target))
+			return DROP(p, DROP_INVALID_SOURCE);
+		if (p->bits & PACKET_TO_ROUTER)
+			return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);
+		return multicast ? flood(p) : VERDICT_NEXT;
+	default:
+		break;
+	}
+
+	reason = nd_parse(skb, p, &nd);
+	if (reason)
+		return DROP(p, reason);
+	if (ip6_is_zero(p->key.k6.sip)) /* somebody checks whether its address is free: nobody answers that */
+		return multicast ? flood(p) : DROP(p, DROP_INVALID_PACKET);
+	ip6_copy(target.bytes, nd.target);
+	switch (proxy_decide(vif, AF_INET6, &target, &answer)) {
+	case PROXY_ANSWER:
+		return nd_reply(skb, p, &nd, &answer, 0);
+	case PROXY_FLOOD:
+		return multicast || (p->bits & PACKET_TO_ROUTER) ? flood(p) : VERDICT_NEXT;
+	default:
+		return DROP(p, DROP_INVALID_ARP);
+	}
+}
+
+/* Discovery from the host. VERDICT_NEXT: to the wire. */
+__noinline enum verdict nd_from_host(struct __sk_buff *skb, struct packet *p)
+{
+	const struct vif *vif = vif_of(skb);
+	struct address target = {};
+	struct proxy answer = {};
+	struct nd nd = {};
+
+	if (!p || !vif || p->icmp_type != ND_NEIGHBOUR_SOLICIT || nd_parse(skb, p, &nd) || ip6_is_zero(p->key.k6.sip))
+		return VERDICT_NEXT;
+	ip6_copy(target.bytes, nd.target);
+	if (proxy_decide(vif, AF_INET6, &target, &answer) != PROXY_ANSWER)
+		return VERDICT_NEXT;
+	return nd_reply(skb, p, &nd, &answer, BPF_F_INGRESS);
+}

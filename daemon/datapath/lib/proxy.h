@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Who answers ARP requests and neighbour solicitations, and with which MAC (vRouter reference 2.4): the real MAC where the route
+ * has one stitched to it (the traffic is then bridged), the vif's own where the route is proxied (it is then routed).
+ */
+#pragma once
+#include "packet.h"
+#include "route.h"
+#include "stats.h"
+#include "vif.h"
+
+enum proxy_decision {
+	PROXY_FLOOD = 0,  /* not ours to answer */
+	PROXY_ANSWER = 1,
+	PROXY_DROP = 2,
+};
+
+struct proxy {
+	__u8 mac[MAC_LEN];
+	__u8 own;  /* the answer is the vif's own MAC: we are the router */
+	__u8 trap; /* the route asks for gratuitous ARP to be trapped */
+};
+
+static __always_inline int nexthop_is_gateway(const struct nexthop *nh)
+{
+	return nh && nh->type == NH_ENCAP && nh->oif_type == VIF_AGENT;
+}
+
+/* Decides for a request by `vif` for `target`. Counts the ARP counters of the VRF. Returns an enum proxy_decision. */
+__noinline int proxy_decide(const struct vif *vif, __u32 family, const struct address *target, struct proxy *answer)
+{
+	struct route route = { .nh = NH_ID_DISCARD };
+	const struct nexthop *nh;
+	int found, host, stitched;
+
+	if (!vif || !target || !answer)
+		return PROXY_DROP;
+	host = vif->type == VIF_HOST;
+	found = route_find(vif->vrf, family, target, &route);
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	mac_copy(answer->mac, vif->mac);
+	answer->own = 1;
+	answer->trap = !!(route.flags & ROUTE_ARP_TRAP);
+	if (vif->flags & VIF_MAC_PROXY) {
+		COUNT_VRF(vif->vrf, arp_virtual_proxys);
+		return PROXY_ANSWER;
+	}
+	if (host) /* the host reaches workloads through us, whatever their networks say about ARP */
+		return found && nh && ((route.flags & ROUTE_ARP_PROXY) || nh->type == NH_TUNNEL ||
+				       (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)) ? PROXY_ANSWER : PROXY_FLOOD;
+	if (!found || !(route.flags & ROUTE_ARP_PROXY)) {
+		COUNT_VRF(vif->vrf, arp_virtual_floods);
+		return PROXY_FLOOD;
+	}
+	if ((vif->flags & VIF_NO_ARP_PROXY) && !nexthop_is_gateway(nh))
+		return PROXY_DROP;
+	stitched = !!(route.flags & ROUTE_HAS_MAC);
+	if (stitched) {
+		mac_copy(answer->mac, route.mac);
+		answer->own = 0;
+		COUNT_VRF(vif->vrf, arp_virtual_stitchs);
+		return PROXY_ANSWER;
+	}
+	if (route.flags & ROUTE_ARP_FLOOD) {
+		COUNT_VRF(vif->vrf, arp_virtual_floods);
+		return PROXY_FLOOD;
+	}
+	COUNT_VRF(vif->vrf, arp_virtual_proxys);
+	return PROXY_ANSWER;
+}
+
+/* A frame that would have to be flooded: nothing replicates frames yet, so a network without a broadcast entry has no route for it. */
+static __always_inline enum verdict flood(struct packet *p)
+{
+	struct bridge_key broadcast = { .mac = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, .vrf = p->vrf };
+
+	return DROP(p, bpf_map_lookup_elem(&bridge, &broadcast) ? DROP_INVALID_NH : DROP_L2_NO_ROUTE);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * MPLS over UDP (RFC 7510; vRouter reference 2.6, 2.7): Ethernet | IPv4 | UDP | one label | IP packet.
+ * Encapsulation keeps GSO packets whole: bpf_skb_adjust_room tells the kernel about the headers, which are then written.
+ */
+#pragma once
+#include <linux/udp.h>
+#include "packet.h"
+#include "mss.h"
+#include "mtu.h"
+#include "parse.h"
+#include "stats.h"
+#include "ttl.h"
+#include "vif.h"
+
+struct tunnel_header {
+	struct iphdr ip;
+	struct udphdr udp;
+	__be32 mpls; /* label << 12 | traffic class << 9 | bottom of stack << 8 | TTL */
+} __attribute__((packed));
+
+#define TUNNEL_OVERHEAD ((__u32)sizeof(struct tunnel_header)) /* 32 bytes of L3 */
+#define TUNNEL_TTL 64
+#define MPLS_BOTTOM 0x100
+#define MPLS_LABEL_MAX 0xfffff
+
+static __always_inline __u16 ip4_checksum(const struct iphdr *ip)
+{
+	const __u16 *words = (const __u16 *)ip;
+	__u32 sum = 0;
+
+	for (int i = 0; i < 10; i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* Sends the packet through the TUNNEL nexthop p->nh under p->label. */
+__noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
+{
+	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
+			    BPF_F_ADJ_ROOM_ENCAP_L2(4);
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	struct tunnel_header *outer;
+	__u32 length, reason;
+	__be16 id;
+	void *data;
+
+	if (!p || !g)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh || !(nh->flags & NH_FLAG_TUNNEL_UDP_MPLS) || (p->flow_flags & FLOW_L2))
+		return DROP(p, DROP_INVALID_NH);
+	COUNT_VRF(p->dvrf, udp_mpls_tunnels);
+	if (p->label > MPLS_LABEL_MAX)
+		return DROP(p, DROP_INVALID_LABEL);
+	if (p->outer_sip && p->outer_sip == nh->dip)
+		return DROP(p, DROP_PKT_LOOP);
+	if (!nh->ifindex)
+		return DROP(p, DROP_INVALID_IF);
+	if (p->ttl <= 1)
+		return ttl_expired(skb, p);
+	if (!mtu_fits(skb, p, nh->mtu))
+		return mtu_exceeded(skb, p, nh->mtu);
+	if (p->tcp_flags & 0x02) {
+		reason = mss_clamp(skb, p, nh->mtu);
+		if (reason)
+			return DROP(p, reason);
+	}
+
+	data = packet_data(skb);
+	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > packet_end(skb)) {
+		if (p->family != AF_INET || data + ETH_HLEN + sizeof(struct iphdr) > packet_end(skb))
+			return DROP(p, DROP_PULL);
+	}
+	if (p->family == AF_INET) {
+		id = ((struct iphdr *)(data + ETH_HLEN))->id;
+		ttl_decrement(p, data + ETH_HLEN);
+	} else {
+		if (data + ETH_HLEN + sizeof(struct ipv6hdr) > packet_end(skb))
+			return DROP(p, DROP_PULL);
+		id = bpf_get_prandom_u32();
+		((struct ipv6hdr *)(data + ETH_HLEN))->hop_limit--;
+	}
+
+	if (bpf_skb_adjust_room(skb, TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, flags))
+		return DROP(p, DROP_PUSH);
+	data = packet_data(skb);
+	outer = data + ETH_HLEN;
+	if ((void *)(outer + 1) > packet_end(skb))
+		return DROP(p, DROP_PULL);
+	length = skb->len - ETH_HLEN;
+	if (length > 0xffff)
+		return DROP(p, DROP_PUSH); /* a super-packet so long that the outer header can't say it */
+	macs_write(data, nh->rewrite);
+	((struct ethhdr *)data)->h_proto = bpf_htons(ETH_P_IP);
+	*(__u16 *)&outer->ip = bpf_htons(0x4500);
+	outer->ip.tot_len = bpf_htons(length);
+	outer->ip.id = id;
+	outer->ip.frag_off = 0;
+	outer->ip.ttl = TUNNEL_TTL;
+	outer->ip.protocol = IPPROTO_UDP;
+	outer->ip.check = 0;
+	outer->ip.saddr = nh->sip;
+	outer->ip.daddr = nh->dip;
+	outer->ip.check = ip4_checksum(&outer->ip);
+	outer->udp.source = bpf_htons(p->entropy ? p->entropy : entropy_port(hash_packet(p, g->hash_seed, 0)));
+	outer->udp.dest = bpf_htons(MPLS_UDP_PORT);
+	outer->udp.len = bpf_htons(length - sizeof(struct iphdr));
+	outer->udp.check = 0;
+	outer->mpls = bpf_htonl(p->label << 12 | MPLS_BOTTOM | (__u8)(p->ttl - 1));
+	count_vif_tx(nh->oif, skb->len);
+	if (bpf_redirect(nh->ifindex, 0) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
+
+/*
+ * Whether the frame is a tunnel of ours: IPv4 to the node's address, UDP to 6635 or the old 51234, not a fragment.
+ * Anything else is the host's.
+ */
+static __always_inline int tunnel_is_ours(struct __sk_buff *skb, const struct globals *g)
+{
+	void *data = packet_data(skb);
+	struct ethhdr *eth = data;
+	struct iphdr *ip = data + ETH_HLEN;
+	struct udphdr *udp = (void *)(ip + 1);
+
+	if ((void *)(udp + 1) > packet_end(skb))
+		return 0;
+	if (eth->h_proto != bpf_htons(ETH_P_IP) || ip->protocol != IPPROTO_UDP || ip->daddr != g->underlay_ip || !ip->daddr)
+		return 0;
+	if (ip->version != 4 || ip->ihl != 5 || (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
+		return 0;
+	return udp->dest == bpf_htons(MPLS_UDP_PORT) || udp->dest == bpf_htons(MPLS_UDP_PORT_OLD);
+}
+
+/* Reads the outer headers of a tunnelled frame: p->outer_sip and p->label. Returns 0 or a drop reason. */
+static __always_inline __u32 tunnel_parse(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = packet_data(skb);
+	struct tunnel_header *outer = data + ETH_HLEN;
+	__u32 length, mpls;
+
+	if ((void *)(outer + 1) > packet_end(skb))
+		return DROP_PULL;
+	length = bpf_ntohs(outer->ip.tot_len);
+	if (length < TUNNEL_OVERHEAD || length > skb->len - ETH_HLEN)
+		return DROP_INVALID_PACKET;
+	if (bpf_ntohs(outer->udp.len) > length - sizeof(struct iphdr) || bpf_ntohs(outer->udp.len) < sizeof(struct udphdr) + 4)
+		return DROP_INVALID_PACKET;
+	mpls = bpf_ntohl(outer->mpls);
+	p->label = mpls >> 12;
+	p->outer_sip = outer->ip.saddr;
+	p->bits |= PACKET_FROM_TUNNEL;
+	if (!(mpls & MPLS_BOTTOM))
+		return DROP_INVALID_LABEL;
+	if ((mpls & 0xff) <= 1)
+		return DROP_TTL_EXCEEDED;
+	return 0;
+}
+
+/* Takes the outer headers off; the frame then is Ethernet (with the outer MACs) and the inner packet. Returns 0 or a drop reason. */
+static __always_inline __u32 tunnel_strip(struct __sk_buff *skb, struct packet *p)
+{
+	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (p->family == AF_INET ? ADJ_ROOM_DECAP_L3_IPV4 : ADJ_ROOM_DECAP_L3_IPV6);
+	struct ethhdr *eth;
+
+	if (bpf_skb_adjust_room(skb, -(__s32)TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, flags))
+		return DROP_PULL;
+	eth = packet_data(skb);
+	if ((void *)(eth + 1) > packet_end(skb))
+		return DROP_PULL;
+	eth->h_proto = p->ethertype;
+	p->l3_off -= TUNNEL_OVERHEAD;
+	p->l4_off -= TUNNEL_OVERHEAD;
+	return 0;
+}

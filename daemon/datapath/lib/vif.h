@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Interfaces: the vif a packet came in by, and the globals of the node. */
+#pragma once
+#include "packet.h"
+#include "stats.h"
+
+static __always_inline const struct globals *node_globals(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&globals, &zero);
+}
+
+/* The vif of the device that the program runs on, or NULL: the device isn't programmed (yet). */
+static __always_inline const struct vif *vif_of(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+
+	return bpf_map_lookup_elem(&vifs, &ifindex);
+}
+
+/* Takes over what the packet has from its ingress vif, and counts it there. */
+static __always_inline void vif_enter(struct packet *p, const struct vif *vif, __u32 bytes)
+{
+	p->vif = vif->id;
+	p->ifindex = vif->ifindex;
+	p->vif_type = vif->type;
+	p->vrf = vif->vrf;
+	p->dvrf = vif->vrf;
+	p->own_nh = vif->nh_id;
+	count_vif_rx(vif->id, bytes);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What a workload sends: tcx ingress of its tap (vRouter reference 2.1 to 2.3).
+ * A packet of an established flow costs one vif, one flow and one nexthop lookup, and the counters.
+ */
+#include "packet.h"
+#include "arp.h"
+#include "drop.h"
+#include "flow.h"
+#include "multicast.h"
+#include "nd.h"
+#include "nexthop.h"
+#include "parse.h"
+#include "stats.h"
+#include "vif.h"
+
+/* A unicast frame that no flow stands for: bridged by its MAC, or not at all. */
+static __always_inline enum verdict bridge_frame(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 reason;
+
+	p->flow_flags = 0;
+	if (p->bits & PACKET_TO_ROUTER)
+		return DROP(p, p->bits & PACKET_ND ? DROP_INVALID_PACKET : DROP_INVALID_PROTOCOL);
+	p->family = 0; /* whatever it carries, it isn't routed */
+	reason = resolve_bridge(skb, p);
+	return reason ? DROP(p, reason) : nexthop_output(skb, p);
+}
+
+/* The source of an ICMP error is whoever sends it, not what its flow key says: it has a check of its own. */
+__noinline int icmp_error_is_own(struct __sk_buff *skb, const struct packet *p)
+{
+	const struct vif *vif = vif_of(skb);
+	struct address source = {};
+
+	if (!vif || !p)
+		return 0;
+	if (vif->flags & VIF_NO_SPOOF_CHECK)
+		return 1;
+	if (p->family == AF_INET)
+		return !bpf_skb_load_bytes(skb, ETH_HLEN + 12, source.bytes, 4) && *(__be32 *)source.bytes == vif->ip4;
+	return !bpf_skb_load_bytes(skb, ETH_HLEN + 8, source.bytes, 16) && ip6_equal(source.bytes, vif->ip6);
+}
+
+static __always_inline enum verdict tap_ip(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	enum verdict verdict;
+
+	if (unlikely(p->bits & (PACKET_ND | PACKET_ICMP_ERROR))) {
+		if (p->bits & PACKET_ND) {
+			verdict = nd_from_workload(skb, p);
+			return verdict == VERDICT_NEXT ? bridge_frame(skb, p) : verdict;
+		}
+		if (!icmp_error_is_own(skb, p))
+			return DROP(p, DROP_INVALID_SOURCE);
+	}
+	verdict = flow_stage(skb, p, g, skb->len);
+	return verdict == VERDICT_NEXT ? nexthop_output(skb, p) : verdict;
+}
+
+static __always_inline enum verdict tap_walk(struct __sk_buff *skb, struct packet *p, const struct vif *vif, const struct globals *g)
+{
+	struct ethhdr *eth = packet_data(skb);
+	enum verdict verdict;
+	__u32 reason;
+
+	if (unlikely((void *)(eth + 1) > packet_end(skb))) {
+		count_vif_rx_error(p->vif);
+		return DROP(p, DROP_INTERFACE_DROP);
+	}
+	if (unlikely(!mac_equal(eth->h_source, vif->peer_mac) && !(vif->flags & VIF_NO_SPOOF_CHECK)))
+		return DROP(p, DROP_INVALID_SOURCE);
+	p->ethertype = eth->h_proto;
+	if (unlikely(mac_is_multicast(eth->h_dest)))
+		return skb->vlan_present ? flood(p) : multicast_from_workload(skb, p);
+	if (mac_equal(eth->h_dest, vif->mac))
+		p->bits |= PACKET_TO_ROUTER;
+	if (unlikely(skb->vlan_present))
+		return DROP(p, DROP_INVALID_PROTOCOL);
+
+	p->key.k4.nh_id = vif->nh_id;
+	if (likely(eth->h_proto == bpf_htons(ETH_P_IP)))
+		reason = parse_ip4(skb, p, ETH_HLEN);
+	else if (likely(eth->h_proto == bpf_htons(ETH_P_IPV6)))
+		reason = parse_ip6(skb, p, ETH_HLEN);
+	else if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
+		verdict = arp_from_workload(skb, p);
+		return verdict == VERDICT_NEXT ? bridge_frame(skb, p) : verdict;
+	} else
+		return bridge_frame(skb, p);
+	if (unlikely(reason))
+		return DROP(p, reason);
+	if (likely(p->bits & PACKET_TO_ROUTER))
+		COUNT_VRF(p->vrf, l2_receives);
+	return tap_ip(skb, p, g);
+}
+
+SEC("tcx/ingress")
+int tap(struct __sk_buff *skb)
+{
+	const struct globals *g = node_globals();
+	const struct vif *vif = vif_of(skb);
+	struct packet p;
+
+	if (unlikely(!vif || !g)) /* a workload whose vif isn't programmed sends nothing */
+		return verdict_to_tc(drop_count(VIF_UNKNOWN, DROP_INVALID_IF));
+	packet_init(&p);
+	vif_enter(&p, vif, skb->len);
+	packet_pull(skb, PARSE_LINEAR);
+	return verdict_to_tc(tap_walk(skb, &p, vif, g));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the host sends: tcx egress of vhost0. Packets to workloads of this node or through a tunnel are ours; everything else goes
+ * to the NIC unchanged, because the host has resolved it already. The host never loses its own traffic here.
+ */
+#define DELIVER_BY_TRANSMIT
+#include "packet.h"
+#include "arp.h"
+#include "drop.h"
+#include "flow.h"
+#include "nd.h"
+#include "nexthop.h"
+#include "parse.h"
+#include "stats.h"
+#include "vif.h"
+
+static __always_inline enum verdict to_wire(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	if (!g->fabric_ifindex)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	count_vif_tx(VIF_ID_FABRIC, skb->len);
+	if (bpf_redirect(g->fabric_ifindex, 0) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
+
+/* VERDICT_NEXT or VERDICT_PASS: not ours, to the wire. */
+static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct packet *p, const struct vif *vif, const struct globals *g)
+{
+	struct ethhdr *eth = packet_data(skb);
+	const struct nexthop *nh;
+	enum verdict verdict;
+	__u32 reason;
+
+	if ((void *)(eth + 1) > packet_end(skb) || skb->vlan_present)
+		return VERDICT_NEXT;
+	if (eth->h_proto == bpf_htons(ETH_P_ARP))
+		return arp_from_host(skb, p);
+	p->key.k4.nh_id = vif->nh_id;
+	p->bits |= PACKET_FROM_HOST;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		if (mac_is_multicast(eth->h_dest))
+			return VERDICT_NEXT;
+		reason = parse_ip4(skb, p, ETH_HLEN);
+	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		reason = parse_ip6(skb, p, ETH_HLEN);
+		if (!reason && (p->bits & PACKET_ND))
+			return nd_from_host(skb, p);
+	} else {
+		return VERDICT_NEXT;
+	}
+	if (reason) { /* it can't be a flow: only where it would be ours is that a loss */
+		if (reason != DROP_FRAGMENTS || resolve_route(p, p->vrf))
+			return VERDICT_NEXT;
+		nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+		return nh && nexthop_is_overlay(nh) ? DROP(p, reason) : VERDICT_NEXT;
+	}
+	verdict = flow_stage(skb, p, g, skb->len);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh || !nexthop_is_overlay(nh))
+		return VERDICT_NEXT;
+	return nexthop_output(skb, p);
+}
+
+SEC("tcx/egress")
+int vhost(struct __sk_buff *skb)
+{
+	const struct globals *g = node_globals();
+	const struct vif *vif = vif_of(skb);
+	enum verdict verdict;
+	struct packet p;
+
+	packet_init(&p);
+	if (unlikely(!g))
+		return verdict_to_tc(drop_count(VIF_UNKNOWN, DROP_INVALID_IF));
+	if (unlikely(!vif)) {
+		p.vif = VIF_ID_VHOST;
+		return verdict_to_tc(to_wire(skb, &p, g));
+	}
+	vif_enter(&p, vif, skb->len);
+	packet_pull(skb, PARSE_LINEAR);
+	verdict = vhost_walk(skb, &p, vif, g);
+	if (verdict == VERDICT_NEXT || verdict == VERDICT_PASS)
+		verdict = to_wire(skb, &p, g);
+	return verdict_to_tc(verdict);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
