@@ -21,6 +21,7 @@ describe('who gets HTML', () => {
       'text/xml',
       'application/xml,text/html;q=0.9',
       'text/xml, text/html',
+      'text/html;q=0.5, text/xml',
       'text/html;q=0, */*',
       'text/html;q=x',
       'application/json',
