@@ -54,7 +54,8 @@ interface Owners {
 
 interface HostEntry extends RouteEntry {
   readonly owner: Owner
-  readonly nodes: readonly (RemoteNode | undefined)[]
+  /** Of a remote owner. */
+  readonly node?: RemoteNode
 }
 
 export class NetworkTable {
@@ -229,45 +230,40 @@ class FamilyTable {
     problems: Problem[],
   ): HostEntry[] {
     const entries: HostEntry[] = []
+    const shared: (readonly [order: number | bigint, address: Address, owner: Owners, before?: HostEntry])[] = []
+    const place = (address: Address, owner: Owner, before?: HostEntry) => {
+      const order = before?.order ?? orderOf(address, this.#family)
+      if ('uuid' in owner) entries.push(this.#remoteEntry(address, order, owner, input, before))
+      else shared.push([order, address, owner, before])
+    }
     // Those of before come first, in their order, so that sorting finds one long run.
     for (const before of this.#hosts) {
       const { address } = before.route
       const owner = owners.get(address)
       if (owner === undefined) continue
       owners.delete(address)
-      const entry = this.#hostEntry(address, owner, input, compositeOf, problems, before)
-      if (entry !== undefined) entries.push(entry)
+      place(address, owner, before)
     }
-    for (const [address, owner] of owners) {
-      const entry = this.#hostEntry(address, owner, input, compositeOf, problems)
-      if (entry !== undefined) entries.push(entry)
+    for (const [address, owner] of owners) place(address, owner)
+    // Composites get their numbers in the order of addresses, however the routes came about.
+    for (const [order, address, owner, before] of shared.sort((a, b) => (a[0] < b[0] ? -1 : 1))) {
+      const route = this.#sharedRoute(address, owner, input, compositeOf, problems)
+      if (route !== undefined) entries.push({ order, owner, route: keep(before?.route, route) })
     }
     return entries.sort(compareEntries)
   }
 
-  #hostEntry(
+  #remoteEntry(
     address: Address,
-    owner: Owner,
+    order: number | bigint,
+    owner: VirtualMachineInterface,
     input: NetworkInput,
-    compositeOf: CompositeOf,
-    problems: Problem[],
     before?: HostEntry,
-  ): HostEntry | undefined {
-    if ('uuid' in owner) {
-      const node = input.nodes.get(owner.node)!
-      if (before?.owner === owner && before.nodes[0] === node) return before
-      const route = remoteRoute(address, bitsOf(this.#family), owner, node, input.vrf.vn)
-      const order = before?.order ?? orderOf(address, this.#family)
-      return { order, owner, nodes: [node], route: keep(before?.route, route) }
-    }
-    const route = this.#sharedRoute(address, owner, input, compositeOf, problems)
-    if (route === undefined) return undefined
-    return {
-      order: before?.order ?? orderOf(address, this.#family),
-      owner,
-      nodes: [],
-      route: keep(before?.route, route),
-    }
+  ): HostEntry {
+    const node = input.nodes.get(owner.node)!
+    if (before?.owner === owner && before.node === node) return before
+    const route = remoteRoute(address, bitsOf(this.#family), owner, node, input.vrf.vn)
+    return { order, owner, node, route: keep(before?.route, route) }
   }
 
   /** Route of an address that a local pod has, or several owners of any kind. */
