@@ -112,26 +112,10 @@ export class TestNode implements Disposable {
 
   /** The programs of redirect.bpf.c on both devices. */
   get hooks(): VhostHooks {
-    return { beforeMove: (devices) => this.attach(devices), detach: (devices) => this.detach(devices) }
-  }
-
-  attach({ nic, vhost }: VhostDevices): void {
-    const object = join(this.stateDir, 'redirect.bpf.o')
-    const source = join(import.meta.dirname, 'redirect.bpf.c')
-    const defines = [`-DNIC=${nic.index}`, `-DVHOST=${vhost.index}`]
-    const include = `-I/usr/include/${run('uname', ['-m']).trim()}-linux-gnu`
-    run('clang', ['-O2', '-g', '-target', 'bpf', include, ...defines, '-c', source, '-o', object])
-    for (const [device, side, section] of [
-      [vhost.name, 'egress', 'classifier/vhost'],
-      [nic.name, 'ingress', 'classifier/nic'],
-    ]) {
-      this.exec(`tc qdisc replace dev ${device} clsact`)
-      this.exec(`tc filter replace dev ${device} ${side} prio 1 handle 1 bpf da obj ${object} sec ${section}`)
+    return {
+      beforeMove: (devices) => attachRedirects(this.name, this.stateDir, devices),
+      detach: (devices) => detachRedirects(this.name, devices),
     }
-  }
-
-  detach({ nic, vhost }: VhostDevices): void {
-    for (const { name } of [nic, vhost]) this.exec(`tc qdisc del dev ${name} clsact`)
   }
 
   /** Everything about the NIC that the migration may touch, as text: two equal texts are two equal configurations. */
@@ -163,6 +147,33 @@ export class TestNode implements Disposable {
     deleteNamed(this.name)
     deleteNamed(this.worldName)
     rmSync(this.stateDir, { recursive: true, force: true })
+  }
+}
+
+/** Compiles redirect.bpf.c for two devices and puts it on them. Repeating it is fine. */
+export function attachRedirects(name: string, folder: string, { nic, vhost }: VhostDevices): void {
+  const object = join(folder, 'redirect.bpf.o')
+  const source = join(import.meta.dirname, 'redirect.bpf.c')
+  const defines = [`-DNIC=${nic.index}`, `-DVHOST=${vhost.index}`]
+  const include = `-I/usr/include/${run('uname', ['-m']).trim()}-linux-gnu`
+  run('clang', ['-O2', '-g', '-target', 'bpf', include, ...defines, '-c', source, '-o', object])
+  const tc = (args: string) => run('nsenter', [`--net=${namedPath(name)}`, 'tc', ...args.split(' ')])
+  for (const [device, side, section] of [
+    [vhost.name, 'egress', 'classifier/vhost'],
+    [nic.name, 'ingress', 'classifier/nic'],
+  ]) {
+    tc(`qdisc replace dev ${device} clsact`)
+    tc(`filter replace dev ${device} ${side} prio 1 handle 1 bpf da obj ${object} sec ${section}`)
+  }
+}
+
+export function detachRedirects(name: string, { nic, vhost }: VhostDevices): void {
+  for (const device of [nic.name, vhost.name]) {
+    try {
+      run('nsenter', [`--net=${namedPath(name)}`, 'tc', 'qdisc', 'del', 'dev', device, 'clsact'])
+    } catch {
+      // Not attached yet, or not any more.
+    }
   }
 }
 

@@ -14,6 +14,9 @@ import {
   RouteTable,
 } from '@kube-vrouter/linux/netlink/route'
 
+/** Routes that the daemon itself puts on vhost0: they are nothing that the NIC would have. */
+const VROUTER_PROTOCOL = 118
+
 /** Stands for "this device" in `oif` of routes and their paths. */
 export const SELF = 0
 
@@ -57,8 +60,12 @@ export function stateOf(
   }
 }
 
-/** The route as this device's, or nothing when it is another one's or the kernel's own (local, broadcast and multicast routes come with addresses). */
+/**
+ * The route as this device's, or nothing when it is another one's, the daemon's own, or one that the kernel makes for each address (local,
+ * broadcast, multicast).
+ */
 function ownRoutes(route: RouteInfo, index: number): RouteInfo[] {
+  if (route.protocol === VROUTER_PROTOCOL) return []
   if (route.table === RouteTable.LOCAL && route.protocol === RouteProtocol.KERNEL) return []
   if (route.multipath === undefined) return route.oif === index ? [{ ...route, oif: SELF, nexthopId: undefined }] : []
   if (!route.multipath.some(({ oif }) => oif === index)) return []
