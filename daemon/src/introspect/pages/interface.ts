@@ -8,7 +8,14 @@ import {
   VIF_POLICY_ENABLED,
 } from '../../maps/constants.ts'
 import type { Port } from '../../model/facts.ts'
-import { DOMAIN, FABRIC_POLICY_VRF, projectOfNamespace, uuidOf, virtualMachineName } from '../../model/names.ts'
+import {
+  DOMAIN,
+  FABRIC_POLICY_VRF,
+  FABRIC_VRF,
+  projectOfNamespace,
+  uuidOf,
+  virtualMachineName,
+} from '../../model/names.ts'
 import type { Tables, Vif } from '../../model/tables.ts'
 import { text } from '../arguments.ts'
 import type { IntrospectContext } from '../context.ts'
@@ -117,7 +124,8 @@ function toSandesh(vif: Vif, port: Port | undefined, context: IntrospectContext)
     case 'physical':
       return { ...common(vif, tables), type: 'eth' }
     case 'agent':
-      return { ...common(vif, tables), type: 'pkt' }
+      // It belongs to no VRF in the datapath; clients know it in the fabric's.
+      return { ...common(vif, tables), type: 'pkt', vrf_name: FABRIC_VRF }
     default: {
       const never: never = vif.type
       return never

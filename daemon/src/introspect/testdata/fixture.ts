@@ -106,7 +106,7 @@ export const ports = pods
 const vifs: readonly Vif[] = [
   { id: 0, type: 'physical', name: 'eth0', ifindex: 2, vrf: 0, flowNexthop: 0, mtu: 1500, mac: NIC_MAC, flags: 0x40, maxFlows: 0 },
   { id: 1, type: 'host', name: 'vhost0', ifindex: 5, vrf: 0, flowNexthop: 2, mtu: 1500, mac: NIC_MAC, ip4: '10.0.0.11', label: 16, flags: 0xc0, maxFlows: 0 },
-  { id: 2, type: 'agent', name: 'pkt0', ifindex: 6, vrf: 0, flowNexthop: 3, mtu: 1500, mac: ROUTER_MAC, flags: 0x40, maxFlows: 0 },
+  { id: 2, type: 'agent', name: 'pkt0', ifindex: 6, vrf: 65535, flowNexthop: 3, mtu: 1500, mac: ROUTER_MAC, flags: 0x40, maxFlows: 0 },
   {
     id: 3,
     type: 'virtual',
