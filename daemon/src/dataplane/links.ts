@@ -117,7 +117,7 @@ export class Links implements Disposable {
   #keep(fd: number, { program, ifindex }: Attachment): AttachResult | undefined {
     const link = linkInfo(fd)
     if (link.ifindex !== ifindex || link.attach !== attachTypeOf(program)) return undefined
-    if (link.programId === this.#programs.info(program).id) return 'kept'
+    if (link.programId === this.#programs.id(program)) return 'kept'
     try {
       linkUpdate(fd, this.#programs.fd(program))
       return 'updated'

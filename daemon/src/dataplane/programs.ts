@@ -9,7 +9,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { BpfObject, VerifierError } from '@kube-vrouter/linux/bpf/object'
-import { mapFdById, objGet, type ProgramInfo, programInfo, programTestRun } from '@kube-vrouter/linux/bpf/syscall'
+import { mapFdById, objGet, programInfo, programTestRun } from '@kube-vrouter/linux/bpf/syscall'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { close, duplicate } from '@kube-vrouter/linux/ffi'
 import type { Config } from '../config/config.ts'
@@ -33,12 +33,14 @@ export class Programs implements Disposable {
   readonly maps: MapSet
   readonly #pins: Pins
   readonly #fds: ReadonlyMap<PinnedName, number>
+  readonly #ids: ReadonlyMap<PinnedName, number>
   readonly #owned: DisposableStack
 
   private constructor(maps: MapSet, pins: Pins, fds: ReadonlyMap<PinnedName, number>, owned: DisposableStack) {
     this.maps = maps
     this.#pins = pins
     this.#fds = fds
+    this.#ids = new Map([...fds].map(([name, fd]) => [name, programInfo(fd).id]))
     this.#owned = owned
   }
 
@@ -66,8 +68,9 @@ export class Programs implements Disposable {
     return this.#fds.get(name)!
   }
 
-  info(name: ProgramName): ProgramInfo {
-    return programInfo(this.fd(name))
+  /** Kernel id of the program in service. */
+  id(name: ProgramName): number {
+    return this.#ids.get(name)!
   }
 
   /**
@@ -87,7 +90,7 @@ export class Programs implements Disposable {
     for (const [name, fd] of this.#fds) {
       const path = join(this.#pins.programs, name)
       const pinned = getIfPinned(path)
-      const isThere = pinned !== undefined && programInfo(pinned).id === programInfo(fd).id
+      const isThere = pinned !== undefined && programInfo(pinned).id === this.#ids.get(name)
       if (pinned !== undefined) close(pinned)
       if (isThere) continue
       pinAt(fd, path)

@@ -30,14 +30,14 @@ export class TableWriter {
   readonly #map: BpfMap
   /** An element of an array can't be deleted: all zero means that there is none. */
   readonly #isArray: boolean
-  readonly #zero: string
+  readonly #zero: Buffer
   readonly #failures = new Map<string, TableFailure>()
 
   constructor(name: TableMap, map: BpfMap) {
     this.name = name
     this.#map = map
     this.#isArray = map.type === MapType.ARRAY
-    this.#zero = '\0'.repeat(map.valueSize)
+    this.#zero = Buffer.alloc(map.valueSize)
     this.delta = new Delta(name === 'bridge' ? isSameBridgeEntry : undefined)
   }
 
@@ -59,8 +59,7 @@ export class TableWriter {
     const found = new Map<string, string>()
     for (const page of this.#map.pages(PAGE)) {
       for (const { key, value } of page) {
-        const text = latin1(value)
-        if (!this.#isArray || text !== this.#zero) found.set(latin1(key), text)
+        if (!this.#isArray || !this.#zero.equals(value)) found.set(latin1(key), latin1(value))
       }
       if (pace.isDue) await pace.rest()
     }
@@ -85,8 +84,7 @@ export class TableWriter {
   async sweep(pace: Pace): Promise<number> {
     let deleted = 0
     for (const key of this.delta.deletions()) {
-      const remove = () =>
-        this.#isArray ? this.#map.update(bytes(key), bytes(this.#zero)) : this.#map.delete(bytes(key))
+      const remove = () => (this.#isArray ? this.#map.update(bytes(key), this.#zero) : this.#map.delete(bytes(key)))
       if (this.#attempt(key, remove)) {
         this.delta.deleteKnown(key)
         deleted++
