@@ -164,7 +164,7 @@ __noinline __u32 flow_check_source(const struct packet *p, struct flow *back)
 	if (!route_find(p->dvrf, p->family, &source, &route))
 		return 0;
 	back->nh = route.nh;
-	back->label = route.label;
+	back->label = route_label(&route);
 	nh = bpf_map_lookup_elem(&nexthops, &back->nh);
 	if (!nh)
 		return 0;

@@ -33,7 +33,7 @@ __noinline __u32 resolve_route(struct packet *p, __u32 vrf)
 		if (!route_find(vrf, p->family, &destination, &route))
 			return 0;
 		p->nh = route.nh;
-		p->label = route.label;
+		p->label = route_label(&route);
 		nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 		if (!nh || !(nh->flags & NH_FLAG_VALID))
 			return DROP_INVALID_NH;

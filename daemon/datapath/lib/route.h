@@ -72,3 +72,8 @@ static __always_inline void packet_source(const struct packet *p, struct address
 	else
 		ip6_copy(address->bytes, p->key.k6.sip);
 }
+
+static __always_inline __u32 route_label(const struct route *route)
+{
+	return route->flags & ROUTE_LABEL_VALID ? route->label : LABEL_NONE;
+}
