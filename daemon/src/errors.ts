@@ -68,6 +68,10 @@ const TABLE = {
       `${v.path} can't be used (${v.reason}) and was moved to ${v.aside}`,
     'Nothing needs doing: ids are taken over from the running datapath. Look for a failing disk if this repeats.',
   ),
+  DATAPLANE_FAILED: entry(
+    (v: { reason: string }) => `the node can't be programmed: ${v.reason}`,
+    'See the errors logged before this one.',
+  ),
   TABLE_FULL: entry(
     (v: { table: string; max: number }) => `table ${v.table} is full (${v.max} entries)`,
     'Raise the limit in the configuration and restart the daemon.',

@@ -16,7 +16,7 @@ export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, 
     vhost: underlay.vhost,
     stateDir: paths.state,
     log: log.child({ component: 'vhost0' }),
-    hooks: { detach: () => removePins(join(paths.pins, 'links')) },
+    hooks: { detach: () => removeLinks(config) },
   })
   removePins(paths.pins)
   using route = RouteSocket.open()
@@ -26,6 +26,11 @@ export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, 
     { component: 'vrouter', nic, restored },
     restored ? 'the node is back on its network card' : 'nothing was installed',
   )
+}
+
+/** Takes the programs off all devices, as far as nobody holds their links open. */
+export function removeLinks({ paths }: Pick<Config, 'paths'>): void {
+  removePins(join(paths.pins, 'links'))
 }
 
 /** A link whose last pin goes is detached; a map or program goes with its last user. */

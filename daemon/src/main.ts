@@ -1,0 +1,93 @@
+/**
+ * The daemon's command line: reads the configuration, starts a Vrouter, and stops it on SIGTERM or SIGINT. Exit codes: 0 stopped or done, 1
+ * failed, 2 the command line or the configuration is wrong.
+ */
+import { parseArgs } from 'node:util'
+import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
+import { findNic } from './dataplane/find-nic.ts'
+import { uninstallNode } from './dataplane/uninstall.ts'
+import { createLog, errorFields } from './log.ts'
+import { preflight, printPreflight } from './preflight.ts'
+import { Vrouter } from './vrouter.ts'
+
+const usage = `vrouter: the per-node daemon of kube-vrouter
+
+  vrouter [--config FILE]          runs the daemon in the foreground; logs JSON lines on standard output
+  vrouter preflight [--json]       says what this machine lacks, and the remedy
+  vrouter --uninstall              gives the network card its addresses back and removes programs, maps and devices
+  vrouter --print-config           prints the configuration in force, defaults and environment included
+  vrouter --info                   limits and settings of the running datapath
+  vrouter --help                   this text and every configuration key
+
+  --config FILE    default: $VROUTER_CONFIG, else /etc/vrouter/vrouter.yaml if that exists
+`
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      config: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+      json: { type: 'boolean' },
+      uninstall: { type: 'boolean' },
+      'print-config': { type: 'boolean' },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(`${usage}\n${describeConfig()}`)
+    return 0
+  }
+  const [command, ...rest] = positionals
+  if (rest.length > 0 || (command !== undefined && command !== 'preflight')) {
+    process.stderr.write(
+      `vrouter: unexpected ${JSON.stringify(command === 'preflight' ? rest[0] : command)}\n\n${usage}`,
+    )
+    return 2
+  }
+  if (command === 'preflight') {
+    const report = await preflight()
+    process.stdout.write(values.json ? `${JSON.stringify(report, undefined, 2)}\n` : printPreflight(report))
+    return report.ok ? 0 : 1
+  }
+  const config = loadConfig({ file: values.config, env: process.env })
+  if (values['print-config']) {
+    process.stdout.write(`${JSON.stringify(config, undefined, 2)}\n`)
+    return 0
+  }
+  const log = createLog(config.log.level)
+  try {
+    const nic = findNic(config)
+    if (values.uninstall) {
+      await uninstallNode(config, nic, log)
+      return 0
+    }
+    const stopped = Promise.withResolvers<string>()
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopped.resolve(signal))
+    await using vrouter = await Vrouter.start({ config, nic, log })
+    void vrouter
+    const signal = await stopped.promise
+    log.info({ component: 'vrouter', signal }, 'stopping; the network stays as it is')
+    return 0
+  } catch (error) {
+    log.fatal({ component: 'vrouter', err: errorFields(error) }, Error.isError(error) ? error.message : String(error))
+    return 1
+  }
+}
+
+process.on('unhandledRejection', (reason) => {
+  createLog('info').error(
+    { component: 'vrouter', err: errorFields(reason) },
+    'a failure that nobody handled; the daemon goes on',
+  )
+})
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  const isUsage =
+    error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
+  process.stderr.write(`vrouter: ${(error as Error).message}\n`)
+  process.exitCode = isUsage ? 2 : 1
+}
+process.exit()

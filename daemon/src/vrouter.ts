@@ -1,0 +1,374 @@
+/**
+ * One vRouter: puts the parts together and keeps them in step. Data goes round in one way only:
+ *
+ *   source, node facts, ports  ──►  model  ──►  ids on disk  ──►  dataplane  ──►  publication to the source
+ *
+ * Every change is a nudge; a round works on what is true then. Rounds never overlap. Disposing stops the daemon and leaves the
+ * network as it is.
+ */
+import type { Config } from './config/config.ts'
+import { Dataplane } from './dataplane/dataplane.ts'
+import { IdsStore } from './dataplane/ids-store.ts'
+import { removeLinks } from './dataplane/uninstall.ts'
+import { followChanges } from './dataplane/vhost0/follow.ts'
+import { migrate } from './dataplane/vhost0/migrate.ts'
+import { VrouterError } from './errors.ts'
+import type { Health, IntrospectContext } from './introspect/context.ts'
+import { kernelOf } from './introspect/kernel.ts'
+import { startIntrospect } from './introspect/server.ts'
+import { errorFields, type Log } from './log.ts'
+import { Model } from './model/compute.ts'
+import type { Ids } from './model/ids.ts'
+import type { Source } from './model/objects.ts'
+import { publication } from './model/publish.ts'
+import type { Tables } from './model/tables.ts'
+import { contextFromTables } from './packet/context.ts'
+import { AgentPort } from './packet/packet.ts'
+import { writeConflist } from './port-api/conflist.ts'
+import { PortServer } from './port-api/server.ts'
+import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
+import { DirectorySource } from './sources/directory/source.ts'
+
+/** MPLS over UDP over IPv4: 20 + 8 + 4 bytes in front of a pod's packet. */
+const TUNNEL_OVERHEAD = 32
+
+/** Milliseconds to gather nudges: a burst of changes costs one round. */
+const GATHER_MS = 2
+
+/** Milliseconds until a failed publication is tried again. */
+const PUBLISH_RETRY_MS = 2000
+
+/** vif 0 to 2 are the node's own. */
+const OWN_VIFS = 3
+
+export interface VrouterOptions {
+  readonly config: Config
+  /** Name of the fabric NIC. */
+  readonly nic: string
+  readonly log: Log
+}
+
+interface Waiter {
+  readonly uuid: string
+  readonly resolve: (programmed: Programmed) => void
+}
+
+export class Vrouter implements AsyncDisposable {
+  readonly #options: VrouterOptions
+  readonly #log: Log
+  readonly #owned = new AsyncDisposableStack()
+  readonly #startedAt = new Date()
+  readonly #waiters = new Set<Waiter>()
+  readonly #idsStore: IdsStore
+  readonly #ids: Ids
+  readonly #model: Model
+  readonly #source: Source
+  #dataplane!: Dataplane
+  #ports!: Ports
+  #agentPort: AgentPort | undefined
+  #tables: Tables | undefined
+  #loggedProblems: ReadonlySet<string> = new Set()
+  #loggedRejections: ReadonlySet<string> = new Set()
+  #state = 'starting'
+  #isReady = false
+  #isClosed = false
+  #round: Promise<void> = Promise.resolve()
+  #isNudged = false
+  #publishRetry: NodeJS.Timeout | undefined
+
+  private constructor(options: VrouterOptions) {
+    const { config, log } = options
+    this.#options = options
+    this.#log = log.child({ component: 'vrouter' })
+    this.#idsStore = new IdsStore(config.paths.state, log.child({ component: 'ids' }))
+    const { limits } = config
+    const { ids, from } = this.#idsStore.load({
+      limits: {
+        vrf: limits.vrfs,
+        nexthop: limits.nexthops,
+        label: limits.labels,
+        vif: limits.vifs,
+        bridge: limits.routes,
+      },
+    })
+    this.#log.info({ from }, 'read the ids')
+    this.#ids = ids
+    this.#model = new Model(
+      {
+        node: config.node,
+        cluster: config.cluster.name,
+        limits: { routes: limits.routes },
+        flowsPerVif: limits.flowsPerVif,
+      },
+      ids,
+    )
+    this.#source = this.#owned.use(
+      new DirectorySource({
+        path: config.source.path,
+        node: config.node,
+        cluster: config.cluster.name,
+        defaultSubnets: config.defaultNetwork.subnets,
+      }),
+    )
+  }
+
+  /** Resolves when the node is in service: its address on vhost0, its pods programmed, ADD answered. Throws what prevents that. */
+  static async start(options: VrouterOptions): Promise<Vrouter> {
+    const vrouter = new Vrouter(options)
+    try {
+      await vrouter.#start()
+      return vrouter
+    } catch (error) {
+      await vrouter[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#publishRetry)
+    await this.#round
+    await this.#owned.disposeAsync()
+  }
+
+  async #start(): Promise<void> {
+    const { config, log } = this.#options
+    const own = this.#owned
+
+    this.#state = 'reading the source'
+    await this.#source.start(() => {
+      this.#logRejections()
+      this.#nudge()
+    })
+    this.#logRejections()
+
+    this.#state = 'moving the node to vhost0'
+    await this.#migrate()
+    own.use(
+      await followChanges({
+        ...this.#migration(),
+        onVhostLost: () => {
+          this.#log.error(`${config.underlay.vhost} was deleted: it is made anew`)
+          this.#migrate().catch((error: unknown) =>
+            this.#log.error({ err: errorFields(error) }, `${config.underlay.vhost} can't be made anew`),
+          )
+        },
+      }),
+    )
+
+    this.#state = 'programming the node'
+    this.#agentPort = own.use(
+      await AgentPort.start({
+        device: config.underlay.agent,
+        log: log.child({ component: 'packet' }),
+      }),
+    )
+    this.#dataplane.watch.refresh()
+    await this.#nudge()
+    if (this.#tables === undefined) throw VrouterError.of('DATAPLANE_FAILED', { reason: 'the first pass failed' })
+
+    own.use(await startIntrospect(this.#introspectContext(), config))
+    own.use(
+      await PortServer.listen({
+        path: `${config.paths.run}/cni.sock`,
+        service: this.#ports,
+        log: log.child({ component: 'port-api' }),
+      }),
+    )
+    this.#isReady = true
+    this.#state = 'in service'
+    // A DEL may have been queued between the reading of the records and the socket.
+    await this.#ports.maintain()
+    writeConflist({ folder: config.paths.cniConf, socket: `${config.paths.run}/cni.sock`, state: config.paths.state })
+    const ms = Date.now() - this.#startedAt.getTime()
+    this.#log.info(
+      { node: config.node, address: this.#dataplane.facts().underlay.address, ports: this.#ports.all().length, ms },
+      'in service',
+    )
+  }
+
+  #migration() {
+    const { config, nic, log } = this.#options
+    const { vhost, watchSeconds, gateway } = config.underlay
+    return { nic, vhost, stateDir: config.paths.state, watchSeconds, gateway, log: log.child({ component: 'vhost0' }) }
+  }
+
+  async #migrate(): Promise<void> {
+    await migrate({
+      ...this.#migration(),
+      hooks: {
+        beforeMove: () => this.#programNode(),
+        detach: async () => {
+          await this.#dataplane?.[Symbol.asyncDispose]()
+          removeLinks(this.#options.config)
+        },
+      },
+    })
+  }
+
+  /** vhost0 exists and nothing has moved yet: load, adopt, program VRF 0 and the pods that are there. */
+  async #programNode(): Promise<void> {
+    if (this.#dataplane === undefined) await this.#openDataplane()
+    else await this.#dataplane.resync()
+    await this.#nudge()
+    if (this.#tables === undefined) throw VrouterError.of('DATAPLANE_FAILED', { reason: 'the first pass failed' })
+  }
+
+  async #openDataplane(): Promise<void> {
+    const { config, nic, log } = this.#options
+    this.#dataplane = this.#owned.use(await Dataplane.open({ config, nic, log: log.child({ component: 'dataplane' }) }))
+    this.#ports = this.#owned.use(
+      new Ports({
+        source: this.#source,
+        node: config.node,
+        cluster: config.cluster,
+        state: config.paths.state,
+        log: log.child({ component: 'ports' }),
+        podMtu: () => this.#dataplane.facts().underlay.mtu - TUNNEL_OVERHEAD,
+        linkIndex: (name) => this.#dataplane.watch.taps.get(name),
+        onPortsChanged: () => this.#nudge(),
+        programmed: (uuid, signal) => this.#programmed(uuid, signal),
+        readiness: () => this.#readiness(),
+        maxPorts: config.limits.vifs - OWN_VIFS,
+      }),
+    )
+    await this.#ports.start()
+    this.#dataplane.onFacts(() => this.#nudge())
+    this.#dataplane.watch.onTaps(() => this.#ports.refresh())
+  }
+
+  // ---- rounds ---------------------------------------------------------------------------------------------------------------
+
+  /** Asks for a round; resolves when a round that began after this call is over. */
+  #nudge(): Promise<void> {
+    if (this.#isNudged || this.#isClosed) return this.#round
+    this.#isNudged = true
+    this.#round = this.#round.then(async () => {
+      await new Promise((resolve) => setTimeout(resolve, GATHER_MS))
+      this.#isNudged = false
+      if (this.#isClosed || this.#ports === undefined) return
+      try {
+        await this.#reconcile()
+      } catch (error) {
+        this.#log.error(
+          { err: errorFields(error) },
+          'a round failed; the kernel stays as it is, the next change tries again',
+        )
+      }
+    })
+    return this.#round
+  }
+
+  async #reconcile(): Promise<void> {
+    const facts = this.#dataplane.facts()
+    const ports = this.#ports.all()
+    const tables = this.#model.update({ source: this.#source.state(), facts, ports })
+    this.#idsStore.save(this.#ids)
+    await this.#dataplane.apply(tables)
+    this.#tables = tables
+    this.#agentPort?.updateContext(contextFromTables(tables))
+    this.#logProblems(tables)
+    await this.#publish()
+    for (const waiter of this.#waiters) {
+      const programmed = this.#find(waiter.uuid)
+      if (programmed !== undefined) waiter.resolve(programmed)
+    }
+  }
+
+  /** What the source set aside is logged once, as long as it stays so. */
+  #logRejections(): void {
+    const log = this.#options.log.child({ component: 'source' })
+    const rejections = new Map(this.#source.state().rejected.map((rejection) => [JSON.stringify(rejection), rejection]))
+    for (const [text, { message, ...fields }] of rejections) {
+      if (!this.#loggedRejections.has(text)) log.warn(fields, message)
+    }
+    this.#loggedRejections = new Set(rejections.keys())
+  }
+
+  #logProblems(tables: Tables): void {
+    const problems = new Map(tables.problems.map((problem) => [`${problem.object}: ${problem.message}`, problem]))
+    for (const [text, { object }] of problems) {
+      if (!this.#loggedProblems.has(text)) this.#log.warn({ object }, text)
+    }
+    this.#loggedProblems = new Set(problems.keys())
+  }
+
+  /** Tells the others what works here now. A failure is reported and tried again; it harms nobody here. */
+  async #publish(): Promise<void> {
+    const { node } = this.#options.config
+    const { publish, withdraw } = publication(
+      node,
+      this.#dataplane.facts(),
+      this.#ports.all(),
+      this.#tables!,
+      this.#source.state(),
+    )
+    try {
+      await Promise.all([
+        ...publish.map((published) => this.#source.publish(published)),
+        ...withdraw.map(({ kind, name }) => this.#source.withdraw(kind, name)),
+      ])
+    } catch (error) {
+      this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again')
+      clearTimeout(this.#publishRetry)
+      this.#publishRetry = setTimeout(() => this.#nudge(), PUBLISH_RETRY_MS)
+    }
+  }
+
+  // ---- what the port API asks ------------------------------------------------------------------------------------------------
+
+  /** The vif of a port, if it is in the kernel with the tap that the port has now. */
+  #find(uuid: string): Programmed | undefined {
+    const port = this.#ports.all().find((one) => one.uuid === uuid)
+    const vif = this.#tables?.vifs.find((one) => one.port === uuid)
+    if (port === undefined || vif === undefined || port.ifindex === undefined || vif.ifindex !== port.ifindex)
+      return undefined
+    const isBroken = this.#dataplane.problems().some(({ object }) => object.startsWith(`vif ${vif.id} `))
+    return isBroken ? undefined : { vif: vif.id, vrf: vif.vrf }
+  }
+
+  #programmed(uuid: string, signal: AbortSignal): Promise<Programmed> {
+    const now = this.#find(uuid)
+    if (now !== undefined) return Promise.resolve(now)
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        uuid,
+        resolve: (programmed) => {
+          this.#waiters.delete(waiter)
+          resolve(programmed)
+        },
+      }
+      this.#waiters.add(waiter)
+      signal.addEventListener('abort', () => {
+        this.#waiters.delete(waiter)
+        reject(signal.reason)
+      })
+      this.#nudge()
+    })
+  }
+
+  #readiness(): Readiness {
+    return this.#isReady ? { ready: true } : { ready: false, message: this.#state, podsAffected: false }
+  }
+
+  // ---- what introspect shows --------------------------------------------------------------------------------------------------
+
+  #health(): Health {
+    const problems = this.#dataplane.problems().map(({ object, message }) => `${object}: ${message}`)
+    return { ready: this.#isReady, state: this.#state, startedAt: this.#startedAt, problems }
+  }
+
+  #introspectContext(): IntrospectContext {
+    const log = this.#options.log.child({ component: 'introspect' })
+    return {
+      config: this.#options.config,
+      kernel: kernelOf(this.#dataplane.maps),
+      tables: () => this.#tables!,
+      source: () => this.#source.state(),
+      facts: () => this.#dataplane.facts(),
+      ports: () => this.#ports.all(),
+      health: () => this.#health(),
+      onError: (error, request) => log.error({ err: errorFields(error), request }, `cannot answer ${request}`),
+    }
+  }
+}
