@@ -10,16 +10,24 @@ import { join } from 'node:path'
 import type { VhostDevices, VhostHooks } from '@kube-vrouter/daemon/dataplane/vhost0/hooks'
 import { type MigrateOptions, migrate, type VhostState } from '@kube-vrouter/daemon/dataplane/vhost0/migrate'
 import { uninstall } from '@kube-vrouter/daemon/dataplane/vhost0/restore'
-import { createNamed, deleteNamed, type NetworkNamespace, namedPath } from '@kube-vrouter/linux/namespace'
+import { parseAddress } from '@kube-vrouter/linux/address'
+import { close, sendto, setsockopt } from '@kube-vrouter/linux/ffi'
+import { createNamed, deleteNamed, type NetworkNamespace, namedPath, openSocketIn } from '@kube-vrouter/linux/namespace'
 import { RouteProtocol, RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
 
 export const NIC = 'eth0'
 export const VHOST = 'vhost0'
 
+const AF_INET6 = 10
+const SOCK_RAW = 3
+const IPPROTO_ICMPV6 = 58
+const IPPROTO_IPV6 = 41
+const IPV6_MULTICAST_HOPS = 18
+
 /** Why these tests can't run here, or undefined. */
 export function whyNot(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root for network namespaces and BPF'
-  for (const tool of ['ip', 'tc', 'clang', 'ping']) {
+  for (const tool of ['ip', 'tc', 'clang', 'ping', 'ethtool', 'nsenter']) {
     try {
       execFileSync('which', [tool], { stdio: 'ignore' })
     } catch {
@@ -86,7 +94,9 @@ export class TestNode implements Disposable {
     }
   }
 
-  options(fields: Partial<MigrateOptions> = {}): MigrateOptions {
+  options(
+    fields: Partial<Omit<MigrateOptions, 'hooks'>> & { readonly hooks?: Partial<VhostHooks> } = {},
+  ): MigrateOptions {
     const line = (level: Line['level']) => (fields: unknown, message?: unknown) =>
       void this.log.push({ level, fields: fields as Record<string, unknown>, message: String(message) })
     return {
@@ -102,7 +112,7 @@ export class TestNode implements Disposable {
     }
   }
 
-  migrate(fields: Partial<MigrateOptions> = {}): Promise<VhostState> {
+  migrate(fields: Parameters<TestNode['options']>[0] = {}): Promise<VhostState> {
     return migrate(this.options(fields))
   }
 
@@ -115,6 +125,32 @@ export class TestNode implements Disposable {
     return {
       beforeMove: (devices) => attachRedirects(this.name, this.stateDir, devices),
       detach: (devices) => detachRedirects(this.name, devices),
+    }
+  }
+
+  /** The router announces itself and a /64 for autoconfiguration (RFC 4861 §4.2, §4.6.2). */
+  advertise(prefix: string, validSeconds: number): void {
+    using world = RouteSocket.open({ netns: namedPath(this.worldName) })
+    const index = world.link('gw')!.index
+    const message = new Uint8Array(16 + 32)
+    const view = new DataView(message.buffer)
+    message.set([134, 0, 0, 0, 64, 0])
+    view.setUint16(6, 1800)
+    message.set([3, 4, 64, 0xc0], 16)
+    view.setUint32(20, validSeconds)
+    view.setUint32(24, validSeconds)
+    message.set(parseAddress(prefix), 32)
+    const allNodes = new Uint8Array(28)
+    const address = new DataView(allNodes.buffer)
+    address.setUint16(0, AF_INET6, true)
+    allNodes.set(parseAddress('ff02::1'), 8)
+    address.setUint32(24, index, true)
+    const fd = openSocketIn(namedPath(this.worldName), AF_INET6, SOCK_RAW, IPPROTO_ICMPV6)
+    try {
+      setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255)
+      sendto(fd, message, 0, allNodes)
+    } finally {
+      close(fd)
     }
   }
 

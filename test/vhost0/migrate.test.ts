@@ -187,6 +187,33 @@ describe('vhost0 migration', function () {
     assert.ok(node.canPing('fd77::1'))
   })
 
+  it('keeps the offloads on, so that large packets stay whole', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    await node.migrate()
+    const features = node.exec(`ethtool -k ${VHOST}`)
+    for (const feature of ['tx-checksumming', 'scatter-gather', 'tcp-segmentation-offload']) {
+      assert.match(features, new RegExp(`^${feature}: on$`, 'm'))
+    }
+  })
+
+  it('goes on learning from router advertisements, on vhost0', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    node.advertise('fd79::', 600)
+    const learnt = /fd79::\S+\/64 .*\n\s+valid_lft (\d+)sec/
+    const lifetime = (device: string) => Number(learnt.exec(node.ip(`addr show dev ${device}`))?.[1])
+    await sleep(2500)
+    assert.ok(lifetime(NIC) > 590)
+    await node.migrate()
+    assert.ok(lifetime(VHOST) > 590)
+    node.advertise('fd79::', 9000)
+    await sleep(500)
+    assert.ok(lifetime(VHOST) > 8990, 'the address lives longer')
+    assert.match(node.ip(`-6 route show default dev ${VHOST}`), /proto ra .*expires 1[78]\d\d/)
+    assert.doesNotMatch(node.ip(`addr show dev ${NIC}`), /inet6/)
+  })
+
   it('moves again after a reboot, and ignores the snapshot of before', async () => {
     using node = new TestNode()
     using other = new TestNode()

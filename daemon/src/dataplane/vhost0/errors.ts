@@ -23,8 +23,8 @@ const TABLE = {
     'Check that /dev/net/tun exists (modprobe tun) and that the daemon has CAP_NET_ADMIN.',
   ),
   VHOST_SNAPSHOT_FAILED: entry(
-    (v: { path: string; reason: string }) => `cannot write ${v.path}, so nothing was changed: ${v.reason}`,
-    'Free space on, or make writable, the file system of paths.state.',
+    (v: { path: string; reason: string }) => `cannot write ${v.path}: ${v.reason}`,
+    'Free space on, or make writable, the file system of paths.state. Without the record the migration is not begun.',
   ),
   VHOST_ATTACH_FAILED: entry(
     (v: { vhost: string; reason: string }) =>

@@ -7,8 +7,11 @@ export interface VhostHooks {
    * move. From its return on the node's traffic may take the way over vhost0.
    */
   readonly beforeMove?: (devices: VhostDevices) => Promise<void> | void
-  /** Everything is back on the NIC, and vhost0 is about to be removed: detach the programs of both. */
-  readonly detach?: (devices: VhostDevices) => Promise<void> | void
+  /**
+   * Everything is back on the NIC, and vhost0 is about to be removed: detach the programs of both. Not optional: a program that goes on
+   * redirecting what the NIC receives to a vhost0 that is gone cuts the node off.
+   */
+  readonly detach: (devices: VhostDevices) => Promise<void> | void
   /** One more thing that must be reachable after the move, such as the API server. Asked until true, for `watchSeconds`. */
   readonly isReachable?: () => Promise<boolean>
   /** Named steps, as they begin. */

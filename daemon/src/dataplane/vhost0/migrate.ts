@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import type { LinkInfo } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import { errorFields, type Log } from '../../log.ts'
 import { converge, describeFailure } from './converge.ts'
 import { ensureVhost } from './device.ts'
 import { VhostError } from './errors.ts'
@@ -91,7 +91,7 @@ export async function migrate(options: MigrateOptions): Promise<VhostState> {
     throw await rollBack(kernel, snapshot, devices, options, moveError(error, options))
   }
   options.hooks?.onStep?.('settle')
-  writeSnapshot(options.stateDir, { ...snapshot, phase: 'settled', holdings })
+  settle(snapshot, holdings, options)
   const carried = holdings.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`)
   options.log.info({ nic: options.nic, vhost: options.vhost, changes, addresses: carried }, 'the node is on vhost0')
   return { ...devices, holdings, changes, answered: snapshot.answered }
@@ -199,6 +199,15 @@ async function watch(
 
 function gatewayLost(address: string, { vhost, watchSeconds }: MigrateOptions): VhostError {
   return VhostError.of('VHOST_GATEWAY_LOST', { address, vhost, seconds: watchSeconds })
+}
+
+/** The node is in service: a disk that is full now is no reason to go back. The next start finds an unfinished migration, with nothing to do but to watch. */
+function settle(snapshot: Snapshot, holdings: Holdings, { stateDir, log }: MigrateOptions): void {
+  try {
+    writeSnapshot(stateDir, { ...snapshot, phase: 'settled', holdings })
+  } catch (error) {
+    log.error({ err: errorFields(error) }, 'the migration is complete, but that is not recorded')
+  }
 }
 
 function moveError(error: unknown, { nic, vhost }: MigrateOptions): VhostError {

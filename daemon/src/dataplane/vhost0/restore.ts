@@ -90,7 +90,7 @@ async function detach(kernel: VhostKernel, { hooks, log }: Pick<UninstallOptions
   const vhost = kernel.vhost()
   if (nic === undefined || vhost === undefined) return
   try {
-    await hooks?.detach?.(devicesOf(nic, vhost))
+    await hooks?.detach(devicesOf(nic, vhost))
   } catch (error) {
     log.error({ err: error }, 'cannot detach the programs')
   }

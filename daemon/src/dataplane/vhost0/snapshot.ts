@@ -118,8 +118,16 @@ export function writeSnapshot(stateDir: string, snapshot: Snapshot): void {
       closeSync(folder)
     }
   } catch (error) {
-    rmSync(temporary, { force: true })
+    removeLeftover(temporary)
     throw VhostError.of('VHOST_SNAPSHOT_FAILED', { path, reason: (error as Error).message }, { cause: error })
+  }
+}
+
+function removeLeftover(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // The folder itself is no folder, or gone: nothing is left over then.
   }
 }
 
