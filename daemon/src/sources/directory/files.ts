@@ -1,6 +1,6 @@
 /**
- * What one file says, and what it said before it was damaged: an object that was good stays in force while its file can't be read
- * or holds a mistake. Pure.
+ * What one file says, and what it said before it was damaged. While a file can't be read or holds a mistake, everything that was
+ * read from it before and isn't there any more stays in force: a document that can't be understood may be any of it. Pure.
  */
 import { isEqual } from '../../model/equal.ts'
 import type { Rejection } from '../../model/objects.ts'
@@ -14,7 +14,7 @@ export interface LoadedFile {
   readonly rejections: readonly Rejection[]
 }
 
-const KEPT = 'the last good version stays in force'
+const KEPT = 'everything that was read from it stays in force'
 
 /** Reads the text of a file. Items that say the same as in `before` are the same objects. */
 export function loadText(path: string, text: string, cluster: string, before?: LoadedFile): LoadedFile {
@@ -28,36 +28,28 @@ export function loadText(path: string, text: string, cluster: string, before?: L
   for (const document of documents) {
     const decoded = decode(document, cluster)
     if (!decoded.ok) {
-      const kept = known.get(decoded.id)
-      if (kept !== undefined && !items.has(kept.id)) items.set(kept.id, kept)
       for (const { field, value, message } of decoded.issues) {
-        rejections.push({
-          object: decoded.id,
-          file: path,
-          field: field === '' ? undefined : field,
-          value,
-          message: kept === undefined ? message : `${message} (${KEPT})`,
-        })
+        rejections.push({ object: decoded.id, file: path, field: field === '' ? undefined : field, value, message })
       }
       continue
     }
     const { item } = decoded
     if (items.has(item.id)) {
-      rejections.push({
-        object: item.id,
-        file: path,
-        message: 'occurs twice in this file; the first one counts: remove the other',
-      })
+      const message = 'occurs twice in this file; the first one counts: remove the other'
+      rejections.push({ object: item.id, file: path, message })
       continue
     }
     const same = known.get(item.id)
     items.set(item.id, same !== undefined && isEqual(same, item) ? same : item)
   }
-  for (const message of errors) {
-    rejections.push({ object: 'document', file: path, message: known.size === 0 ? message : `${message} (${KEPT})` })
+  for (const message of errors) rejections.push({ object: 'document', file: path, message })
+  if (rejections.length === 0) return { path, items: [...items.values()], rejections }
+  const missing = [...known.values()].filter((item) => !items.has(item.id))
+  if (missing.length > 0) {
+    for (const item of missing) items.set(item.id, item)
+    const message = `stays as it was last read, until this file is in order: ${missing.map((item) => item.id).join(', ')}`
+    rejections.push({ object: 'file', file: path, message })
   }
-  // A document that isn't YAML may be any of those that were there.
-  if (errors.length > 0) for (const [id, item] of known) if (!items.has(id)) items.set(id, item)
   return { path, items: [...items.values()], rejections }
 }
 

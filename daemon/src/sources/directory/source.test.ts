@@ -1,0 +1,356 @@
+import assert from 'node:assert/strict'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { IpamBlock, VirtualMachineInterface } from '../../model/objects.ts'
+import { DirectorySource, type DirectorySourceOptions } from './source.ts'
+
+const RED = 'default-domain:k8s-default:red'
+const network = (name: string, cidr: string) =>
+  `apiVersion: vrouter.dev/v1alpha1\nkind: VirtualNetwork\nmetadata:\n  name: ${name}\nspec:\n  subnets:\n  - cidr: ${cidr}\n`
+const block = (node: string, cidr = '10.1.0.0/26'): IpamBlock => ({
+  name: `b-${cidr.replaceAll(/[./]/g, '-')}`,
+  vn: RED,
+  cidr,
+  node,
+})
+const vmi = (n: number, node = 'n1'): VirtualMachineInterface => ({
+  name: `pod-${n}`,
+  namespace: 'default',
+  uuid: `00000000-0000-5000-8000-${String(n).padStart(12, '0')}`,
+  vn: RED,
+  node,
+  pod: { name: `pod-${n}`, uid: 'u' },
+  containerId: 'c',
+  ifname: 'eth0',
+  mac: '02:00:00:00:00:01',
+  addresses: ['10.1.0.5'],
+  label: 20,
+})
+
+/** A folder with a source on it, watched as fast as the test needs. */
+class Folder implements AsyncDisposable {
+  readonly path = mkdtempSync(join(tmpdir(), 'vrouter-source-'))
+  readonly #sources: DirectorySource[] = []
+  changes = 0
+
+  async source(options: Partial<DirectorySourceOptions> = {}): Promise<DirectorySource> {
+    const source = new DirectorySource({
+      path: this.path,
+      cluster: 'k8s',
+      node: 'n1',
+      debounceMs: 5,
+      pollMs: 60_000,
+      ...options,
+    })
+    this.#sources.push(source)
+    await source.start(() => {
+      this.changes++
+    })
+    return source
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(join(this.path, name), text)
+  }
+
+  file(name: string): string {
+    return join(this.path, name)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const source of this.#sources) await source[Symbol.asyncDispose]()
+    rmSync(this.path, { recursive: true, force: true })
+  }
+}
+
+async function until(isTrue: () => boolean, what: string): Promise<void> {
+  const end = performance.now() + 5000
+  while (!isTrue()) {
+    if (performance.now() > end) assert.fail(`not within 5 s: ${what}`)
+    await sleep(2)
+  }
+}
+
+const networksOf = (source: DirectorySource) =>
+  [...source.state().virtualNetworks.values()].map(({ name }) => name).sort()
+
+describe('the directory source', () => {
+  it('reads everything before start resolves, without calling back', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    mkdirSync(folder.file('tenant'))
+    folder.write('tenant/b.yml', network('blue', '10.1.0.0/16'))
+    folder.write('.hidden.yaml', network('hidden', '10.1.0.0/16'))
+    folder.write('notes.txt', 'not a manifest')
+    const source = await folder.source()
+    assert.deepEqual(networksOf(source), ['blue', 'red'])
+    assert.deepEqual(source.state().rejected, [])
+    assert.equal(folder.changes, 0)
+  })
+
+  it('follows new, changed, replaced and removed files, and new folders', async () => {
+    await using folder = new Folder()
+    const source = await folder.source()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    await until(() => networksOf(source).join() === 'red', 'a new file')
+    folder.write('a.yaml', network('redder', '10.1.0.0/16'))
+    await until(() => networksOf(source).join() === 'redder', 'a changed file')
+    folder.write('b.tmp', network('blue', '10.2.0.0/16'))
+    renameSync(folder.file('b.tmp'), folder.file('b.yaml'))
+    await until(() => networksOf(source).join() === 'blue,redder', 'a renamed file')
+    mkdirSync(folder.file('more'))
+    folder.write('more/c.yaml', network('green', '10.3.0.0/16'))
+    await until(() => networksOf(source).join() === 'blue,green,redder', 'a new folder')
+    rmSync(folder.file('a.yaml'))
+    await until(() => networksOf(source).join() === 'blue,green', 'a removed file')
+    rmSync(folder.file('more'), { recursive: true })
+    await until(() => networksOf(source).join() === 'blue', 'a removed folder')
+  })
+
+  it('sees a change of the same size within the same instant', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    const source = await folder.source()
+    for (const name of ['re1', 're2', 're3', 're4']) {
+      folder.write('a.yaml', network(name, '10.1.0.0/16'))
+      await until(() => networksOf(source).join() === name, name)
+    }
+  })
+
+  it('finds by polling what no word came of', async () => {
+    await using folder = new Folder()
+    const source = await folder.source({ pollMs: 20, debounceMs: 1e6 })
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    await until(() => networksOf(source).join() === 'red', 'poll')
+  })
+
+  it('calls back once for a burst', async () => {
+    await using folder = new Folder()
+    const source = await folder.source({ debounceMs: 50 })
+    for (let i = 0; i < 50; i++) folder.write(`n${i}.yaml`, network(`n${i}`, '10.1.0.0/16'))
+    await until(() => networksOf(source).length === 50, 'all')
+    assert.ok(folder.changes <= 3, `${folder.changes} calls`)
+  })
+
+  it('doesn’t call back when a file is written with the same content', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    const source = await folder.source()
+    const before = source.state()
+    folder.write('a.yaml', `# a remark\n${network('red', '10.1.0.0/16')}`)
+    await sleep(100)
+    assert.equal(folder.changes, 0)
+    assert.equal(source.state(), before)
+  })
+})
+
+describe('damage', () => {
+  it('of one file leaves the others and its own last good content', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    const source = await folder.source()
+    folder.write('a.yaml', 'kind: Virt')
+    await until(() => source.state().rejected.length > 0, 'a rejection')
+    folder.write('b.yaml', network('blue', '10.1.0.0/16'))
+    await until(() => networksOf(source).join() === 'blue,red', 'both')
+    folder.write('a.yaml', network('red', '10.7.0.0/16'))
+    await until(() => source.state().rejected.length === 0, 'no rejection')
+    assert.equal(source.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.7.0.0/16')
+  })
+
+  it('of a file that can’t be read is reported, and heals', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    // A folder with a manifest's name can't be read as a file, by root neither.
+    mkdirSync(folder.file('real'))
+    const source = await folder.source()
+    symlinkSync(folder.file('real'), folder.file('link.yaml'))
+    await until(() => source.state().rejected.length === 1, 'a rejection')
+    assert.deepEqual(
+      { ...source.state().rejected[0] },
+      { object: 'file', file: 'link.yaml', message: 'cannot be read: EISDIR' },
+    )
+    assert.deepEqual(networksOf(source), ['red'])
+    rmSync(folder.file('link.yaml'))
+    await until(() => source.state().rejected.length === 0, 'healed')
+  })
+
+  it('of the whole folder keeps everything: emptied, removed, and back again', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    const source = await folder.source({ pollMs: 20 })
+    await source.publish({ kind: 'VirtualMachineInterface', object: vmi(1) })
+    const problem = () => source.state().rejected.map(({ object, message }) => `${object}: ${message}`)[0] ?? ''
+
+    rmSync(folder.file('a.yaml'))
+    rmSync(folder.file('published'), { recursive: true })
+    await until(() => /^folder: is empty; everything.*stays in force/.test(problem()), 'empty')
+    assert.deepEqual([networksOf(source), source.state().interfaces.size], [['red'], 1])
+
+    rmSync(folder.path, { recursive: true })
+    await until(() => /^folder: cannot be listed \(ENOENT\)/.test(problem()), 'removed')
+    assert.deepEqual([networksOf(source), source.state().interfaces.size], [['red'], 1])
+
+    mkdirSync(folder.path)
+    folder.write('b.yaml', network('blue', '10.1.0.0/16'))
+    await until(() => networksOf(source).join() === 'blue', 'back')
+    assert.deepEqual(source.state().rejected, [])
+    folder.write('b.yaml', network('blue2', '10.1.0.0/16'))
+    await until(() => networksOf(source).join() === 'blue2', 'watched again')
+  })
+
+  it('at the start is an error: a missing folder is no empty cluster', async () => {
+    const source = new DirectorySource({ path: '/nonexistent/objects', cluster: 'k8s', node: 'n1' })
+    await assert.rejects(
+      source.start(() => {}),
+      { code: 'FOLDER_MISSING' },
+    )
+  })
+})
+
+describe('publishing', () => {
+  it('shows in the state when it resolves, and to others soon', async () => {
+    await using folder = new Folder()
+    const mine = await folder.source()
+    const theirs = await folder.source({ node: 'n2' })
+    await mine.publish({ kind: 'VirtualMachineInterface', object: vmi(1) })
+    assert.deepEqual(mine.state().interfaces.get(vmi(1).uuid), vmi(1))
+    await until(() => theirs.state().interfaces.size === 1, 'seen by the other')
+    assert.deepEqual(theirs.state().interfaces.get(vmi(1).uuid), vmi(1))
+    await mine.publish({ kind: 'VirtualMachineInterface', object: { ...vmi(1), label: 99 } })
+    await until(() => theirs.state().interfaces.get(vmi(1).uuid)?.label === 99, 'changed')
+    await mine.withdraw('VirtualMachineInterface', 'pod-1')
+    assert.equal(mine.state().interfaces.size, 0)
+    await mine.withdraw('VirtualMachineInterface', 'pod-1')
+  })
+
+  it('gives a block to exactly one of many who want it', async () => {
+    await using folder = new Folder()
+    const nodes = Array.from({ length: 6 }, (_, i) => `n${i}`)
+    const sources = await Promise.all(nodes.map((node) => folder.source({ node })))
+    for (let round = 0; round < 10; round++) {
+      const cidr = `10.1.${round}.0/26`
+      const outcomes = await Promise.allSettled(
+        sources.map((source, i) =>
+          source.publish({ kind: 'IPAMBlock', object: block(nodes[i]!, cidr) }, { create: true }),
+        ),
+      )
+      const winners = outcomes.filter(({ status }) => status === 'fulfilled')
+      assert.equal(winners.length, 1)
+      for (const [i, outcome] of outcomes.entries()) {
+        const owner = sources[i]!.state().blocks.get(block('', cidr).name)?.node
+        assert.notEqual(owner, undefined, 'whoever asked knows the owner')
+        if (outcome.status === 'fulfilled') assert.equal(owner, nodes[i])
+        else assert.equal(outcome.reason.code, 'BLOCK_TAKEN')
+      }
+    }
+  })
+
+  it('of a block that is ours already succeeds: we crashed after creating it', async () => {
+    await using folder = new Folder()
+    const first = await folder.source()
+    await first.publish({ kind: 'IPAMBlock', object: block('n1') }, { create: true })
+    const again = await folder.source()
+    await again.publish({ kind: 'IPAMBlock', object: block('n1') }, { create: true })
+    assert.equal(again.state().blocks.size, 1)
+  })
+
+  it('of a block refuses one that another manifest overlaps', async () => {
+    await using folder = new Folder()
+    folder.write(
+      'a.yaml',
+      JSON.stringify({
+        apiVersion: 'vrouter.dev/v1alpha1',
+        kind: 'IPAMBlock',
+        metadata: { name: 'big' },
+        spec: { network: RED, cidr: '10.1.0.0/24', node: 'n2' },
+      }),
+    )
+    const source = await folder.source()
+    await assert.rejects(source.publish({ kind: 'IPAMBlock', object: block('n1') }, { create: true }), {
+      code: 'BLOCK_TAKEN',
+    })
+  })
+
+  it('withdraws nothing that belongs to another node', async () => {
+    await using folder = new Folder()
+    const mine = await folder.source()
+    const theirs = await folder.source({ node: 'n2' })
+    await theirs.publish({ kind: 'IPAMBlock', object: block('n2') }, { create: true })
+    await until(() => mine.state().blocks.size === 1, 'seen')
+    await mine.withdraw('IPAMBlock', block('n2').name)
+    assert.ok(readdirSync(folder.file('published')).length === 1)
+  })
+
+  it('leaves nothing half-written: whoever reads sees a whole file at any time', async () => {
+    await using folder = new Folder()
+    const source = await folder.source()
+    const name = folder.file('published/VirtualMachineInterface-pod-1.yaml')
+    await source.publish({ kind: 'VirtualMachineInterface', object: vmi(1) })
+    let isDone = false
+    const writes = (async () => {
+      for (let i = 0; i < 50; i++)
+        await source.publish({ kind: 'VirtualMachineInterface', object: { ...vmi(1), label: 20 + i } })
+      isDone = true
+    })()
+    while (!isDone) {
+      assert.equal(JSON.parse(readFileSync(name, 'utf8')).kind, 'VirtualMachineInterface')
+      await sleep(0)
+    }
+    await writes
+    assert.equal(source.state().interfaces.get(vmi(1).uuid)!.label, 69)
+    assert.deepEqual(readdirSync(folder.file('published')), ['VirtualMachineInterface-pod-1.yaml'])
+  })
+
+  it('that fails says why, changes nothing and leaves no rubbish', async () => {
+    await using folder = new Folder()
+    const source = await folder.source()
+    await source.publish({ kind: 'VirtualMachineInterface', object: vmi(1) })
+    rmSync(folder.file('published'), { recursive: true })
+    writeFileSync(folder.file('published'), 'a file where the folder should be')
+    const failed = source.publish({ kind: 'VirtualMachineInterface', object: vmi(2) })
+    await assert.rejects(failed, { code: 'WRITE_FAILED', message: /cannot write .*pod-2\.yaml: ENOTDIR/ })
+    rmSync(folder.file('published'))
+  })
+})
+
+describe('a large folder', () => {
+  it('of 5000 objects is read quickly, and a change of one quicker', async function () {
+    this.timeout(60_000)
+    await using folder = new Folder()
+    const { textOf } = await import('./manifests.ts')
+    mkdirSync(folder.file('published'))
+    for (let n = 0; n < 5000; n++) {
+      const object = { ...vmi(n), addresses: [`10.1.${n >> 8}.${n & 255}`] }
+      folder.write(
+        `published/VirtualMachineInterface-${object.name}.yaml`,
+        textOf({ kind: 'VirtualMachineInterface', object }),
+      )
+    }
+    const cpuMs = (since?: NodeJS.CpuUsage) => {
+      const { user, system } = process.cpuUsage(since)
+      return (user + system) / 1000
+    }
+    let start = process.cpuUsage()
+    const source = await folder.source()
+    const readMs = cpuMs(start)
+    assert.equal(source.state().interfaces.size, 5000)
+    assert.ok(readMs < 3000, `read in ${readMs} ms of CPU`)
+    start = process.cpuUsage()
+    await source.publish({ kind: 'VirtualMachineInterface', object: { ...vmi(7), label: 77 } })
+    const changeMs = cpuMs(start)
+    assert.equal(source.state().interfaces.get(vmi(7).uuid)!.label, 77)
+    assert.ok(changeMs < readMs / 3, `one change costs ${changeMs} ms of CPU, reading all ${readMs} ms`)
+  })
+})
