@@ -12,6 +12,7 @@ import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import { mount, setns, umount2, unshare } from '@kube-vrouter/linux/ffi'
 import { createNamed, deleteNamed, namedPath } from '@kube-vrouter/linux/namespace'
 
+const CLONE_FS = 0x200
 const CLONE_NEWNS = 0x20000
 const CLONE_NEWNET = 0x40000000
 const MS_PRIVATE_REC = 0x40000 | 0x4000
@@ -65,6 +66,7 @@ export class Sandbox implements Disposable {
   [Symbol.dispose](): void {
     umount2(this.bpffs, 2)
     setns(this.#home.net, CLONE_NEWNET)
+    unshare(CLONE_FS) // threads made meanwhile share it, and the kernel then refuses to change the mount namespace
     setns(this.#home.mnt, CLONE_NEWNS)
     closeSync(this.#home.net)
     closeSync(this.#home.mnt)
