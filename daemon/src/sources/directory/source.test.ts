@@ -219,6 +219,45 @@ describe('damage', () => {
   })
 })
 
+describe('a restart', () => {
+  it('refuses a change of a network in use, as the running daemon did', async () => {
+    await using folder = new Folder()
+    mkdirSync(folder.file('.state'))
+    const memory = folder.file('.state/networks.json')
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    const first = await folder.source({ memory })
+    await first.publish({ kind: 'IPAMBlock', object: block('n1') }, { create: true })
+    await first[Symbol.asyncDispose]()
+    folder.write('a.yaml', network('red', '10.2.0.0/16'))
+    const second = await folder.source({ memory })
+    assert.equal(second.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.1.0.0/16')
+    assert.match(second.state().rejected[0]!.message, /no longer holds 10\.1\.0\.0\/16/)
+    await second.withdraw('IPAMBlock', block('n1').name)
+    assert.equal(second.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.2.0.0/16')
+    await second[Symbol.asyncDispose]()
+    const third = await folder.source({ memory })
+    assert.equal(third.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.2.0.0/16')
+  })
+
+  it('goes on without its memory when that is corrupt, says so, and makes a new one', async () => {
+    await using folder = new Folder()
+    mkdirSync(folder.file('.state'))
+    const memory = folder.file('.state/networks.json')
+    for (const text of ['{"version": 1', '{}', 'null', '{"version": 1, "networks": [{}]}']) {
+      writeFileSync(memory, text)
+      folder.write('a.yaml', network('red', '10.1.0.0/16'))
+      const source = await folder.source({ memory })
+      assert.deepEqual(networksOf(source), ['red'])
+      assert.match(
+        source.state().rejected[0]!.message,
+        /^can't be used \(.*networks are taken as the folder defines them$/,
+      )
+      await source[Symbol.asyncDispose]()
+      assert.equal(JSON.parse(readFileSync(memory, 'utf8')).version, 1)
+    }
+  })
+})
+
 describe('publishing', () => {
   it('shows in the state when it resolves, and to others soon', async () => {
     await using folder = new Folder()

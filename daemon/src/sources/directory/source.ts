@@ -8,12 +8,13 @@
 import { readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Cidr, Published, Rejection, Source, SourceState } from '../../model/objects.ts'
+import type { Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
 import { type AssembleOptions, assemble, EMPTY_STATE } from './assemble.ts'
 import { SourceError } from './errors.ts'
 import { failedFile, type LoadedFile, loadText } from './files.ts'
 import { type Change, list, Slices, signatureOf, Watches } from './folder.ts'
 import { fileName, textOf } from './manifests.ts'
+import { NetworkMemory } from './memory.ts'
 import type { Item } from './objects.ts'
 import { createFile, removeFile, removeLeftovers, replaceFile } from './store.ts'
 
@@ -24,6 +25,8 @@ export interface DirectorySourceOptions {
   readonly node: string
   /** Subnets of the default pod network; empty: none. */
   readonly defaultSubnets?: readonly Cidr[]
+  /** File that keeps the networks in use over restarts, such as `<state>/networks.json`; absent: a restart takes them as they are. */
+  readonly memory?: string
   /** Quiet time after a change before files are read, milliseconds; default 25. */
   readonly debounceMs?: number
   /** Time between full walks, milliseconds; default 10 s, and 1 s where the kernel refuses watches. */
@@ -48,8 +51,13 @@ export class DirectorySource implements Source {
   readonly #assemble: AssembleOptions
   readonly #watches: Watches
   readonly #entries = new Map<string, Entry>()
+  readonly #memory: NetworkMemory | undefined
+  /** Of the time before this start; undefined as soon as there is a state. */
+  #remembered: ReadonlyMap<string, VirtualNetwork> | undefined
   #state = EMPTY_STATE
   #folderProblems: readonly Rejection[] = []
+  #memoryProblems: readonly Rejection[] = []
+  #saving: Promise<void> = Promise.resolve()
   #onChange: () => void = () => {}
   /** Files that word came of; undefined: everything is to be looked at. */
   #pending: Set<string> | undefined = new Set()
@@ -66,6 +74,7 @@ export class DirectorySource implements Source {
     this.#options = options
     this.#published = join(options.path, PUBLISHED)
     this.#assemble = { cluster: options.cluster, defaultSubnets: options.defaultSubnets ?? [] }
+    this.#memory = options.memory === undefined ? undefined : new NetworkMemory(options.memory)
     this.#watches = new Watches(options.path, (change) => this.#heard(change))
   }
 
@@ -84,7 +93,9 @@ export class DirectorySource implements Source {
       const { code = String(error) } = error as NodeJS.ErrnoException
       throw new SourceError('FOLDER_MISSING', `cannot read the folder ${path}: ${code}`, { cause: error })
     }
+    this.#remember()
     await this.#exclusively(() => this.#walk())
+    this.#remembered = undefined
     this.#onChange = onChange
     // What changed between the walk and its watches.
     await this.#exclusively(() => this.#walk())
@@ -166,6 +177,25 @@ export class DirectorySource implements Source {
       'BLOCK_TAKEN',
       `IPAMBlock ${object.name} is defined by another manifest, or overlaps another block`,
     )
+  }
+
+  #remember(): void {
+    try {
+      this.#remembered = this.#memory?.load()
+    } catch (error) {
+      const message = `can't be used (${(error as Error).message}); networks are taken as the folder defines them`
+      this.#memoryProblems = [{ object: 'file', file: this.#options.memory, message }]
+    }
+  }
+
+  async #keepInMemory(): Promise<void> {
+    if (this.#memory === undefined) return
+    try {
+      await this.#memory.save(this.#state)
+      this.#memoryProblems = []
+    } catch (error) {
+      this.#memoryProblems = [{ object: 'file', file: this.#options.memory, message: (error as Error).message }]
+    }
   }
 
   #heard(change: Change): void {
@@ -282,14 +312,15 @@ export class DirectorySource implements Source {
   #settle(): void {
     const files = [...this.#entries.values()].map((entry) => entry.file)
     const before = this.#state
-    const assembled = assemble(files, this.#assemble, before)
-    const rejected = [...this.#folderProblems, ...assembled.rejected]
+    const assembled = assemble(files, this.#assemble, before, this.#remembered)
+    const rejected = [...this.#folderProblems, ...this.#memoryProblems, ...assembled.rejected]
     const next: SourceState = { ...assembled, rejected }
     const isSame = (Object.keys(next) as (keyof SourceState)[]).every((key) =>
       key === 'rejected' ? JSON.stringify(rejected) === JSON.stringify(before.rejected) : next[key] === before[key],
     )
     if (isSame) return
     this.#state = next
+    this.#saving = this.#saving.then(() => this.#keepInMemory())
     this.#onChange()
   }
 
@@ -299,6 +330,7 @@ export class DirectorySource implements Source {
     clearTimeout(this.#poll)
     this.#watches[Symbol.dispose]()
     await this.#work
+    await this.#saving
   }
 }
 

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+describe('publishing onto a full disk', () => {
+  it('fails with DISK_FULL, changes nothing, leaves nothing half-written, and works again when there is room', function () {
+    const unshare = ['--mount', '--propagation', 'private']
+    if (process.getuid!() !== 0 || spawnSync('unshare', [...unshare, 'true']).status !== 0) {
+      this.test!.title += ' (needs root and mount namespaces)'
+      this.skip()
+    }
+    const folder = mkdtempSync(join(tmpdir(), 'vrouter-disk-'))
+    try {
+      const program = join(import.meta.dirname, 'fill-disk.ts')
+      const child = spawnSync('unshare', [...unshare, process.execPath, program, folder], {
+        encoding: 'utf8',
+        timeout: 20_000,
+      })
+      assert.equal(child.status, 0, child.stderr)
+      assert.deepEqual(JSON.parse(child.stdout), {
+        replaced: 'DISK_FULL: cannot write /published/VirtualMachineInterface-pod-1.yaml: ENOSPC',
+        created: 'DISK_FULL: cannot write /published/IPAMBlock-b.yaml: ENOSPC',
+        onDisk: 20,
+        inState: 20,
+        files: ['VirtualMachineInterface-pod-1.yaml'],
+        retried: 'done',
+      })
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
