@@ -12,7 +12,7 @@ const MANIFEST = `apiVersion: vrouter.dev/v1alpha1
 kind: VirtualNetwork
 metadata: { name: perf, namespace: perf }
 spec:
-  subnets: [10.64.0.0/16]
+  subnets: [{ cidr: 10.64.0.0/16 }]
 ---
 apiVersion: v1
 kind: Namespace
