@@ -37,7 +37,10 @@ describe('packet codecs', () => {
       fc.property(bytes(70_000), (data) => assert.equal(checksum(data), oracle(data))),
       { numRuns: 50 },
     )
-    assert.equal(checksum(new Uint8Array(65_535).fill(0xff)), oracle(new Uint8Array(65_535).fill(0xff)))
+    for (let n = 1; n <= 64; n++) {
+      const large = Uint8Array.from({ length: 65_536 - n }, (_, i) => (i * (2 * n + 1) + n) & 0xff)
+      assert.equal(checksum(large), oracle(large), `a large packet, number ${n}`)
+    }
   })
 
   it('sums a pseudo header as if it stood in front of the data', () => {
@@ -204,8 +207,19 @@ describe('packet codecs', () => {
   it('gives up on an endless chain of IPv6 extension headers', () => {
     const chain = new Uint8Array(40 + 9 * 8)
     chain.set(hex('60000000 0048 3c 40'))
-    for (let i = 0; i < 9; i++) chain[40 + i * 8] = 60
+    for (let i = 0; i < 9; i++) chain[40 + i * 8] = i < 8 ? 60 : 59
     assert.equal(decodeIpv6(chain), undefined)
+    chain.set(hex('60000000 0040'))
+    chain[40 + 7 * 8] = 59
+    assert.equal(decodeIpv6(chain)?.nextHeader, 59)
+  })
+
+  it('takes nothing for a header in the middle of a fragmented packet', () => {
+    const addresses = 'fd000000000000000000000000000001 fd000000000000000000000000000002'
+    const later = decodeIpv6(hex(`60000000 0010 2c 40 ${addresses} 3c 00 0008 00000007 ffffffffffffffff`))
+    assert.deepEqual(later?.fragment, { offset: 8, moreFragments: false, id: 7 })
+    assert.equal(later?.nextHeader, 60)
+    assert.deepEqual(later?.payload, hex('ffffffffffffffff'))
   })
 
   it('reads back what it wrote: ICMP and ICMPv6, and refuses a flipped bit', () => {

@@ -164,6 +164,22 @@ describe('answers to trapped packets', () => {
     assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, dns)), context)), 'later_service')
   })
 
+  it('says nothing to fragments of what it would refuse or answer, nor to IPv6 multicast frames', () => {
+    const first = ip4(
+      '45 00 0028 0001 2000 40 06 0000 0a000005 0a000001 c000 0050 00000010 00000000 50 02 ffff 0000 0000',
+    )
+    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, first)), context)), 'not_handled')
+    const addresses = 'fd000000000000000000000000000005 fd000000000000000000000000000001'
+    const pseudo = `${addresses} 0000000c 0000003a`
+    const request = toHex(fill(hex('80 00 0000 0001 0002 deadbeef'), 2, 0, pseudo))
+    const fragment = hex(`60000000 0014 2c 40 ${addresses} 3a 00 0001 00000007 ${request}`)
+    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER6, fragment)), context)), 'not_handled')
+    const whole = hex(`60000000 000c 3a 40 ${addresses} ${request}`)
+    reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER6, whole)), context))
+    const toGroup = frame(`333300000001 ${POD} 86dd`, whole)
+    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, toGroup), context)), 'answer_not_allowed')
+  })
+
   it('refuses other protocols: protocol unreachable, unrecognized next header', () => {
     const gre = ip4('45 00 0018 0001 0000 40 2f 0000 0a000005 0a000001 00000800')
     const answer = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, gre)), context)).frame

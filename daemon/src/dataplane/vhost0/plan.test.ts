@@ -367,6 +367,23 @@ describe('changes after the migration', () => {
     assert.ok(kernel.devices.nic.routes.some(({ destination }) => destination === '10.4.0.0'))
   })
 
+  it('puts an address back that is nowhere, as long as the migration is not complete', () => {
+    const { kernel, holdings } = settled()
+    kernel.devices.vhost.addresses = kernel.devices.vhost.addresses.filter(({ address }) => address !== '10.0.1.12')
+    assert.ok(toVhost(kernel, holdings))
+    assert.ok(kernel.devices.vhost.addresses.some(({ address }) => address === '10.0.1.12'))
+  })
+
+  it('moves a permanent neighbour that appears on the NIC', () => {
+    const { kernel, holdings } = settled()
+    const neighbour = { address: '10.0.1.50', mac: '02:00:00:00:00:50', isPermanent: true }
+    kernel.apply({ op: 'set-neighbour', on: 'nic', neighbour })
+    const after = follow(kernel, holdings)
+    assert.deepEqual(after.neighbours, [neighbour])
+    assert.deepEqual(kernel.devices.nic.neighbours, [])
+    assert.deepEqual(kernel.devices.vhost.neighbours, [neighbour])
+  })
+
   it('closes IPv6 on the NIC again when somebody opened it', () => {
     const { kernel, holdings } = settled()
     kernel.isIpv6Disabled = false
