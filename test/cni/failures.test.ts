@@ -22,6 +22,18 @@ function failure(outcome: Outcome): Json {
 
 const addressesOf = (added: Json): string[] => added.ips.map(({ address }: Json) => address)
 
+/** The ports as a plain object, for tests that put something in the way of a request. */
+function serviceOf(ports: Ports): PortService {
+  return {
+    allocate: (request) => ports.allocate(request),
+    register: (request) => ports.register(request),
+    release: (request) => ports.release(request),
+    get: (request) => ports.get(request),
+    list: (request) => ports.list(request),
+    status: () => ports.status(),
+  }
+}
+
 describe('the CNI binary, when things go wrong', function () {
   this.timeout(120_000)
   let node: Node
@@ -124,25 +136,23 @@ describe('the CNI binary, when things go wrong', function () {
       )
     })
 
-    it('is undone when the daemon dies in the middle, and the deletion is queued', async () => {
-      const refuse = (ports: Ports): PortService => ({
-        allocate: (request) => ports.allocate(request),
-        register: () => {
-          void node.stopDaemon()
-          return new Promise(() => undefined)
-        },
-        release: (request) => ports.release(request),
-        get: (request) => ports.get(request),
-        list: (request) => ports.list(request),
-        status: () => ports.status(),
+    for (const dying of ['allocate', 'register'] as const) {
+      it(`is undone when the daemon dies after ${dying}, and the deletion is queued`, async () => {
+        await node.startDaemon({}, (ports) => ({
+          ...serviceOf(ports),
+          [dying]: async (request: never) => {
+            await ports[dying](request)
+            void node.stopDaemon()
+            return new Promise(() => undefined)
+          },
+        }))
+        const error = failure(await add('c1', node.pod()))
+        assert.equal(error.code, 11)
+        assert.deepEqual(node.leftovers(), { taps: [], records: ['c1-eth0.json'], deletes: ['c1-eth0.json'], ports: 0 })
+        await node.startDaemon()
+        assert.deepEqual(node.leftovers(), clean)
       })
-      await node.startDaemon({}, refuse)
-      const error = failure(await add('c1', node.pod()))
-      assert.equal(error.code, 11)
-      assert.deepEqual(node.leftovers(), { taps: [], records: ['c1-eth0.json'], deletes: ['c1-eth0.json'], ports: 0 })
-      await node.startDaemon()
-      assert.deepEqual(node.leftovers(), clean)
-    })
+    }
 
     it('is undone when nobody takes its result', async () => {
       await node.startDaemon()
@@ -173,6 +183,7 @@ describe('the CNI binary, when things go wrong', function () {
         return new Promise(() => undefined)
       }
       return (ports) => ({
+        ...serviceOf(ports),
         allocate: async (request) => {
           if (step === 'before allocate') return hang()
           const reply = await ports.allocate(request)
@@ -183,10 +194,6 @@ describe('the CNI binary, when things go wrong', function () {
           const reply = await ports.register(request)
           return step === 'after register' ? hang() : reply
         },
-        release: (request) => ports.release(request),
-        get: (request) => ports.get(request),
-        list: (request) => ports.list(request),
-        status: () => ports.status(),
       })
     }
 
@@ -319,12 +326,8 @@ describe('the CNI binary, when things go wrong', function () {
 
     it('with a daemon that does not answer queues the deletion, which the daemon finds later', async () => {
       await node.startDaemon({}, (ports) => ({
-        allocate: (request) => ports.allocate(request),
-        register: (request) => ports.register(request),
+        ...serviceOf(ports),
         release: () => Promise.reject(Object.assign(new Error('busy'), { code: 'BUSY', retry: true })),
-        get: (request) => ports.get(request),
-        list: (request) => ports.list(request),
-        status: () => ports.status(),
       }))
       const netns = node.pod()
       result(await add('c1', netns))

@@ -125,14 +125,15 @@ describe('the CNI binary', function () {
     writeSysctl('net/ipv6/conf/all/accept_dad', 1, netns)
     result(await node.run({ command: 'ADD', netns, ifname: 'net1', pod: ['default', 'web'] }))
     const [port] = node.ports!.all()
-    const tap = node.inNode((route) => route.link(port!.tap))!
+    // a dump, because asking for one link makes the kernel finish what ADD should have waited for
+    const tap = node.inNode((route) => route.links().find(({ name }) => name === port!.tap))!
     assert.equal(tap.alias, 'default/web/net1')
     assert.deepEqual([tap.mac, tap.mtu, tap.up, tap.operstate], ['00:00:5e:00:01:00', 1468, true, 'up'])
     assert.equal(tap.index, port!.ifindex)
     assert.equal(port!.tap, pluginTapName('c1', 'net1'))
     assert.equal(readSysctl(['net', 'ipv6', 'conf', port!.tap, 'disable_ipv6'], node.netns), '1')
     inPod(netns, (pod) => {
-      const link = pod.link('net1')!
+      const link = pod.links().find(({ name }) => name === 'net1')!
       assert.deepEqual([link.mac, link.mtu, link.up, link.operstate], [port!.mac, 1468, true, 'up'])
       assert.equal(pod.link('lo')!.up, true)
       const addresses = pod
