@@ -434,12 +434,17 @@ describe('Dataplane', function () {
     assert.ok(problemsLogged().some((msg) => /entries of route4_host were changed by others/.test(String(msg))))
   })
 
-  it('notices by itself when a tap is taken down or pkt0 is deleted', async () => {
+  it('notices by itself when a tap is taken down, a program detached or pkt0 deleted', async () => {
     addTap(1)
     await using dataplane = await open()
     await dataplane.apply(tablesOf(dataplane, [1]))
     sandbox.run('ip', 'link', 'set', tapName(1), 'down')
     await until(() => isUp(tapName(1)), 'the tap is up again')
+    const link = objGet(join(pins, 'links/tap-3'))
+    linkDetach(link)
+    close(link)
+    assert.equal(programsOn(tapName(1)).length, 0)
+    await until(() => programsOn(tapName(1)).length === 1, 'the program is back')
     const agents: number[] = []
     dataplane.onFacts(({ agent }) => agents.push(agent.ifindex))
     sandbox.run('ip', 'link', 'del', 'pkt0')

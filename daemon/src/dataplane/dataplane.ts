@@ -44,6 +44,8 @@ export interface DataplaneOptions {
 
 const RESYNC_MS = 60_000
 const ALIVE_MS = 1_000
+/** No event tells that a link was detached, and a pod without its program must not stay so for long. */
+const LINK_CHECK_MS = 3_000
 /** Damage comes in bursts. */
 const DAMAGE_MS = 100
 
@@ -77,6 +79,7 @@ export class Dataplane implements AsyncDisposable {
   #isResyncDue = false
   #retry: NodeJS.Timeout | undefined
   #resync: NodeJS.Timeout | undefined
+  #lostLinks: ReadonlySet<string> = new Set()
   #isClosed = false
 
   private constructor(
@@ -92,9 +95,8 @@ export class Dataplane implements AsyncDisposable {
     this.maps = parts.programs.maps.typed
     this.#tables = new KernelTables(parts.programs.maps, options.log)
     this.#attachments = new Attachments(parts.route, parts.links, options.log)
-    const alive = setInterval(() => markAlive(this.maps), ALIVE_MS)
-    alive.unref()
-    this.#owned.defer(() => clearInterval(alive))
+    this.#every(ALIVE_MS, () => markAlive(this.maps))
+    this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
     this.watch.onDamage(() => this.#scheduleResync(DAMAGE_MS))
   }
 
@@ -248,6 +250,19 @@ export class Dataplane implements AsyncDisposable {
   #retryLater(): void {
     clearTimeout(this.#retry)
     if (!this.#isClosed) this.#retry = setTimeout(() => this.#background(this.#enqueue()), this.#backOff.next())
+  }
+
+  #every(ms: number, work: () => void): void {
+    const timer = setInterval(work, ms)
+    timer.unref()
+    this.#owned.defer(() => clearInterval(timer))
+  }
+
+  /** A link that was found lost once is the passes' affair from then on. */
+  #checkLinks(links: Links): void {
+    const lost = links.lost()
+    if (lost.some((name) => !this.#lostLinks.has(name))) this.#scheduleResync(DAMAGE_MS)
+    this.#lostLinks = new Set(lost)
   }
 
   #scheduleResync(ms: number, replace = false): void {

@@ -79,6 +79,11 @@ export class Links implements Disposable {
     return fd === undefined ? undefined : linkInfo(fd).ifindex
   }
 
+  /** Links that sit on no device any more: it is gone, or somebody has detached them. One system call each. */
+  lost(): string[] {
+    return [...this.#open].filter(([, fd]) => linkInfo(fd).ifindex === 0).map(([name]) => name)
+  }
+
   /** Makes sure that the program runs on the device. Throws ATTACH_FAILED. */
   attach(attachment: Attachment): AttachResult {
     const name = linkName(attachment)
