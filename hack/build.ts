@@ -125,23 +125,25 @@ async function buildCniPlugin(): Promise<void> {
 // ---- the daemon and the tools -------------------------------------------------------------------------------------------------
 
 /** `new URL('./worker.ts', import.meta.url)` names the entry of a worker: a bundle of its own, beside the one that starts it. */
-const WORKER_URL = /new URL\((['"])(\.{1,2}\/[^'"]+)\.ts\1,\s*import\.meta\.url\)/g
+const LOCAL_URL = /new URL\((['"])(\.{1,2}\/[^'"]+)\1,\s*import\.meta\.url\)/g
 
 /** netlink/monitor-worker.ts -> netlink-monitor-worker.mjs */
 function workerOutput(entry: string): string {
   return `${basename(dirname(entry))}-${basename(entry, '.ts')}.mjs`
 }
 
-/** Points such URLs at the bundles, and collects the entries. */
-function workers(found: Set<string>): Plugin {
+/** Points such URLs at the bundles and collects the entries; URLs of other files stay with the files, seen from the bundle's folder. */
+function localUrls(folder: string, workers: Set<string>): Plugin {
   return {
-    name: 'workers',
+    name: 'local-urls',
     setup({ onLoad }) {
       onLoad({ filter: /\.ts$/ }, ({ path }) => {
         const source = readFileSync(path, 'utf8')
-        const contents = source.replaceAll(WORKER_URL, (_, _quote, name: string) => {
-          const entry = relative(root, resolve(dirname(path), `${name}.ts`))
-          found.add(entry)
+        const contents = source.replaceAll(LOCAL_URL, (_, _quote, name: string) => {
+          const target = resolve(dirname(path), name)
+          if (!name.endsWith('.ts')) return `new URL('./${relative(folder, target)}', import.meta.url)`
+          const entry = relative(root, target)
+          workers.add(entry)
           return `new URL('./${workerOutput(entry)}', import.meta.url)`
         })
         return { contents, loader: 'ts' }
@@ -156,19 +158,20 @@ const REQUIRE_BANNER =
 
 async function buildModule(entry: string, output: string): Promise<void> {
   if (!existsSync(join(root, entry)) || isUpToDate(output)) return
-  const found = new Set<string>()
+  const folder = dirname(output)
+  const workers = new Set<string>()
   const options: BuildOptions = {
     format: 'esm',
     sourcemap: 'inline',
     sourcesContent: false,
     keepNames: true,
     banner: { js: REQUIRE_BANNER },
+    plugins: [localUrls(folder, workers)],
   }
-  const inputs = new Set(await bundle(entry, output, { ...options, plugins: [workers(found)] }))
-  // A worker may start another one: `found` grows while it is walked.
-  for (const worker of found) {
-    const workerFile = join(dirname(output), workerOutput(worker))
-    for (const input of await bundle(worker, workerFile, { ...options, plugins: [workers(found)] })) inputs.add(input)
+  const inputs = new Set(await bundle(entry, output, options))
+  // A worker may start another one: the set grows while it is walked.
+  for (const worker of workers) {
+    for (const input of await bundle(worker, join(folder, workerOutput(worker)), options)) inputs.add(input)
   }
   writeStamp(output, [...inputs])
   report(output)
@@ -176,11 +179,11 @@ async function buildModule(entry: string, output: string): Promise<void> {
 
 // ---- launchers ----------------------------------------------------------------------------------------------------------------
 
-/** Finds bundle and node from its own place, whatever links lead to it. VROUTER_NODE names another node (in an image). */
+/** Finds bundle and node from its own place, whatever links lead to it. VROUTER_NODEJS_BINARY names another node (in an image). */
 function launcher(script: string): string {
   return `#!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
-node=\${VROUTER_NODE:-$here/../../../node_modules/node/bin/node}
+node=\${VROUTER_NODEJS_BINARY:-$here/../../../node_modules/node/bin/node}
 ${script}
 `
 }
