@@ -16,7 +16,7 @@ import type {
   VirtualRouter,
 } from '../../model/objects.ts'
 import type { LoadedFile } from './files.ts'
-import type { Item, Kind } from './objects.ts'
+import { type Item, idOf, type Kind } from './objects.ts'
 
 export interface AssembleOptions {
   readonly cluster: string
@@ -107,10 +107,10 @@ class Collector {
     const [winner, loser] = rival.file <= file ? [rival, { item, file }] : [{ item, file }, rival]
     found.set(key, winner)
     this.#rejected.push({
-      object: loser.item.id,
+      object: idOf(loser.item),
       file: loser.file,
       value: key,
-      message: `is defined in ${winner.file} already (${winner.item.id}), which counts: remove one of them`,
+      message: `is defined in ${winner.file} already (${idOf(winner.item)}), which counts: remove one of them`,
     })
   }
 

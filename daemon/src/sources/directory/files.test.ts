@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { failedFile, loadText } from './files.ts'
+import { idOf } from './objects.ts'
 
 const namespace = (name: string, more = '') => `{apiVersion: v1, kind: Namespace, metadata: {name: ${name}${more}}}\n`
 const load = (text: string, before?: ReturnType<typeof loadText>) => loadText('a.yaml', text, 'k8s', before)
-const ids = (file: ReturnType<typeof loadText>) => file.items.map(({ id }) => id)
+const ids = (file: ReturnType<typeof loadText>) => file.items.map(idOf)
 
 describe('a file', () => {
   it('with one bad document gives the others', () => {

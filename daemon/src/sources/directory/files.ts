@@ -5,7 +5,7 @@
 import { isEqual } from '../../model/equal.ts'
 import type { Rejection } from '../../model/objects.ts'
 import { parseText } from './documents.ts'
-import { decode, type Item } from './objects.ts'
+import { decode, type Item, idOf } from './objects.ts'
 
 export interface LoadedFile {
   /** Relative to the source's folder. */
@@ -13,6 +13,9 @@ export interface LoadedFile {
   readonly items: readonly Item[]
   readonly rejections: readonly Rejection[]
 }
+
+/** Of a file in order: shared, for there are thousands. */
+const NONE: readonly Rejection[] = []
 
 const KEPT = 'everything that was read from it stays in force'
 
@@ -22,7 +25,7 @@ export function loadText(path: string, text: string, cluster: string, before?: L
     return failedFile(path, 'is empty', before)
   }
   const { documents, errors } = parseText(text)
-  const known = new Map(before?.items.map((item) => [item.id, item]))
+  const known = new Map(before?.items.map((item) => [idOf(item), item]))
   const items = new Map<string, Item>()
   const rejections: Rejection[] = []
   for (const document of documents) {
@@ -34,20 +37,21 @@ export function loadText(path: string, text: string, cluster: string, before?: L
       continue
     }
     const { item } = decoded
-    if (items.has(item.id)) {
+    const id = idOf(item)
+    if (items.has(id)) {
       const message = 'occurs twice in this file; the first one counts: remove the other'
-      rejections.push({ object: item.id, file: path, message })
+      rejections.push({ object: id, file: path, message })
       continue
     }
-    const same = known.get(item.id)
-    items.set(item.id, same !== undefined && isEqual(same, item) ? same : item)
+    const same = known.get(id)
+    items.set(id, same !== undefined && isEqual(same, item) ? same : item)
   }
   for (const message of errors) rejections.push({ object: 'document', file: path, message })
-  if (rejections.length === 0) return { path, items: [...items.values()], rejections }
-  const missing = [...known.values()].filter((item) => !items.has(item.id))
+  if (rejections.length === 0) return { path, items: [...items.values()], rejections: NONE }
+  const missing = [...known].filter(([id]) => !items.has(id))
   if (missing.length > 0) {
-    for (const item of missing) items.set(item.id, item)
-    const message = `stays as it was last read, until this file is in order: ${missing.map((item) => item.id).join(', ')}`
+    for (const [id, item] of missing) items.set(id, item)
+    const message = `stays as it was last read, until this file is in order: ${missing.map(([id]) => id).join(', ')}`
     rejections.push({ object: 'file', file: path, message })
   }
   return { path, items: [...items.values()], rejections }

@@ -14,10 +14,17 @@ export function isManifestName(name: string): boolean {
   return !name.startsWith('.') && EXTENSIONS.has(extname(name))
 }
 
-/** Changes whenever the file's content may have. */
-export function signatureOf(file: string): string {
-  const { ino, size, mtimeMs, ctimeMs } = statSync(file)
-  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`
+/** A file as it is now. Its change time moves with every write, rename and chmod, and nobody can set it. */
+export interface Stamp {
+  readonly inode: number
+  readonly changedMs: number
+  readonly size: number
+}
+
+/** Throws the system's error. */
+export function stampOf(file: string): Stamp {
+  const { ino, size, ctimeMs } = statSync(file)
+  return { inode: ino, changedMs: ctimeMs, size }
 }
 
 /** Lets other work go first whenever the present slice is used up. */

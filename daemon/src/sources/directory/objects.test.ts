@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Published } from '../../model/objects.ts'
 import { parseText } from './documents.ts'
 import { fileName, textOf } from './manifests.ts'
-import { decode } from './objects.ts'
+import { decode, idOf } from './objects.ts'
 
 /** The issues of a manifest, as `field: message`. */
 function issues(text: string): string[] {
@@ -88,7 +88,7 @@ describe('manifests', () => {
     assert.deepEqual(
       documents.map((document) => {
         const decoded = decode(document, 'k8s')
-        return decoded.ok ? decoded.item.id : ''
+        return decoded.ok ? idOf(decoded.item) : ''
       }),
       ['Namespace a', 'Namespace b', 'Namespace c'],
     )

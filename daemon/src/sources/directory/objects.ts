@@ -28,13 +28,23 @@ import networkSchema from './schemas/virtual-network.json' with { type: 'json' }
 import routerSchema from './schemas/virtual-router.json' with { type: 'json' }
 
 export type Item =
-  | { readonly kind: 'Namespace'; readonly id: string; readonly object: Namespace }
-  | { readonly kind: 'VirtualNetwork'; readonly id: string; readonly object: VirtualNetwork }
-  | { readonly kind: 'IPAMBlock'; readonly id: string; readonly object: IpamBlock }
-  | { readonly kind: 'VirtualMachineInterface'; readonly id: string; readonly object: VirtualMachineInterface }
-  | { readonly kind: 'VirtualRouter'; readonly id: string; readonly object: VirtualRouter }
+  | { readonly kind: 'Namespace'; readonly object: Namespace }
+  | { readonly kind: 'VirtualNetwork'; readonly object: VirtualNetwork }
+  | { readonly kind: 'IPAMBlock'; readonly object: IpamBlock }
+  | { readonly kind: 'VirtualMachineInterface'; readonly object: VirtualMachineInterface }
+  | { readonly kind: 'VirtualRouter'; readonly object: VirtualRouter }
 
 export type Kind = Item['kind']
+
+/** What people call it: `VirtualNetwork default/red`. Made when it is needed: there are thousands of items. */
+export function idOf({ kind, object }: Item): string {
+  return idOfName(kind, object.name, 'namespace' in object ? object.namespace : undefined)
+}
+
+function idOfName(kind: Kind, name: string, namespace = HOME_NAMESPACE): string {
+  const isNamespaced = kind === 'VirtualNetwork' || kind === 'VirtualMachineInterface'
+  return isNamespaced ? `${kind} ${namespace}/${name}` : `${kind} ${name}`
+}
 
 export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   Namespace: 'v1',
@@ -78,7 +88,7 @@ export function decode(document: unknown, cluster: string): Decoded {
   switch (kind) {
     case 'Namespace': {
       const { name, labels = {}, annotations = {} } = manifest.metadata
-      return { ok: true, item: { kind, id, object: { name, labels, annotations } } }
+      return { ok: true, item: { kind, object: { name, labels, annotations } } }
     }
     case 'VirtualNetwork':
       return decodeNetwork(manifest, id, cluster)
@@ -90,10 +100,10 @@ export function decode(document: unknown, cluster: string): Decoded {
         cidr: formatCidr(mustParseCidr(cidr)),
         node: intern(node),
       }
-      return { ok: true, item: { kind, id, object } }
+      return { ok: true, item: { kind, object } }
     }
     case 'VirtualMachineInterface':
-      return { ok: true, item: { kind, id, object: decodeInterface(manifest) } }
+      return { ok: true, item: { kind, object: decodeInterface(manifest) } }
     case 'VirtualRouter':
       return decodeRouter(manifest, id)
     default:
@@ -106,11 +116,7 @@ function identify(document: unknown): { readonly kind: Kind | undefined; readonl
   const known = KINDS.find((candidate) => candidate === kind)
   const name = typeof metadata?.name === 'string' ? metadata.name : undefined
   if (known === undefined || name === undefined) return { kind: known, id: known ?? 'document' }
-  const isNamespaced = known === 'VirtualNetwork' || known === 'VirtualMachineInterface'
-  return {
-    kind: known,
-    id: isNamespaced ? `${known} ${metadata?.namespace ?? HOME_NAMESPACE}/${name}` : `${known} ${name}`,
-  }
+  return { kind: known, id: idOfName(known, name, metadata?.namespace) }
 }
 
 function kindIssue(document: unknown): SchemaIssue {
@@ -168,7 +174,7 @@ function decodeNetwork({ metadata, spec }: Manifest, id: string, cluster: string
     blockSize4: blockSize4 ?? BLOCK_SIZE_4,
     blockSize6: blockSize6 ?? BLOCK_SIZE_6,
   }
-  return { ok: true, item: { kind: 'VirtualNetwork', id, object } }
+  return { ok: true, item: { kind: 'VirtualNetwork', object } }
 }
 
 function subnetIssues(subnet: Subnet, field: string): SchemaIssue[] {
@@ -244,7 +250,7 @@ function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
   }
   const labels = Object.fromEntries(Object.entries(vrfLabels).map(([vn, label]) => [intern(vn), label]))
   const object: VirtualRouter = { name: intern(metadata.name), address, encapsulations, vrfLabels: labels, vhostLabel }
-  return { ok: true, item: { kind: 'VirtualRouter', id, object } }
+  return { ok: true, item: { kind: 'VirtualRouter', object } }
 }
 
 /** Texts that thousands of objects share are kept once. */

@@ -12,7 +12,7 @@ import type { Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } 
 import { type AssembleOptions, assemble, EMPTY_STATE } from './assemble.ts'
 import { SourceError } from './errors.ts'
 import { failedFile, type LoadedFile, loadText } from './files.ts'
-import { type Change, list, Slices, signatureOf, Watches } from './folder.ts'
+import { type Change, list, Slices, stampOf, Watches } from './folder.ts'
 import { fileName, textOf } from './manifests.ts'
 import { NetworkMemory } from './memory.ts'
 import type { Item } from './objects.ts'
@@ -41,8 +41,9 @@ const MANY_CHANGES = 1000
 const LARGEST_FILE = 16 * 1024 * 1024
 
 interface Entry {
-  /** Of the file when it was read; empty: read it again in any case. */
-  readonly signature: string
+  /** Of the file when it was read; undefined: read it again in any case. */
+  readonly inode: number | undefined
+  readonly changedMs: number
   readonly file: LoadedFile
 }
 
@@ -294,17 +295,16 @@ export class DirectorySource implements Source {
     const file = join(this.#options.path, path)
     const before = this.#entries.get(path)
     try {
-      const signature = signatureOf(file)
-      if (!isForced && before?.signature === signature) return true
-      const { size } = statSync(file)
+      const { inode, changedMs, size } = stampOf(file)
+      if (!isForced && before?.inode === inode && before.changedMs === changedMs) return true
       if (size > LARGEST_FILE) throw new RangeError(`is larger than ${LARGEST_FILE} bytes`)
       const text = readFileSync(file, 'utf8')
-      this.#entries.set(path, { signature, file: loadText(path, text, this.#options.cluster, before?.file) })
+      this.#entries.set(path, { inode, changedMs, file: loadText(path, text, this.#options.cluster, before?.file) })
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       if (code === 'ENOENT' || code === 'ENOTDIR') return false
       const reason = code === undefined ? message : `cannot be read: ${code}`
-      this.#entries.set(path, { signature: '', file: failedFile(path, reason, before?.file) })
+      this.#entries.set(path, { inode: undefined, changedMs: 0, file: failedFile(path, reason, before?.file) })
     }
     return true
   }
