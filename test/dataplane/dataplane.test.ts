@@ -46,12 +46,16 @@ describe('Dataplane', function () {
     sandbox.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'wire')
     sandbox.run('ip', 'link', 'set', 'wire', 'up')
     sandbox.run('ip', 'link', 'set', 'eth0', 'up')
+    makeVhost()
+  })
+  after(() => sandbox?.[Symbol.dispose]())
+
+  function makeVhost(): void {
     close(openTap({ name: 'vhost0', persist: true }).fd)
     sandbox.run('ip', 'link', 'set', 'vhost0', 'up')
     sandbox.run('ip', 'addr', 'add', '192.0.2.11/24', 'dev', 'vhost0')
     sandbox.run('ip', 'route', 'add', 'default', 'via', '192.0.2.1', 'dev', 'vhost0')
-  })
-  after(() => sandbox?.[Symbol.dispose]())
+  }
 
   beforeEach(() => {
     pins = join(sandbox.bpffs, `vrouter${pinsCount++}`)
@@ -496,6 +500,23 @@ describe('Dataplane', function () {
     await until(() => !taps.has(tapName(9)), 'the tap went')
     sandbox.run('ip', 'route', 'del', '198.51.100.0/24')
     sandbox.run('ip', 'neigh', 'del', '192.0.2.9', 'dev', 'vhost0')
+  })
+
+  it('serves the pods on although vhost0 is gone, and is whole again when it is back', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    sandbox.run('ip', 'link', 'del', 'vhost0')
+    addTap(2)
+    const { problems } = await dataplane.apply(tablesOf(dataplane, [1, 2], 5, { neighbours: ['192.0.2.14'] }))
+    assert.ok(problems.some(({ object }) => object === 'neighbour 192.0.2.14'))
+    assert.equal(programsOn(tapName(2)).length, 1)
+    assert.equal(lookupRoute(dataplane.maps.routes, 2, '10.2.0.4')?.nexthop, 5)
+    const old = dataplane.facts().vhost.ifindex
+    makeVhost()
+    await until(() => dataplane.facts().vhost.ifindex !== old, 'the new vhost0 is a fact')
+    assert.deepEqual((await dataplane.apply(tablesOf(dataplane, [1, 2]))).problems, [])
+    assert.equal(programsOn('vhost0', TcxAttach.EGRESS).length, 1)
   })
 
   it('prunes its own managed neighbours only', async () => {

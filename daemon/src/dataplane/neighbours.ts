@@ -4,6 +4,7 @@
  * Ours are those with NTF_EXT_MANAGED and our protocol number (`ip neigh show` prints `managed … proto 118`): that is how a daemon with no memory
  * knows them, and only such are pruned.
  */
+import { isErrno } from '@kube-vrouter/linux/errors'
 import type { NeighbourInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
 import type { TableFailure } from './table-writer.ts'
@@ -15,8 +16,8 @@ function isOurs({ managed, protocol }: NeighbourInfo): boolean {
   return managed && protocol === VROUTER_PROTOCOL
 }
 
-/** Adds what is missing. Existing entries of ours aren't touched: their state and MAC stay. */
-export function ensureNeighbours(route: RouteSocket, ifindex: number, wanted: Iterable<string>): TableFailure[] {
+/** Adds what is missing. Existing entries of ours aren't touched: their state and MAC stay. What is refused (vhost0 is gone, for one) is returned. */
+export function ensureNeighbours(route: RouteSocket, ifindex: number, wanted: readonly string[]): TableFailure[] {
   const present = new Set(ours(route, ifindex).map(({ address }) => address))
   const failures: TableFailure[] = []
   for (const address of wanted) {
@@ -34,7 +35,7 @@ export function ensureNeighbours(route: RouteSocket, ifindex: number, wanted: It
 }
 
 /** Removes those of ours that nobody wants any more. Returns how many. */
-export function pruneNeighbours(route: RouteSocket, ifindex: number, wanted: Iterable<string>): number {
+export function pruneNeighbours(route: RouteSocket, ifindex: number, wanted: readonly string[]): number {
   const keep = new Set(wanted)
   const stale = ours(route, ifindex).filter(({ address }) => !keep.has(address))
   for (const { address } of stale) {
@@ -47,6 +48,12 @@ export function pruneNeighbours(route: RouteSocket, ifindex: number, wanted: Ite
   return stale.length
 }
 
+/** None on a device that is gone. */
 function ours(route: RouteSocket, ifindex: number): NeighbourInfo[] {
-  return route.neighbours({ index: ifindex, family: 4 }).filter(isOurs)
+  try {
+    return route.neighbours({ index: ifindex, family: 4 }).filter(isOurs)
+  } catch (error) {
+    if (isErrno(error, 'ENODEV')) return []
+    throw error
+  }
 }
