@@ -7,8 +7,9 @@
  * network as it is.
  */
 import type { Config } from './config/config.ts'
+import { adoptIds } from './dataplane/adopt-ids.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
-import { IdsStore } from './dataplane/ids-store.ts'
+import { IdsStore, type LoadedIds } from './dataplane/ids-store.ts'
 import { removeLinks } from './dataplane/uninstall.ts'
 import { followChanges } from './dataplane/vhost0/follow.ts'
 import { migrate } from './dataplane/vhost0/migrate.ts'
@@ -61,6 +62,7 @@ export class Vrouter implements AsyncDisposable {
   readonly #waiters = new Set<Waiter>()
   readonly #idsStore: IdsStore
   readonly #ids: Ids
+  readonly #idsFrom: LoadedIds['from']
   readonly #model: Model
   readonly #source: Source
   #dataplane!: Dataplane
@@ -70,6 +72,8 @@ export class Vrouter implements AsyncDisposable {
   #loggedProblems: ReadonlySet<string> = new Set()
   #loggedRejections: ReadonlySet<string> = new Set()
   #state = 'starting'
+  /** Everything that a round needs is there. */
+  #isOpen = false
   #isReady = false
   #isClosed = false
   #round: Promise<void> = Promise.resolve()
@@ -93,6 +97,7 @@ export class Vrouter implements AsyncDisposable {
     })
     this.#log.info({ from }, 'read the ids')
     this.#ids = ids
+    this.#idsFrom = from
     this.#model = new Model(
       {
         node: config.node,
@@ -233,6 +238,12 @@ export class Vrouter implements AsyncDisposable {
       }),
     )
     await this.#ports.start()
+    if (this.#idsFrom === 'nothing') {
+      const adopted = await adoptIds(this.#ids, this.#dataplane.maps, this.#ports.all())
+      if (adopted > 0)
+        this.#log.warn({ adopted }, 'the files of ids are lost: the numbers were taken from the running datapath')
+    }
+    this.#isOpen = true
     this.#dataplane.onFacts(() => this.#nudge())
     this.#dataplane.watch.onTaps(() => this.#ports.refresh())
   }
@@ -246,7 +257,7 @@ export class Vrouter implements AsyncDisposable {
     this.#round = this.#round.then(async () => {
       await new Promise((resolve) => setTimeout(resolve, GATHER_MS))
       this.#isNudged = false
-      if (this.#isClosed || this.#ports === undefined) return
+      if (this.#isClosed || !this.#isOpen) return
       try {
         await this.#reconcile()
       } catch (error) {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { eventually, missing, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { repository } from '../lab/layout.ts'
+import { eventually, missing, nodeProgram, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 describe('the network outlives its daemon', function () {
   this.timeout(120_000)
@@ -83,6 +85,14 @@ describe('the network outlives its daemon', function () {
     red2 = again
   })
 
+  const links = [nodeProgram, '--no-warnings', join(repository, 'test/functional/links.ts')]
+
+  function tapLink(): string {
+    const name = /^(tap-\d+) [1-9]/m.exec(lab.node(1, ...links, 'list'))?.[1]
+    assert.ok(name !== undefined, 'no link on a tap')
+    return name
+  }
+
   const damages: [what: string, damage: () => void, harmed: () => boolean][] = [
     [
       'a kernel route on vhost0 is deleted',
@@ -96,25 +106,15 @@ describe('the network outlives its daemon', function () {
     ],
     [
       "the program of a pod's tap is detached",
-      () => {
-        const links = JSON.parse(lab.node(1, 'bpftool', '-j', 'link', 'show')) as { id: number; devname?: string }[]
-        const tap = links.find((link) => link.devname?.startsWith('tap') === true)
-        assert.ok(tap !== undefined, 'no link on a tap')
-        lab.node(1, 'bpftool', 'link', 'detach', 'id', String(tap.id))
-      },
-      () => {
-        const taps = JSON.parse(lab.node(1, 'ip', '-j', 'link', 'show')).filter((link: { ifname: string }) =>
-          link.ifname.startsWith('tap'),
-        )
-        const links = JSON.parse(lab.node(1, 'bpftool', '-j', 'link', 'show')) as { devname?: string }[]
-        return taps.some((tap: { ifname: string }) => !links.some((link) => link.devname === tap.ifname))
-      },
+      () => lab.node(1, ...links, 'detach', tapLink()),
+      () => / 0$/m.test(lab.node(1, ...links, 'list')),
     ],
   ]
   for (const [what, damage, harmed] of damages) {
     it(`foreign damage is repaired: ${what}`, async () => {
-      lab.expectLog(/repair|deleted|detach|vanish|lost|foreign/i)
+      lab.expectLog(/repair|deleted|detach|vanish|lost|foreign|was dead/i)
       damage()
+      assert.ok(what.includes('route') || what.includes('neighbour') || harmed(), 'the damage did nothing')
       await eventually(() => !harmed(), 90_000)
       await eventually(() => lab.ping(red1, red3.ip4).status === 0, 10_000)
       assert.equal(lab.ping(red1, red2.ip4).status, 0)
