@@ -14,6 +14,12 @@
 #include "stats.h"
 #include "vif.h"
 
+/* Workloads have no VLANs: a tagged frame would pass by the flow table and what it guards. */
+static __always_inline int frame_is_tagged(struct __sk_buff *skb, const struct packet *p)
+{
+	return skb->vlan_present || p->ethertype == bpf_htons(ETH_P_8021Q) || p->ethertype == bpf_htons(ETH_P_8021AD);
+}
+
 /* A unicast frame that no flow stands for: bridged by its MAC, or not at all. */
 static __always_inline enum verdict bridge_frame(struct __sk_buff *skb, struct packet *p)
 {
@@ -72,10 +78,10 @@ static __always_inline enum verdict tap_walk(struct __sk_buff *skb, struct packe
 		return DROP(p, DROP_INVALID_SOURCE);
 	p->ethertype = eth->h_proto;
 	if (unlikely(mac_is_multicast(eth->h_dest)))
-		return skb->vlan_present ? flood(p) : multicast_from_workload(skb, p);
+		return frame_is_tagged(skb, p) ? flood(p) : multicast_from_workload(skb, p);
 	if (mac_equal(eth->h_dest, vif->mac))
 		p->bits |= PACKET_TO_ROUTER;
-	if (unlikely(skb->vlan_present))
+	if (unlikely(frame_is_tagged(skb, p)))
 		return DROP(p, DROP_INVALID_PROTOCOL);
 
 	p->key.k4.nh_id = vif->nh_id;

@@ -2,7 +2,7 @@
  * Two vRouters on one wire, with pods that are network namespaces: real traffic through real devices, the tables written by hand.
  * VRF 0 is the underlay, VRFs from 2 are networks. Node n has underlay address 192.0.2.(n+1) and labels from 16.
  */
-import { execFileSync, type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createNamed, deleteNamed, namedPath } from '@kube-vrouter/linux/namespace'
 import { macBytes } from '../../src/maps/addresses.ts'
@@ -11,6 +11,7 @@ import { AGENT_MAC, ROUTER_MAC, TestNode } from './node.ts'
 
 export const OVERHEAD = 32
 export const UNDERLAY_MTU = 1500
+const VHOST_LABEL = 16
 
 const PROXY = c.ROUTE_ARP_PROXY
 const REMOTE = c.ROUTE_LABEL_VALID | c.ROUTE_ARP_PROXY
@@ -36,7 +37,7 @@ export class ClusterNode extends TestNode {
   readonly pods: Pod[] = []
   nextVif = 3
   nextNh = 20
-  nextLabel = 16
+  nextLabel = VHOST_LABEL + 1
   fabric = 0
   vhost = 0
 
@@ -90,7 +91,15 @@ export class Cluster implements Disposable {
     })
     node.setVrf(0)
     node.setVif({ id: 0, ifindex: node.fabric, type: c.VIF_PHYSICAL, mac: node.mac, name: 'eth0' })
-    node.setVif({ id: 1, ifindex: node.vhost, type: c.VIF_HOST, mac: node.mac, ip4: node.underlay, nhId: 10, name: 'vhost0' })
+    node.setVif({
+      id: 1,
+      ifindex: node.vhost,
+      type: c.VIF_HOST,
+      mac: node.mac,
+      ip4: node.underlay,
+      nhId: 10,
+      name: 'vhost0',
+    })
     node.setNexthop(10, { type: c.NH_RCV, oif: 1, ifindex: node.vhost, keyNh: 10 })
     node.setNexthop(11, {
       type: c.NH_TUNNEL,
@@ -103,9 +112,18 @@ export class Cluster implements Disposable {
       ifindex: node.fabric,
       mtu: UNDERLAY_MTU - OVERHEAD,
     })
-    node.setNexthop(12, { type: c.NH_ENCAP, to: peer.mac, from: node.mac, oif: 0, ifindex: node.fabric, oifType: c.VIF_PHYSICAL })
+    node.setNexthop(12, {
+      type: c.NH_ENCAP,
+      to: peer.mac,
+      from: node.mac,
+      oif: 0,
+      ifindex: node.fabric,
+      oifType: c.VIF_PHYSICAL,
+    })
     node.setNexthop(13, { type: c.NH_L2_RCV })
     node.setRoute(0, `${node.underlay}/32`, 10)
+    node.setRoute(0, `2001:db8:ff::${node.number + 1}/128`, 10)
+    node.setLabel(VHOST_LABEL, 10)
     node.setRoute(0, '0.0.0.0/0', 12)
     node.attach('fabric', node.fabric)
     node.attach('vhost', node.vhost)
@@ -122,7 +140,9 @@ export class Cluster implements Disposable {
     const ip6 = `2001:db8:${vrf}::${host.toString(16)}`
     this.#undo.use(createNamed(name))
     this.#undo.defer(() => deleteNamed(name))
-    node.ip(`link add ${tap} mtu ${UNDERLAY_MTU - OVERHEAD} type veth peer name eth0 mtu ${UNDERLAY_MTU - OVERHEAD} netns ${name}`)
+    node.ip(
+      `link add ${tap} mtu ${UNDERLAY_MTU - OVERHEAD} type veth peer name eth0 mtu ${UNDERLAY_MTU - OVERHEAD} netns ${name}`,
+    )
     node.ip(`link set ${tap} address ${ROUTER_MAC} up`)
     const pod: Pod = {
       name,
@@ -147,7 +167,18 @@ export class Cluster implements Disposable {
     podIp(pod, `-6 route add default via 2001:db8:${vrf}::1 dev eth0`)
 
     const ifindex = node.ifindex(tap)
-    node.setVif({ id: pod.vif, ifindex, vrf, nhId: pod.nh, label: pod.label, peerMac: mac, ip4, ip6, name: tap, mtu: UNDERLAY_MTU - OVERHEAD })
+    node.setVif({
+      id: pod.vif,
+      ifindex,
+      vrf,
+      nhId: pod.nh,
+      label: pod.label,
+      peerMac: mac,
+      ip4,
+      ip6,
+      name: tap,
+      mtu: UNDERLAY_MTU - OVERHEAD,
+    })
     const encap = { type: c.NH_ENCAP, vrf, oif: pod.vif, ifindex, keyNh: pod.nh, to: mac, oifType: c.VIF_VIRTUAL }
     node.setNexthop(pod.nh, encap)
     node.setNexthop(pod.nh + 1, { ...encap, family: c.NH_AF_BRIDGE })
@@ -156,7 +187,9 @@ export class Cluster implements Disposable {
       each.setBridge(vrf, ROUTER_MAC, 13)
       each.setRoute(vrf, `10.${vrf}.0.1/32`, c.NH_ID_DISCARD, { flags: PROXY })
       each.setRoute(vrf, `2001:db8:${vrf}::1/128`, c.NH_ID_DISCARD, { flags: PROXY })
+      const other = this.nodes[1 - each.number]!
       each.setRoute(vrf, `${each.underlay}/32`, 10, { flags: PROXY })
+      each.setRoute(vrf, `${other.underlay}/32`, 11, { label: VHOST_LABEL, flags: REMOTE })
     }
     node.setBridge(vrf, mac, pod.nh + 1)
     node.setLabel(pod.label, pod.nh)
@@ -180,7 +213,10 @@ export function podIp(pod: Pod, args: string): string {
 }
 
 export function podRun(pod: Pod, command: string, ...args: string[]): string {
-  return execFileSync('nsenter', [`--net=${pod.path}`, command, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  return execFileSync('nsenter', [`--net=${pod.path}`, command, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
 }
 
 export function podStart(pod: Pod, command: string, ...args: string[]): ChildProcess {

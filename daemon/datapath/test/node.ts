@@ -135,7 +135,10 @@ export class TestNode implements Disposable {
 
   /** Runs a command inside the namespace; returns what it printed. */
   run(command: string, ...args: string[]): string {
-    return execFileSync('nsenter', [`--net=${this.path}`, command, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    return execFileSync('nsenter', [`--net=${this.path}`, command, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
   }
 
   /** `ip` with its arguments in one string. */
@@ -166,7 +169,12 @@ export class TestNode implements Disposable {
   send(program: Program, ifindex: number, frame: Uint8Array, context: SkbContext = {}, repeat = 1): TestRunResult {
     const fd = this.objects.get(program)!.programFd(program)
     return withNamespace(this.path, () =>
-      programTestRun(fd, { data: frame, context: encodeSkbContext({ ...context, ifindex }), repeat, outputSize: 70000 }),
+      programTestRun(fd, {
+        data: frame,
+        context: encodeSkbContext({ ...context, ifindex }),
+        repeat,
+        outputSize: 70000,
+      }),
     )
   }
 
@@ -191,7 +199,9 @@ export class TestNode implements Disposable {
     this.raw.get('flow_alloc')!.update(new Uint8Array(4), bytes)
   }
 
-  setVif(vif: Partial<Omit<VifStruct, 'mac' | 'peerMac' | 'ip4' | 'ip6'>> & VifAddresses & { id: number; ifindex: number }): void {
+  setVif(
+    vif: Partial<Omit<VifStruct, 'mac' | 'peerMac' | 'ip4' | 'ip6'>> & VifAddresses & { id: number; ifindex: number },
+  ): void {
     this.maps.vifs.set(vif.ifindex, {
       flags: 0,
       vrf: 0,
@@ -231,7 +241,12 @@ export class TestNode implements Disposable {
     })
   }
 
-  setRoute(vrf: number, prefix: string, nh: number, options: Partial<Omit<RouteStruct, 'mac'>> & { mac?: string } = {}): void {
+  setRoute(
+    vrf: number,
+    prefix: string,
+    nh: number,
+    options: Partial<Omit<RouteStruct, 'mac'>> & { mac?: string } = {},
+  ): void {
     const [address, length] = prefix.split('/') as [string, string]
     const plen = Number(length)
     const route: RouteStruct = {
@@ -243,16 +258,17 @@ export class TestNode implements Disposable {
       nh,
       mac: macBytes(options.mac ?? '00:00:00:00:00:00'),
     }
-    if (options.mac !== undefined && options.flags !== undefined) (route as { flags: number }).flags = options.flags | c.ROUTE_HAS_MAC
+    if (options.mac !== undefined && options.flags !== undefined)
+      (route as { flags: number }).flags = options.flags | c.ROUTE_HAS_MAC
     const { host4, lpm4, host6, lpm6 } = this.routeTables()
     if (address.includes(':')) {
       const ip = ip6Bytes(address)
       if (plen === 128) host6.set({ vrf, ip }, route)
-      else lpm6.set({ prefixlen: 32 + plen, vrfBe: vrf, ip }, route)
+      else lpm6.set({ prefixlen: 32 + plen, vrf, ip }, route)
     } else {
       const ip = ip4Number(address)
       if (plen === 32) host4.set({ vrf, ip }, route)
-      else lpm4.set({ prefixlen: 32 + plen, vrfBe: vrf, ip }, route)
+      else lpm4.set({ prefixlen: 32 + plen, vrf, ip }, route)
     }
   }
 
