@@ -116,8 +116,6 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 	own_source = ip6_equal(p->key.k6.sip, vif->ip6) || ip6_is_link_local(p->key.k6.sip);
 	if (checked && !own_source && !ip6_is_zero(p->key.k6.sip))
 		return DROP(p, DROP_INVALID_SOURCE);
-	if (p->bits & PACKET_TO_ROUTER)
-		COUNT_VRF(p->vrf, l2_receives);
 
 	switch (p->icmp_type) {
 	case ND_ROUTER_SOLICIT:
