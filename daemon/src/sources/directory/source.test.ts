@@ -234,6 +234,11 @@ describe('a restart', () => {
     assert.match(second.state().rejected[0]!.message, /no longer holds 10\.1\.0\.0\/16/)
     await second.withdraw('IPAMBlock', block('n1').name)
     assert.equal(second.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.2.0.0/16')
+    // What was remembered counts at the start only.
+    await second.publish({ kind: 'IPAMBlock', object: block('n1', '10.2.0.0/26') }, { create: true })
+    folder.write('a.yaml', network('red', '10.3.0.0/16'))
+    await until(() => second.state().rejected.length > 0, 'refused')
+    assert.equal(second.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.2.0.0/16')
     await second[Symbol.asyncDispose]()
     const third = await folder.source({ memory })
     assert.equal(third.state().virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.2.0.0/16')
