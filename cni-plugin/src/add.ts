@@ -26,8 +26,10 @@ export function add(config: NetworkConfig, attachment: Attachment, deliver: (res
   attached.defer(() => void release(config, { containerId, ifname }))
   const alias = `${request.pod.namespace}/${request.pod.name}/${ifname}`
   const tap = attached.use(Tap.create(node, namespace, port, ifname, alias.slice(0, 255)))
+  // The daemon programs the datapath while the pod's end is configured; both ends are down.
+  const registered = ask(() => daemon.ask<RegisterReply>({ op: 'register', containerId, ifname, ifindex: tap.index }))
   configure(pod, namespace, tap, port, ifname)
-  ask(() => daemon.call<RegisterReply>({ op: 'register', containerId, ifname, ifindex: tap.index }))
+  ask(registered)
   bringUp(node, pod, tap, port)
   deliver(addResult(config.cniVersion, port, attachment, config.prevResult))
   attached.move()

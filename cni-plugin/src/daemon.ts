@@ -83,19 +83,26 @@ export class Daemon implements Disposable {
 
   /** Sends a request and waits for its answer. Throws DaemonRefused for an error reply, DaemonUnreachable when there is no answer. */
   call<T extends ReplyOf>(request: Request, timeoutMs = ANSWER_MS): T {
+    return this.ask<T>(request, timeoutMs)()
+  }
+
+  /** Sends a request; the function that it returns waits for the answer. One request at a time. */
+  ask<T extends ReplyOf>(request: Request, timeoutMs = ANSWER_MS): () => T {
     const giveUp = performance.now() + timeoutMs
     this.#send(Buffer.from(`${JSON.stringify(request)}\n`), giveUp)
-    const line = this.#receiveLine(giveUp)
-    let reply: Reply
-    try {
-      reply = JSON.parse(line) as Reply
-    } catch {
-      throw new DaemonUnreachable(
-        `the vRouter daemon at ${this.#path} answered ${request.op} with something that is not JSON`,
-      )
+    return () => {
+      const line = this.#receiveLine(giveUp)
+      let reply: Reply
+      try {
+        reply = JSON.parse(line) as Reply
+      } catch {
+        throw new DaemonUnreachable(
+          `the vRouter daemon at ${this.#path} answered ${request.op} with something that is not JSON`,
+        )
+      }
+      if (!reply.ok) throw new DaemonRefused(reply)
+      return reply as T
     }
-    if (!reply.ok) throw new DaemonRefused(reply)
-    return reply as T
   }
 
   #send(bytes: Buffer, giveUp: number): void {
