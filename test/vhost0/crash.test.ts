@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'
 
@@ -101,6 +102,7 @@ describe('a vhost0 migration that is killed', function () {
     using node = await aNode()
     await node.migrate()
     assert.ok(killAt(node, 'uninstall', 1))
+    assert.match(readFileSync(join(node.stateDir, 'vhost0-snapshot.json'), 'utf8'), /"phase": "restoring"/)
     await node.migrate()
     assertOnNode(node, VHOST, NIC)
     assert.ok(node.canPing('203.0.113.1'))

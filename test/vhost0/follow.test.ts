@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { followChanges } from '@kube-vrouter/daemon/dataplane/vhost0/follow'
 import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'
 
@@ -119,8 +121,13 @@ describe('changes of the network card after the migration', function () {
   it('leaves a way back alone that another process has begun', async () => {
     using node = await migrated()
     await using _follower = await followChanges(node.options())
+    const path = join(node.stateDir, 'vhost0-snapshot.json')
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"settled"', '"restoring"'))
+    node.ip(`addr add 10.78.0.11/24 dev ${NIC}`)
+    await sleep(400)
+    assert.match(node.ip(`addr show dev ${NIC}`), /10\.78\.0\.11/)
     await node.uninstall()
-    await sleep(300)
+    await sleep(200)
     assert.match(node.ip(`addr show dev ${NIC}`), /10\.77\.0\.11/)
     assert.ok(node.canPing('203.0.113.1'))
   })

@@ -197,6 +197,26 @@ describe('vhost0 migration', function () {
     }
   })
 
+  it("gives vhost0 the NIC's settings, and those that a device without a carrier needs", async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    const set = (device: string, key: string, value: number) =>
+      node.exec(`sysctl -qw net.${key.replace('DEV', device)}=${value}`)
+    const get = (device: string, key: string) => Number(node.exec(`sysctl -n net.${key.replace('DEV', device)}`))
+    set(NIC, 'ipv4.conf.DEV.rp_filter', 2)
+    set(NIC, 'ipv6.conf.DEV.accept_ra', 2)
+    set(NIC, 'ipv4.neigh.DEV.gc_stale_time', 77)
+    set(NIC, 'ipv4.conf.DEV.ignore_routes_with_linkdown', 1)
+    await node.migrate()
+    assert.equal(get(VHOST, 'ipv4.conf.DEV.rp_filter'), 2)
+    assert.equal(get(VHOST, 'ipv6.conf.DEV.accept_ra'), 2)
+    assert.equal(get(VHOST, 'ipv4.neigh.DEV.gc_stale_time'), 77)
+    assert.equal(get(VHOST, 'ipv4.conf.DEV.ignore_routes_with_linkdown'), 0)
+    assert.equal(get(VHOST, 'ipv6.conf.DEV.addr_gen_mode'), 1)
+    assert.equal(get(VHOST, 'ipv6.conf.DEV.keep_addr_on_down'), 1)
+    assert.equal(get(NIC, 'ipv6.conf.DEV.disable_ipv6'), 1)
+  })
+
   it('goes on learning from router advertisements, on vhost0', async () => {
     using node = new TestNode()
     node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
