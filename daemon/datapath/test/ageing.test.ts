@@ -1,0 +1,159 @@
+/** Proves: when flows end, that a pair ends as one, that nothing leaks, and that the timer does it with nobody in user space. */
+import { strict as assert } from 'node:assert'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as c from '../../src/maps/constants.ts'
+import { flowCounters } from '../../src/maps/flows.ts'
+import type { FlowStruct } from '../../src/maps/structs.ts'
+import { A, B, Fixture, REDIRECT, ROUTER_MAC } from './fixture.ts'
+import { eth, TCP_FLAG, tcp, udp } from './frames.ts'
+import { cannotRun } from './node.ts'
+
+const { SYN, ACK } = TCP_FLAG
+
+/** Not before the machine was started: the clock is the kernel's monotonic one. */
+function earlier(time: bigint, seconds: number): bigint {
+  const before = time - BigInt(seconds) * 1_000_000_000n
+  return before > 0n ? before : 1n
+}
+
+describe('datapath: ageing of flows', function () {
+  this.timeout(60000)
+  let node: Fixture
+
+  before(function () {
+    if (cannotRun()) this.skip()
+  })
+  beforeEach(() => {
+    node = new Fixture()
+    node.setGlobals({ ageTcpS: 300, ageOtherS: 60 })
+  })
+  afterEach(() => node?.[Symbol.dispose]())
+
+  const fromA = (packet: Uint8Array) =>
+    node.fromPod(A, eth(ROUTER_MAC, A.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet))
+  const held = () => node.maps.vifState.get(A.vif)!.flows
+
+  /** Changes all flows whose nexthop in the key is `nh`, or all. */
+  function change(edit: (flow: FlowStruct) => Partial<FlowStruct>, nh?: number): void {
+    for (const table of [node.maps.flows.flow4, node.maps.flows.flow6])
+      for (const [key, flow] of [...(table.entries() as Iterable<readonly [{ nhId: number }, FlowStruct]>)])
+        if (nh === undefined || key.nhId === nh) table.set(key as never, { ...flow, ...edit(flow) })
+  }
+  const idle = (seconds: number, nh?: number) =>
+    change((flow) => ({ lastSeenNs: earlier(flow.lastSeenNs, seconds) }), nh)
+  const walk = () => assert.equal(node.call('age_now'), 0)
+
+  it('removes both entries when neither direction was seen for long enough', () => {
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    fromA(udp(A.ip6, B.ip6, 1, 2))
+    idle(59)
+    walk()
+    assert.equal(node.flows().length, 4)
+    idle(2, A.nh)
+    walk()
+    assert.equal(node.flows().length, 4, 'the way back is younger')
+    idle(2, B.nh)
+    walk()
+    assert.equal(node.flows().length, 0)
+    assert.equal(node.maps.flows.flow4.get([...node.maps.flows.flow4.entries()][0]?.[0] as never), undefined)
+    assert.equal(held(), 0)
+    const { deleted, aged, inUse } = flowCounters(node.maps.flows)
+    assert.deepEqual([deleted, aged, inUse], [4n, 2n, 0n])
+  })
+
+  it('uses indices again, with another generation', () => {
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    const before = node.flows().map(({ flow }) => [flow.index, flow.gen])
+    idle(61)
+    walk()
+    fromA(udp(A.ip4, B.ip4, 3, 4))
+    const after = node.flows().map(({ flow }) => [flow.index, flow.gen])
+    assert.deepEqual(after.map(([index]) => index).sort(), [0, 1])
+    assert.deepEqual(
+      after.map(([, gen]) => gen),
+      before.map(([, gen]) => gen! + 1),
+    )
+    assert.equal(flowCounters(node.maps.flows).next, 2)
+  })
+
+  it('gives TCP the time its state deserves', () => {
+    const age = (flags: number, seconds: number) => {
+      const packet = tcp(A.ip4, B.ip4, 1000, 80, SYN)
+      fromA(packet)
+      change(() => ({ tcpFlags: flags }))
+      idle(seconds)
+      walk()
+      const left = node.flows().length
+      idle(1000)
+      walk()
+      assert.equal(node.flows().length, 0)
+      return left
+    }
+    const established = c.TCP_ESTABLISHED | c.TCP_ESTABLISHED_R
+    assert.deepEqual([age(established, 299), age(established, 301)], [2, 0])
+    assert.deepEqual([age(c.TCP_SYN, 19), age(c.TCP_SYN, 21)], [2, 0])
+    assert.deepEqual([age(established | c.TCP_FIN, 299), age(established | c.TCP_FIN, 301)], [2, 0], 'half closed')
+    const closing = established | c.TCP_FIN | c.TCP_FIN_R
+    assert.deepEqual([age(closing, 29), age(closing, 31)], [2, 0])
+    assert.deepEqual([age(established | c.TCP_DEAD, 1), age(established | c.TCP_DEAD, 3)], [2, 0])
+    node.setGlobals({ ageTcpS: 10 })
+    assert.deepEqual([age(c.TCP_SYN, 9), age(c.TCP_SYN, 11)], [2, 0], 'never longer than established TCP')
+    node.setGlobals({ ageTcpS: 0 })
+    fromA(tcp(A.ip4, B.ip4, 1000, 80, ACK))
+    idle(1_000_000)
+    walk()
+    assert.equal(node.flows().length, 2, '0 = never')
+  })
+
+  it('removes at once what user space marked, and cleans up after what user space deleted', () => {
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    change((flow) => ({ flags: flow.flags | c.FLOW_EVICT_CANDIDATE }), A.nh)
+    walk()
+    assert.equal(node.flows().length, 0)
+    assert.equal(flowCounters(node.maps.flows).evicted, 1n)
+
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    for (const [key] of [...node.maps.flows.flow4.entries()]) node.maps.flows.flow4.delete(key)
+    walk()
+    assert.equal(held(), 0)
+    assert.equal(flowCounters(node.maps.flows).inUse, 0n)
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    assert.equal(flowCounters(node.maps.flows).next, 2, 'no index was lost')
+  })
+
+  it('ages flows of a vif that is gone', () => {
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    node.maps.vifs.delete(node.devices[A.vif]!)
+    idle(61)
+    walk()
+    assert.equal(node.flows().length, 0)
+  })
+
+  it('loses and doubles no index in thousands of lives', () => {
+    node.setFlowRoom(100)
+    for (let life = 0; life < 40; life++) {
+      for (let port = 0; port < 50; port++) assert.equal(fromA(udp(A.ip4, B.ip4, life, port + 1)).verdict, REDIRECT)
+      node.assertDrop(c.DROP_FLOW_TABLE_FULL, A.vif, () => fromA(udp(A.ip4, B.ip4, life, 999)))
+      assert.equal(new Set(node.flows().map(({ flow }) => flow.index)).size, 100)
+      idle(61)
+      walk()
+      walk()
+      assert.equal(node.flows().length, 0)
+    }
+    assert.equal(held(), 0)
+  })
+
+  it('goes on by itself once started, also when it is started twice', async () => {
+    assert.equal(node.call('start_ageing'), 0)
+    assert.equal(node.call('start_ageing'), 0)
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    await sleep(200)
+    assert.equal(node.flows().length, 2)
+    for (let round = 0; round < 3; round++) {
+      fromA(udp(A.ip4, B.ip4, 1, 2))
+      idle(61)
+      await sleep(300)
+      assert.equal(node.flows().length, 0, `round ${round}`)
+    }
+  })
+})
