@@ -191,6 +191,9 @@ ${script}
 
 const RUN = 'exec "$node" --disable-warning=ExperimentalWarning --enable-source-maps'
 
+/** A small nursery: the daemon's garbage is short-lived, and what it doesn't grow to is a third less resident memory with many routes. */
+const RUN_DAEMON = `${RUN} --max-semi-space-size=4`
+
 function buildLaunchers(): void {
   const folder = join(root, 'daemon/dist/bin')
   mkdirSync(folder, { recursive: true })
@@ -201,7 +204,7 @@ function buildLaunchers(): void {
   // As a tool \`vrouter\` shows and sets the datapath (--info, --help and the like); everything else is the daemon.
   files.push([
     'vrouter',
-    `case "\${1:-}" in\n--info | --get | --set | --json) ${RUN} "$here/../tools.mjs" vrouter "$@" ;;\nesac\n${RUN} "$here/../vrouter.mjs" "$@"`,
+    `case "\${1:-}" in\n--info | --get | --set | --json) ${RUN} "$here/../tools.mjs" vrouter "$@" ;;\nesac\n${RUN_DAEMON} "$here/../vrouter.mjs" "$@"`,
   ])
   for (const [name, script] of files) {
     const file = join(folder, name)

@@ -6,6 +6,7 @@
  * Every change is a nudge; a round works on what is true then. Rounds never overlap. Disposing stops the daemon and leaves the
  * network as it is.
  */
+import { join } from 'node:path'
 import type { Config } from './config/config.ts'
 import { adoptIds } from './dataplane/adopt-ids.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
@@ -20,7 +21,7 @@ import { startIntrospect } from './introspect/server.ts'
 import { errorFields, type Log } from './log.ts'
 import { Model } from './model/compute.ts'
 import type { Ids } from './model/ids.ts'
-import type { Source } from './model/objects.ts'
+import type { IpamBlock, Source } from './model/objects.ts'
 import { publication } from './model/publish.ts'
 import type { Tables } from './model/tables.ts'
 import { contextFromTables } from './packet/context.ts'
@@ -113,6 +114,7 @@ export class Vrouter implements AsyncDisposable {
         node: config.node,
         cluster: config.cluster.name,
         defaultSubnets: config.defaultNetwork.subnets,
+        memory: join(config.paths.state, 'networks.json'),
       }),
     )
   }
@@ -279,11 +281,7 @@ export class Vrouter implements AsyncDisposable {
     this.#tables = tables
     this.#agentPort?.updateContext(contextFromTables(tables))
     this.#logProblems(tables)
-    await this.#publish()
-    for (const waiter of this.#waiters) {
-      const programmed = this.#find(waiter.uuid)
-      if (programmed !== undefined) waiter.resolve(programmed)
-    }
+    await this.#publish(tables)
   }
 
   /** What the source set aside is logged once, as long as it stays so. */
@@ -304,25 +302,52 @@ export class Vrouter implements AsyncDisposable {
     this.#loggedProblems = new Set(problems.keys())
   }
 
-  /** Tells the others what works here now. A failure is reported and tried again; it harms nobody here. */
-  async #publish(): Promise<void> {
+  /**
+   * Tells the others what works here now, and those who wait for a pod. The labels of a new VRF come first: from then on other nodes
+   * answer the pod; its own route is news that nobody waits for. A failure is reported and tried again; it harms nobody here.
+   */
+  async #publish(tables: Tables): Promise<void> {
     const { node } = this.#options.config
-    const { publish, withdraw } = publication(
+    const { claim, publish, withdraw } = publication(
       node,
       this.#dataplane.facts(),
       this.#ports.all(),
-      this.#tables!,
+      tables,
       this.#source.state(),
     )
+    const [routers, others] = [
+      publish.filter(({ kind }) => kind === 'VirtualRouter'),
+      publish.filter(({ kind }) => kind !== 'VirtualRouter'),
+    ]
     try {
+      await Promise.all(routers.map((router) => this.#source.publish(router)))
+      this.#answerWaiters()
       await Promise.all([
-        ...publish.map((published) => this.#source.publish(published)),
+        ...claim.map((block) => this.#claim(block)),
+        ...others.map((published) => this.#source.publish(published)),
         ...withdraw.map(({ kind, name }) => this.#source.withdraw(kind, name)),
       ])
     } catch (error) {
+      this.#answerWaiters()
       this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again')
       clearTimeout(this.#publishRetry)
       this.#publishRetry = setTimeout(() => this.#nudge(), PUBLISH_RETRY_MS)
+    }
+  }
+
+  /** A block of ours that somebody deleted while pods live in it; when another node was faster, its pods are reported by the model. */
+  async #claim(block: IpamBlock): Promise<void> {
+    try {
+      await this.#source.publish({ kind: 'IPAMBlock', object: block }, { create: true })
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'BLOCK_TAKEN') throw error
+    }
+  }
+
+  #answerWaiters(): void {
+    for (const waiter of this.#waiters) {
+      const programmed = this.#find(waiter.uuid)
+      if (programmed !== undefined) waiter.resolve(programmed)
     }
   }
 

@@ -7,7 +7,6 @@ import { labPaths, type NodePaths, nodePaths, repository } from './layout.ts'
 import { end, isRunning, readProcess, startDetached } from './process.ts'
 
 export const nodeBinary = join(repository, 'node_modules/.bin/node')
-export const daemonBundle = join(repository, 'daemon/dist/vrouter.mjs')
 export const toolsFolder = join(repository, 'daemon/dist/bin')
 export const cniBinary = join(repository, 'cni-plugin/dist/vrouter-cni')
 export const introspectPort = 8085
@@ -46,7 +45,7 @@ export function nodeEnvironment(node: NodePaths): Record<string, string> {
 
 export function startDaemon(node: NodePaths): void {
   if (isRunning(readProcess(node.pid))) throw new Error(`the daemon of ${node.name} is running already`)
-  startDetached(inNode(node, [nodeBinary, '--no-warnings', daemonBundle, '--config', node.config]), node.log, node.pid)
+  startDetached(inNode(node, [join(toolsFolder, 'vrouter'), '--config', node.config]), node.log, node.pid)
 }
 
 export async function stopDaemon(node: NodePaths, signal: 'SIGTERM' | 'SIGKILL'): Promise<boolean> {
