@@ -4,7 +4,9 @@ import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import fc from 'fast-check'
 import type { AllocateReply, Reply } from './messages.ts'
+import { BadRequest, parseRequest } from './requests.ts'
 import { PortServer, type PortServerOptions, type PortService } from './server.ts'
 
 const allocated = { ok: true, uuid: 'u' } as AllocateReply
@@ -245,5 +247,33 @@ describe('port API server', () => {
     await server.close()
     assert.deepEqual(await reply, { ok: true })
     assert.equal(existsSync(path), false)
+  })
+})
+
+describe('port API requests', () => {
+  it('are understood or refused, whatever the line is', () => {
+    const request = {
+      op: 'allocate',
+      containerId: 'c1',
+      ifname: 'eth0',
+      netns: '/x',
+      pod: { namespace: 'a', name: 'b', uid: '' },
+    }
+    const keys = ['op', 'containerId', 'ifname', 'netns', 'network', 'pod', 'labels', 'annotations', 'ifindex']
+    fc.assert(
+      fc.property(
+        fc.constantFrom('allocate', 'register', 'release', 'get', 'list'),
+        fc.constantFrom(...keys),
+        fc.jsonValue(),
+        (op, key, value) => {
+          try {
+            parseRequest(JSON.stringify({ ...request, ifindex: 3, network: 'n', op, [key]: value }))
+          } catch (error) {
+            assert.ok(error instanceof BadRequest, String(error))
+            assert.ok(error.message.startsWith(key), error.message)
+          }
+        },
+      ),
+    )
   })
 })
