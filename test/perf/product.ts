@@ -8,6 +8,9 @@ import { run } from '../lab/shell.ts'
 import { OURS } from './figures.ts'
 import type { Endpoint, Topology } from './topology.ts'
 
+/** hack/lab without its setup, which hack/bench has done. */
+const LAB = [process.execPath, join(repository, 'test/lab/main.ts')]
+
 const MANIFEST = `apiVersion: vrouter.dev/v1alpha1
 kind: VirtualNetwork
 metadata: { name: perf, namespace: perf }
@@ -41,7 +44,7 @@ export class Lab implements AsyncDisposable {
     const end = words.indexOf('--')
     const at = end < 0 ? words.length : end
     const named = [...words.slice(0, at), '--name', this.name, ...words.slice(at)]
-    return run([join(repository, 'hack/lab'), ...named], { input, timeoutMs: 600_000 })
+    return run([...LAB, ...named], { input, timeoutMs: 600_000 })
   }
 
   /** Adds a pod of the network and returns its first IPv4 address. */
@@ -54,7 +57,7 @@ export class Lab implements AsyncDisposable {
   /** The pod as something that nsenter can enter from outside the lab: a process that sleeps in its namespace keeps the door open. */
   async endpoint(pod: string, address: string): Promise<Endpoint> {
     const words = ['exec', '--name', this.name, `pod/${pod}`, '--', 'sh', '-c', 'echo $$; exec sleep 7200']
-    const anchor = spawn(join(repository, 'hack/lab'), words, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const anchor = spawn(LAB[0]!, [...LAB.slice(1), ...words], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.#anchors.push(anchor)
     const [line] = (await once(anchor.stdout, 'data')) as [Buffer]
     return { netns: `/proc/${Number(line.toString())}/ns/net`, address }
@@ -62,7 +65,7 @@ export class Lab implements AsyncDisposable {
 
   /** Ends what sleeps in the pods, too. */
   #down(): void {
-    run([join(repository, 'hack/lab'), 'down', '--name', this.name], { timeoutMs: 120_000 })
+    run([...LAB, 'down', '--name', this.name], { timeoutMs: 120_000 })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
