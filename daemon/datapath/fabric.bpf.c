@@ -73,10 +73,10 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 		}
 		p->flow_flags = 0;
 	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE) {
-		p->flow_flags = FLOW_TTL_KEEP;
 		verdict = flow_stage(skb, p, g, skb->len - TUNNEL_OVERHEAD);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
+		p->flow_flags = FLOW_TTL_KEEP; /* whoever made the flow: the sending node has routed the packet already */
 	} else { /* dropped, or shown to the agent with its tunnel headers */
 		return nexthop_rare(skb, p);
 	}
