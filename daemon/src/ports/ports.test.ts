@@ -284,6 +284,18 @@ describe('ports', () => {
     assert.ok((await ports.allocate(request('c1'))).existed)
   })
 
+  it('reports an allocation at once where its network is new on the node, else with its registration', async () => {
+    const ports = await start()
+    await ports.allocate(request('c1'))
+    assert.equal(changes, 1)
+    await ports.allocate(request('c2'))
+    assert.equal(changes, 1)
+    await ports.allocate(request('c3', { annotations: red }))
+    assert.equal(changes, 2)
+    await ports.register({ op: 'register', ...key('c2'), ifindex: 7 })
+    assert.equal(changes, 3)
+  })
+
   it('answers register when the datapath is programmed, not before', async () => {
     const gate = Promise.withResolvers<{ vif: number; vrf: number }>()
     const ports = await start({ programmed: () => gate.promise })

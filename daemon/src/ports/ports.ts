@@ -156,7 +156,8 @@ export class Ports implements AsyncDisposable {
         this.#byKey.delete(keyOf(request))
         throw error
       }
-      this.#options.onPortsChanged()
+      // A network that is new here is prepared while the tap is made; for any other one register is soon enough.
+      if (this.#isFirstOf(record)) this.#options.onPortsChanged()
       return this.#reply(record, false)
     })
   }
@@ -342,6 +343,11 @@ export class Ports implements AsyncDisposable {
       return this.#reply(moved, true)
     }
     return this.#reply(existing, true)
+  }
+
+  #isFirstOf({ port: { uuid, vn } }: PortRecord): boolean {
+    for (const { port } of this.#byKey.values()) if (port.vn === vn && port.uuid !== uuid) return false
+    return true
   }
 
   #reply({ port, addresses, registered }: PortRecord, existed: boolean): AllocateReply {
