@@ -42,7 +42,10 @@ export function findAreas(root: string): Area[] {
     {
       name: 'lint',
       says: 'form and dependency rule',
-      steps: [command('biome ci', 'biome', 'ci', '.'), command('dependency rule', 'node', 'hack/layers.ts')],
+      steps: [
+        command('biome ci', 'biome', 'ci', '--colors=off', '.'),
+        command('dependency rule', 'node', 'hack/layers.ts'),
+      ],
       limitSeconds: 5 * MINUTE,
     },
     { name: 'unit', says: 'pure tests beside the code', steps: mocha(unit), limitSeconds: 5 * MINUTE },
