@@ -60,7 +60,9 @@ __noinline __u32 mss_clamp(struct __sk_buff *skb, const struct packet *p, __u32 
 	if (search.length < 24)
 		return 0; /* no room for the option */
 	search.length -= 20;
-	if (search.length > TCP_OPTIONS_MAX || bpf_skb_load_bytes(skb, offset + 20, search.options, search.length))
+	/* Newer compilers (clang 19) see that it is never 0 and drop the check that tells the verifier: make them forget. */
+	asm volatile("" : "+r"(search.length));
+	if (search.length < 4 || search.length > TCP_OPTIONS_MAX || bpf_skb_load_bytes(skb, offset + 20, search.options, search.length))
 		return 0; /* cut off: for the receiver to judge */
 	bpf_loop(TCP_OPTIONS_MAX, mss_step, &search, 0);
 	at = search.at;
