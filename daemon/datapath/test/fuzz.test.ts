@@ -1,0 +1,266 @@
+/**
+ * Proves: whatever arrives, a program ends with a verdict, and a frame that is dropped is counted exactly once, one that isn't
+ * dropped never. Frames are cut at every byte, their lengths and labels are falsified, and their bytes are changed at random.
+ */
+import { strict as assert } from 'node:assert'
+import { isErrno } from '@kube-vrouter/linux/errors'
+import { close } from '@kube-vrouter/linux/ffi'
+import { openTap, writeFrame } from '@kube-vrouter/linux/tap'
+import * as c from '../../src/maps/constants.ts'
+import {
+  A,
+  B,
+  DROPPED,
+  Fixture,
+  GATEWAY,
+  HOST,
+  PASSED,
+  PEER,
+  type Program,
+  REDIRECT,
+  REMOTE,
+  ROUTER_MAC,
+  VRF_LABEL,
+} from './fixture.ts'
+import {
+  agentFrame,
+  arp,
+  eth,
+  icmp4,
+  icmp6,
+  ip4,
+  ip6,
+  join,
+  mplsOverUdp,
+  mss,
+  PROTO,
+  ping,
+  solicit,
+  TCP_FLAG,
+  tcp,
+  udp,
+} from './frames.ts'
+import { cannotRun } from './node.ts'
+
+/** The shortest frame that a TAP takes. */
+const SHORTEST = 14
+const RANDOM_FRAMES = Number(process.env['FUZZ_FRAMES'] ?? 6000)
+
+/** mulberry32: small, and the same everywhere for a seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), state | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+function seeds(): [Program, string, Buffer][] {
+  const fragmentHeader = join([PROTO.UDP, 0, 0, 1, 0, 0, 0, 9])
+  const packets: [string, Buffer][] = [
+    ['tcp4', tcp(A.ip4, B.ip4, 1, 2, TCP_FLAG.SYN, { tcpOptions: join([1], mss(9000), [0, 0, 0]) })],
+    ['tcp6', tcp(A.ip6, REMOTE.ip6, 1, 2, TCP_FLAG.SYN, { tcpOptions: mss(9000) })],
+    ['udp4', udp(A.ip4, REMOTE.ip4, 1, 2)],
+    ['options4', udp(A.ip4, B.ip4, 1, 2, undefined, { options: Buffer.alloc(40, 1) })],
+    ['ping6', ping(A.ip6, B.ip6, 1)],
+    ['host4', ping(A.ip4, HOST.ip4, 1)],
+    ['gateway4', ping(A.ip4, GATEWAY.ip4, 1)],
+    ['error4', icmp4(A.ip4, B.ip4, 3, 3, join([0, 0, 0, 0], udp(B.ip4, A.ip4, 2, 1)))],
+    ['error6', icmp6(A.ip6, B.ip6, 1, 3, join([0, 0, 0, 0], tcp(B.ip6, A.ip6, 2, 1, TCP_FLAG.ACK)))],
+    ['fragment4', ip4(A.ip4, B.ip4, PROTO.UDP, Buffer.alloc(24), { more: true })],
+    ['fragment6', ip6(A.ip6, B.ip6, PROTO.FRAGMENT, join(fragmentHeader, Buffer.alloc(24)))],
+    [
+      'extensions6',
+      ip6(
+        A.ip6,
+        B.ip6,
+        0,
+        join(
+          [60, 0],
+          Buffer.alloc(6),
+          [43, 1],
+          Buffer.alloc(14),
+          [6, 0],
+          Buffer.alloc(6),
+          tcp(A.ip6, B.ip6, 1, 2, 2).subarray(40),
+        ),
+      ),
+    ],
+    ['sctp', ip4(A.ip4, B.ip4, PROTO.SCTP, Buffer.alloc(12))],
+    ['nested', mplsOverUdp({ src: A.ip4, dst: HOST.ip4, label: A.label }, udp(REMOTE.ip4, A.ip4, 1, 2))],
+  ]
+  const type = (packet: Buffer) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
+  const frames: [Program, string, Buffer][] = []
+  for (const [name, packet] of packets) {
+    frames.push(['tap', name, eth(ROUTER_MAC, A.mac, type(packet), packet)])
+    frames.push(['tap', `${name} bridged`, eth(B.mac, A.mac, type(packet), packet)])
+    frames.push(['vhost', name, eth(HOST.mac, HOST.mac, type(packet), packet)])
+    frames.push([
+      'agent',
+      name,
+      agentFrame(
+        ROUTER_MAC,
+        ROUTER_MAC,
+        { vif: 3, vrf: 2, cmd: c.AGENT_ROUTE },
+        eth(ROUTER_MAC, A.mac, type(packet), packet),
+      ),
+    ])
+    for (const label of [A.label, VRF_LABEL, HOST.label])
+      frames.push([
+        'fabric',
+        `${name} under ${label}`,
+        eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label }, packet)),
+      ])
+  }
+  const question = arp({ op: 1, sha: A.mac, spa: A.ip4, tha: '00:00:00:00:00:00', tpa: B.ip4 })
+  frames.push(['tap', 'arp', eth('ff:ff:ff:ff:ff:ff', A.mac, 0x0806, question)])
+  frames.push(['tap', 'arp to a pod', eth(B.mac, A.mac, 0x0806, question)])
+  frames.push(['vhost', 'arp', eth('ff:ff:ff:ff:ff:ff', HOST.mac, 0x0806, question)])
+  const neighbour = solicit(A.ip6, 'ff02::1:ff00:1', B.ip6, A.mac)
+  frames.push(['tap', 'solicit', eth('33:33:ff:00:00:01', A.mac, 0x86dd, neighbour)])
+  frames.push(['tap', 'solicit a pod', eth(B.mac, A.mac, 0x86dd, neighbour)])
+  frames.push(['vhost', 'solicit', eth('33:33:ff:00:00:01', HOST.mac, 0x86dd, neighbour)])
+  frames.push([
+    'agent',
+    'switch',
+    agentFrame(
+      ROUTER_MAC,
+      ROUTER_MAC,
+      { vif: 3, vrf: 2, cmd: c.AGENT_SWITCH },
+      eth(A.mac, ROUTER_MAC, 0x0806, question),
+    ),
+  ])
+  return frames
+}
+
+describe('datapath: malformed and random frames', function () {
+  this.timeout(300000)
+  let node: Fixture
+  let drops = 0
+  const frames = seeds()
+
+  before(function () {
+    if (cannotRun()) this.skip()
+  })
+  beforeEach(() => {
+    node = new Fixture()
+    node.setGlobals({ trapRate: 0 })
+    drops = 0
+    openTaps()
+  })
+  afterEach(() => {
+    for (const fd of taps.values()) close(fd)
+    taps.clear()
+    node?.[Symbol.dispose]()
+  })
+
+  /** TAP devices with a program each: test runs refuse frames that are shorter than their IP header, a device takes them. */
+  const taps = new Map<Program, number>()
+
+  function openTaps(): void {
+    for (const [program, mac] of [
+      ['tap', ROUTER_MAC],
+      ['fabric', HOST.mac],
+      ['agent', ROUTER_MAC],
+    ] as const) {
+      const { fd, index } = openTap({ name: `in-${program}`, persist: false, netns: node.path, mac })
+      taps.set(program, fd)
+      node.ip(`link set in-${program} up`)
+      const device = { tap: node.devices[A.vif]!, fabric: node.devices.fabric, agent: node.devices.agent }[program]
+      node.maps.vifs.set(index, { ...node.maps.vifs.get(device)!, ifindex: index })
+      node.attach(program, index)
+    }
+  }
+
+  /** Frames that went out of any vif, and those that came in. */
+  function traffic(): { rx: number; tx: number } {
+    const sum = { rx: 0, tx: 0 }
+    for (let vif = 0; vif < 6; vif++) {
+      const { rxPackets, txPackets } = node.maps.vifStats.get(vif)!
+      sum.rx += Number(rxPackets)
+      sum.tx += Number(txPackets)
+    }
+    return sum
+  }
+
+  function check(program: Program, what: string, frame: Uint8Array): void {
+    const device = {
+      tap: node.devices[A.vif]!,
+      fabric: node.devices.fabric,
+      vhost: node.devices.vhost,
+      agent: node.devices.agent,
+    }[program]
+    const detail = `${program} ${what}: ${Buffer.from(frame).toString('hex')}`
+    const before = traffic()
+    let verdict: number | undefined
+    try {
+      verdict = node.send(program, device, frame).retval
+    } catch (error) {
+      if (!isErrno(error, 'EINVAL') || frame.length >= 54) throw error
+      const fd = taps.get(program)
+      if (fd === undefined) return
+      writeFrame(fd, frame)
+    }
+    const now = node.totalDrops()
+    const counted = now - drops
+    drops = now
+    const after = traffic()
+    assert.equal(after.rx - before.rx, 1, `received: ${detail}`)
+    assert.equal(counted + after.tx - before.tx, 1, `dropped once or sent once: ${detail}`)
+    if (verdict === undefined) return
+    assert.ok(verdict === DROPPED || verdict === REDIRECT, `verdict ${verdict} of ${detail}`)
+    assert.equal(counted, verdict === DROPPED ? 1 : 0, `drops counted for verdict ${verdict} of ${detail}`)
+  }
+
+  it('cut at every byte', () => {
+    for (const [program, name, frame] of frames)
+      for (let length = SHORTEST; length <= frame.length; length++)
+        check(program, `${name} cut at ${length}`, frame.subarray(0, length))
+  })
+
+  it('every 16-bit word set to extremes', () => {
+    for (const [program, name, frame] of frames) {
+      for (let at = 12; at < Math.min(frame.length - 1, 110); at += 2) {
+        for (const value of [0, 1, 0x7fff, 0xffff]) {
+          const copy = Buffer.from(frame)
+          copy.writeUInt16BE(value, at)
+          check(program, `${name} word ${at} = ${value}`, copy)
+        }
+      }
+    }
+  })
+
+  it('bytes changed at random', () => {
+    const random = randomFrom(0x5eed)
+    for (let i = 0; i < RANDOM_FRAMES; i++) {
+      const [program, name, frame] = frames[Math.floor(random() * frames.length)]!
+      const copy = Buffer.from(frame.subarray(0, SHORTEST + Math.floor(random() * (frame.length - SHORTEST + 1))))
+      const changes = 1 + Math.floor(random() * 6)
+      for (let change = 0; change < changes; change++)
+        copy[Math.floor(random() * copy.length)] = Math.floor(random() * 256)
+      check(program, `${name} changed at random`, copy)
+    }
+  })
+
+  it('nothing but noise', () => {
+    const random = randomFrom(0xbad)
+    for (let i = 0; i < RANDOM_FRAMES / 4; i++) {
+      const [program, , frame] = frames[i % frames.length]!
+      const noise = Buffer.from(Array.from({ length: Math.floor(random() * 120) }, () => Math.floor(random() * 256)))
+      check(program, 'noise', Buffer.concat([frame.subarray(0, SHORTEST + Math.floor(random() * 20)), noise]))
+    }
+  })
+
+  it('leaves no index and no charge behind', () => {
+    for (const [program, name, frame] of frames) check(program, name, frame)
+    for (const table of [node.maps.flows.flow4, node.maps.flows.flow6])
+      for (const [key, flow] of [...(table.entries() as Iterable<readonly [never, never]>)])
+        table.set(key, { ...(flow as object), flags: c.FLOW_EVICT_CANDIDATE } as never)
+    assert.equal(node.call('age_now'), 0)
+    assert.equal(node.call('age_now'), 0)
+    assert.deepEqual(node.flows(), [])
+    for (let vif = 0; vif < 6; vif++) assert.equal(node.maps.vifState.get(vif)!.flows, 0)
+  })
+})
