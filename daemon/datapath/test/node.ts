@@ -15,6 +15,7 @@ import {
   TcxAttach,
   type TestRunResult,
 } from '@kube-vrouter/linux/bpf/syscall'
+import { isErrno } from '@kube-vrouter/linux/errors'
 import { close } from '@kube-vrouter/linux/ffi'
 import { createNamed, deleteNamed, namedPath, withNamespace } from '@kube-vrouter/linux/namespace'
 import { ip4Number, ip6Bytes, macBytes } from '../../src/maps/addresses.ts'
@@ -168,14 +169,15 @@ export class TestNode implements Disposable {
   /** Runs the program once on the frame, as if it had come by the device. */
   send(program: Program, ifindex: number, frame: Uint8Array, context: SkbContext = {}, repeat = 1): TestRunResult {
     const fd = this.objects.get(program)!.programFd(program)
-    return withNamespace(this.path, () =>
-      programTestRun(fd, {
-        data: frame,
-        context: encodeSkbContext({ ...context, ifindex }),
-        repeat,
-        outputSize: 70000,
-      }),
-    )
+    const run = { data: frame, context: encodeSkbContext({ ...context, ifindex }), repeat, outputSize: 70000 }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return withNamespace(this.path, () => programTestRun(fd, run))
+      } catch (error) {
+        // A repeated run ends early when the thread has a signal pending, which Node's own may be.
+        if (!isErrno(error, 'EINTR') || repeat === 1 || attempt === 20) throw error
+      }
+    }
   }
 
   /** Runs a program of ageing.bpf.o; returns its result as a signed number. */

@@ -1,0 +1,91 @@
+/**
+ * What the datapath costs: instructions that the verifier walks per program (complexity.json, checked by complexity.test.ts), and
+ * nanoseconds per packet of the main paths (cost.json, of the machine it ran on; a record, not a limit).
+ *
+ * Run as a program it writes both: node daemon/datapath/test/measure.ts
+ */
+import { writeFileSync } from 'node:fs'
+import { A, B, Fixture, HOST, PEER, REMOTE, ROUTER_MAC } from './fixture.ts'
+import { eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
+
+export const COMPLEXITY_FILE = new URL('../complexity.json', import.meta.url).pathname
+const COST_FILE = new URL('../cost.json', import.meta.url).pathname
+/** Runs in one go. */
+const REPEAT = 10_000
+const ROUNDS = 50
+const FIRST_PACKETS = 1000
+
+export type Complexity = Record<string, number>
+
+export function measureComplexity(node: Fixture): Complexity {
+  const complexity: Complexity = {}
+  for (const object of node.objects.values())
+    for (const program of object.programNames())
+      if (isEntry(program)) complexity[program] = object.verifiedInsns(program)
+  return complexity
+}
+
+function isEntry(program: string): boolean {
+  return ['tap', 'fabric', 'vhost', 'agent', 'start_ageing', 'age_now'].includes(program)
+}
+
+/** ns per packet. */
+function measureCost(node: Fixture): Record<string, number> {
+  const { ACK } = TCP_FLAG
+  const tap = (packet: Buffer, dst = ROUTER_MAC) => eth(dst, A.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet)
+  const tunnelled = (packet: Buffer) =>
+    eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label: A.label }, packet))
+  const cost: Record<string, number> = {}
+  // A repeated run works on what the one before left: a bridged frame is left as it is, so it can be repeated for ever.
+  const bridged = [
+    ['established, IPv4 TCP, pod to pod', tap(tcp(A.ip4, B.ip4, 1, 2, ACK), B.mac)],
+    ['established, IPv6 TCP, pod to pod', tap(tcp(A.ip6, B.ip6, 1, 2, ACK), B.mac)],
+    ['established, IPv4 UDP, pod to pod', tap(udp(A.ip4, B.ip4, 1, 2), B.mac)],
+  ] as const
+  for (const [name, frame] of bridged) {
+    node.fromPod(A, frame)
+    cost[name] = median(() => node.send('tap', node.devices[A.vif]!, frame, {}, REPEAT).durationNs, ROUNDS)
+  }
+  // The others change the frame: each run is a call of its own, which costs some hundred ns by itself (cold caches, timestamps).
+  cost['no route, one call'] = median(
+    () => node.send('tap', node.devices[A.vif]!, tap(udp(A.ip4, '198.51.100.1', 1, 2)), {}, 1).durationNs,
+  )
+  let port = 1
+  cost['first, IPv4 UDP, pod to pod, one call'] = median(
+    () => node.fromPod(A, tap(udp(A.ip4, B.ip4, port++, 2))).durationNs,
+  )
+  cost['first, IPv6 UDP, pod to pod, one call'] = median(
+    () => node.fromPod(A, tap(udp(A.ip6, B.ip6, port++, 2))).durationNs,
+  )
+  cost['first, IPv4 UDP, into a tunnel, one call'] = median(
+    () => node.fromPod(A, tap(udp(A.ip4, REMOTE.ip4, port++, 2))).durationNs,
+  )
+  cost['established, IPv4 UDP, routed, one call'] = median(
+    () => node.fromPod(A, tap(udp(A.ip4, B.ip4, 1, 2))).durationNs,
+  )
+  cost['established, IPv4 UDP, into a tunnel, one call'] = median(
+    () => node.fromPod(A, tap(udp(A.ip4, REMOTE.ip4, 1, 2))).durationNs,
+  )
+  cost['established, IPv4 UDP, out of a tunnel, one call'] = median(
+    () => node.fromFabric(tunnelled(udp(REMOTE.ip4, A.ip4, 2, 1))).durationNs,
+  )
+  return cost
+}
+
+function median(run: () => number, count = FIRST_PACKETS): number {
+  const times = Array.from({ length: count }, run).sort((a, b) => a - b)
+  return times[times.length >> 1]!
+}
+
+if (import.meta.main) {
+  using node = new Fixture({ sizes: { flow4: 16384, flow6: 16384, flow_slots: 32768, flow_free: 32768 } })
+  const complexity = measureComplexity(node)
+  const cost = measureCost(node)
+  for (const [file, data] of [
+    [COMPLEXITY_FILE, complexity],
+    [COST_FILE, cost],
+  ] as const) {
+    writeFileSync(file, `${JSON.stringify(data, null, 2)}\n`)
+    console.table(data)
+  }
+}
