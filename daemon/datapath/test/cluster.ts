@@ -166,6 +166,7 @@ export class Cluster implements Disposable {
     podIp(pod, `route add default via 10.${vrf}.0.1`)
     podIp(pod, `-6 route add default via 2001:db8:${vrf}::1 dev eth0`)
 
+    const mtu = UNDERLAY_MTU - OVERHEAD
     const ifindex = node.ifindex(tap)
     node.setVif({
       id: pod.vif,
@@ -179,7 +180,7 @@ export class Cluster implements Disposable {
       name: tap,
       mtu: UNDERLAY_MTU - OVERHEAD,
     })
-    const encap = { type: c.NH_ENCAP, vrf, oif: pod.vif, ifindex, keyNh: pod.nh, to: mac, oifType: c.VIF_VIRTUAL }
+    const encap = { type: c.NH_ENCAP, vrf, oif: pod.vif, ifindex, keyNh: pod.nh, to: mac, oifType: c.VIF_VIRTUAL, mtu }
     node.setNexthop(pod.nh, encap)
     node.setNexthop(pod.nh + 1, { ...encap, family: c.NH_AF_BRIDGE })
     for (const each of this.nodes) {
@@ -200,9 +201,9 @@ export class Cluster implements Disposable {
     peer.setRoute(vrf, `${ip4}/32`, 11, { label: pod.label, flags: REMOTE })
     peer.setRoute(vrf, `${ip6}/128`, 11, { label: pod.label, flags: REMOTE })
     peer.setRoute(0, `${ip4}/32`, 11, { label: pod.label, flags: REMOTE })
-    node.ip(`route replace ${ip4}/32 dev vhost0`)
-    node.ip(`-6 route replace ${ip6}/128 dev vhost0`)
-    peer.ip(`route replace ${ip4}/32 dev vhost0`)
+    node.ip(`route replace ${ip4}/32 dev vhost0 mtu ${mtu}`)
+    node.ip(`-6 route replace ${ip6}/128 dev vhost0 mtu ${mtu}`)
+    peer.ip(`route replace ${ip4}/32 dev vhost0 mtu ${mtu}`)
     node.attach('tap', ifindex)
     return pod
   }
