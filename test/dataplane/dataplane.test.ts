@@ -153,6 +153,7 @@ describe('Dataplane', function () {
       inet6: new Map(),
       bridge: new Map([[2, [{ mac: '02:00:00:00:00:01', index: 1, nexthop: 21, floodDhcp: false, peer: 'Local' }]]]),
       neighbours: ['192.0.2.12'],
+      hostRoutes: [],
       problems: [],
       ...more,
     }

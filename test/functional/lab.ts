@@ -27,9 +27,15 @@ export class TestLab {
   readonly #allowedDrops = new Set(harmlessDrops)
   readonly #allowedLogs: RegExp[] = []
   readonly #background = new Set<ChildProcess>()
+  readonly #env: Readonly<Record<string, string>>
 
-  static up(nodes = 2): TestLab {
-    const lab = new TestLab()
+  private constructor(env: Readonly<Record<string, string>>) {
+    this.#env = env
+  }
+
+  /** `env` overrides the configuration of the daemons, such as `{ VROUTER_LIMITS_VIFS: '10' }`. */
+  static up(nodes = 2, env: Readonly<Record<string, string>> = {}): TestLab {
+    const lab = new TestLab(env)
     const outcome = lab.tryRun(['up', '--nodes', String(nodes)])
     if (outcome.status !== 0) {
       lab.tryRun(['down'])
@@ -40,7 +46,7 @@ export class TestLab {
 
   /** Runs a verb of hack/lab; `--name` comes by itself. */
   tryRun(words: readonly string[], options: RunOptions = {}): Outcome {
-    return attempt(this.#command(words), options)
+    return attempt(this.#command(words), { ...options, env: { ...this.#env, ...options.env } })
   }
 
   run(words: readonly string[], options: RunOptions = {}): string {
@@ -93,7 +99,12 @@ export class TestLab {
   }
 
   startInPod(pod: TestPod, command: readonly string[]): ChildProcess {
-    const [program, ...args] = this.#command(['exec', `pod/${pod.name}`, '--', ...command])
+    return this.start(`pod/${pod.name}`, command)
+  }
+
+  /** Starts a command in `pod/NAME` or `node/I` and lets it run, at most until `close`. */
+  start(where: string, command: readonly string[]): ChildProcess {
+    const [program, ...args] = this.#command(['exec', where, '--', ...command])
     const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#background.add(child)
     child.on('exit', () => this.#background.delete(child))

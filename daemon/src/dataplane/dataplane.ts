@@ -22,6 +22,7 @@ import { BackOff } from './back-off.ts'
 import { encodeTables } from './encode-tables.ts'
 import { evictFlows } from './flow-eviction.ts'
 import { initialiseFlows, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
+import { ensureHostRoutes } from './host-routes.ts'
 import { KernelTables, type TableUsage } from './kernel-tables.ts'
 import { Links } from './links.ts'
 import { ensureNeighbours, pruneNeighbours } from './neighbours.ts'
@@ -191,6 +192,7 @@ export class Dataplane implements AsyncDisposable {
     if (isFirst || isResync) await this.#readBack(pace, isFirst)
     writeGlobals(maps, this.facts(), this.#options.config)
     const neighbourFailures = ensureNeighbours(this.#route, vhost.ifindex, tables.neighbours)
+    const routeFailures = ensureHostRoutes(this.#route, vhost.ifindex, tables.hostRoutes)
 
     const encoded = await pace.run(encodeTables(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
@@ -203,7 +205,7 @@ export class Dataplane implements AsyncDisposable {
     const { deleted, removedNexthops } = await this.#tables.sweepReferredTo(pace)
     pruneNeighbours(this.#route, vhost.ifindex, tables.neighbours)
 
-    const failures = [...this.#tables.failures, ...this.#attachments.failures, ...neighbourFailures]
+    const failures = [...this.#tables.failures, ...this.#attachments.failures, ...neighbourFailures, ...routeFailures]
     this.#settle(failures)
     const result = { written, deleted: deleted + swept.deleted, attached, problems: this.#problems }
     const ms = Math.round(performance.now() - started)

@@ -99,6 +99,7 @@ const tables: Tables = {
   inet6: new Map([[2, [route('fd00::3', 128)]]]),
   bridge: new Map([[2, [{ mac: '00:00:5e:00:01:00', index: 1, nexthop: 6, floodDhcp: false, peer: 'Local' }]]]),
   neighbours: [],
+  hostRoutes: [],
   problems: [],
 }
 

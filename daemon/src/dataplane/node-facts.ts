@@ -14,6 +14,7 @@ import {
 import { VrouterError } from '../errors.ts'
 import { ip4Number } from '../maps/addresses.ts'
 import type { FabricRoute, NodeFacts } from '../model/facts.ts'
+import { VROUTER_PROTOCOL } from './neighbours.ts'
 
 export interface DeviceNames {
   readonly nic: string
@@ -25,7 +26,7 @@ export interface NodeState {
   readonly nic: LinkInfo
   readonly vhost: LinkInfo
   readonly agent: LinkInfo
-  /** IPv4, of the NIC and of vhost0. */
+  /** Of the NIC and of vhost0. */
   readonly addresses: readonly AddressInfo[]
   /** IPv4, main table. */
   readonly routes: readonly RouteInfo[]
@@ -47,7 +48,7 @@ export function readNode(route: RouteSocket, names: DeviceNames): NodeState {
     nic,
     vhost,
     agent,
-    addresses: both.flatMap((index) => route.addresses({ index, family: 4 })),
+    addresses: both.flatMap((index) => route.addresses({ index })),
     routes: route.routes({ table: RouteTable.MAIN, family: 4 }),
     neighbours: both.flatMap((index) => route.neighbours({ index, family: 4 })),
   }
@@ -59,8 +60,9 @@ export function readNode(route: RouteSocket, names: DeviceNames): NodeState {
  */
 export function factsOf(node: string, state: NodeState): NodeFacts {
   const { nic, vhost, agent } = state
-  const holder = state.addresses.some(({ index }) => index === vhost.index) ? vhost : nic
-  const candidates = state.addresses.filter(
+  const addresses4 = state.addresses.filter(({ family }) => family === 4)
+  const holder = addresses4.some(({ index }) => index === vhost.index) ? vhost : nic
+  const candidates = addresses4.filter(
     ({ index, scope, flags }) =>
       index === holder.index && scope === Scope.UNIVERSE && (flags & AddressFlag.SECONDARY) === 0,
   )
@@ -70,6 +72,7 @@ export function factsOf(node: string, state: NodeState): NodeFacts {
     candidates.find(({ address, prefixLength }) => gateway !== undefined && isInside(gateway, address, prefixLength)) ??
     candidates[0]
   if (!own) throw VrouterError.of('UNDERLAY_NO_ADDRESS', { device: holder.name })
+  const address6 = address6Of(state.addresses, holder.index)
   return {
     node,
     underlay: {
@@ -80,6 +83,7 @@ export function factsOf(node: string, state: NodeState): NodeFacts {
       address: own.address,
       prefixLength: own.prefixLength,
       gateway,
+      ...(address6 !== undefined && { address6 }),
     },
     vhost: { name: vhost.name, ifindex: vhost.index },
     agent: { name: agent.name, ifindex: agent.index },
@@ -88,11 +92,22 @@ export function factsOf(node: string, state: NodeState): NodeFacts {
   }
 }
 
+/** The address that stays: neither temporary nor about to end; of several the one with the lowest number, whatever order the kernel tells them in. */
+function address6Of(addresses: readonly AddressInfo[], index: number): string | undefined {
+  const unusable = AddressFlag.SECONDARY | AddressFlag.TENTATIVE | AddressFlag.DADFAILED | AddressFlag.DEPRECATED
+  return addresses
+    .filter(
+      (one) => one.family === 6 && one.index === index && one.scope === Scope.UNIVERSE && (one.flags & unusable) === 0,
+    )
+    .map(({ address }) => address)
+    .sort()[0]
+}
+
 /** One route per destination, the one with the lowest metric; sorted by address, then shorter prefix first. */
 function fabricRoutes(routes: readonly RouteInfo[], index: number): FabricRoute[] {
   const best = new Map<string, { route: FabricRoute; metric: number }>()
   for (const info of routes) {
-    if (info.type !== RouteType.UNICAST || info.tos !== 0) continue
+    if (info.type !== RouteType.UNICAST || info.tos !== 0 || info.protocol === VROUTER_PROTOCOL) continue
     const path = info.multipath?.find(({ oif }) => oif === index)
     if (info.oif !== index && path === undefined) continue
     const gateway = path ? path.gateway : info.gateway

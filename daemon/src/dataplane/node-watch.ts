@@ -7,6 +7,7 @@ import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
 import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Log } from '../log.ts'
 import type { NodeFacts } from '../model/facts.ts'
+import { VROUTER_PROTOCOL } from './neighbours.ts'
 import { type DeviceNames, factsOf, isSameFacts, readNode } from './node-facts.ts'
 
 /** Events come in bursts; milliseconds to gather them. */
@@ -20,7 +21,8 @@ export class NodeWatch implements AsyncDisposable {
   readonly #node: string
   readonly #names: DeviceNames
   readonly #log: Log
-  readonly #monitor = new RouteMonitor()
+  /** The kernel's events, for others who want them too. */
+  readonly monitor = new RouteMonitor()
   readonly #taps = new Map<string, number>()
   readonly #onFacts = new Set<(facts: NodeFacts) => void>()
   readonly #onTaps = new Set<(taps: ReadonlyMap<string, number>) => void>()
@@ -43,14 +45,14 @@ export class NodeWatch implements AsyncDisposable {
   static async open(route: RouteSocket, node: string, names: DeviceNames, log: Log): Promise<NodeWatch> {
     const watch = new NodeWatch(route, node, names, log)
     try {
-      await watch.#monitor.ready
+      await watch.monitor.ready
     } catch (error) {
       await watch[Symbol.asyncDispose]()
       throw error
     }
-    watch.#monitor.on('event', (event) => watch.#take(event))
-    watch.#monitor.on('resync', () => watch.#look(true, true))
-    watch.#monitor.on('error', (error) =>
+    watch.monitor.on('event', (event) => watch.#take(event))
+    watch.monitor.on('resync', () => watch.#look(true, true))
+    watch.monitor.on('error', (error) =>
       log.error({ err: error }, 'the node is no longer watched: changes are found by the resync'),
     )
     watch.#readTaps()
@@ -90,7 +92,7 @@ export class NodeWatch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer)
-    await this.#monitor.close()
+    await this.monitor.close()
   }
 
   #take(event: RouteEvent): void {
@@ -109,9 +111,10 @@ export class NodeWatch implements AsyncDisposable {
         return
       }
       case 'address':
-        if (event.address.family === 4) this.#look(true, false)
+        this.#look(true, false)
         return
       case 'route':
+        if (event.route.protocol === VROUTER_PROTOCOL && event.action === 'del') this.#damaged()
         if (event.route.family === 4) this.#look(true, false)
         return
       case 'neighbour': {

@@ -9,7 +9,7 @@
 import { familyOf, mustParseAddress } from './address.ts'
 import { BridgeTable } from './bridge.ts'
 import { isSameList, keepList } from './equal.ts'
-import { FabricTable, gatewaysOf } from './fabric-routes.ts'
+import { type FabricRoutes, FabricTable, gatewaysOf } from './fabric-routes.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import type { Ids } from './ids.ts'
 import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
@@ -123,7 +123,9 @@ export class Model {
     const table = nexthops.finish(references, now)
     const wanted = [...new Set([...underlay.wanted, ...gatewaysOf(facts)])].sort(compareAddresses)
     this.#neighbours = keepList(this.#neighbours, wanted)
-    return { vrfs, vifs, nexthops: table, labels, inet, inet6, bridge, neighbours: this.#neighbours, problems }
+    const { hostRoutes } = fabric
+    const neighbours = this.#neighbours
+    return { vrfs, vifs, nexthops: table, labels, inet, inet6, bridge, neighbours, hostRoutes, problems }
   }
 
   /** These are the first of a fresh table: no limit is so low that they don't fit. */
@@ -209,7 +211,10 @@ export class Model {
         remote: this.#remote.of(vn),
         nodes,
         agentNexthop: common.agent,
-        host: vn === defaultVn ? { address: facts.underlay.address, nexthop: common.receive } : undefined,
+        host:
+          vn === defaultVn
+            ? { address: facts.underlay.address, address6: facts.underlay.address6, nexthop: common.receive }
+            : undefined,
         isCompact,
       }
       networks.set(vn, table.compute(input, compositeOf))
@@ -245,7 +250,7 @@ export class Model {
     common: NodeNexthops,
     now: number,
     problems: Problem[],
-  ): { readonly inet: readonly Route[]; readonly inet6: readonly Route[] } {
+  ): FabricRoutes {
     const vn = defaultPodNetwork(this.#options.cluster)
     const network = source.virtualNetworks.get(vn)
     const ownPods = pods.filter((pod) => pod.vrf.vn === vn)

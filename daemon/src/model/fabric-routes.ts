@@ -25,7 +25,7 @@ import { DISCARD } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
 import { NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
 import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
-import type { Path, Problem, Route } from './tables.ts'
+import type { HostRoute, Path, Problem, Route } from './tables.ts'
 import { connectedSubnet, type RemoteNode, underlayRoutes } from './tunnels.ts'
 
 export interface FabricInput {
@@ -50,30 +50,38 @@ export interface FabricInput {
 
 type DefaultNetwork = NonNullable<FabricInput['defaultNetwork']>
 
+export interface FabricRoutes {
+  readonly inet: readonly Route[]
+  readonly inet6: readonly Route[]
+  readonly hostRoutes: readonly HostRoute[]
+}
+
 export class FabricTable {
   readonly #inet = new RouteList()
   readonly #inet6 = new RouteList()
   readonly #remote = new RemoteReach()
 
-  compute(
-    input: FabricInput,
-    problems: Problem[],
-  ): { readonly inet: readonly Route[]; readonly inet6: readonly Route[] } {
+  compute(input: FabricInput, problems: Problem[]): FabricRoutes {
     const subnets = defaultSubnets(input, problems)
-    const reach = reachOf(input, subnets)
+    const prefixes = subnets.map(({ prefix }) => prefix)
+    const reach = reachOf(input, prefixes)
     const remote = this.#remote.compute(input.defaultNetwork, reach)
     // The first route of a prefix wins.
     const routes = [
       ...receiveRoutes(input),
       ...metadataRoutes(input),
       ...podRoutes(input, reach),
-      ...subnets.map((subnet) => subnetRoute(subnet, input.defaultNetwork!.vn)),
-      ...kernelRoutes(input, subnets),
+      ...subnets.flatMap((subnet) => [...subnetRoutes(subnet, input.defaultNetwork!.vn)]),
+      ...kernelRoutes(input, prefixes),
       ...neighbourRoutes(input),
     ]
     const of = (family: Family) =>
       routes.filter((route) => familyOf(route.address) === family).map((route) => entryOf(route, family))
-    return { inet: this.#inet.settle(remote[4], of(4)), inet6: this.#inet6.settle(remote[6], of(6)) }
+    return {
+      inet: this.#inet.settle(remote[4], of(4)),
+      inet6: this.#inet6.settle(remote[6], of(6)),
+      hostRoutes: subnets.flatMap((subnet) => hostRoute(subnet, input.facts)),
+    }
   }
 }
 
@@ -164,13 +172,15 @@ function route(address: Address, prefixLength: number, only: Path, kind: Route['
 }
 
 function* receiveRoutes({ facts, receive, receiveBroadcast }: FabricInput): Generator<Route> {
-  const { address, prefixLength } = facts.underlay
+  const { address, prefixLength, address6 } = facts.underlay
   yield route(address, 32, path('Local', receive, FABRIC_VN, NATIVE_LABEL), 'receive', PROXY)
   if (prefixLength < 31) {
     const subnet = connectedSubnet(facts)
     const broadcast = formatAddress({ family: 4, value: subnet.value + sizeOf(subnet) - 1n })
     yield route(broadcast, 32, path('Local', receiveBroadcast, FABRIC_VN, NATIVE_LABEL), 'receive')
   }
+  if (address6 !== undefined)
+    yield route(address6, 128, path('Local', receive, FABRIC_VN, NATIVE_LABEL), 'receive', PROXY)
   yield route('224.0.0.0', 8, path('Local', receive, FABRIC_VN, NATIVE_LABEL), 'receive')
 }
 
@@ -195,11 +205,16 @@ function* podRoutes({ defaultNetwork }: FabricInput, reach: Reach): Generator<Ro
  * Subnets of the default network: an address of it that no pod has is discarded rather than looked for on the underlay. A subnet
  * that overlaps the underlay's own is left out, or the node would cut itself off.
  */
-function defaultSubnets({ facts, defaultNetwork }: FabricInput, problems: Problem[]): Prefix[] {
+interface DefaultSubnet {
+  readonly prefix: Prefix
+  readonly gateway: Address
+}
+
+function defaultSubnets({ facts, defaultNetwork }: FabricInput, problems: Problem[]): DefaultSubnet[] {
   const connected = connectedSubnet(facts)
   return (defaultNetwork?.network?.subnets ?? [])
-    .map((subnet) => mustParseCidr(subnet.cidr))
-    .filter((prefix) => {
+    .map(({ cidr, gateway }) => ({ prefix: mustParseCidr(cidr), gateway }))
+    .filter(({ prefix }) => {
       if (!overlaps(prefix, connected)) return true
       problems.push({
         object: `VirtualNetwork ${defaultNetwork!.vn}`,
@@ -223,8 +238,16 @@ function isWithin(reach: Reach, prefix: Prefix): boolean {
   return 'only' in reach ? reach.only.some((subnet) => contains(subnet, prefix)) : !overlaps(reach.allBut, prefix)
 }
 
-function subnetRoute(prefix: Prefix, vn: FqName): Route {
-  return route(formatAddress(prefix), prefix.length, path('Local', DISCARD, vn), 'subnet')
+/** The subnet, and its gateway: the host asks for that one's MAC alone, and gets vhost0's, whichever pod it speaks to. */
+function* subnetRoutes({ prefix, gateway }: DefaultSubnet, vn: FqName): Generator<Route> {
+  yield route(formatAddress(prefix), prefix.length, path('Local', DISCARD, vn), 'subnet')
+  yield route(gateway, bitsOf(prefix.family), path('Local', DISCARD, vn), 'gateway', PROXY)
+}
+
+function hostRoute({ prefix, gateway }: DefaultSubnet, { underlay }: NodeFacts): HostRoute[] {
+  const source = prefix.family === 4 ? underlay.address : underlay.address6
+  if (source === undefined) return []
+  return [{ destination: formatAddress(prefix), prefixLength: prefix.length, gateway, source }]
 }
 
 /** The kernel's routes through vhost0. Those that lead it to the default network's pods are the daemon's own, and no underlay. */

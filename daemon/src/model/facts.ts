@@ -17,6 +17,8 @@ export interface NodeFacts {
     readonly address: Address
     readonly prefixLength: number
     readonly gateway?: Address
+    /** The node's IPv6 address, for pods of the default network. The underlay itself is IPv4. */
+    readonly address6?: Address
   }
   readonly vhost: { readonly name: string; readonly ifindex: number }
   readonly agent: { readonly name: string; readonly ifindex: number }

@@ -31,7 +31,7 @@ export interface NetworkInput {
   readonly nodes: ReadonlyMap<string, RemoteNode>
   readonly agentNexthop: number
   /** Present in the default pod network: reach of the nodes. */
-  readonly host?: { readonly address: Address; readonly nexthop: number }
+  readonly host?: { readonly address: Address; readonly address6: Address | undefined; readonly nexthop: number }
   /** Leave out remote pods that their node's block route covers: the route table is full. */
   readonly isCompact: boolean
 }
@@ -109,6 +109,7 @@ function isSameInput(a: NetworkInput, b: NetworkInput): boolean {
     a.isCompact === b.isCompact &&
     a.agentNexthop === b.agentNexthop &&
     a.host?.address === b.host?.address &&
+    a.host?.address6 === b.host?.address6 &&
     a.host?.nexthop === b.host?.nexthop &&
     isSameList(a.pods, b.pods) &&
     isSameList(a.blocks, b.blocks) &&
@@ -167,18 +168,30 @@ class FamilyTable {
         }
       }
     }
-    if (host === undefined || this.#family !== familyOf(host.address)) return
-    yield {
-      address: host.address,
-      prefixLength: bits,
-      paths: [path('Local', host.nexthop, vn, NATIVE_LABEL)],
-      nexthop: host.nexthop,
-      flags: PROXY,
-      kind: 'node',
+    if (host === undefined) return
+    const addressOf = ({
+      address,
+      address6,
+    }: {
+      readonly address: Address
+      readonly address6?: Address | undefined
+    }) => (this.#family === 4 ? address : address6)
+    const own = addressOf(host)
+    if (own !== undefined) {
+      yield {
+        address: own,
+        prefixLength: bits,
+        paths: [path('Local', host.nexthop, vn, NATIVE_LABEL)],
+        nexthop: host.nexthop,
+        flags: PROXY,
+        kind: 'node',
+      }
     }
     for (const { router, nexthop, peer } of nodes.values()) {
+      const address = addressOf(router)
+      if (address === undefined || address === own) continue
       yield {
-        address: router.address,
+        address,
         prefixLength: bits,
         paths: [path(peer, nexthop, vn, router.vhostLabel)],
         nexthop,

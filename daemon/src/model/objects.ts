@@ -75,6 +75,8 @@ export interface VirtualMachineInterface {
 export interface VirtualRouter {
   readonly name: string
   readonly address: Address
+  /** For pods of the default network; the tunnels go to `address`. */
+  readonly address6?: Address
   readonly encapsulations: readonly Encapsulation[]
   /** Label of each VN's VRF on that node. */
   readonly vrfLabels: Readonly<Record<FqName, number>>

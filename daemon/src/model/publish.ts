@@ -25,7 +25,15 @@ export function routerOf(node: string, facts: NodeFacts, tables: Tables): Virtua
   const vrfLabels: Record<FqName, number> = {}
   for (const { vn, label } of tables.vrfs) if (vn !== undefined && label !== undefined) vrfLabels[vn] = label
   const vhostLabel = tables.vifs.find((vif) => vif.type === 'host')?.label ?? 0
-  return { name: node, address: facts.underlay.address, encapsulations: ['MPLSoUDP'], vrfLabels, vhostLabel }
+  const { address, address6 } = facts.underlay
+  return {
+    name: node,
+    address,
+    ...(address6 !== undefined && { address6 }),
+    encapsulations: ['MPLSoUDP'],
+    vrfLabels,
+    vhostLabel,
+  }
 }
 
 /** One interface object for each port that is in the tables, that is: whose tap is there and which has its label. */

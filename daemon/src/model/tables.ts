@@ -15,6 +15,8 @@ export interface Tables {
   readonly bridge: ReadonlyMap<number, readonly BridgeRoute[]>
   /** Underlay addresses whose MAC is needed: kept as managed neighbours on vhost0. */
   readonly neighbours: readonly Address[]
+  /** Routes that lead the host's own packets to vhost0, whatever its other routes say. */
+  readonly hostRoutes: readonly HostRoute[]
   /** Ports and objects that could not be turned into table entries, and why. */
   readonly problems: readonly Problem[]
 }
@@ -167,6 +169,14 @@ export interface RouteFlags {
   readonly arpProxy: boolean
   readonly arpFlood: boolean
   readonly arpTrap: boolean
+}
+
+/** A route of the kernel's main table through vhost0. `gateway` is answered by the datapath, so that the host keeps one neighbour for all. */
+export interface HostRoute {
+  readonly destination: Address
+  readonly prefixLength: number
+  readonly gateway: Address
+  readonly source: Address
 }
 
 export interface BridgeRoute {

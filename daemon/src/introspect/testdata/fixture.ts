@@ -288,6 +288,7 @@ export const tables: Tables = {
   inet6,
   bridge,
   neighbours: ['10.0.0.1', '10.0.0.12', '10.0.0.13'],
+  hostRoutes: [],
   problems: [],
 }
 

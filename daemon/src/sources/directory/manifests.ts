@@ -16,8 +16,9 @@ export function manifestOf(published: Published): object {
       return { apiVersion, kind, metadata: { name, namespace }, spec }
     }
     case 'VirtualRouter': {
-      const { name, address, encapsulations, vrfLabels, vhostLabel } = published.object
-      return { apiVersion, kind, metadata: { name }, spec: { address, encapsulations, vrfLabels, vhostLabel } }
+      const { name, address, address6, encapsulations, vrfLabels, vhostLabel } = published.object
+      const spec = { address, ...(address6 !== undefined && { address6 }), encapsulations, vrfLabels, vhostLabel }
+      return { apiVersion, kind, metadata: { name }, spec }
     }
     default:
       return published satisfies never

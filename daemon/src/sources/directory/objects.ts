@@ -238,8 +238,9 @@ function decodeInterface({ metadata, spec }: Manifest): VirtualMachineInterface 
 }
 
 function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
-  const { address, encapsulations, vrfLabels, vhostLabel } = spec as {
+  const { address, address6, encapsulations, vrfLabels, vhostLabel } = spec as {
     readonly address: string
+    readonly address6?: string
     readonly encapsulations: readonly Encapsulation[]
     readonly vrfLabels: Readonly<Record<string, number>>
     readonly vhostLabel: number
@@ -248,8 +249,18 @@ function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
     const message = 'must be IPv4: the underlay is IPv4'
     return { ok: false, id, issues: [{ field: 'spec.address', value: address, message }] }
   }
+  if (address6 !== undefined && mustParseAddress(address6).family !== 6) {
+    return { ok: false, id, issues: [{ field: 'spec.address6', value: address6, message: 'must be IPv6' }] }
+  }
   const labels = Object.fromEntries(Object.entries(vrfLabels).map(([vn, label]) => [intern(vn), label]))
-  const object: VirtualRouter = { name: intern(metadata.name), address, encapsulations, vrfLabels: labels, vhostLabel }
+  const object: VirtualRouter = {
+    name: intern(metadata.name),
+    address,
+    ...(address6 !== undefined && { address6: canonicalAddress(address6)! }),
+    encapsulations,
+    vrfLabels: labels,
+    vhostLabel,
+  }
   return { ok: true, item: { kind: 'VirtualRouter', object } }
 }
 
