@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isatty } from 'node:tty'
 import { fabricNetns } from './fabric.ts'
 import { down, up } from './lab.ts'
 import { labPaths, nodePaths, podNetns, repository, underlay } from './layout.ts'
@@ -13,7 +14,8 @@ import { addPod, addressOf, deletePod, listPods, type Pod } from './pod.ts'
 import { attempt, run } from './shell.ts'
 import { apply } from './store.ts'
 
-const colour = process.stdout.isTTY
+// Not process.stdout.isTTY: that makes a pipe non-blocking, for whatever program shares it.
+const colour = isatty(1)
 const paint = (code: string, text: string): string => (colour ? `\x1b[${code}m${text}\x1b[0m` : text)
 const ok = paint('32;1', '✓')
 const bad = paint('31;1', '✗')

@@ -1,7 +1,9 @@
 /** A lab as a whole: up, down, status. */
-import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createFabric, createNode, fabricNetns } from './fabric.ts'
-import { holderOf, startHolder } from './holder.ts'
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createFabric, createNode } from './fabric.ts'
+import { writeWhole } from './files.ts'
+import { processesOfLab } from './holder.ts'
 import { labPaths, labsDirectory, nodePaths, underlay } from './layout.ts'
 import { askDaemon, isDaemonRunning, nodesOf, startDaemon, stopDaemon, waitUntilReady, writeConfig } from './node.ts'
 import { listPods } from './pod.ts'
@@ -14,22 +16,9 @@ export interface LabState {
   readonly nodes: number
 }
 
-/** First half of `up`, outside the lab's mount namespace. */
-export function prepare(name: string): void {
-  if (holderOf(name) !== undefined)
-    throw new Error(`lab ${name} is up already: hack/lab down --name ${name}, or give another --name`)
-  if (existsSync(labPaths(name).root)) {
-    throw new Error(
-      `${labPaths(name).root} is left from a lab that ended badly: hack/lab down --name ${name} clears it away`,
-    )
-  }
-  startHolder(name)
-}
-
-/** Second half, inside it: fabric, nodes, daemons; returns when every daemon can serve ADD. */
+/** Inside the lab's mount namespace: fabric, nodes, daemons; returns when every daemon can serve ADD. */
 export async function up(name: string, nodes: number, extraConfig = ''): Promise<void> {
-  writeFileSync(labPaths(name).state, JSON.stringify({ name, nodes } satisfies LabState))
-  mkdirSync(labPaths(name).store, { recursive: true })
+  writeWhole(labPaths(name).state, JSON.stringify({ name, nodes } satisfies LabState))
   createFabric()
   for (const node of nodesOf(name, nodes)) {
     createNode(node)
@@ -40,7 +29,9 @@ export async function up(name: string, nodes: number, extraConfig = ''): Promise
 }
 
 export function readState(name: string): LabState {
-  return JSON.parse(readFileSync(labPaths(name).state, 'utf8')) as LabState
+  const { state } = labPaths(name)
+  // Absent between the first two steps of `up`.
+  return existsSync(state) ? (JSON.parse(readFileSync(state, 'utf8')) as LabState) : { name, nodes: 0 }
 }
 
 function inodeOf(path: string): string | undefined {
@@ -53,35 +44,35 @@ function inodeOf(path: string): string | undefined {
 
 /** Inside the mount namespace: ends everything that runs in the lab's network namespaces and deletes those. */
 export async function down(name: string): Promise<void> {
-  const state: LabState = existsSync(labPaths(name).state) ? readState(name) : { name, nodes: 0 }
-  const nodes = nodesOf(name, state.nodes)
-  await Promise.all(nodes.map((node) => stopDaemon(node, 'SIGTERM')))
-  const netns = [
-    fabricNetns,
-    ...nodes.map((node) => node.netns),
-    ...listPods(name).map((pod) => `/run/netns/pod-${pod.name}`),
-  ]
+  await Promise.all(nodesOf(name, readState(name).nodes).map((node) => stopDaemon(node, 'SIGTERM')))
+  const netns = readdirSync('/run/netns').filter((entry) => !entry.startsWith('.'))
   const own = readlinkSync('/proc/self/ns/net')
-  const inodes = new Set(netns.map(inodeOf).filter((inode): inode is string => inode !== undefined && inode !== own))
-  for (const pid of processesIn('net', inodes)) {
+  const inodes = netns.map((entry) => inodeOf(`/run/netns/${entry}`)).filter((inode) => inode !== own)
+  killAll(processesIn('net', new Set(inodes.filter((inode) => inode !== undefined))))
+  for (const entry of netns) attempt(['ip', 'netns', 'del', entry])
+}
+
+/** Last step, from outside: whatever still runs in the lab, and its folder. Works for a lab that is half up or long dead. */
+export async function clear(name: string): Promise<void> {
+  const { root } = labPaths(name)
+  await end(`${root}/holder.pid`, 'SIGKILL')
+  const deadline = Date.now() + 10_000
+  for (let pids = processesOfLab(name); pids.length > 0; pids = processesOfLab(name)) {
+    if (Date.now() > deadline) throw new Error(`lab ${name}: these processes won't end: ${pids.join(', ')}`)
+    killAll(pids)
+    await sleep(5)
+  }
+  rmSync(root, { recursive: true, force: true })
+  attempt(['rmdir', '--ignore-fail-on-non-empty', labsDirectory])
+}
+
+function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
     try {
       process.kill(pid, 'SIGKILL')
     } catch {
       // it ended by itself meanwhile
     }
-  }
-  for (const path of netns) {
-    if (existsSync(path)) attempt(['ip', 'netns', 'del', path.slice('/run/netns/'.length)])
-  }
-}
-
-/** Last step, from outside: the holder and the folder. Works for a lab that is half up or long dead. */
-export async function clear(name: string): Promise<void> {
-  const { root } = labPaths(name)
-  await end(`${root}/holder.pid`, 'SIGKILL')
-  rmSync(root, { recursive: true, force: true })
-  if (existsSync(labsDirectory)) {
-    attempt(['rmdir', '--ignore-fail-on-non-empty', labsDirectory])
   }
 }
 

@@ -29,6 +29,11 @@ export function checkName(what: string, name: string): string {
   return name
 }
 
+/** What a command that is suggested to the user needs to mean this lab. */
+export function nameFlag(lab: string): string {
+  return lab === 'lab' ? '' : ` --name ${lab}`
+}
+
 export interface LabPaths {
   readonly root: string
   readonly state: string

@@ -1,8 +1,9 @@
 /** Pods of a lab: a namespace, and the CNI binary called as a container runtime calls it. */
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkName, labPaths, nodePaths, podNetns } from './layout.ts'
+import { writeWhole } from './files.ts'
+import { checkName, labPaths, nameFlag, nodePaths, podNetns } from './layout.ts'
 import { cniBinary, inNode } from './node.ts'
 import { attempt, run } from './shell.ts'
 
@@ -94,7 +95,8 @@ export interface AddPod {
 /** Makes the pod's namespace and runs ADD; on a failure nothing is left. Returns the CNI result. */
 export function addPod(lab: string, request: AddPod): Pod {
   const file = podFile(lab, request.name)
-  if (existsSync(file)) throw new Error(`pod ${request.name} exists already: hack/lab pod del ${request.name}`)
+  if (existsSync(file))
+    throw new Error(`pod ${request.name} exists already: hack/lab pod del ${request.name}${nameFlag(lab)}`)
   const namespace = request.namespace ?? 'default'
   const containerId = randomBytes(32).toString('hex')
   const pod = {
@@ -110,7 +112,7 @@ export function addPod(lab: string, request: AddPod): Pod {
   try {
     const result = JSON.parse(callCni(lab, 'ADD', pod)) as CniResult
     const made: Pod = { ...pod, result }
-    writeFileSync(file, JSON.stringify(made, undefined, 2))
+    writeWhole(file, JSON.stringify(made, undefined, 2))
     return made
   } catch (error) {
     attempt(['ip', 'netns', 'del', `pod-${pod.name}`])

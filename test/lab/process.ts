@@ -1,7 +1,8 @@
 /** Processes that the lab starts: started detached, remembered by pid and start time, ended only when both still match. */
 import { spawn } from 'node:child_process'
-import { openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { writeWhole } from './files.ts'
 
 export interface ProcessId {
   readonly pid: number
@@ -33,13 +34,14 @@ export function startDetached(
   const [program, ...args] = command
   const out = openSync(log, 'a')
   const child = spawn(program!, args, { detached: true, stdio: ['ignore', out, out], env: { ...process.env, ...env } })
+  closeSync(out)
   const pid = child.pid
   if (pid === undefined) throw new Error(`cannot start ${command.join(' ')}`)
   child.unref()
   const startTime = startTimeOf(pid)
   if (startTime === undefined) throw new Error(`${command.join(' ')} ended at once: see ${log}`)
   const id = { pid, startTime }
-  writeFileSync(file, JSON.stringify(id))
+  writeWhole(file, JSON.stringify(id))
   return id
 }
 

@@ -1,7 +1,8 @@
 /** The store of a lab: the folder of manifests that all daemons of the lab watch. `apply` and `delete` keep one file per object. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments, stringify } from 'yaml'
+import { writeWhole } from './files.ts'
 import { labPaths } from './layout.ts'
 
 interface Manifest {
@@ -45,9 +46,7 @@ export function apply(lab: string, files: readonly string[]): string[] {
     readManifests(file).map((manifest) => ({ id: identity(file, manifest), manifest })),
   )
   for (const { id, manifest } of objects) {
-    const temporary = join(folder, `.${id}.tmp`)
-    writeFileSync(temporary, stringify(manifest))
-    renameSync(temporary, join(folder, `${id}.yaml`))
+    writeWhole(join(folder, `${id}.yaml`), stringify(manifest))
   }
   return objects.map(({ id }) => id)
 }
