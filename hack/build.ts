@@ -163,8 +163,9 @@ async function buildModule(entry: string, output: string): Promise<void> {
   const workers = new Set<string>()
   const options: BuildOptions = {
     format: 'esm',
-    sourcemap: 'inline',
-    sourcesContent: false,
+    // The text of the program stays in memory: the shorter, and all in one-byte characters, the better.
+    minify: true,
+    charset: 'ascii',
     keepNames: true,
     banner: { js: REQUIRE_BANNER },
     plugins: [localUrls(folder, workers)],
@@ -189,10 +190,13 @@ ${script}
 `
 }
 
-const RUN = 'exec "$node" --disable-warning=ExperimentalWarning --enable-source-maps'
+const RUN = 'exec "$node" --disable-warning=ExperimentalWarning'
 
-/** A small nursery: the daemon's garbage is short-lived, and what it doesn't grow to is a third less resident memory with many routes. */
-const RUN_DAEMON = `${RUN} --max-semi-space-size=4`
+/**
+ * The daemon idles most of its life, and is resident on every node: one malloc arena and a small nursery cost nothing that can be
+ * measured and save a third of its memory.
+ */
+const RUN_DAEMON = `export MALLOC_ARENA_MAX=1\n${RUN} --max-semi-space-size=2`
 
 function buildLaunchers(): void {
   const folder = join(root, 'daemon/dist/bin')

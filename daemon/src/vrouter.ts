@@ -7,6 +7,7 @@
  * network as it is.
  */
 import { join } from 'node:path'
+import { setImmediate as setImmediatePromise, setTimeout as setTimeoutPromise } from 'node:timers/promises'
 import type { Config } from './config/config.ts'
 import { adoptIds } from './dataplane/adopt-ids.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
@@ -21,7 +22,7 @@ import { startIntrospect } from './introspect/server.ts'
 import { errorFields, type Log } from './log.ts'
 import { Model } from './model/compute.ts'
 import type { Ids } from './model/ids.ts'
-import type { IpamBlock, Source } from './model/objects.ts'
+import type { Address, IpamBlock, Source } from './model/objects.ts'
 import { publication } from './model/publish.ts'
 import type { Tables } from './model/tables.ts'
 import { contextFromTables } from './packet/context.ts'
@@ -34,8 +35,14 @@ import { DirectorySource } from './sources/directory/source.ts'
 /** MPLS over UDP over IPv4: 20 + 8 + 4 bytes in front of a pod's packet. */
 const TUNNEL_OVERHEAD = 32
 
-/** Milliseconds to gather nudges: a burst of changes costs one round. */
+/** Milliseconds from the end of a round to the next one: a burst of changes costs few rounds, and a change after a quiet time doesn't wait. */
 const GATHER_MS = 2
+
+/** Milliseconds that an underlay address is kept resolved after a packet for it arrived. */
+const RESOLVED_MS = 5 * 60_000
+
+/** Underlay addresses that packets may make us resolve: a scan must not fill the neighbour table. */
+const MAX_RESOLVED = 256
 
 /** Milliseconds until a failed publication is tried again. */
 const PUBLISH_RETRY_MS = 2000
@@ -79,6 +86,9 @@ export class Vrouter implements AsyncDisposable {
   #isClosed = false
   #round: Promise<void> = Promise.resolve()
   #isNudged = false
+  #roundEndedAt = 0
+  /** Underlay addresses that packets wait for, and until when they are kept resolved. */
+  readonly #resolved = new Map<Address, number>()
   #publishRetry: NodeJS.Timeout | undefined
 
   private constructor(options: VrouterOptions) {
@@ -154,6 +164,7 @@ export class Vrouter implements AsyncDisposable {
     own.use(
       await followChanges({
         ...this.#migration(),
+        monitor: this.#dataplane.watch.monitor,
         onVhostLost: () => {
           this.#log.error(`${config.underlay.vhost} was deleted: it is made anew`)
           this.#migrate().catch((error: unknown) =>
@@ -170,9 +181,9 @@ export class Vrouter implements AsyncDisposable {
         log: log.child({ component: 'packet' }),
       }),
     )
+    this.#agentPort.onResolve((address) => this.#resolve(address))
     this.#dataplane.watch.refresh()
     await this.#nudge()
-    if (this.#tables === undefined) throw VrouterError.of('DATAPLANE_FAILED', { reason: 'the first pass failed' })
 
     own.use(await startIntrospect(this.#introspectContext(), config))
     own.use(
@@ -257,7 +268,8 @@ export class Vrouter implements AsyncDisposable {
     if (this.#isNudged || this.#isClosed) return this.#round
     this.#isNudged = true
     this.#round = this.#round.then(async () => {
-      await new Promise((resolve) => setTimeout(resolve, GATHER_MS))
+      const wait = this.#roundEndedAt + GATHER_MS - performance.now()
+      await (wait > 0 ? setTimeoutPromise(wait) : setImmediatePromise())
       this.#isNudged = false
       if (this.#isClosed || !this.#isOpen) return
       try {
@@ -277,11 +289,27 @@ export class Vrouter implements AsyncDisposable {
     const ports = this.#ports.all()
     const tables = this.#model.update({ source: this.#source.state(), facts, ports })
     this.#idsStore.save(this.#ids)
-    await this.#dataplane.apply(tables)
+    await this.#dataplane.apply(this.#withResolved(tables))
     this.#tables = tables
     this.#agentPort?.updateContext(contextFromTables(tables))
     this.#logProblems(tables)
     await this.#publish(tables)
+  }
+
+  /** The tables, and the neighbours that packets asked for. */
+  #withResolved(tables: Tables): Tables {
+    const now = Date.now()
+    for (const [address, until] of this.#resolved) if (until < now) this.#resolved.delete(address)
+    if (this.#resolved.size === 0) return tables
+    return { ...tables, neighbours: [...new Set([...tables.neighbours, ...this.#resolved.keys()])] }
+  }
+
+  /** A packet met the RESOLVE nexthop: the kernel is asked for the neighbour, and VRF 0 follows what it finds. */
+  #resolve(address: Address): void {
+    const isNew = !this.#resolved.has(address)
+    if (isNew && this.#resolved.size >= MAX_RESOLVED) return
+    this.#resolved.set(address, Date.now() + RESOLVED_MS)
+    if (isNew) this.#nudge()
   }
 
   /** What the source set aside is logged once, as long as it stays so. */

@@ -70,6 +70,7 @@ const c = bindAtFirstUse({
   mount: { arguments: ['string', 'string', 'string', 'uint64', 'string'], return: 'int32' },
   umount2: { arguments: ['string', 'int32'], return: 'int32' },
   gettid: { arguments: [], return: 'int32' },
+  malloc_trim: { arguments: ['uint64'], return: 'int32' },
   abort: { arguments: [], return: 'void' },
 })
 
@@ -348,6 +349,11 @@ export function umount2(target: string, flags = 0): void {
 }
 
 /** The kernel's id of this thread. */
+/** Gives memory that libc holds for later back to the kernel: after loading BPF objects that is ten megabytes and more. */
+export function trimMalloc(): void {
+  c.malloc_trim(0n)
+}
+
 export function gettid(): number {
   return c.gettid()
 }

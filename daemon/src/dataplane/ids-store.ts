@@ -1,12 +1,12 @@
 /**
- * Keeps the model's ids over restarts: `<state>/ids.json`, and a second copy beside it, both written temp + fsync + rename.
+ * Keeps the model's ids over restarts: `<state>/ids.json`, and a second copy beside it, both written beside and renamed.
  *
  * The ids are read once, at the start, and saved after every change before the kernel is programmed with it. A file that can't be
  * used is moved aside, and the copy is taken; when neither is left, `load` says so, and the caller takes over what the
  * running datapath's maps tell (adopt-ids.ts). A disk that is full doesn't stop anything: the ids in memory are right, the failure is
  * reported, and the next save tries again.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -80,27 +80,18 @@ function moveAside(path: string, aside: string): void {
   }
 }
 
-/** The file holds the old text or the new one, whatever happens meanwhile. */
+/**
+ * The file holds the old text or the new one, whatever happens to this process. No fsync, which every ADD would wait for: when the machine goes down
+ * the kernel's tables go too, and nothing is left that the numbers would have to fit.
+ */
 function replaceFile(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const temporary = `${path}.tmp`
   try {
-    const fd = openSync(temporary, 'w', 0o600)
-    try {
-      writeSync(fd, text)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    writeFileSync(temporary, text, { mode: 0o600 })
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
-  }
-  const folder = openSync(dirname(path), 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
   }
 }

@@ -57,10 +57,8 @@ export class TableWriter {
   /** Reads the whole map. Returns how many entries weren't what they were believed to be. */
   async readBack(pace: Pace): Promise<number> {
     const found = new Map<string, string>()
-    for (const page of this.#map.pages(PAGE)) {
-      for (const { key, value } of page) {
-        if (!this.#isArray || !this.#zero.equals(value)) found.set(latin1(key), latin1(value))
-      }
+    for (const page of this.#map.pages(PAGE, { skipZero: this.#isArray })) {
+      for (const { key, value } of page) found.set(latin1(key), latin1(value))
       if (pace.isDue) await pace.rest()
     }
     return this.delta.replaceKnown(found)

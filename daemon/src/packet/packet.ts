@@ -153,7 +153,7 @@ class Reader {
   ) {
     const wakeFd = this.#wakeFd
     const workerData: PacketWorkerData = { worker: PACKET_WORKER, tapFd, wakeFd, counters: counters.memory, context }
-    this.#worker = new Worker(entry, { workerData, name: 'packet' })
+    this.#worker = new Worker(entry, { workerData, name: 'packet', resourceLimits: { maxYoungGenerationSizeMb: 2 } })
     this.online = once(this.#worker, 'online')
     this.#worker.on('message', events.onMessage)
     let failure: Error | undefined

@@ -38,9 +38,14 @@ const OFFSET_KEY = 8
 const OFFSET_VALUE = 16
 const OFFSET_FLAGS = 24
 
-/** Entries asked for at once. A page is at most this many elements and about 1 MiB. */
+/** Entries asked for at once. A page is at most this many elements and about 128 KiB. */
 const PAGE_ENTRIES = 4096
-const PAGE_BYTES = 1 << 20
+const PAGE_BYTES = 1 << 17
+
+function isZero(bytes: Uint8Array, start = 0, length = bytes.length): boolean {
+  for (let at = start; at < start + length; at++) if (bytes[at] !== 0) return false
+  return true
+}
 
 export interface MapEntry {
   readonly key: Uint8Array
@@ -195,16 +200,19 @@ export class BpfMap implements Disposable {
     for (const page of this.pages()) yield* page
   }
 
-  /** Entries as arrays of up to `size`, so that a caller can yield to its event loop in between. */
-  *pages(size = PAGE_ENTRIES): Generator<MapEntry[]> {
+  /**
+   * Entries as arrays of up to `size`, so that a caller can yield to its event loop in between. `skipZero` leaves out entries whose value is all zero:
+   * of an array that is mostly empty nothing but what is in use is made into objects.
+   */
+  *pages(size = PAGE_ENTRIES, { skipZero = false } = {}): Generator<MapEntry[]> {
     if (this.#canBatch) {
-      const started = yield* this.#batchPages(size)
+      const started = yield* this.#batchPages(size, skipZero)
       if (started) return
     }
     let page: MapEntry[] = []
     for (const key of this.#walkKeys()) {
       const value = this.lookup(key)
-      if (value) page.push({ key, value })
+      if (value && !(skipZero && isZero(value))) page.push({ key, value })
       if (page.length < size) continue
       yield page
       page = []
@@ -245,19 +253,22 @@ export class BpfMap implements Disposable {
   }
 
   /** Returns false, having yielded nothing, when this map's type has no batches. */
-  *#batchPages(size: number): Generator<MapEntry[], boolean> {
+  *#batchPages(size: number, skipZero: boolean): Generator<MapEntry[], boolean> {
     let room = Math.max(1, Math.min(size, this.maxEntries, Math.floor(PAGE_BYTES / (this.keySize + this.elementSize))))
     let cursor: Memory | undefined
     // The cursor is a bucket number in hash maps, and a key in the others: a key that goes makes the kernel start over.
     const fresh = this.type === MapType.LPM_TRIE ? new FreshKeys(this.name) : undefined
+    let keys: Memory | undefined
+    let values: Memory | undefined
     for (;;) {
-      const keys = allocate(room * this.keySize)
-      const values = allocate(room * this.elementSize)
+      keys ??= allocate(room * this.keySize)
+      values ??= allocate(room * this.elementSize)
       const next = allocate(Math.max(4, this.keySize))
       const { result, count } = this.#batch(BpfCommand.MAP_LOOKUP_BATCH, keys, values, room, cursor, next)
       if (result === -ENOSPC && count === 0) {
         // One bucket of the hash holds more than fits: nothing was copied, ask again with more room.
         room *= 2
+        keys = values = undefined
         continue
       }
       if (cursor === undefined && isUnsupported(result)) {
@@ -265,20 +276,26 @@ export class BpfMap implements Disposable {
         return false
       }
       if (result < 0 && result !== -ENOENT) throw this.#failure(-result, 'read')
-      const page = this.#split(keys.bytes, values.bytes, count)
+      const page = this.#split(keys.bytes, values.bytes, count, skipZero)
       const news = fresh ? page.filter(({ key }) => fresh.add(key)) : page
+      if (page.length > 0) keys = values = undefined // the entries are views of them
       if (news.length > 0) yield news
       if (result === -ENOENT) return true
       cursor = next
     }
   }
 
-  #split(keys: Uint8Array, values: Uint8Array, count: number): MapEntry[] {
+  #split(keys: Uint8Array, values: Uint8Array, count: number, skipZero: boolean): MapEntry[] {
     const { keySize, elementSize } = this
-    return Array.from({ length: count }, (_, i) => ({
-      key: keys.subarray(i * keySize, (i + 1) * keySize),
-      value: values.subarray(i * elementSize, (i + 1) * elementSize),
-    }))
+    const entries: MapEntry[] = []
+    for (let i = 0; i < count; i++) {
+      if (skipZero && isZero(values, i * elementSize, elementSize)) continue
+      entries.push({
+        key: keys.subarray(i * keySize, (i + 1) * keySize),
+        value: values.subarray(i * elementSize, (i + 1) * elementSize),
+      })
+    }
+    return entries
   }
 
   // ---- many elements

@@ -67,7 +67,11 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
       stopFd: this.#stopFd,
       queueBytes: options.queueBytes ?? QUEUE_BYTES,
     }
-    this.#worker = new Worker(workerEntry, { workerData, name: 'route-monitor' })
+    this.#worker = new Worker(workerEntry, {
+      workerData,
+      name: 'route-monitor',
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    })
     this.#ended = once(this.#worker, 'exit').finally(() => close(this.#stopFd))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.ready = promise

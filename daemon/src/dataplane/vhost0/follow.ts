@@ -21,6 +21,8 @@ export interface FollowOptions {
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>
   /** Path of the namespace, or an open one; by default the process's. */
   readonly netns?: NamespaceHandle
+  /** The caller's, ready and of the same namespace; by default one of our own. */
+  readonly monitor?: RouteMonitor
   /** vhost0 is gone: `migrate` makes it anew. Called once per loss. */
   readonly onVhostLost?: () => void
 }
@@ -34,6 +36,7 @@ const MAX_RETRY_MS = 30_000
 
 /** Resolves when changes are followed. Disposing ends that, and leaves everything as it is. */
 export async function followChanges(options: FollowOptions): Promise<ChangeFollower> {
+  if (options.monitor) return new ChangeFollower(options, options.monitor)
   const netns = typeof options.netns === 'string' ? options.netns : undefined
   const monitor = new RouteMonitor({ netns, kinds: ['link', 'address', 'route'] })
   try {
@@ -73,7 +76,7 @@ export class ChangeFollower implements AsyncDisposable {
     this.#isClosed = true
     clearInterval(this.#slow)
     clearTimeout(this.#timer)
-    await this.#monitor.close()
+    if (!this.#options.monitor) await this.#monitor.close()
     this.#kernel[Symbol.dispose]()
   }
 
