@@ -3,7 +3,7 @@
  * and remembers what was given back a short while ago. Within one pool of addresses requests run one after the other.
  */
 
-import { allocate, blocksOfPool, type PodAddress, poolOf } from '../model/ipam.ts'
+import { allocate, blocksOfPool, idleBlocks, type PodAddress, poolOf } from '../model/ipam.ts'
 import type { Address, FqName, IpamBlock, Source, VirtualNetwork } from '../model/objects.ts'
 import { PortError } from './errors.ts'
 import { Serial } from './serial.ts'
@@ -13,6 +13,8 @@ export interface AddressesOptions {
   readonly node: string
   /** An address that was given back is left alone this long, while there are others. */
   readonly quarantineMs: number
+  /** A block without an address in use is given back after this long. */
+  readonly idleBlockMs: number
   readonly now: () => number
 }
 
@@ -29,6 +31,8 @@ export class Addresses {
   readonly #claimed = new Map<string, IpamBlock>()
   /** By `<pool> <address>`: when it was given back. */
   readonly #released = new Map<string, number>()
+  /** Since when a block of ours has had no address in use, by name. */
+  readonly #idleSince = new Map<string, number>()
 
   constructor(options: AddressesOptions) {
     this.#options = options
@@ -51,7 +55,7 @@ export class Addresses {
           vn,
           node: this.#options.node,
           blocks: this.#blocks(vn, taken),
-          used: this.#used(vn, holders()),
+          used: this.#inUse(vn.fqName, holders()),
           recent: this.#recent(vn),
           fixed,
         })
@@ -82,6 +86,30 @@ export class Addresses {
     for (const address of addresses) this.#released.set(`${pool} ${address}`, this.#options.now())
   }
 
+  /** Gives blocks back that nobody has used for long, so that other nodes can have them. For a slow timer. Returns those that went. */
+  async giveBack(holders: () => Iterable<Holder>): Promise<IpamBlock[]> {
+    const { source, node, idleBlockMs, now } = this.#options
+    const given: IpamBlock[] = []
+    const own = [...source.state().blocks.values()].filter((block) => block.node === node)
+    for (const [vn, blocks] of Map.groupBy(own, (block) => block.vn)) {
+      await this.#serial.run(this.#poolOf(vn), async () => {
+        const idle = new Set(idleBlocks(node, blocks, this.#inUse(vn, holders())))
+        for (const block of blocks) {
+          if (!idle.has(block)) this.#idleSince.delete(block.name)
+          else if (!this.#idleSince.has(block.name)) this.#idleSince.set(block.name, now())
+          else if (now() - this.#idleSince.get(block.name)! >= idleBlockMs) {
+            await source.withdraw('IPAMBlock', block.name)
+            this.#idleSince.delete(block.name)
+            given.push(block)
+          }
+        }
+      })
+    }
+    const names = new Set(own.map(({ name }) => name))
+    for (const name of this.#idleSince.keys()) if (!names.has(name)) this.#idleSince.delete(name)
+    return given
+  }
+
   /** Claims the first candidate that nobody has. Those that others have go to `taken`: the source may not show them yet. */
   async #claimOne(vn: VirtualNetwork, candidates: Iterable<IpamBlock>, taken: Map<string, IpamBlock>): Promise<void> {
     for (const block of candidates) {
@@ -108,11 +136,11 @@ export class Addresses {
     return blocksOfPool(vn, all.values(), virtualNetworks)
   }
 
-  #used(vn: VirtualNetwork, holders: Iterable<Holder>): Set<Address> {
-    const pool = poolOf(vn)
+  #inUse(vn: FqName, holders: Iterable<Holder>): Set<Address> {
+    const pool = this.#poolOf(vn)
     const used = new Set<Address>()
     for (const holder of holders) {
-      if (holder.vn === vn.fqName || this.#poolOf(holder.vn) === pool)
+      if (holder.vn === vn || this.#poolOf(holder.vn) === pool)
         for (const address of holder.addresses) used.add(address)
     }
     return used

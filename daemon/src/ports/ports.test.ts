@@ -102,6 +102,33 @@ describe('ports', () => {
   }
   const red = { 'vrouter.dev/network': 'red' }
 
+  it('gives a block back when no port has used it for long, and never one that is in use', async () => {
+    const ports = await start({ idleBlockMs: 60_000, quarantineMs: 1000 })
+    await attach(ports, 'c1')
+    await attach(ports, 'c2', { annotations: red })
+    assert.equal(source.blocks.size, 3)
+    await ports.release({ op: 'release', ...key('c2') })
+    await ports.maintain()
+    now += 59_000
+    await ports.maintain()
+    assert.equal(source.blocks.size, 3, 'too early')
+    await attach(ports, 'c3', { annotations: red })
+    await ports.maintain()
+    now += 59_000
+    await ports.maintain()
+    assert.equal(source.blocks.size, 3, 'used again meanwhile')
+    await ports.release({ op: 'release', ...key('c3') })
+    await ports.maintain()
+    now += 60_000
+    await ports.maintain()
+    assert.deepEqual(
+      [...source.blocks.values()].map(({ vn }) => vn),
+      [DEFAULT, DEFAULT],
+    )
+    await attach(ports, 'c4', { annotations: red })
+    assert.equal(source.blocks.size, 3)
+  })
+
   it('gives one address of each family, the names and the routes', async () => {
     const ports = await start()
     const reply = await ports.allocate(request('c1', { labels: { app: 'web' } }))

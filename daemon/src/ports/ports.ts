@@ -68,6 +68,8 @@ export interface PortsOptions {
   readonly maxPorts: number
   readonly programTimeoutMs?: number
   readonly quarantineMs?: number
+  /** A block of addresses that no port has used for this long is given back. */
+  readonly idleBlockMs?: number
   /** A record whose tap and namespace are gone is removed after this time. */
   readonly garbageMs?: number
   /** How often garbage and queued deletions are looked for. */
@@ -79,6 +81,7 @@ export interface PortsOptions {
 const DEFAULTS = {
   programTimeoutMs: 15_000,
   quarantineMs: 30_000,
+  idleBlockMs: 10 * 60_000,
   garbageMs: 5 * 60_000,
   maintenanceMs: 30_000,
   isNamespaceAlive,
@@ -104,8 +107,8 @@ export class Ports implements AsyncDisposable {
     this.#options = { ...DEFAULTS, ...options }
     this.#records = new Records(options.state)
     this.#deletes = new Deletes(options.state)
-    const { source, node, quarantineMs, now } = this.#options
-    this.#addresses = new Addresses({ source, node, quarantineMs, now })
+    const { source, node, quarantineMs, idleBlockMs, now } = this.#options
+    this.#addresses = new Addresses({ source, node, quarantineMs, idleBlockMs, now })
   }
 
   /**
@@ -243,7 +246,7 @@ export class Ports implements AsyncDisposable {
     return changed
   }
 
-  /** Replays queued deletions and removes ports that nobody will ever delete. */
+  /** Replays queued deletions, removes ports that nobody will ever delete, and gives idle blocks back. */
   async maintain(): Promise<void> {
     for (const queued of await this.#deletes.list()) {
       await this.#serial.run(keyOf(queued), async () => {
@@ -253,6 +256,9 @@ export class Ports implements AsyncDisposable {
       })
     }
     await this.#removeGarbage()
+    for (const { name, vn } of await this.#addresses.giveBack(() => this.#holders(false))) {
+      this.#options.log.info({ block: name, vn }, 'gave a block of addresses back that no pod has used for long')
+    }
     const { interfaces } = this.#options.source.state()
     for (const uuid of this.#released) if (!interfaces.has(uuid)) this.#released.delete(uuid)
   }
