@@ -57,7 +57,7 @@ static __always_inline enum verdict agent_route(struct __sk_buff *skb, struct pa
 		p->vif = id; /* what becomes of it is counted there */
 	p->vrf = bpf_ntohs(header->vrf);
 	p->dvrf = p->vrf;
-	reason = parse_ip(skb, p, ETH_HLEN);
+	reason = PARSE(parse_version, skb, p, 0);
 	if (!reason)
 		reason = resolve_route(p, p->vrf);
 	return reason ? DROP(p, reason) : nexthop_output(skb, p);
@@ -92,7 +92,6 @@ int agent(struct __sk_buff *skb)
 		return verdict_to_tc(drop_count(VIF_UNKNOWN, DROP_INVALID_IF));
 	packet_init(&p);
 	vif_enter(&p, vif, skb->len);
-	packet_pull(skb, PARSE_LINEAR);
 	return verdict_to_tc(agent_walk(skb, &p));
 }
 

@@ -104,7 +104,7 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 	if (!reason)
 		reason = label_lookup(p, &translate_vrf);
 	if (!reason)
-		reason = parse_ip(skb, p, ETH_HLEN + TUNNEL_OVERHEAD);
+		reason = PARSE(parse_version, skb, p, 1);
 	if (!reason && translate_vrf != LABEL_NONE) {
 		COUNT_VRF(translate_vrf, vrf_translates);
 		reason = resolve_route(p, translate_vrf);
@@ -125,7 +125,7 @@ int fabric(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	packet_init(&p);
 	vif_enter(&p, vif, skb->len);
-	packet_pull(skb, PARSE_LINEAR);
+	packet_pull(skb, ETH_HLEN + TUNNEL_OVERHEAD);
 	return verdict_to_tc(fabric_walk(skb, &p, g));
 }
 

@@ -86,9 +86,9 @@ static __always_inline enum verdict tap_walk(struct __sk_buff *skb, struct packe
 
 	p->key.k4.nh_id = vif->nh_id;
 	if (likely(eth->h_proto == bpf_htons(ETH_P_IP)))
-		reason = parse_ip4(skb, p, ETH_HLEN);
+		reason = PARSE(parse_ip4, skb, p, 0);
 	else if (likely(eth->h_proto == bpf_htons(ETH_P_IPV6)))
-		reason = parse_ip6(skb, p, ETH_HLEN);
+		reason = PARSE(parse_ip6, skb, p, 0);
 	else if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
 		verdict = arp_from_workload(skb, p);
 		return verdict == VERDICT_NEXT ? bridge_frame(skb, p) : verdict;
@@ -112,7 +112,6 @@ int tap(struct __sk_buff *skb)
 		return verdict_to_tc(drop_count(VIF_UNKNOWN, DROP_INVALID_IF));
 	packet_init(&p);
 	vif_enter(&p, vif, skb->len);
-	packet_pull(skb, PARSE_LINEAR);
 	return verdict_to_tc(tap_walk(skb, &p, vif, g));
 }
 

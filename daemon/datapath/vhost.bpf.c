@@ -41,9 +41,9 @@ static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct pac
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		if (mac_is_multicast(eth->h_dest))
 			return VERDICT_NEXT;
-		reason = parse_ip4(skb, p, ETH_HLEN);
+		reason = PARSE(parse_ip4, skb, p, 0);
 	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
-		reason = parse_ip6(skb, p, ETH_HLEN);
+		reason = PARSE(parse_ip6, skb, p, 0);
 		if (!reason && (p->bits & PACKET_ND))
 			return nd_from_host(skb, p);
 	} else {
@@ -80,7 +80,6 @@ int vhost(struct __sk_buff *skb)
 		return verdict_to_tc(to_wire(skb, &p, g));
 	}
 	vif_enter(&p, vif, skb->len);
-	packet_pull(skb, PARSE_LINEAR);
 	verdict = vhost_walk(skb, &p, vif, g);
 	if (verdict == VERDICT_NEXT || verdict == VERDICT_PASS)
 		verdict = to_wire(skb, &p, g);

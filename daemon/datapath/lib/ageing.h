@@ -40,10 +40,11 @@ static __always_inline __u32 flow_lifetime(const struct flow *flow, __u32 proto,
 }
 
 /*
- * Removes the entry of slot `index`. Only who takes the slot's word to "free" may give its index back, so an entry is never
- * removed twice, whoever else removes flows.
+ * Frees slot `index`, and removes its entry if that is there. Only who takes the slot's word to "free" may give the index back,
+ * so none is given back twice, whoever else removes flows. The key of a slot without an entry may be another flow's by now.
  */
-static __always_inline void flow_remove(struct flow_slot *slot, __u32 index, union flow_slot_word seen, struct flow_alloc *alloc)
+static __always_inline void flow_remove(struct flow_slot *slot, __u32 index, union flow_slot_word seen, int has_entry,
+					struct flow_alloc *alloc)
 {
 	union flow_slot_word free = { .gen = seen.gen };
 	struct flow6_key key;
@@ -51,9 +52,9 @@ static __always_inline void flow_remove(struct flow_slot *slot, __u32 index, uni
 	key = slot->k6; /* holds k4 as well */
 	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, free.word) != seen.word)
 		return;
-	if (seen.family == AF_INET)
+	if (has_entry && seen.family == AF_INET)
 		bpf_map_delete_elem(&flow4, (struct flow4_key *)&key);
-	else
+	else if (has_entry)
 		bpf_map_delete_elem(&flow6, &key);
 	flow_refund(seen.vif, 1);
 	flow_index_give(index);
@@ -78,7 +79,7 @@ __noinline int ageing_visit(__u32 index)
 		return 0;
 	flow = slot_flow(slot, seen.family);
 	if (!flow || flow->index != index) { /* somebody removed the entry alone */
-		flow_remove(slot, index, seen, alloc);
+		flow_remove(slot, index, seen, 0, alloc);
 		return 0;
 	}
 	proto = seen.family == AF_INET ? slot->k4.proto : slot->k6.proto;
@@ -108,9 +109,9 @@ __noinline int ageing_visit(__u32 index)
 	} else {
 		__sync_fetch_and_add(&alloc->evicted, 1);
 	}
-	flow_remove(slot, index, seen, alloc);
+	flow_remove(slot, index, seen, 1, alloc);
 	if (reverse && other_slot)
-		flow_remove(other_slot, other, other_seen, alloc);
+		flow_remove(other_slot, other, other_seen, 1, alloc);
 	return 0;
 }
 

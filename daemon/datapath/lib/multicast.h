@@ -23,7 +23,7 @@ __noinline enum verdict multicast_from_workload(struct __sk_buff *skb, struct pa
 		return arp_from_workload(skb, p);
 	if (p->ethertype != bpf_htons(ETH_P_IP) && p->ethertype != bpf_htons(ETH_P_IPV6))
 		return flood(p);
-	reason = p->ethertype == bpf_htons(ETH_P_IP) ? parse_ip4(skb, p, ETH_HLEN) : parse_ip6(skb, p, ETH_HLEN);
+	reason = p->ethertype == bpf_htons(ETH_P_IP) ? PARSE(parse_ip4, skb, p, 0) : PARSE(parse_ip6, skb, p, 0);
 	if (reason)
 		return DROP(p, reason);
 	if (p->bits & PACKET_ND)

@@ -112,7 +112,7 @@ static __always_inline void *packet_end(struct __sk_buff *skb)
 	return (void *)(long)skb->data_end;
 }
 
-/* Makes the first `bytes` bytes (or the whole packet, if it is shorter) readable directly. Does nothing for almost every packet. */
+/* Makes the first `bytes` bytes (or the whole packet, if it is shorter) readable directly. Copies when they aren't. */
 static __always_inline void packet_pull(struct __sk_buff *skb, __u32 bytes)
 {
 	__u32 linear = (long)skb->data_end - (long)skb->data;

@@ -10,6 +10,7 @@
 #include "icmp.h"
 
 #define PARSE_LINEAR 128 /* bytes made directly readable: tunnel headers, IPv6, TCP */
+#define PARSE_TUNNEL 32  /* outer IPv4, UDP, MPLS: where an inner packet lies behind the Ethernet header */
 #define IP_FRAGMENT_BITS 0x3fff /* more fragments, offset */
 #define IP_FRAGMENT_OFFSET 0x1fff
 #define IP6_EXTENSIONS 6
@@ -191,8 +192,8 @@ static __always_inline __u32 parse_ip6(struct __sk_buff *skb, struct packet *p, 
 	return parse_ip6_extensions(skb, p, ip->nexthdr);
 }
 
-/* Reads the IP packet at `l3_off`, of the version that `ethertype` names. */
-static __always_inline __u32 parse_ip(struct __sk_buff *skb, struct packet *p, __u32 l3_off)
+/* Reads the IP packet at `l3_off`, of the version that its first byte says. */
+static __always_inline __u32 parse_version(struct __sk_buff *skb, struct packet *p, __u32 l3_off)
 {
 	const __u8 *version = packet_data(skb) + l3_off;
 
@@ -207,3 +208,28 @@ static __always_inline __u32 parse_ip(struct __sk_buff *skb, struct packet *p, _
 		return DROP_INVALID_PROTOCOL;
 	}
 }
+
+/* The second try, when the headers were not in the packet's linear part. Of packets that our own devices make they always are. */
+__noinline __u32 parse_pulled(struct __sk_buff *skb, struct packet *p, __u32 inner)
+{
+	if (!p)
+		return DROP_MISC;
+	packet_pull(skb, PARSE_LINEAR);
+	p->bits &= ~(PACKET_FRAGMENT | PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR | PACKET_ND);
+	p->key.k6.sport = p->key.k6.dport = 0;
+	p->key.k4.sport = p->key.k4.dport = 0;
+	return parse_version(skb, p, inner ? ETH_HLEN + PARSE_TUNNEL : ETH_HLEN);
+}
+
+/*
+ * parse_ip4, parse_ip6 or parse_version as `parse_` says, and once more if the headers have to be made readable first. That moves
+ * memory, so it isn't done for packets that don't need it: a TCP segment has nothing but its headers in the linear part.
+ * `inner` says whether the packet is inside a tunnel. Invalidates pointers into the packet.
+ */
+#define PARSE(parse_, skb_, p_, inner_) \
+	({ \
+		__u32 reason_ = parse_(skb_, p_, (inner_) ? ETH_HLEN + PARSE_TUNNEL : ETH_HLEN); \
+		if (unlikely(reason_ == DROP_PULL && (__u32)((long)(skb_)->data_end - (long)(skb_)->data) < (skb_)->len)) \
+			reason_ = parse_pulled(skb_, p_, inner_); \
+		reason_; \
+	})

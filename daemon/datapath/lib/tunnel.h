@@ -20,6 +20,7 @@ struct tunnel_header {
 } __attribute__((packed));
 
 #define TUNNEL_OVERHEAD ((__u32)sizeof(struct tunnel_header)) /* 32 bytes of L3 */
+_Static_assert(sizeof(struct tunnel_header) == PARSE_TUNNEL, "an inner packet lies behind the tunnel headers");
 #define TUNNEL_TTL 64
 #define MPLS_BOTTOM 0x100
 #define MPLS_LABEL_MAX 0xfffff

@@ -121,6 +121,22 @@ describe('datapath: ageing of flows', function () {
     assert.equal(flowCounters(node.maps.flows).next, 2, 'no index was lost')
   })
 
+  it('leaves a flow alone that took the key of one that user space deleted', () => {
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    for (const [key] of [...node.maps.flows.flow4.entries()]) node.maps.flows.flow4.delete(key)
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    for (let i = 0; i < 3; i++) walk()
+    const flows = node.flows()
+    assert.deepEqual(
+      flows.map(({ flow }) => [flow.index, flow.rindex, flow.packets]),
+      [
+        [2, 3, 1n],
+        [3, 2, 0n],
+      ],
+    )
+    assert.equal(held(), 2)
+  })
+
   it('ages flows of a vif that is gone', () => {
     fromA(udp(A.ip4, B.ip4, 1, 2))
     node.maps.vifs.delete(node.devices[A.vif]!)
