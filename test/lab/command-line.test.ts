@@ -40,7 +40,17 @@ describe('the command line of hack/lab', () => {
       namespace: 'red',
       labels: 'a=b,c=d',
       ifname: 'net1',
+      annotations: {},
     })
+  })
+
+  it('reads annotations, as many as there are', () => {
+    const { request } = parse(
+      'pod add web --node 1 --annotation a/b=10.1.0.7,fd01::7 --annotation c=d=e --annotation f=',
+    )
+    assert.ok(request.verb === 'pod add')
+    assert.deepEqual(request.annotations, { 'a/b': '10.1.0.7,fd01::7', c: 'd=e', f: '' })
+    refused('pod add web --node 1 --annotation x', /--annotation "x": KEY=VALUE/)
   })
 
   it('takes --name anywhere before --', () => {

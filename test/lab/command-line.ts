@@ -13,6 +13,7 @@ export type Request =
       readonly namespace?: string
       readonly labels?: string
       readonly ifname?: string
+      readonly annotations: Readonly<Record<string, string>>
     }
   | { readonly verb: 'pod del'; readonly pod: string }
   | { readonly verb: 'exec'; readonly target: Target; readonly command: readonly string[] }
@@ -51,9 +52,9 @@ const verbs: Readonly<Record<Exclude<Request['verb'], 'help'>, VerbHelp>> = {
   },
   delete: { usage: 'delete -f FILE…', says: ['takes them out'], flags: ['-f'] },
   'pod add': {
-    usage: 'pod add NAME --node I [--namespace NS] [--labels k=v,…] [--ifname eth0]',
+    usage: 'pod add NAME --node I [--namespace NS] [--labels k=v,…] [--annotation k=v]… [--ifname eth0]',
     says: ['', 'runs the CNI binary as a container runtime would; prints its result'],
-    flags: ['--node', '--namespace', '--labels', '--ifname'],
+    flags: ['--node', '--namespace', '--labels', '--annotation', '--ifname'],
   },
   'pod del': { usage: 'pod del NAME', says: [], flags: [] },
   exec: {
@@ -94,7 +95,16 @@ export class UsageError extends Error {
   }
 }
 
-const valuedFlags = new Set(['--name', '--nodes', '--node', '--namespace', '--labels', '--ifname', '-f'])
+const valuedFlags = new Set([
+  '--name',
+  '--nodes',
+  '--node',
+  '--namespace',
+  '--labels',
+  '--annotation',
+  '--ifname',
+  '-f',
+])
 const switches = new Set(['--json', '--keep', '--help', '-h'])
 
 interface Words {
@@ -199,6 +209,7 @@ function requestOf(verb: Verb, rest: readonly string[], given: Words): Request {
         namespace: flag('--namespace'),
         labels: flag('--labels'),
         ifname: flag('--ifname'),
+        annotations: annotationsOf(given.flags.get('--annotation') ?? []),
       }
     }
     case 'pod del':
@@ -225,6 +236,15 @@ function requestOf(verb: Verb, rest: readonly string[], given: Words): Request {
       words()
       return { verb, keep: given.flags.has('--keep') }
   }
+}
+
+function annotationsOf(pairs: readonly string[]): Record<string, string> {
+  const entries = pairs.map((pair): [string, string] => {
+    const equals = pair.indexOf('=')
+    if (equals < 1) throw new UsageError(`--annotation ${JSON.stringify(pair)}: KEY=VALUE`, 'pod add')
+    return [pair.slice(0, equals), pair.slice(equals + 1)]
+  })
+  return Object.fromEntries(entries)
 }
 
 function single(given: Words, verb: Verb, flag: string): string | undefined {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createFabric, createNode } from './fabric.ts'
 import { writeWhole } from './files.ts'
 import { processesOfLab } from './holder.ts'
-import { labPaths, labsDirectory, nodePaths, underlay } from './layout.ts'
+import { labPaths, labsDirectory, nameFlag, nodePaths, underlay } from './layout.ts'
 import { askDaemon, isDaemonRunning, nodesOf, startDaemon, stopDaemon, waitUntilReady, writeConfig } from './node.ts'
 import { listPods } from './pod.ts'
 import { end, processesIn } from './process.ts'
@@ -127,7 +127,7 @@ export async function status(name: string): Promise<Status> {
 
 export function printStatus(answer: Status): string {
   const lines = [
-    `lab ${answer.name}: underlay ${underlay.prefix4}.0/${underlay.prefixLength4}, gateway ${underlay.gateway4}`,
+    `lab ${answer.name}: underlay ${underlay.prefix4}.0/${underlay.prefixLength4}, gateway ${underlay.gateway4}; introspect is reached from inside: hack/lab exec node/1${nameFlag(answer.name)} -- curl URL`,
   ]
   for (const node of answer.nodes) {
     lines.push(

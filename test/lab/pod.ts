@@ -15,6 +15,7 @@ export interface Pod {
   readonly containerId: string
   readonly uid: string
   readonly labels: string
+  readonly annotations: Readonly<Record<string, string>>
   readonly result: CniResult
 }
 
@@ -57,6 +58,7 @@ function callCni(lab: string, command: 'ADD' | 'DEL', pod: Omit<Pod, 'result'>):
     type: 'vrouter-cni',
     socket: node.socket,
     stateDir: node.state,
+    runtimeConfig: { 'io.kubernetes.cri.pod-annotations': pod.annotations },
   }
   const outcome = attempt(inNode(node, [cniBinary]), {
     input: JSON.stringify(config),
@@ -89,6 +91,7 @@ export interface AddPod {
   readonly node: number
   readonly namespace?: string
   readonly labels?: string
+  readonly annotations?: Readonly<Record<string, string>>
   readonly ifname?: string
 }
 
@@ -107,6 +110,7 @@ export function addPod(lab: string, request: AddPod): Pod {
     containerId,
     uid: uidOf(lab, namespace, request.name, containerId),
     labels: request.labels ?? '',
+    annotations: request.annotations ?? {},
   }
   run(['ip', 'netns', 'add', `pod-${pod.name}`])
   try {
