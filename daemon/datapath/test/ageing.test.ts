@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as c from '../../src/maps/constants.ts'
 import { flowCounters } from '../../src/maps/flows.ts'
 import type { FlowStruct } from '../../src/maps/structs.ts'
-import { A, B, Fixture, REDIRECT, ROUTER_MAC } from './fixture.ts'
+import { A, B, Fixture, HOST, REDIRECT, ROUTER_MAC } from './fixture.ts'
 import { eth, TCP_FLAG, tcp, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
 
@@ -31,6 +31,7 @@ describe('datapath: ageing of flows', function () {
 
   const fromA = (packet: Uint8Array) =>
     node.fromPod(A, eth(ROUTER_MAC, A.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet))
+  const fromHost = (packet: Uint8Array) => node.fromHost(eth(HOST.mac, HOST.mac, 0x0800, packet))
   const held = () => node.maps.vifState.get(A.vif)!.flows
 
   /** Changes all flows whose nexthop in the key is `nh`, or all. */
@@ -148,15 +149,16 @@ describe('datapath: ageing of flows', function () {
   it('loses and doubles no index in thousands of lives', () => {
     node.setFlowRoom(100)
     for (let life = 0; life < 40; life++) {
-      for (let port = 0; port < 50; port++) assert.equal(fromA(udp(A.ip4, B.ip4, life, port + 1)).verdict, REDIRECT)
-      node.assertDrop(c.DROP_FLOW_TABLE_FULL, A.vif, () => fromA(udp(A.ip4, B.ip4, life, 999)))
+      for (let port = 0; port < 50; port++)
+        assert.equal(fromHost(udp(HOST.ip4, A.ip4, life, port + 1)).verdict, REDIRECT)
+      node.assertDrop(c.DROP_FLOW_TABLE_FULL, c.VIF_ID_VHOST, () => fromHost(udp(HOST.ip4, A.ip4, life, 999)))
       assert.equal(new Set(node.flows().map(({ flow }) => flow.index)).size, 100)
       idle(61)
       walk()
       walk()
       assert.equal(node.flows().length, 0)
     }
-    assert.equal(held(), 0)
+    assert.equal(node.maps.vifState.get(c.VIF_ID_VHOST)!.flows, 0)
   })
 
   it('goes on by itself once started, also when it is started twice', async () => {

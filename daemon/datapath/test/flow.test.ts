@@ -29,6 +29,7 @@ describe('datapath: flows', function () {
     node.fromPod(B, eth(ROUTER_MAC, B.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet))
   const fromPeer = (label: number, inner: Uint8Array, src: string = PEER.ip4) =>
     node.fromFabric(eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src, dst: HOST.ip4, label }, inner)))
+  const fromHost = (packet: Uint8Array) => node.fromHost(eth(HOST.mac, HOST.mac, 0x0800, packet))
   const vifState = (vif: number) => node.maps.vifState.get(vif)!
 
   it('makes a pair for two pods of the node, each side keyed with the nexthop of who sends', () => {
@@ -193,13 +194,13 @@ describe('datapath: flows', function () {
 
   it('says so when the table is full, and loses no index', () => {
     node.setFlowRoom(7)
-    for (let port = 1; port <= 3; port++) assert.equal(fromA(udp(A.ip4, B.ip4, 1, port)).verdict, REDIRECT)
+    for (let port = 1; port <= 3; port++) assert.equal(fromHost(udp(HOST.ip4, A.ip4, 1, port)).verdict, REDIRECT)
     for (let i = 0; i < 5; i++)
-      node.assertDrop(c.DROP_FLOW_TABLE_FULL, A.vif, () => fromA(udp(A.ip4, B.ip4, 1, 100 + i)))
+      node.assertDrop(c.DROP_FLOW_TABLE_FULL, c.VIF_ID_VHOST, () => fromHost(udp(HOST.ip4, A.ip4, 1, 100 + i)))
     assert.equal(flowCounters(node.maps.flows).next, 7)
-    assert.equal(vifState(A.vif).flows, 6)
+    assert.equal(vifState(c.VIF_ID_VHOST).flows, 6)
     node.setFlowRoom(8)
-    assert.equal(fromA(udp(A.ip4, B.ip4, 1, 4)).verdict, REDIRECT)
+    assert.equal(fromHost(udp(HOST.ip4, A.ip4, 1, 4)).verdict, REDIRECT)
     assert.deepEqual(
       node.flows().map(({ flow }) => flow.index),
       [0, 1, 2, 3, 4, 5, 6, 7],
