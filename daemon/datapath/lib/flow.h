@@ -69,7 +69,10 @@ static __always_inline int flow_is_fresh(const struct packet *p, const struct fl
 static __always_inline void flow_renew(struct flow *flow, const struct packet *p, __u32 epoch)
 {
 	const __u32 how = FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED;
+	struct flow_alloc *alloc = flow_allocation();
 
+	if (alloc && (flow->nh != p->nh || flow->label != p->label))
+		__sync_fetch_and_add(&alloc->changed, 1);
 	flow->nh = p->nh;
 	flow->label = p->label;
 	flow->dvrf = p->dvrf;
