@@ -102,7 +102,7 @@ describe('bad input: a clear error, and the rest keeps working', function () {
   })
 
   it('a corrupt state file: moved aside, ids and pods are kept, traffic goes on', async () => {
-    lab.expectLog(/corrupt|aside|are lost|is lost/i)
+    lab.expectLog(/corrupt|aside|are lost|is lost|can't be used/i)
     const a = lab.addPod('c-1', 1, 'red')
     const b = lab.addPod('c-2', 2, 'red')
     const before = lab.node(1, 'rt', '--dump', '2')

@@ -20,7 +20,7 @@ source:
   path: ${labPaths(lab).store}
 underlay:
   interface: eth0
-  watchSeconds: 1
+  watchSeconds: 5
 paths:
   state: ${node.state}
   run: ${node.run}
