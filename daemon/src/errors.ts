@@ -68,6 +68,10 @@ const TABLE = {
       `${v.path} can't be used (${v.reason}) and was moved to ${v.aside}`,
     'Nothing needs doing: ids are taken over from the running datapath. Look for a failing disk if this repeats.',
   ),
+  DAEMON_RUNNING: entry(
+    (v: { socket: string }) => `a daemon answers on ${v.socket} and would put back what is removed`,
+    'Stop the daemon of this node first; the network goes on without it.',
+  ),
   DATAPLANE_FAILED: entry(
     (v: { reason: string }) => `the node can't be programmed: ${v.reason}`,
     'See the errors logged before this one.',

@@ -9,6 +9,7 @@ import { Attr, BpfCommand } from '@kube-vrouter/linux/bpf/command'
 import { libbpfVersion } from '@kube-vrouter/linux/bpf/libbpf'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { linkCreateTcx, linkInfo, MapType, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
+import { isErrno } from '@kube-vrouter/linux/errors'
 import { allocateCopy, allocateString, close } from '@kube-vrouter/linux/ffi'
 import { NetworkNamespace, withNamespace } from '@kube-vrouter/linux/namespace'
 import { openTap } from '@kube-vrouter/linux/tap'
@@ -84,7 +85,9 @@ function run({ name, probe, remedy, isOptional }: Check): PreflightItem {
   try {
     return { name, status: 'ok', detail: probe() }
   } catch (error) {
-    const text = typeof remedy === 'string' ? remedyOf(remedy) : remedy.text
+    // Without the right to try, nothing is known of the thing itself.
+    const cause = isErrno(error, 'EPERM', 'EACCES') ? 'NOT_PERMITTED' : remedy
+    const text = typeof cause === 'string' ? remedyOf(cause) : cause.text
     return { name, status: isOptional ? 'optional' : 'missing', detail: reasonOf(error), remedy: text }
   }
 }

@@ -120,6 +120,13 @@ describe('bad input: a clear error, and the rest keeps working', function () {
     for (const name of ['c-1', 'c-2']) lab.run(['pod', 'del', name])
   })
 
+  it('vrouter --uninstall under a running daemon: refused, and nothing is touched', () => {
+    const outcome = lab.onNode(1, ['vrouter', '--uninstall'])
+    assert.equal(outcome.status, 1)
+    assert.match(outcome.stdout, /DAEMON_RUNNING.*Stop the daemon of this node first/)
+    assert.match(lab.node(1, 'ip', '-br', 'addr', 'show', 'vhost0'), /172\.30\.0\.11\//)
+  })
+
   it('configuration: a wrong key is an error with a suggestion, and nothing is touched', () => {
     const { root } = nodePaths(lab.name, 1)
     const file = join(root, 'wrong.yaml')

@@ -1,16 +1,21 @@
 /**
  * `vrouter --uninstall`: the way out. The NIC carries the node again before the programs go; then maps, pins and pkt0 go. Pods'
- * records stay: they are what a later ADD or DEL of the same pods goes by. Repeating it, or running it without an installation, is fine.
+ * records stay: they are what a later ADD or DEL of the same pods goes by. Repeating it, or running it without an installation, is fine;
+ * running it under a daemon isn't.
  */
 import { existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
+import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { uninstall } from './vhost0/restore.ts'
 
 export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, nic: string, log: Log): Promise<void> {
   const { underlay, paths } = config
+  const socket = join(paths.run, 'cni.sock')
+  if (await somebodyListens(socket)) throw VrouterError.of('DAEMON_RUNNING', { socket })
   const restored = await uninstall({
     nic,
     vhost: underlay.vhost,
@@ -26,6 +31,14 @@ export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, 
     { component: 'vrouter', nic, restored },
     restored ? 'the node is back on its network card' : 'nothing was installed',
   )
+}
+
+function somebodyListens(socket: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const connection = connect(socket)
+  connection.on('connect', () => resolve(true))
+  connection.on('error', () => resolve(false))
+  return promise.finally(() => connection.destroy())
 }
 
 /** Takes the programs off all devices, as far as nobody holds their links open. */
