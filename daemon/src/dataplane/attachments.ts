@@ -26,7 +26,10 @@ export class Attachments {
     return this.#failures
   }
 
-  /** Links of the desired vifs. `checkAll`: those that were made before are looked at too. Returns how many were changed. */
+  /**
+   * Links of the desired vifs. `checkAll`: those that were made before are looked at too. A tap that doesn't exist (any more) is no
+   * failure: the watch tells when taps come and go. Returns how many were changed.
+   */
   async attach(vifs: readonly Vif[], pace: Pace, checkAll: boolean): Promise<number> {
     const failures: TableFailure[] = []
     const wanted = vifs.map(attachmentOf).filter((a) => checkAll || this.#done.get(linkName(a)) !== a.ifindex)
@@ -43,6 +46,8 @@ export class Attachments {
         this.#done.set(name, attachment.ifindex)
       } catch (error) {
         this.#done.delete(name)
+        // A pod that is just being deleted: word of that is on its way.
+        if (attachment.program === 'tap' && this.#route.link(attachment.ifindex)?.name !== attachment.device) continue
         failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error) })
       }
       if (pace.isDue) await pace.rest()

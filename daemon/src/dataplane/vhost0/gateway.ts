@@ -41,11 +41,14 @@ export async function answers(
   const deadline = performance.now() + timeoutMs
   let asked = Number.NEGATIVE_INFINITY
   for (;;) {
+    // Looked for before it is asked again: asking makes the kernel forget the answer.
+    const hasAsked = asked !== Number.NEGATIVE_INFINITY
+    if (hasAsked && stateOfNeighbour(kernel, index, address) === NeighbourState.REACHABLE) return true
+    if (hasAsked && performance.now() >= deadline) return false
     if (performance.now() - asked >= ASK_AGAIN_MS) {
       ask(kernel, index, address)
       asked = performance.now()
-    } else if (stateOfNeighbour(kernel, index, address) === NeighbourState.REACHABLE) return true
-    if (performance.now() >= deadline) return false
+    }
     await sleep(Math.min(POLL_MS, Math.max(1, deadline - performance.now())))
   }
 }
