@@ -151,149 +151,203 @@ static __always_inline void flow_reverse_key(const struct packet *p, __u32 nh_id
 
 /*
  * Source check of a packet from a tunnel: the route back to its source must not lead elsewhere than to where it came from.
- * Sets nh and label of the way back. Returns 0 or a drop reason.
+ * Sets p->back_nh and back_label. Returns 0 or a drop reason.
  */
-__noinline __u32 flow_check_source(const struct packet *p, struct flow *back)
+__noinline __u32 flow_check_source(struct packet *p)
 {
 	struct address source = {};
 	const struct nexthop *nh;
 	struct route route;
 
-	if (!p || !back)
+	if (!p)
 		return DROP_MISC;
-	back->nh = NH_ID_DISCARD;
-	back->label = LABEL_NONE;
+	p->back_nh = NH_ID_DISCARD;
 	packet_source(p, &source);
 	if (!route_find(p->dvrf, p->family, &source, &route))
 		return 0;
-	back->nh = route.nh;
-	back->label = route_label(&route);
-	nh = bpf_map_lookup_elem(&nexthops, &back->nh);
+	p->back_nh = route.nh;
+	p->back_label = route_label(&route);
+	nh = bpf_map_lookup_elem(&nexthops, &p->back_nh);
 	if (!nh)
 		return 0;
 	if (nh->type == NH_TUNNEL && nh->dip != p->outer_sip)
 		return DROP_INVALID_SOURCE;
 	if (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)
 		return DROP_INVALID_SOURCE;
-	if (nh->type == NH_COMPOSITE && !composite_has_tunnel(back->nh, p->outer_sip))
+	if (nh->type == NH_COMPOSITE && !composite_has_tunnel(p->back_nh, p->outer_sip))
 		return DROP_INVALID_SOURCE;
 	return 0;
 }
 
-/* Makes both entries for the packet, whose nexthop is known. Returns 0 (also when another CPU made them first) or a drop reason. */
-__noinline __u32 flow_create(struct packet *p)
+/* Whose limit the packet's flow counts against: the workload's that sends, or that gets what a tunnel brings. */
+static __always_inline __u32 flow_owner(const struct packet *p, const struct nexthop *nh)
+{
+	return p->bits & PACKET_FROM_TUNNEL ? nh->oif : p->vif;
+}
+
+/* Charges the owner and takes two handles: p->flow_index, reverse_index. Returns 0 or a drop reason. */
+__noinline __u32 flow_reserve(struct packet *p)
 {
 	struct flow_alloc *alloc = flow_allocation();
-	const struct globals *g = node_globals();
-	__u32 owner, ifindex, first, second, reason, back_nh, back_label;
-	int tunnelled, local;
 	const struct nexthop *nh;
 	const struct vif *vif;
-	struct flow6_key reverse_key;
-	struct flow flow = {}, *other;
+	__u32 owner, ifindex;
 
-	if (!p || !g || !alloc)
+	if (!p || !alloc)
 		return DROP_MISC;
-	tunnelled = !!(p->bits & PACKET_FROM_TUNNEL);
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (!nh)
 		return DROP_INVALID_NH;
-	local = nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
-
-	owner = tunnelled ? nh->oif : p->vif;
-	ifindex = tunnelled ? nh->ifindex : p->ifindex;
+	owner = flow_owner(p, nh);
+	ifindex = p->bits & PACKET_FROM_TUNNEL ? nh->ifindex : p->ifindex;
 	vif = bpf_map_lookup_elem(&vifs, &ifindex);
 	if (vif && (vif->flags & VIF_DROP_NEW_FLOWS))
 		return DROP_NEW_FLOWS;
-	back_nh = p->own_nh;
-	back_label = LABEL_NONE;
-	if (tunnelled) {
-		reason = flow_check_source(p, &flow);
-		if (reason)
-			return reason;
-		back_nh = flow.nh;
-		back_label = flow.label;
-	}
-	flow.action = policy_decide(p);
-	if (flow.action == FLOW_ACTION_DROP)
-		return DROP_FLOW_ACTION_DROP;
-	if (!flow_charge(owner, 2, vif ? vif->max_flows : 0))
+	if (!flow_charge(owner, 2, flow_limit(alloc, owner, vif ? vif->max_flows : 0)))
 		return DROP_NEW_FLOWS;
-	first = flow_index_take(alloc);
-	second = first == FLOW_NONE ? FLOW_NONE : flow_index_take(alloc);
-	if (second == FLOW_NONE) {
-		if (first != FLOW_NONE)
-			flow_index_give(first);
-		flow_refund(owner, 2);
-		return DROP_FLOW_TABLE_FULL;
+	p->flow_index = flow_index_take(alloc);
+	if (p->flow_index != FLOW_NONE) {
+		p->reverse_index = flow_index_take(alloc);
+		if (p->reverse_index != FLOW_NONE)
+			return 0;
+		flow_index_give(p->flow_index);
 	}
+	flow_refund(owner, 2);
+	return DROP_FLOW_TABLE_FULL;
+}
 
-	/* this way */
+/* Gives back what flow_reserve took for the way back only, or for both ways. */
+static __always_inline void flow_unreserve(const struct packet *p, __u32 owner, int both)
+{
+	flow_index_give(p->reverse_index);
+	if (both)
+		flow_index_give(p->flow_index);
+	flow_refund(owner, both ? 2 : 1);
+}
+
+/* Enters the packet's own direction. Returns 0, FLOW_EXISTS when another CPU was faster, or a drop reason. */
+__noinline __u32 flow_create(struct packet *p, __u32 action)
+{
+	struct flow_alloc *alloc = flow_allocation();
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	struct flow flow = {};
+	__u32 reason;
+	int tunnelled;
+
+	if (!p || !g || !alloc)
+		return DROP_MISC;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh)
+		return DROP_INVALID_NH;
+	tunnelled = !!(p->bits & PACKET_FROM_TUNNEL);
 	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
-	flow.index = first;
-	flow.rindex = second;
-	flow.gen = flow_next_gen(first);
+	flow.index = p->flow_index;
+	flow.rindex = p->reverse_index;
+	flow.gen = flow_next_gen(p->flow_index);
 	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | (p->flow_flags & (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED));
 	flow.epoch = g->epoch;
 	flow.nh = p->nh;
 	flow.label = p->label;
 	flow.vrf = tunnelled ? p->dvrf : p->vrf;
 	flow.dvrf = p->dvrf;
-	flow.src_nh = back_nh;
+	flow.src_nh = tunnelled ? p->back_nh : p->own_nh;
 	flow.src_info = tunnelled ? p->outer_sip : p->vif;
-	flow.vif = owner;
+	flow.vif = flow_owner(p, nh);
 	flow.udp_src_port = entropy_port(hash_packet(p, g->hash_seed, 0));
 	flow.ecmp = p->ecmp;
+	flow.action = action;
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
 		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R; /* picked up on its way */
 	reason = flow_put(p, &p->key.k6, &flow);
 	if (reason) {
-		flow_index_give(first);
-		flow_index_give(second);
-		flow_refund(owner, 2);
-		return reason == FLOW_EXISTS ? 0 : reason;
+		flow_unreserve(p, flow.vif, 1);
+		return reason;
 	}
-	__sync_fetch_and_add(&alloc->created, 2);
-	__sync_fetch_and_add(&alloc->added, 2);
+	__sync_fetch_and_add(&alloc->created, 1);
+	__sync_fetch_and_add(&alloc->added, 1);
+	return 0;
+}
 
-	/* the way back: who answers, in which VRF, and where that leads */
-	flow_reverse_key(p, tunnelled || local ? nh->key_nh : p->own_nh, &reverse_key);
-	flow.index = second;
-	flow.rindex = first;
-	flow.gen = flow_next_gen(second);
+/* Enters the way back: who answers, in which VRF, and where that leads. Returns 0; the flow does without where that fails. */
+__noinline __u32 flow_create_reverse(struct packet *p, __u32 action)
+{
+	struct flow_alloc *alloc = flow_allocation();
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	struct flow6_key key;
+	struct flow flow = {}, *other;
+	int tunnelled, local;
+
+	if (!p || !g || !alloc)
+		return DROP_MISC;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh)
+		return DROP_INVALID_NH;
+	tunnelled = !!(p->bits & PACKET_FROM_TUNNEL);
+	local = nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
+	flow_reverse_key(p, tunnelled || local ? nh->key_nh : p->own_nh, &key);
+	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
+	flow.index = p->reverse_index;
+	flow.rindex = p->flow_index;
+	flow.gen = flow_next_gen(p->reverse_index);
 	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID;
-	if (!tunnelled)
-		flow.epoch--; /* its first packet looks its route up itself */
+	flow.epoch = tunnelled ? g->epoch : g->epoch - 1; /* its first packet looks its route up itself */
 	flow.vrf = tunnelled ? p->dvrf : local ? nh->vrf : p->vrf;
 	flow.dvrf = tunnelled ? p->dvrf : p->vrf;
 	if (flow.vrf != flow.dvrf)
 		flow.flags |= FLOW_VRFT;
-	flow.nh = back_nh;
-	flow.label = back_label;
+	flow.nh = tunnelled ? p->back_nh : p->own_nh;
+	flow.label = tunnelled ? p->back_label : LABEL_NONE;
 	flow.src_nh = p->nh;
 	flow.src_info = nh->type == NH_TUNNEL ? nh->dip : nh->oif;
+	flow.vif = flow_owner(p, nh);
+	flow.udp_src_port = entropy_port(hash_packet(p, g->hash_seed, 0));
 	flow.ecmp = ECMP_NONE;
-	reason = flow_put(p, &reverse_key, &flow);
-	if (!reason)
+	flow.action = action;
+	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
+		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R;
+	if (!flow_put(p, &key, &flow)) {
+		__sync_fetch_and_add(&alloc->created, 1);
+		__sync_fetch_and_add(&alloc->added, 1);
 		return 0;
+	}
 
 	/* both ends spoke at once, or the other direction outlived this one: join it; failing that, do without */
-	flow_index_give(second);
-	flow_refund(owner, 1);
-	__sync_fetch_and_add(&alloc->created, -1);
-	__sync_fetch_and_add(&alloc->added, -1);
-	other = p->family == AF_INET ? bpf_map_lookup_elem(&flow4, (struct flow4_key *)&reverse_key) :
-				       bpf_map_lookup_elem(&flow6, &reverse_key);
-	second = FLOW_NONE;
+	flow_unreserve(p, flow.vif, 0);
+	p->reverse_index = FLOW_NONE;
+	other = p->family == AF_INET ? bpf_map_lookup_elem(&flow4, (struct flow4_key *)&key) : bpf_map_lookup_elem(&flow6, &key);
 	if (other) {
-		second = other->index;
-		other->rindex = first;
+		p->reverse_index = other->index;
+		other->rindex = p->flow_index;
 		other->flags |= FLOW_RFLOW_VALID;
 	}
-	other = flow_at(first);
+	other = flow_at(p->flow_index);
 	if (other)
-		other->rindex = second;
+		other->rindex = p->reverse_index;
 	return 0;
+}
+
+/* Makes both entries for the packet, whose nexthop is known. Returns 0, also when another CPU made them first, or a drop reason. */
+static __always_inline __u32 flow_make(struct packet *p)
+{
+	enum flow_action action = policy_decide(p);
+	__u32 reason;
+
+	if (action == FLOW_ACTION_DROP)
+		return DROP_FLOW_ACTION_DROP;
+	if (p->bits & PACKET_FROM_TUNNEL) {
+		reason = flow_check_source(p);
+		if (reason)
+			return reason;
+	}
+	reason = flow_reserve(p);
+	if (reason)
+		return reason;
+	reason = flow_create(p, action);
+	if (reason)
+		return reason == FLOW_EXISTS ? 0 : reason;
+	return flow_create_reverse(p, action);
 }
 
 /* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
@@ -376,7 +430,7 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 			return DROP(p, DROP_FLOW_UNUSABLE);
 		if (p->bits & PACKET_ICMP_ERROR)
 			return DROP(p, DROP_ICMP_ERROR);
-		reason = flow_create(p);
+		reason = flow_make(p);
 		if (reason)
 			return DROP(p, reason);
 		flow = flow_find(p);

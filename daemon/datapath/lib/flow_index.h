@@ -34,6 +34,25 @@ static __always_inline void flow_index_give(__u32 index)
 	bpf_map_push_elem(&flow_free, &index, 0);
 }
 
+#define FLOW_SHARE 2 /* a workload may own as many entries as a half of those that are free */
+
+/*
+ * What a workload may own now: its configured limit, and never so much that the others find the table full. The more of it is in
+ * use, the less one vif may hold: a single one ends at a third, two at a quarter each.
+ */
+static __always_inline __u32 flow_limit(const struct flow_alloc *alloc, __u32 vif, __u32 configured)
+{
+	__u64 used = alloc->created - alloc->deleted;
+	__u32 share;
+
+	if (vif <= VIF_ID_AGENT)
+		return configured;
+	share = used < alloc->size ? (alloc->size - (__u32)used) / FLOW_SHARE : 0;
+	if (share < 2)
+		share = 2;
+	return configured && configured < share ? configured : share;
+}
+
 /* Charges `entries` to the vif. Returns 1, or 0 when that would exceed `limit` (0 = none). */
 static __always_inline int flow_charge(__u32 vif, __u32 entries, __u32 limit)
 {

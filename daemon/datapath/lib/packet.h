@@ -69,6 +69,9 @@ struct packet {
 	__u32 nh;      /* nexthop that was found */
 	__u32 label;   /* label for a TUNNEL nexthop */
 	__u32 flow_index;
+	__u32 reverse_index; /* handle for the way back, while a flow is made */
+	__u32 back_nh;     /* nexthop and label of the way back, where the route to the source says so */
+	__u32 back_label;
 	__u32 flow_flags;  /* FLOW_L2, FLOW_TTL_KEEP, FLOW_VRFT: how it is forwarded */
 	__u32 l3_len;      /* IP header to end, bytes */
 	__u32 own_nh;      /* nexthop that stands for the ingress vif in flow keys */
@@ -97,6 +100,8 @@ static __always_inline void packet_init(struct packet *p)
 	__builtin_memset(p, 0, sizeof(*p));
 	p->label = LABEL_NONE;
 	p->flow_index = FLOW_NONE;
+	p->reverse_index = FLOW_NONE;
+	p->back_label = LABEL_NONE;
 	p->ecmp = ECMP_NONE;
 	p->ttl = 0xff;
 	p->l3_off = ETH_HLEN;

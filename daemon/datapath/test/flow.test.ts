@@ -174,6 +174,16 @@ describe('datapath: flows', function () {
     assert.equal(vifState(A.vif).flows, 4)
   })
 
+  it('keeps room for the others: one pod alone ends at a third of the table', () => {
+    node.setFlowRoom(60)
+    let made = 0
+    while (fromA(udp(A.ip4, B.ip4, 1, made + 1)).verdict === REDIRECT) made++
+    assert.equal(made, 10)
+    node.assertDrop(c.DROP_NEW_FLOWS, A.vif, () => fromA(udp(A.ip4, B.ip4, 1, 99)))
+    assert.equal(fromB(udp(B.ip4, REMOTE.ip4, 1, 1)).verdict, REDIRECT)
+    assert.equal(fromHost(udp(HOST.ip4, A.ip4, 1, 1)).verdict, REDIRECT)
+  })
+
   it('refuses new flows from and to a vif that drops them', () => {
     const { vif, nh, mac, ip4, ip6 } = A
     fromA(udp(A.ip4, B.ip4, 1, 1))
