@@ -14,7 +14,6 @@ import {
   Fixture,
   GATEWAY,
   HOST,
-  PASSED,
   PEER,
   type Program,
   REDIRECT,
