@@ -2,14 +2,15 @@
  * `hack/bench`: measures ours and its peers in turn, in one run on one machine, and judges the ratios of the medians. Figures of different
  * machines, or of different days, are never compared.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, loadavg, release, tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, cpus, loadavg, release, setPriority, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureAdd, measureMemory, measureStart } from './daemon-figures.ts'
 import { COMPARISONS, compare, formatTable, OURS, type Series, spreadOf, type Verdict } from './figures.ts'
 import { bareHost, compileRedirectPeer, redirectPeer, routedVeth, vxlanBridge } from './peers.ts'
 import { Lab, productTopology } from './product.ts'
+import { busyShare, untilQuiet } from './quiet.ts'
 import type { Topology } from './topology.ts'
 import {
   checkReachable,
@@ -24,11 +25,12 @@ import {
 
 const usage = `Figures of the datapath and the daemon against other ways to build the same, all measured here and now.
 
-  hack/bench [--only PART]… [--runs N] [--seconds S] [--out FILE]
+  hack/bench [--only PART]… [--runs N] [--seconds S] [--patience S] [--out FILE]
 
   --only PART   traffic, add, memory, start, peers (the peers alone, without ours); default: all but peers
   --runs N      runs of each figure, taken in turn (5)
   --seconds S   length of a run (3)
+  --patience S  how long a run waits for a moment in which the machine does nothing else (3)
   --out FILE    where the JSON goes (bench/results.json)
 `
 
@@ -39,6 +41,8 @@ interface Plan {
   readonly parts: ReadonlySet<Part>
   readonly runs: number
   readonly seconds: number
+  /** Seconds that a run may wait for quiet. */
+  readonly patience: number
   readonly out: string
 }
 
@@ -48,6 +52,7 @@ function readPlan(): Plan | undefined {
       only: { type: 'string', multiple: true },
       runs: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
+      patience: { type: 'string', default: '3' },
       out: { type: 'string', default: 'bench/results.json' },
       help: { type: 'boolean' },
     },
@@ -58,11 +63,12 @@ function readPlan(): Plan | undefined {
     if (!(PARTS as readonly string[]).includes(part))
       throw new Error(`--only: there is no part '${part}': ${PARTS.join(', ')}`)
   }
-  const [runs, seconds] = [Number(values.runs), Number(values.seconds)]
+  const [runs, seconds, patience] = [Number(values.runs), Number(values.seconds), Number(values.patience)]
   if (!(Number.isInteger(runs) && runs > 0 && Number.isInteger(seconds) && seconds > 0)) {
     throw new Error('--runs and --seconds are whole numbers above 0')
   }
-  return { parts: new Set(parts as Part[]), runs, seconds, out: resolve(values.out) }
+  if (!(patience >= 0)) throw new Error('--patience is a number of seconds')
+  return { parts: new Set(parts as Part[]), runs, seconds, patience, out: resolve(values.out) }
 }
 
 async function main(): Promise<number> {
@@ -71,10 +77,12 @@ async function main(): Promise<number> {
     process.stdout.write(usage)
     return 0
   }
+  // Above whatever else runs here; what is measured inherits it.
+  setPriority(constants.priority.PRIORITY_HIGHEST)
   using undo = new DisposableStack()
   const folder = mkdtempSync(join(tmpdir(), 'kv-bench-'))
   undo.defer(() => rmSync(folder, { recursive: true }))
-  const busy = await busyShare()
+  const busy = await busyShare(1000)
   if (busy > 0.15)
     console.log(`this machine is ${Math.round(busy * 100)} % busy with other things: expect wide spreads`)
 
@@ -94,7 +102,7 @@ async function main(): Promise<number> {
   mkdirSync(dirname(plan.out), { recursive: true })
   writeFileSync(
     plan.out,
-    `${JSON.stringify({ date: new Date().toISOString(), machine, plan, verdicts, series }, undefined, 2)}\n`,
+    `${JSON.stringify({ date: new Date().toISOString(), machine, plan: { ...plan, parts: [...plan.parts] }, verdicts, series }, undefined, 2)}\n`,
   )
   const missed = verdicts.filter((verdict) => !verdict.isReached)
   console.log(`${verdicts.length - missed.length} of ${verdicts.length} reached; written to ${plan.out}`)
@@ -115,7 +123,10 @@ async function measureTraffic(plan: Plan, tools: Tools, redirectObject: string):
   const wanted = topologies.flatMap((topology) => seriesOf(topology, plan))
   for (let round = 0; round < plan.runs; round++) {
     // In turn, so that whatever else happens on the machine meets all of them alike.
-    for (const one of wanted) one.runs.push(await measure(tools, one.pair, one.measure, one.pin, plan.seconds))
+    for (const one of wanted) {
+      await untilQuiet(plan.patience)
+      one.runs.push(await measure(tools, one.pair, one.measure, one.pin, plan.seconds))
+    }
     console.log(`round ${round + 1} of ${plan.runs} done`)
   }
   return wanted.map(({ topology, place, measure: what, pinning, runs }) => ({
@@ -161,19 +172,6 @@ function formatSeries(series: readonly Series[]): string {
       return `${topology.padEnd(24)}${place.padEnd(11)}${what.padEnd(8)}${pinning.padEnd(10)}${middle} ${UNITS[what]} (${low}-${high})`
     })
     .join('\n')
-}
-
-/** Share of the CPUs' time that was taken during one second in which we did nothing. */
-async function busyShare(): Promise<number> {
-  const read = () => {
-    const [, ...ticks] = readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)
-    const total = ticks.slice(0, 8).reduce((sum, value) => sum + Number(value), 0)
-    return { total, idle: Number(ticks[3]) + Number(ticks[4]) }
-  }
-  const before = read()
-  await new Promise((wake) => setTimeout(wake, 1000))
-  const after = read()
-  return 1 - (after.idle - before.idle) / Math.max(1, after.total - before.total)
 }
 
 process.exitCode = await main()

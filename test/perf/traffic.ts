@@ -7,16 +7,21 @@ import type { Endpoint, Pair } from './topology.ts'
 
 export type Measure = 'rr' | 'crr' | 'stream'
 
-/** Where both ends run. RR is bimodal: on one CPU or on two it is another figure, so the ends are always pinned. */
+/**
+ * Where both ends run. RR is bimodal: with both on one CPU or on two it is another figure. So each place is measured, and what the scheduler
+ * makes of it, which is what applications get: whether it brings both ends together depends on the path between them.
+ */
 export interface Pinning {
   readonly name: string
-  readonly server: number
-  readonly client: number
+  /** CPU of each end; absent: the scheduler's choice. */
+  readonly server?: number
+  readonly client?: number
 }
 
 export const PINNINGS: readonly Pinning[] = [
   { name: 'two CPUs', server: 0, client: 1 },
   { name: 'one CPU', server: 0, client: 0 },
+  { name: 'unpinned' },
 ]
 
 /** Transactions per second, or Gbit/s. */
@@ -102,8 +107,9 @@ export function checkReachable({ client, server }: Pair): void {
   run(['nsenter', `--net=${client.netns}`, 'ping', '-c', '3', '-i', '0.2', '-w', '5', server.address])
 }
 
-function inside({ netns }: Endpoint, cpu: number, command: readonly string[]): string[] {
-  return ['nsenter', `--net=${netns}`, 'taskset', '-c', `${cpu}`, ...command]
+function inside({ netns }: Endpoint, cpu: number | undefined, command: readonly string[]): string[] {
+  const pin = cpu === undefined ? [] : ['taskset', '-c', `${cpu}`]
+  return ['nsenter', `--net=${netns}`, ...pin, ...command]
 }
 
 /** Starts a server and waits until it says that it listens. */
