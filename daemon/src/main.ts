@@ -10,6 +10,7 @@ import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
 import { findNic } from './dataplane/find-nic.ts'
 import { uninstallNode } from './dataplane/uninstall.ts'
 import { createLog, errorFields } from './log.ts'
+import { removeConflist } from './port-api/conflist.ts'
 import { preflight, printPreflight } from './preflight.ts'
 import { Vrouter } from './vrouter.ts'
 
@@ -66,11 +67,13 @@ async function main(argv: readonly string[]): Promise<number> {
     const nic = findNic(config)
     if (values.uninstall) {
       await uninstallNode(config, nic, log)
+      // A runtime that still finds the plugin would go on sending pods here.
+      removeConflist(config.paths.cniConf)
       return 0
     }
     const stopped = Promise.withResolvers<string>()
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopped.resolve(signal))
-    await using vrouter = await Vrouter.start({ config, nic, log })
+    await using vrouter = await Vrouter.start({ config, nic, log, onFatal: stopped.reject })
     void vrouter
     setTimeout(releaseMemory, SETTLED_MS).unref()
     const signal = await stopped.promise

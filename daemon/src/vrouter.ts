@@ -25,15 +25,13 @@ import type { Ids } from './model/ids.ts'
 import type { Address, IpamBlock, Source } from './model/objects.ts'
 import { publication } from './model/publish.ts'
 import type { Tables } from './model/tables.ts'
+import { MPLS_UDP_OVERHEAD } from './model/tunnels.ts'
 import { contextFromTables } from './packet/context.ts'
 import { AgentPort } from './packet/packet.ts'
 import { writeConflist } from './port-api/conflist.ts'
 import { PortServer } from './port-api/server.ts'
 import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
 import { DirectorySource } from './sources/directory/source.ts'
-
-/** MPLS over UDP over IPv4: 20 + 8 + 4 bytes in front of a pod's packet. */
-const TUNNEL_OVERHEAD = 32
 
 /** Milliseconds from the end of a round to the next one: a burst of changes costs few rounds, and a change after a quiet time doesn't wait. */
 const GATHER_MS = 2
@@ -55,6 +53,8 @@ export interface VrouterOptions {
   /** Name of the fabric NIC. */
   readonly nic: string
   readonly log: Log
+  /** The daemon can't go on: end the process, so that it is started again. */
+  readonly onFatal?: (error: unknown) => void
 }
 
 interface Waiter {
@@ -167,9 +167,8 @@ export class Vrouter implements AsyncDisposable {
         monitor: this.#dataplane.watch.monitor,
         onVhostLost: () => {
           this.#log.error(`${config.underlay.vhost} was deleted: it is made anew`)
-          this.#migrate().catch((error: unknown) =>
-            this.#log.error({ err: errorFields(error) }, `${config.underlay.vhost} can't be made anew`),
-          )
+          // All was put back, the programs are off: only a start from the beginning helps, and that is for whoever runs the daemon.
+          this.#migrate().catch((error: unknown) => this.#options.onFatal?.(error))
         },
       }),
     )
@@ -242,7 +241,7 @@ export class Vrouter implements AsyncDisposable {
         cluster: config.cluster,
         state: config.paths.state,
         log: log.child({ component: 'ports' }),
-        podMtu: () => this.#dataplane.facts().underlay.mtu - TUNNEL_OVERHEAD,
+        podMtu: () => this.#dataplane.facts().underlay.mtu - MPLS_UDP_OVERHEAD,
         linkIndex: (name) => this.#dataplane.watch.taps.get(name),
         onPortsChanged: () => this.#nudge(),
         programmed: (uuid, signal) => this.#programmed(uuid, signal),

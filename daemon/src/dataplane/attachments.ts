@@ -27,8 +27,8 @@ export class Attachments {
   }
 
   /**
-   * Links of the desired vifs. `checkAll`: those that were made before are looked at too. A tap that doesn't exist (any more) is no
-   * failure: the watch tells when taps come and go. Returns how many were changed.
+   * Links of the desired vifs. `checkAll`: those that were made before are looked at too. That a device doesn't exist (any more) is an
+   * expected failure: the watch tells when devices come and go. Returns how many were changed.
    */
   async attach(vifs: readonly Vif[], pace: Pace, checkAll: boolean): Promise<number> {
     const failures: TableFailure[] = []
@@ -46,9 +46,9 @@ export class Attachments {
         this.#done.set(name, attachment.ifindex)
       } catch (error) {
         this.#done.delete(name)
-        // A pod that is just being deleted: word of that is on its way.
-        if (attachment.program === 'tap' && this.#route.link(attachment.ifindex)?.name !== attachment.device) continue
-        failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error) })
+        // Word that a pod was deleted, or that vhost0 or pkt0 must be made anew, is on its way.
+        const isExpected = this.#route.link(attachment.ifindex)?.name !== attachment.device
+        failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error), isExpected })
       }
       if (pace.isDue) await pace.rest()
     }

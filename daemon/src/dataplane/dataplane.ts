@@ -236,11 +236,12 @@ export class Dataplane implements AsyncDisposable {
     const before = new Set(this.#problems.map(({ object, message }) => `${object}: ${message}`))
     this.#problems = failures.map(({ object, error }) => ({ object, message: error.message }))
     const fresh = failures.filter(({ object, error }) => !before.has(`${object}: ${error.message}`))
-    for (const { object, error } of fresh.slice(0, 10)) {
+    const grave = fresh.filter(({ isExpected }) => isExpected !== true)
+    for (const { object, error } of grave.slice(0, 10)) {
       this.#log.error({ object, err: errorFields(error) }, `${object} isn't in the kernel: ${error.message}`)
     }
-    if (fresh.length > 10)
-      this.#log.error({ more: fresh.length - 10 }, `${fresh.length - 10} more objects aren't in the kernel`)
+    if (grave.length > 10)
+      this.#log.error({ more: grave.length - 10 }, `${grave.length - 10} more objects aren't in the kernel`)
     if (before.size > 0 && failures.length === 0) this.#log.info('all problems of the dataplane are solved')
     if (fresh.length > 0 || before.size !== failures.length) {
       for (const callback of this.#onProblems) callback(this.#problems)
@@ -260,8 +261,9 @@ export class Dataplane implements AsyncDisposable {
     this.#owned.defer(() => clearInterval(timer))
   }
 
-  /** A link that was found lost once is the passes' affair from then on. */
+  /** A link that was found lost once is the passes' affair from then on. Nothing tells of a pin that was removed either. */
   #checkLinks(links: Links): void {
+    if (!this.#programs.arePinned()) this.#scheduleResync(DAMAGE_MS)
     const lost = links.lost()
     if (lost.some((name) => !this.#lostLinks.has(name))) this.#scheduleResync(DAMAGE_MS)
     this.#lostLinks = new Set(lost)

@@ -4,17 +4,31 @@
  */
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
-import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { type RouteSocket, Scope } from '@kube-vrouter/linux/netlink/route'
 import type { Log } from '../log.ts'
 import type { NodeFacts } from '../model/facts.ts'
 import { VROUTER_PROTOCOL } from './neighbours.ts'
-import { type DeviceNames, factsOf, isSameFacts, readNode } from './node-facts.ts'
+import { type DeviceNames, factsOf, isSameFacts, type NodeState, readNode } from './node-facts.ts'
 
 /** Events come in bursts; milliseconds to gather them. */
 const GATHER_MS = 20
 
 /** Taps that the CNI binary makes: `tap` and 12 hex digits. */
 const TAP_NAME = /^tap[0-9a-f]{12}$/
+
+/** No address is for the moment between two devices, or two leases: what the programs run on may have changed nevertheless. */
+function hasAddress({ addresses }: NodeState): boolean {
+  return addresses.some(({ family, scope }) => family === 4 && scope === Scope.UNIVERSE)
+}
+
+function withDevices(facts: NodeFacts, { nic, vhost, agent }: NodeState): NodeFacts {
+  return {
+    ...facts,
+    underlay: { ...facts.underlay, ifindex: nic.index, mac: nic.mac ?? facts.underlay.mac, mtu: nic.mtu },
+    vhost: { name: vhost.name, ifindex: vhost.index },
+    agent: { name: agent.name, ifindex: agent.index },
+  }
+}
 
 export class NodeWatch implements AsyncDisposable {
   readonly #route: RouteSocket
@@ -162,7 +176,8 @@ export class NodeWatch implements AsyncDisposable {
   #readFacts(): void {
     this.#areFactsDirty = false
     try {
-      const facts = factsOf(this.#node, readNode(this.#route, this.#names))
+      const state = readNode(this.#route, this.#names)
+      const facts = hasAddress(state) ? factsOf(this.#node, state) : withDevices(this.#facts, state)
       this.#lastFailure = undefined
       if (isSameFacts(facts, this.#facts)) return
       this.#facts = facts

@@ -33,11 +33,16 @@ export function openPins(folder: string): Pins {
   return pins
 }
 
-/** Pins the object behind `fd` at `path`, whatever was there before. */
+/** Pins the object behind `fd` at `path`, whatever was there before; makes the folder if somebody removed it. */
 export function pinAt(fd: number, path: string): void {
   try {
     objPin(fd, path)
   } catch (error) {
+    if (isErrno(error, 'ENOENT')) {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      objPin(fd, path)
+      return
+    }
     if (!isErrno(error, 'EEXIST')) throw error
     unlinkSync(path)
     objPin(fd, path)

@@ -99,6 +99,14 @@ export class Programs implements Disposable {
     return repaired
   }
 
+  /** Whether all pins of maps and programs are there. One look at each. */
+  arePinned(): boolean {
+    return (
+      MAP_NAMES.every((name) => existsSync(join(this.#pins.maps, name))) &&
+      [...this.#fds.keys()].every((name) => existsSync(join(this.#pins.programs, name)))
+    )
+  }
+
   [Symbol.dispose](): void {
     this.#owned.dispose()
   }

@@ -15,6 +15,8 @@ export interface TableFailure {
   /** The entry, in words. */
   readonly object: string
   readonly error: Error
+  /** Passes by itself: no error for the log. */
+  readonly isExpected?: boolean
 }
 
 export interface TableChanges {
