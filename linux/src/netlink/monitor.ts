@@ -24,6 +24,12 @@ export function setWorkerEntry(url: URL): void {
   workerEntry = url
 }
 
+/** Of all monitors that are open. A process that ends joins its Workers, and one that waits in the kernel would never come: wake them. */
+const stopFds = new Set<number>()
+process.on('exit', () => {
+  for (const fd of stopFds) eventfdSignal(fd)
+})
+
 export interface RouteMonitorOptions {
   /** Path of the namespace; by default the one of the process's main thread. */
   readonly netns?: string
@@ -60,6 +66,7 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
   constructor(options: RouteMonitorOptions = {}) {
     super()
     this.#stopFd = eventfd()
+    stopFds.add(this.#stopFd)
     const workerData: MonitorWorkerData = {
       worker: MONITOR_WORKER,
       netns: options.netns,
@@ -72,7 +79,10 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
       name: 'route-monitor',
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     })
-    this.#ended = once(this.#worker, 'exit').finally(() => close(this.#stopFd))
+    this.#ended = once(this.#worker, 'exit').finally(() => {
+      stopFds.delete(this.#stopFd)
+      close(this.#stopFd)
+    })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.ready = promise
     // Whoever doesn't wait for it learns of the failure by 'error'.
