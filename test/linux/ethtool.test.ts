@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { linkSettings } from '@kube-vrouter/linux/ethtool'
+import { createNamed, deleteNamed, withNamespace } from '@kube-vrouter/linux/namespace'
+import { describeKernel, randomName } from './lab.ts'
+
+describeKernel('link settings', () => {
+  it('are a veth’s 10 Gb/s, full duplex, and nothing where a device says nothing or is not there', () => {
+    const name = randomName()
+    using namespace = createNamed(name)
+    try {
+      execFileSync('ip', ['-n', name, 'link', 'add', 'a', 'type', 'veth', 'peer', 'name', 'b'])
+      execFileSync('ip', ['-n', name, 'link', 'set', 'b', 'up'])
+      execFileSync('ip', ['-n', name, 'link', 'set', 'a', 'up'])
+      withNamespace(namespace, () => {
+        assert.deepEqual(linkSettings('a'), { speed: 10000, duplex: 1 })
+        assert.deepEqual(linkSettings('lo'), {})
+        assert.deepEqual(linkSettings('no-such-device-here'), {})
+      })
+    } finally {
+      deleteNamed(name)
+    }
+  })
+})
