@@ -9,11 +9,11 @@ describeKernel('link settings', () => {
     const name = randomName()
     using namespace = createNamed(name)
     try {
-      execFileSync('ip', ['-n', name, 'link', 'add', 'a', 'type', 'veth', 'peer', 'name', 'b'])
-      execFileSync('ip', ['-n', name, 'link', 'set', 'b', 'up'])
-      execFileSync('ip', ['-n', name, 'link', 'set', 'a', 'up'])
+      execFileSync('ip', ['-n', name, 'link', 'add', 'left', 'type', 'veth', 'peer', 'name', 'right'])
+      execFileSync('ip', ['-n', name, 'link', 'set', 'right', 'up'])
+      execFileSync('ip', ['-n', name, 'link', 'set', 'left', 'up'])
       withNamespace(namespace, () => {
-        assert.deepEqual(linkSettings('a'), { speed: 10000, duplex: 1 })
+        assert.deepEqual(linkSettings('left'), { speed: 10000, duplex: 1 })
         assert.deepEqual(linkSettings('lo'), {})
         assert.deepEqual(linkSettings('no-such-device-here'), {})
       })
