@@ -127,7 +127,6 @@ export function allocateString(text: string): Memory {
 // ---- descriptors ----------------------------------------------------------------------------------------------------------
 
 export const O_RDONLY = 0
-export const O_WRONLY = 1
 export const O_RDWR = 2
 export const O_CREAT = 0o100
 export const O_EXCL = 0o200
@@ -408,11 +407,6 @@ export function library<const T extends NodeFfi.FunctionDefinitions>(
   definitions: T,
 ): NodeFfi.DynamicLibraryResult<T> {
   return ffi.dlopen(name, definitions)
-}
-
-/** A copy of `length` bytes at a foreign address. */
-export function copyFrom(address: bigint, length: number): Uint8Array {
-  return ffi.toBuffer(address, length, true)
 }
 
 /** Writes `bytes` to a foreign address. */

@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { labPaths, type NodePaths, nodePaths, repository } from './layout.ts'
 import { end, isRunning, readProcess, startDetached } from './process.ts'
 
-export const nodeBinary = join(repository, 'node_modules/.bin/node')
 export const toolsFolder = join(repository, 'daemon/dist/bin')
 export const cniBinary = join(repository, 'cni-plugin/dist/vrouter-cni')
 export const introspectPort = 8085

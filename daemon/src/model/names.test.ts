@@ -8,7 +8,6 @@ import {
   isolatedPodNetwork,
   metadataAddress,
   networkFqName,
-  networkOfVrf,
   podMac,
   tapName,
   uuidOf,
@@ -20,8 +19,6 @@ describe('names', () => {
   it('follow the old system', () => {
     assert.equal(networkFqName('k8s', 'default', 'red'), 'default-domain:k8s-default:red')
     assert.equal(vrfOfNetwork('default-domain:k8s-default:red'), 'default-domain:k8s-default:red:red')
-    assert.equal(networkOfVrf('default-domain:k8s-default:red:red'), 'default-domain:k8s-default:red')
-    assert.equal(networkOfVrf('default-domain:default-project:ip-fabric:__default__'), undefined)
     assert.equal(defaultPodNetwork('k8s'), 'default-domain:k8s-default:k8s-default-pod-network')
     assert.equal(isolatedPodNetwork('k8s', 'dev'), 'default-domain:k8s-dev:k8s-dev-pod-network')
     assert.equal(virtualMachineName('k8s', 'dev', 'web-0'), 'k8s__dev__web-0')

@@ -58,11 +58,6 @@ export function vrfOfNetwork(vn: FqName): FqName {
   return `${vn}:${lastPart(vn)}`
 }
 
-/** VN of a VRF; undefined for VRF 0, which belongs to none. */
-export function networkOfVrf(vrf: FqName): FqName | undefined {
-  return vrf === FABRIC_VRF ? undefined : vrf.slice(0, vrf.lastIndexOf(':'))
-}
-
 /** Name of the VM (pod): `<cluster>__<namespace>__<pod>`. */
 export function virtualMachineName(cluster: string, namespace: string, pod: string): string {
   return `${cluster}__${namespace}__${pod}`
@@ -95,11 +90,6 @@ export function podMac(uuid: string): Mac {
 /** Host side device of an attachment: `tap` and 12 hex digits, 15 characters (the longest that Linux allows). */
 export function tapName(containerId: string, ifname: string): string {
   return `tap${createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 12)}`
-}
-
-/** Alias of the tap's link: says whose it is, to people and to a daemon without a memory. */
-export function linkAlias(namespace: string, pod: string, ifname: string): string {
-  return `${namespace}/${pod}/${ifname}`
 }
 
 /** Metadata address of a pod: 169.254/16 + vif id. */

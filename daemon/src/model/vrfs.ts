@@ -11,8 +11,6 @@ import type { NexthopTable } from './nexthops.ts'
 import type { FqName } from './objects.ts'
 import type { Problem, Vrf } from './tables.ts'
 
-export type NodeUnderlay = NodeFacts['underlay']
-
 export const FABRIC_VRF_ID = 0
 export const FABRIC_POLICY_VRF_ID = 1
 

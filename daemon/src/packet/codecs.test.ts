@@ -3,7 +3,6 @@ import { parseAddress } from '@kube-vrouter/linux/address'
 import fc from 'fast-check'
 import { isInside } from './address.ts'
 import { AGENT_HEADER_LENGTH, decodeTrap, encodePacket } from './agent-header.ts'
-import { decodeArp, encodeArp } from './arp.ts'
 import { checksum, pseudoHeaderSum } from './checksum.ts'
 import { decodeEthernet, encodeEthernet } from './ethernet.ts'
 import { decodeIcmp, encodeIcmp } from './icmp.ts'
@@ -109,25 +108,12 @@ describe('packet codecs', () => {
     assert.equal(decodeTrap(whole), undefined)
   })
 
-  it('reads back what it wrote: Ethernet and ARP', () => {
+  it('reads back what it wrote: Ethernet', () => {
     fc.assert(
       fc.property(exactly(6), exactly(6), u16, bytes(60), (destination, source, type, payload) => {
         const frame = { destination, source, type, payload }
         assert.deepEqual(decodeEthernet(encodeEthernet(frame)), frame)
       }),
-    )
-    fc.assert(
-      fc.property(
-        u16,
-        exactly(6),
-        exactly(4),
-        exactly(6),
-        exactly(4),
-        (operation, senderMac, senderIp, targetMac, targetIp) => {
-          const packet = { operation, senderMac, senderIp, targetMac, targetIp }
-          assert.deepEqual(decodeArp(encodeArp(packet)), packet)
-        },
-      ),
     )
   })
 
@@ -288,7 +274,6 @@ describe('packet codecs', () => {
       fc.property(bytes(200), (data) => {
         decodeTrap(data)
         decodeEthernet(data)
-        decodeArp(data)
         decodeIpv4(data)
         decodeIpv6(data)
         decodeIcmp(data)

@@ -269,20 +269,6 @@ export function newVeth(spec: VethSpec): Request {
   }
 }
 
-/** A device of any kind, with `data` as its IFLA_INFO_DATA. */
-export function newLink(spec: NewLink & { readonly kind: string; readonly data?: readonly Attribute[] }): Request {
-  return {
-    type: RTM_NEWLINK,
-    flags: NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
-    fixed: ifinfomsg(spec.index ?? 0),
-    attributes: [
-      ...newLinkAttributes(spec),
-      nested(IFLA_LINKINFO, present(text(IFLA_INFO_KIND, spec.kind), spec.data && nested(IFLA_INFO_DATA, spec.data))),
-    ],
-    attempted: `cannot create the ${spec.kind} link ${spec.name}`,
-  }
-}
-
 /** What to change of a device; what isn't given stays. */
 export interface LinkChange {
   readonly up?: boolean
