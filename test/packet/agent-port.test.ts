@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { AGENT_HEADER_LENGTH, AgentCommand, decodeTrap, encodePacket } from '@kube-vrouter/daemon/packet/agent-header'
 import type { PacketContext } from '@kube-vrouter/daemon/packet/context'
@@ -229,6 +230,17 @@ describe('the agent port', function () {
     await using _second = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
     datapath.trap(AgentCommand.NEXTHOP, ping(1))
     assert.ok(datapath.receive())
+  })
+
+  it('keeps no process from ending', () => {
+    using datapath = new Datapath()
+    const program = `
+      import { AgentPort } from '@kube-vrouter/daemon/packet/packet'
+      const log = { info() {}, warn() {}, error() {} }
+      await AgentPort.start({ device: 'pkt0', netns: '${datapath.netns}', log })
+      setTimeout(() => process.exit(7), 200) // by then its Worker waits in the kernel`
+    const outcome = spawnSync(process.execPath, ['--eval', program], { timeout: 10_000, killSignal: 'SIGKILL' })
+    assert.deepEqual([outcome.status, outcome.signal], [7, null], String(outcome.stderr))
   })
 
   it('refuses a device that is not there', async () => {
