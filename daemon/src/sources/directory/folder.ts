@@ -19,12 +19,14 @@ export interface Stamp {
   readonly inode: number
   readonly changedMs: number
   readonly size: number
+  /** Not a pipe, device, socket or folder, of which reading may never end. */
+  readonly isFile: boolean
 }
 
 /** Throws the system's error. */
 export function stampOf(file: string): Stamp {
-  const { ino, size, ctimeMs } = statSync(file)
-  return { inode: ino, changedMs: ctimeMs, size }
+  const found = statSync(file)
+  return { inode: found.ino, changedMs: found.ctimeMs, size: found.size, isFile: found.isFile() }
 }
 
 /** Lets other work go first whenever the present slice is used up. */

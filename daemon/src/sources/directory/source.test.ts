@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import {
   mkdirSync,
   mkdtempSync,
@@ -179,11 +180,22 @@ describe('damage', () => {
     await until(() => source.state().rejected.length === 1, 'a rejection')
     assert.deepEqual(
       { ...source.state().rejected[0] },
-      { object: 'file', file: 'link.yaml', message: 'cannot be read: EISDIR' },
+      { object: 'file', file: 'link.yaml', message: 'is not a regular file' },
     )
     assert.deepEqual(networksOf(source), ['red'])
     rmSync(folder.file('link.yaml'))
     await until(() => source.state().rejected.length === 0, 'healed')
+  })
+
+  it('of a pipe in a file’s place doesn’t hang whoever reads', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', network('red', '10.1.0.0/16'))
+    execFileSync('mkfifo', [folder.file('pipe.yaml')])
+    symlinkSync('/dev/zero', folder.file('zero.yaml'))
+    const source = await folder.source()
+    const messages = source.state().rejected.map(({ file, message }) => `${file}: ${message}`)
+    assert.deepEqual(messages, ['pipe.yaml: is not a regular file', 'zero.yaml: is not a regular file'])
+    assert.deepEqual(networksOf(source), ['red'])
   })
 
   it('of the whole folder keeps everything: emptied, removed, and back again', async () => {

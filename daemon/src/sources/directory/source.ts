@@ -295,8 +295,9 @@ export class DirectorySource implements Source {
     const file = join(this.#options.path, path)
     const before = this.#entries.get(path)
     try {
-      const { inode, changedMs, size } = stampOf(file)
+      const { inode, changedMs, size, isFile } = stampOf(file)
       if (!isForced && before?.inode === inode && before.changedMs === changedMs) return true
+      if (!isFile) throw new RangeError('is not a regular file')
       if (size > LARGEST_FILE) throw new RangeError(`is larger than ${LARGEST_FILE} bytes`)
       const text = readFileSync(file, 'utf8')
       this.#entries.set(path, { inode, changedMs, file: loadText(path, text, this.#options.cluster, before?.file) })
