@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads'
 import { close, eventfd, eventfdSignal } from '@kube-vrouter/linux/ffi'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { signalAtExit } from '@kube-vrouter/linux/signal-at-exit'
 import { openTap } from '@kube-vrouter/linux/tap'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -152,6 +153,7 @@ class Reader {
     events: { readonly onMessage: (message: FromPacketWorker) => void; readonly onFailure: (error: Error) => void },
   ) {
     const wakeFd = this.#wakeFd
+    const registration = signalAtExit(wakeFd)
     const workerData: PacketWorkerData = { worker: PACKET_WORKER, tapFd, wakeFd, counters: counters.memory, context }
     this.#worker = new Worker(entry, { workerData, name: 'packet', resourceLimits: { maxYoungGenerationSizeMb: 2 } })
     this.online = once(this.#worker, 'online')
@@ -162,6 +164,7 @@ class Reader {
     })
     this.#ended = new Promise((resolve) => {
       this.#worker.on('exit', () => {
+        registration[Symbol.dispose]()
         close(tapFd)
         close(wakeFd)
         if (!this.#isStopping) events.onFailure(failure ?? new Error('its reader ended'))

@@ -11,6 +11,7 @@ import { EventEmitter, once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { SystemError } from '../errors.ts'
 import { close, eventfd, eventfdSignal } from '../ffi.ts'
+import { signalAtExit } from '../signal-at-exit.ts'
 import type { EventKind, RouteEvent } from './events.ts'
 import { MONITOR_WORKER, type MonitorMessage, type MonitorWorkerData } from './monitor-loop.ts'
 
@@ -23,12 +24,6 @@ let workerEntry = new URL('./monitor-worker.ts', import.meta.url)
 export function setWorkerEntry(url: URL): void {
   workerEntry = url
 }
-
-/** Of all monitors that are open. A process that ends joins its Workers, and one that waits in the kernel would never come: wake them. */
-const stopFds = new Set<number>()
-process.on('exit', () => {
-  for (const fd of stopFds) eventfdSignal(fd)
-})
 
 export interface RouteMonitorOptions {
   /** Path of the namespace; by default the one of the process's main thread. */
@@ -66,7 +61,7 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
   constructor(options: RouteMonitorOptions = {}) {
     super()
     this.#stopFd = eventfd()
-    stopFds.add(this.#stopFd)
+    const registration = signalAtExit(this.#stopFd)
     const workerData: MonitorWorkerData = {
       worker: MONITOR_WORKER,
       netns: options.netns,
@@ -80,7 +75,7 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     })
     this.#ended = once(this.#worker, 'exit').finally(() => {
-      stopFds.delete(this.#stopFd)
+      registration[Symbol.dispose]()
       close(this.#stopFd)
     })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
