@@ -93,6 +93,14 @@ function releaseMemory(): void {
   trimMalloc()
 }
 
+process.on('uncaughtException', (error) => {
+  createLog('info').fatal(
+    { component: 'vrouter', err: errorFields(error) },
+    'the daemon has to end; the network stays as it is',
+  )
+  process.exit(1)
+})
+
 process.on('unhandledRejection', (reason) => {
   createLog('info').error(
     { component: 'vrouter', err: errorFields(reason) },

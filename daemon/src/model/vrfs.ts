@@ -3,7 +3,7 @@
  * label, behind which packets are routed again in it.
  */
 import { keepEqual } from './equal.ts'
-import type { NodeFacts, Port } from './facts.ts'
+import type { Port } from './facts.ts'
 import type { Ids } from './ids.ts'
 import * as keys from './keys.ts'
 import { FABRIC_POLICY_VRF, FABRIC_VN, FABRIC_VRF, uuidOf, vrfOfNetwork } from './names.ts'
