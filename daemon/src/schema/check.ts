@@ -150,7 +150,8 @@ function joined(path: string, key: string): string {
   return path === '' ? key : `${path}.${key}`
 }
 
-function shorten(value: unknown): string | undefined {
+/** A value as reports show it: whatever stands in a file, a line of the log stays a line. */
+export function shorten(value: unknown): string | undefined {
   if (value === undefined) return undefined
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 120 ? `${text.slice(0, 117)}...` : text

@@ -19,7 +19,7 @@ import type {
   VirtualNetwork,
   VirtualRouter,
 } from '../../model/objects.ts'
-import { longestSubnet, Schema, type SchemaIssue } from '../../schema/check.ts'
+import { longestSubnet, Schema, type SchemaIssue, shorten } from '../../schema/check.ts'
 import { suggestion } from '../../schema/suggestion.ts'
 import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
 import namespaceSchema from './schemas/namespace.json' with { type: 'json' }
@@ -123,7 +123,7 @@ function kindIssue(document: unknown): SchemaIssue {
   if (typeof document !== 'object' || document === null) {
     return {
       field: '',
-      value: JSON.stringify(document),
+      value: shorten(document),
       message: 'is not a manifest: it needs apiVersion, kind and metadata',
     }
   }
@@ -131,7 +131,7 @@ function kindIssue(document: unknown): SchemaIssue {
   if (typeof kind !== 'string') return { field: 'kind', message: `is required: one of ${KINDS.join(', ')}` }
   const near = suggestion(kind, KINDS)
   const hint = near === undefined ? `known are ${KINDS.join(', ')}` : `did you mean ${near}?`
-  return { field: 'kind', value: JSON.stringify(kind), message: `unknown kind; ${hint}` }
+  return { field: 'kind', value: shorten(kind), message: `unknown kind; ${hint}` }
 }
 
 interface NetworkSpec {

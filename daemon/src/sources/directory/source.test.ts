@@ -187,6 +187,14 @@ describe('damage', () => {
     await until(() => source.state().rejected.length === 0, 'healed')
   })
 
+  it('of megabytes that are no manifest is reported in a few words', async () => {
+    await using folder = new Folder()
+    folder.write('a.yaml', 'x'.repeat(1_000_000))
+    const source = await folder.source()
+    assert.equal(source.state().rejected.length, 1)
+    assert.ok(JSON.stringify(source.state().rejected).length < 1000)
+  })
+
   it('of a pipe in a file’s place doesn’t hang whoever reads', async () => {
     await using folder = new Folder()
     folder.write('a.yaml', network('red', '10.1.0.0/16'))

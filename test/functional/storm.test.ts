@@ -1,0 +1,65 @@
+/** Many pods at once: all get their own addresses and work, and when they are gone nothing is left of them. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { labPaths, nodePaths, repository } from '../lab/layout.ts'
+import { eventually, type TestLab as Lab, missing, nodeProgram, TestLab, twoTenants } from './lab.ts'
+
+const PODS = 24
+
+describe('a storm of pods', function () {
+  this.timeout(120_000)
+  let lab: Lab
+
+  before(function () {
+    const why = missing()
+    if (why !== undefined) {
+      console.log(`      ${why}`)
+      this.skip()
+    }
+    lab = TestLab.up(2)
+    lab.apply(twoTenants)
+  })
+  after(() => lab?.close())
+
+  const nodeOf = (i: number) => String((i % 2) + 1)
+  const namesIn = (folder: string) => (existsSync(folder) ? readdirSync(folder) : [])
+  const run = async (...words: string[]) => {
+    const main = join(repository, 'test/lab/main.ts')
+    return (await promisify(execFile)(nodeProgram, [main, ...words, '--name', lab.name])).stdout
+  }
+  /** What stays of pods on a node, outside and inside the kernel. */
+  const left = (node: number) => ({
+    taps: lab.node(node, 'ip', '-br', 'link').match(/^tap\S+/gm)?.length ?? 0,
+    vifs: lab.node(node, 'vif', '--list').match(/^vif/gm)?.length,
+    nexthops: lab.node(node, 'nh', '--list').match(/^Id:/gm)?.length,
+    labels: lab.node(node, 'mpls', '--dump').match(/^ +\d+ /gm)?.length,
+    metadata: lab.node(node, 'rt', '--dump', '0').match(/^169\.254\./gm)?.length ?? 0,
+    links: namesIn(join(nodePaths(lab.name, node).pins, 'links')).length,
+    records: namesIn(join(nodePaths(lab.name, node).state, 'ports')).filter((name) => name.endsWith('.json')).length,
+    published: namesIn(join(labPaths(lab.name).store, 'published')).filter((name) => name.startsWith('VirtualMachine'))
+      .length,
+  })
+
+  it(`of ${PODS} on two nodes leaves nothing behind`, async () => {
+    const before = [left(1), left(2)]
+    const pods = Array.from({ length: PODS }, (_, i) => `s${i}`)
+    const added = await Promise.all(
+      pods.map((name, i) => run('pod', 'add', name, '--node', nodeOf(i), '--namespace', 'red')),
+    )
+    const addresses = added.map((text) => (JSON.parse(text) as { ips: { address: string }[] }).ips[0]!.address)
+    assert.equal(new Set(addresses).size, PODS)
+    await eventually(() => {
+      const script = 'for to in "$@"; do ping -n -c 1 -W 1 "$to" > /dev/null || echo "$to"; done'
+      const others = addresses.slice(1).map((address) => address.split('/')[0]!)
+      return lab.run(['exec', 'pod/s0', '--', 'sh', '-c', script, 'sh', ...others]).trim() === ''
+    }, 20_000)
+    await Promise.all(pods.map((name) => run('pod', 'del', name)))
+    await eventually(() => {
+      assert.deepEqual([left(1), left(2)], before)
+      return true
+    }, 15_000)
+  })
+})
