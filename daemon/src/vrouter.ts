@@ -20,9 +20,7 @@ import type { Health, IntrospectContext } from './introspect/context.ts'
 import { kernelOf } from './introspect/kernel.ts'
 import { startIntrospect } from './introspect/server.ts'
 import { errorFields, type Log } from './log.ts'
-import { flowCounters } from './maps/flows.ts'
 import { Model } from './model/compute.ts'
-import { type Fill, fillOf, nearlyFull } from './model/fill.ts'
 import type { Ids } from './model/ids.ts'
 import type { Address, IpamBlock, Source } from './model/objects.ts'
 import { publication } from './model/publish.ts'
@@ -46,9 +44,6 @@ const MAX_RESOLVED = 256
 
 /** Milliseconds until a failed publication is tried again. */
 const PUBLISH_RETRY_MS = 2000
-
-/** Milliseconds between looks at how full the tables are. */
-const FILL_MS = 10_000
 
 /** vif 0 to 2 are the node's own. */
 const OWN_VIFS = 3
@@ -84,7 +79,6 @@ export class Vrouter implements AsyncDisposable {
   #tables: Tables | undefined
   #loggedProblems: ReadonlySet<string> = new Set()
   #loggedRejections: ReadonlySet<string> = new Set()
-  #nearlyFull: ReadonlySet<string> = new Set()
   #state = 'starting'
   /** Everything that a round needs is there. */
   #isOpen = false
@@ -198,9 +192,6 @@ export class Vrouter implements AsyncDisposable {
         log: log.child({ component: 'port-api' }),
       }),
     )
-    const fill = setInterval(() => this.#logFill(), FILL_MS)
-    fill.unref()
-    own.defer(() => clearInterval(fill))
     this.#isReady = true
     this.#state = 'in service'
     // A DEL may have been queued between the reading of the records and the socket.
@@ -336,24 +327,6 @@ export class Vrouter implements AsyncDisposable {
       if (!this.#loggedProblems.has(text)) this.#log.warn({ object }, text)
     }
     this.#loggedProblems = new Set(problems.keys())
-  }
-
-  /** A table that fills up is logged once, before anything is refused. */
-  #logFill(): void {
-    if (this.#tables === undefined) return
-    const { limits } = this.#options.config
-    // Both families are counted together: against the larger one the warning comes early rather than never.
-    const flows = Number(flowCounters(this.#dataplane.maps.flows).inUse)
-    const fills: Fill[] = [
-      ...fillOf(this.#tables, limits),
-      { table: 'flows', used: flows, size: Math.max(limits.flows4, limits.flows6) },
-    ]
-    const full = nearlyFull(fills, this.#nearlyFull)
-    for (const { table, used, size } of fills) {
-      if (!full.has(table) || this.#nearlyFull.has(table)) continue
-      this.#log.warn({ table, used, size }, `the table of ${table} is nearly full: ${used} of ${size}`)
-    }
-    this.#nearlyFull = full
   }
 
   /**

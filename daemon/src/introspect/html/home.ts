@@ -1,7 +1,6 @@
 /** `/` for browsers: the node at a glance. What can't be read is said, and the rest shown. */
 import { DROP_REASON } from '../../maps/constants.ts'
 import type { FlowRecord } from '../../maps/flows.ts'
-import { NEARLY_FULL } from '../../model/fill.ts'
 import type { Vif } from '../../model/tables.ts'
 import type { IntrospectContext } from '../context.ts'
 import { MODULES } from '../modules.ts'
@@ -100,7 +99,7 @@ ${'value' in flows ? tile('Flows', '/Snh_FetchAllFlowRecords', Number(flows.valu
 function tile(name: string, href: string, used: number, size?: number): Html {
   const of = size === undefined || size === 0 ? undefined : html` <span class="of">of ${grouped(size)}</span>`
   const share = size ? used / size : 0
-  const tone = share >= 1 ? 'bad' : share >= NEARLY_FULL ? 'warn' : ''
+  const tone = share >= 1 ? 'bad' : share >= 0.8 ? 'warn' : ''
   const meter =
     of === undefined
       ? undefined
