@@ -17,7 +17,7 @@ describe('the CNI binary under libcni', function () {
     const isThere = await new Promise((resolve) => execFile(cnitool, (error) => resolve(error?.code !== 'ENOENT')))
     const reason = obstacle() ?? (isThere ? undefined : 'needs cnitool on the PATH, or its path in CNITOOL')
     if (reason) {
-      console.log(`    skipped: ${reason}`)
+      this.test!.parent!.title += ` (skipped: ${reason})`
       this.skip()
     }
     node = new Node()
