@@ -31,7 +31,7 @@ export interface Config {
     /** Where the conflist is written; empty: not written. */
     readonly cniConf: string
   }
-  readonly introspect: { readonly addresses: readonly string[]; readonly port: number; readonly allowWrites: boolean }
+  readonly introspect: { readonly addresses: readonly string[]; readonly port: number }
   readonly limits: {
     readonly vifs: number
     readonly vrfs: number

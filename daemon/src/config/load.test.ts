@@ -57,14 +57,12 @@ describe('the configuration', () => {
   it('is the file over the defaults, and the environment over the file', () => {
     const config = load('limits: {vifs: 10, vrfs: 20}\nunderlay: {interface: eth0}\n', {
       VROUTER_LIMITS_VIFS: '11',
-      VROUTER_INTROSPECT_ALLOW_WRITES: 'true',
       VROUTER_DEFAULT_NETWORK_SUBNETS: '10.0.0.0/8, fd00::/64',
       VROUTER_UNDERLAY_WATCH_SECONDS: '0',
     })
     assert.deepEqual([config.limits.vifs, config.limits.vrfs, config.limits.labels], [11, 20, 5120])
     assert.equal(config.underlay.interface, 'eth0')
     assert.equal(config.underlay.watchSeconds, 0)
-    assert.equal(config.introspect.allowWrites, true)
     assert.deepEqual(config.defaultNetwork.subnets, ['10.0.0.0/8', 'fd00::/64'])
   })
 
@@ -94,9 +92,9 @@ describe('the configuration', () => {
   })
 
   it('names the variable of a wrong value', () => {
-    assert.deepEqual(mistakes('', { VROUTER_LIMITS_VIFS: 'many', VROUTER_INTROSPECT_ALLOW_WRITES: 'perhaps' }), [
+    assert.deepEqual(mistakes('', { VROUTER_LIMITS_VIFS: 'many', VROUTER_LOG_LEVEL: 'loud' }), [
       'VROUTER_LIMITS_VIFS: limits.vifs ("many") must be a whole number',
-      'VROUTER_INTROSPECT_ALLOW_WRITES: introspect.allowWrites ("perhaps") must be true or false',
+      'VROUTER_LOG_LEVEL: log.level ("loud") must be one of trace, debug, info, warn, error',
     ])
     const [subnet] = mistakes('', { VROUTER_DEFAULT_NETWORK_SUBNETS: '10.0.0.0/8,10.1.0.1/16' })
     assert.match(

@@ -153,8 +153,6 @@ function parseValue(text: string, node: Node): unknown {
   switch (node.type) {
     case 'integer':
       return /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : undefined
-    case 'boolean':
-      return { true: true, false: false }[text.trim().toLowerCase()]
     case 'array':
       return text
         .split(',')
@@ -170,8 +168,6 @@ function typeName(node: Node): string {
   switch (node.type) {
     case 'integer':
       return 'a whole number'
-    case 'boolean':
-      return 'true or false'
     case 'array':
       return 'a list, separated by commas'
     default:

@@ -21,7 +21,7 @@ export const config: Config = {
   source: { type: 'directory', path: '/var/lib/vrouter/objects' },
   underlay: { interface: 'eth0', vhost: 'vhost0', agent: 'pkt0', watchSeconds: 10, gateway: 'auto' },
   paths: { state: '/var/lib/vrouter', run: '/run/vrouter', pins: '/sys/fs/bpf/vrouter', objects: '/objects', cniConf: '' },
-  introspect: { addresses: ['127.0.0.1'], port: 0, allowWrites: false },
+  introspect: { addresses: ['127.0.0.1'], port: 0 },
   limits: {
     vifs: 1024,
     vrfs: 4096,
