@@ -22,6 +22,7 @@ import { startIntrospect } from './introspect/server.ts'
 import { errorFields, type Log } from './log.ts'
 import { Model } from './model/compute.ts'
 import type { Ids } from './model/ids.ts'
+import { podName } from './model/interfaces.ts'
 import type { Address, IpamBlock, Source } from './model/objects.ts'
 import { publication } from './model/publish.ts'
 import type { Tables } from './model/tables.ts'
@@ -245,6 +246,7 @@ export class Vrouter implements AsyncDisposable {
         linkIndex: (name) => this.#dataplane.watch.taps.get(name),
         onPortsChanged: () => this.#nudge(),
         programmed: (uuid, signal) => this.#programmed(uuid, signal),
+        obstacle: (uuid) => this.#obstacle(uuid),
         readiness: () => this.#readiness(),
         maxPorts: config.limits.vifs - OWN_VIFS,
       }),
@@ -388,6 +390,17 @@ export class Vrouter implements AsyncDisposable {
       return undefined
     const isBroken = this.#dataplane.problems().some(({ object }) => object.startsWith(`vif ${vif.id} `))
     return isBroken ? undefined : { vif: vif.id, vrf: vif.vrf }
+  }
+
+  /** Why a port isn't in the kernel, as far as model or dataplane say. */
+  #obstacle(uuid: string): string | undefined {
+    const port = this.#ports.all().find((one) => one.uuid === uuid)
+    const name = port && podName(port)
+    const vif = this.#tables?.vifs.find((one) => one.port === uuid)
+    return (
+      this.#tables?.problems.find(({ object }) => object === name)?.message ??
+      this.#dataplane.problems().find(({ object }) => vif !== undefined && object.startsWith(`vif ${vif.id} `))?.message
+    )
   }
 
   #programmed(uuid: string, signal: AbortSignal): Promise<Programmed> {

@@ -343,6 +343,18 @@ describe('ports', () => {
     const register = { op: 'register', ...key('c1'), ifindex: 7 } as const
     await assert.rejects(never.register(register), code('PROGRAM_TIMEOUT', true))
 
+    const stuck = await start({
+      programmed: () => new Promise(() => undefined),
+      programTimeoutMs: 30,
+      obstacle: (uuid) => (uuid === never.all()[0]!.uuid ? 'no label number is left (limit 64)' : 'of another port'),
+      state: mkdtempSync(join(state, 's-')),
+    })
+    await stuck.allocate(request('c1'))
+    await assert.rejects(stuck.register(register), {
+      code: 'PROGRAM_TIMEOUT',
+      message: 'the datapath was not programmed within 30 ms: no label number is left (limit 64)',
+    })
+
     const refusing = await start({
       programmed: () => Promise.reject(new Error('map full')),
       state: mkdtempSync(join(state, 's-')),

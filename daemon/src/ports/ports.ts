@@ -63,6 +63,8 @@ export interface PortsOptions {
   readonly onPortsChanged: () => void
   /** Resolves when the datapath forwards for that port, rejects when it can't. The signal ends the interest in it. */
   readonly programmed: (uuid: string, signal: AbortSignal) => Promise<Programmed>
+  /** What is known to keep that port from being programmed; told with a register that took too long. */
+  readonly obstacle?: (uuid: string) => string | undefined
   readonly readiness: () => Readiness
   /** limits.vifs, less those that aren't pods'. */
   readonly maxPorts: number
@@ -379,8 +381,11 @@ export class Ports implements AsyncDisposable {
     const { programmed, programTimeoutMs } = this.#options
     const timeout = AbortSignal.timeout(programTimeoutMs)
     const given = Promise.withResolvers<never>()
-    const isLate = (): void =>
-      given.reject(PortError.of('PROGRAM_TIMEOUT', `the datapath was not programmed within ${programTimeoutMs} ms`))
+    const isLate = (): void => {
+      const why = this.#options.obstacle?.(uuid)
+      const message = `the datapath was not programmed within ${programTimeoutMs} ms${why === undefined ? '' : `: ${why}`}`
+      given.reject(PortError.of('PROGRAM_TIMEOUT', message))
+    }
     const isEnded = (): void => given.reject(signal.reason)
     timeout.addEventListener('abort', isLate)
     signal.addEventListener('abort', isEnded)
