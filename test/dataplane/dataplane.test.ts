@@ -11,7 +11,7 @@ import { readGlobals } from '@kube-vrouter/daemon/maps/globals'
 import { nexthopById } from '@kube-vrouter/daemon/maps/nexthops'
 import { openMaps } from '@kube-vrouter/daemon/maps/open'
 import { lookupRoute } from '@kube-vrouter/daemon/maps/routes'
-import { flowCodec } from '@kube-vrouter/daemon/maps/structs'
+import { flowAllocCodec, flowCodec } from '@kube-vrouter/daemon/maps/structs'
 import { decode, encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { vifById } from '@kube-vrouter/daemon/maps/vifs'
 import type { NumberedNexthop, Route, Tables, Vif } from '@kube-vrouter/daemon/model/tables'
@@ -263,6 +263,25 @@ describe('Dataplane', function () {
     assert.deepEqual((await dataplane.apply(tablesOf(dataplane, [1], 15))).problems, [])
     assert.ok(lookupRoute(dataplane.maps.routes, 2, '10.2.0.14'))
     assert.ok(lines.some(({ msg }) => /table route4_host is nearly full: 20 of 20/.test(String(msg))))
+  })
+
+  it('warns of a flow table that is nearly full, once', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    const { alloc } = dataplane.maps.flows
+    const counters = decode(flowAllocCodec, alloc.lookup(encode(u32Codec, 0))!)
+    const fill = (share: number) => {
+      const added = counters.deleted + BigInt(Math.round(counters.size * share))
+      alloc.update(encode(u32Codec, 0), encode(flowAllocCodec, { ...counters, added }))
+    }
+    const warnings = () => lines.filter(({ msg }) => /table flow_slots is nearly full/.test(String(msg))).length
+    fill(0.7)
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    assert.equal(warnings(), 0)
+    fill(0.9)
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    assert.equal(warnings(), 1)
   })
 
   it('makes a problem of a vif whose device is gone', async () => {

@@ -45,6 +45,8 @@ export interface DataplaneOptions {
 
 const RESYNC_MS = 60_000
 const ALIVE_MS = 1_000
+/** The datapath itself fills the flow table: no pass tells of that. */
+const USAGE_MS = 5_000
 /** No event tells that a link was detached, and a pod without its program must not stay so for long. */
 const LINK_CHECK_MS = 3_000
 /** Damage comes in bursts. */
@@ -97,6 +99,7 @@ export class Dataplane implements AsyncDisposable {
     this.#tables = new KernelTables(parts.programs.maps, options.log)
     this.#attachments = new Attachments(parts.route, parts.links, options.log)
     this.#every(ALIVE_MS, () => markAlive(this.maps))
+    this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
     this.watch.onDamage(() => this.#scheduleResync(DAMAGE_MS))
   }

@@ -3,6 +3,7 @@
  * that at no moment an entry points at nothing, and none that stays is ever missing.
  */
 import type { Log } from '../log.ts'
+import { flowCounters } from '../maps/flows.ts'
 import { decode, u32Codec } from '../maps/table.ts'
 import { type EncodedTables, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import type { MapSet } from './map-set.ts'
@@ -10,7 +11,8 @@ import type { Pace } from './pace.ts'
 import { type TableFailure, TableWriter } from './table-writer.ts'
 
 export interface TableUsage {
-  readonly table: TableMap
+  /** `flow_slots` is filled by the datapath, the others by the daemon. */
+  readonly table: TableMap | 'flow_slots'
   readonly used: number
   readonly max: number
 }
@@ -33,7 +35,7 @@ export class KernelTables {
   readonly #writers: ReadonlyMap<TableMap, TableWriter>
   readonly #maps: MapSet
   readonly #log: Log
-  readonly #warned = new Set<TableMap>()
+  readonly #warned = new Set<TableUsage['table']>()
 
   constructor(maps: MapSet, log: Log) {
     this.#maps = maps
@@ -93,7 +95,13 @@ export class KernelTables {
   }
 
   usage(): TableUsage[] {
-    return [...this.#writers.values()].map(({ name, used, maxEntries }) => ({ table: name, used, max: maxEntries }))
+    const tables = [...this.#writers.values()].map(({ name, used, maxEntries }) => ({
+      table: name,
+      used,
+      max: maxEntries,
+    }))
+    const flows = flowCounters(this.#maps.typed.flows)
+    return [...tables, { table: 'flow_slots', used: Number(flows.inUse), max: flows.size }]
   }
 
   /** Warns once when a table gets nearly full, and again when it has been emptier meanwhile. */
