@@ -102,7 +102,7 @@ async function main(): Promise<number> {
   mkdirSync(dirname(plan.out), { recursive: true })
   writeFileSync(
     plan.out,
-    `${JSON.stringify({ date: new Date().toISOString(), machine, plan: { ...plan, parts: [...plan.parts] }, verdicts, series }, undefined, 2)}\n`,
+    `${JSON.stringify({ date: new Date().toISOString(), machine, plan: { ...plan, parts: [...plan.parts], out: undefined }, verdicts, series }, undefined, 2)}\n`,
   )
   const missed = verdicts.filter((verdict) => !verdict.isReached)
   console.log(`${verdicts.length - missed.length} of ${verdicts.length} reached; written to ${plan.out}`)
