@@ -1,6 +1,7 @@
 /**
  * What `flow -l`, `flow --get`, `flow -s` and `flow -r` print (vRouter reference §3.6). Pure.
  */
+import { dropReasonName } from '../maps/flow-drop-reasons.ts'
 import { flagSymbols, left, localTime, right } from './columns.ts'
 
 export const FLOW_ACTION = { drop: 0, hold: 1, forward: 2, nat: 3 } as const
@@ -63,45 +64,6 @@ const TCP_NAMES = [
   [0x2, 'HALFCLOSED, '],
   [0x8000, 'DEAD, '],
 ] as const
-
-/** By the drop reason that a flow entry stores; 0 and unknown ones are printed as numbers where no name stands. */
-const DROP_REASON_NAMES = [
-  'Unknown',
-  'IntfErr',
-  'Ipv4Dis',
-  'VrfErr',
-  'NoSrcRt',
-  'NoDstRt',
-  'Audit',
-  'VrfChange',
-  'NoRevFlow',
-  'RevFlowChng',
-  'NatChng',
-  'FlowLim',
-  'LinkSrcNatErr',
-  'VrouterInstallFail',
-  'InvalidL2Flow',
-  'TSNFlow',
-  'NoMirrorentry',
-  'SameFlowRflowKey',
-  'NoFipPortMap',
-  'NoSrcRtRpfNh',
-  'FatFlowNatConflict',
-  'Policy',
-  'OutPolicy',
-  'SG',
-  'OutSG',
-  'RevSG',
-  'RevOutSG',
-  'FwPolicy',
-  'OutFwPolicy',
-  'RevFwPolicy',
-  'RevOutFwPolicy',
-  'FWAASPolicy',
-  'OutFWAASPolicy',
-  'RevFWAASPolicy',
-  'RevOutFWAASPolicy',
-]
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' }
 const PROTOCOL_TCP = 6
@@ -243,10 +205,6 @@ function actionText(flow: FlowView): string {
   if (flow.action === FLOW_ACTION.nat) return `${letter}(${flagSymbols(flow.flags, NAT_FLAGS)})`
   if (flow.action === FLOW_ACTION.drop) return `${letter}(${dropReasonName(flow.dropReason)})`
   return letter
-}
-
-export function dropReasonName(reason: number): string {
-  return DROP_REASON_NAMES[reason] ?? `${reason}`
 }
 
 export function protocolName(protocol: number): string {

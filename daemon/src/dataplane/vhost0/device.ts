@@ -5,7 +5,7 @@
 import { close, ioctl } from '@kube-vrouter/linux/ffi'
 import type { LinkInfo } from '@kube-vrouter/linux/netlink/route'
 import { deleteTap, openTap } from '@kube-vrouter/linux/tap'
-import { VhostError } from './errors.ts'
+import { VrouterError } from '../../errors.ts'
 import type { VhostKernel } from './kernel.ts'
 import { inheritSysctls } from './sysctls.ts'
 
@@ -23,7 +23,7 @@ export function vhostAlias(nic: string): string {
 export function ensureVhost(kernel: VhostKernel, nic: LinkInfo, sysctls: Readonly<Record<string, string>>): LinkInfo {
   const existing = kernel.vhost()
   if (existing !== undefined && existing.kind !== 'tun') {
-    throw VhostError.of('VHOST_NAME_TAKEN', { vhost: kernel.vhostName, kind: existing.kind ?? 'hardware device' })
+    throw VrouterError.of('VHOST_NAME_TAKEN', { vhost: kernel.vhostName, kind: existing.kind ?? 'hardware device' })
   }
   try {
     if (existing === undefined) createVhost(kernel, nic)
@@ -34,7 +34,7 @@ export function ensureVhost(kernel: VhostKernel, nic: LinkInfo, sysctls: Readonl
     if (link === undefined) throw new Error('it went away again')
     return link
   } catch (error) {
-    throw VhostError.of(
+    throw VrouterError.of(
       'VHOST_DEVICE_FAILED',
       { vhost: kernel.vhostName, reason: (error as Error).message },
       { cause: error },

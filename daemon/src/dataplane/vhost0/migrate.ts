@@ -1,18 +1,17 @@
 /**
  * The migration of the node's addresses and routes from the NIC to vhost0 (design: vhost0). Called once at every start of the daemon:
  * the first time it moves, later it finishes what was interrupted, or finds nothing to do. Either the node is on vhost0 afterwards and reaches what it
- * reached before, or everything is back on the NIC and a VhostError is thrown.
+ * reached before, or everything is back on the NIC and a VrouterError is thrown.
  */
 
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import type { LinkInfo } from '@kube-vrouter/linux/netlink/route'
-import { reasonOf } from '../../errors.ts'
+import { reasonOf, VrouterError } from '../../errors.ts'
 import { errorFields, type Log } from '../../log.ts'
 import { converge, describeFailure } from './converge.ts'
 import { ensureVhost } from './device.ts'
-import { VhostError } from './errors.ts'
 import { answers, defaultGateways } from './gateway.ts'
 import { devicesOf, type VhostDevices, type VhostHooks } from './hooks.ts'
 import { VhostKernel } from './kernel.ts'
@@ -62,7 +61,7 @@ export async function migrate(options: MigrateOptions): Promise<VhostState> {
   try {
     await options.hooks?.beforeMove?.(devices)
   } catch (error) {
-    const attached = VhostError.of(
+    const attached = VrouterError.of(
       'VHOST_ATTACH_FAILED',
       { vhost: options.vhost, reason: reasonOf(error) },
       { cause: error },
@@ -99,7 +98,7 @@ export async function migrate(options: MigrateOptions): Promise<VhostState> {
 
 function nicOf(kernel: VhostKernel): LinkInfo {
   const nic = kernel.nic()
-  if (nic === undefined) throw VhostError.of('VHOST_NIC_MISSING', { nic: kernel.nicName })
+  if (nic === undefined) throw VrouterError.of('VHOST_NIC_MISSING', { nic: kernel.nicName })
   return nic
 }
 
@@ -197,8 +196,8 @@ async function watch(
   }
 }
 
-function gatewayLost(address: string, { vhost, watchSeconds }: MigrateOptions): VhostError {
-  return VhostError.of('VHOST_GATEWAY_LOST', { address, vhost, seconds: watchSeconds })
+function gatewayLost(address: string, { vhost, watchSeconds }: MigrateOptions): VrouterError {
+  return VrouterError.of('VHOST_GATEWAY_LOST', { address, vhost, seconds: watchSeconds })
 }
 
 /** The node is in service: a disk that is full now is no reason to go back. The next start finds an unfinished migration, with nothing to do but to watch. */
@@ -210,9 +209,9 @@ function settle(snapshot: Snapshot, holdings: Holdings, { stateDir, log }: Migra
   }
 }
 
-function moveError(error: unknown, { nic, vhost }: MigrateOptions): VhostError {
-  if (error instanceof VhostError) return error
-  return VhostError.of('VHOST_MOVE_FAILED', { nic, vhost, reason: reasonOf(error) }, { cause: error })
+function moveError(error: unknown, { nic, vhost }: MigrateOptions): VrouterError {
+  if (error instanceof VrouterError) return error
+  return VrouterError.of('VHOST_MOVE_FAILED', { nic, vhost, reason: reasonOf(error) }, { cause: error })
 }
 
 /** Puts everything back; returns the error to throw. */
@@ -221,14 +220,14 @@ async function rollBack(
   snapshot: Snapshot,
   devices: VhostDevices,
   options: MigrateOptions,
-  cause: VhostError,
-): Promise<VhostError> {
+  cause: VrouterError,
+): Promise<VrouterError> {
   options.log.error({ err: cause }, `going back to ${devices.nic.name}`)
   try {
     await restore(kernel, snapshot, options)
     return cause
   } catch (error) {
-    return VhostError.of('VHOST_RESTORE_FAILED', { nic: options.nic, reason: reasonOf(error) }, { cause })
+    return VrouterError.of('VHOST_RESTORE_FAILED', { nic: options.nic, reason: reasonOf(error) }, { cause })
   }
 }
 

@@ -17,7 +17,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { type NamespaceHandle, withNamespace } from '@kube-vrouter/linux/namespace'
-import { VhostError } from './errors.ts'
+import { VrouterError } from '../../errors.ts'
 import type { Holdings } from './plan.ts'
 
 export const SNAPSHOT_FILE = 'vhost0-snapshot.json'
@@ -119,7 +119,7 @@ export function writeSnapshot(stateDir: string, snapshot: Snapshot): void {
     }
   } catch (error) {
     removeLeftover(temporary)
-    throw VhostError.of('VHOST_SNAPSHOT_FAILED', { path, reason: (error as Error).message }, { cause: error })
+    throw VrouterError.of('VHOST_SNAPSHOT_FAILED', { path, reason: (error as Error).message }, { cause: error })
   }
 }
 

@@ -28,6 +28,7 @@ import {
   TCP_SYN,
   TCP_SYN_R,
 } from '../../maps/constants.ts'
+import { dropReasonName } from '../../maps/flow-drop-reasons.ts'
 import type { FlowRecord } from '../../maps/flows.ts'
 import { flag, i32, text } from '../arguments.ts'
 import { kernelError } from '../errors.ts'
@@ -143,8 +144,8 @@ const TCP_FLAGS: readonly (readonly [number, string])[] = [
   [TCP_DEAD, 'DEAD'],
 ]
 
-/** By the vRouter's numbers of flow drop reasons. */
-const DROP_REASONS = [
+/** The drop reasons that this page has a word for; all others are Unknown (introspect reference 2.12). */
+const DROP_REASON_WORDS: ReadonlySet<string> = new Set([
   'Unknown',
   'IntfErr',
   'Ipv4Dis',
@@ -169,7 +170,7 @@ const DROP_REASONS = [
   'RevFwPolicy',
   'RevOutFwPolicy',
   'SameFlowRflowKey',
-]
+])
 
 const PROTOCOL_TCP = 6
 const NO_ECMP_MEMBER = 0xff
@@ -193,7 +194,7 @@ function toSandesh({ flow, ...key }: FlowRecord): Value<typeof kFlowInfo> {
     underlay_udp_sport: flow.udpSrcPort,
     ecmp_index: flow.ecmp === NO_ECMP_MEMBER ? undefined : flow.ecmp,
     tcp_flags: key.protocol === PROTOCOL_TCP ? flagWords(TCP_FLAGS, flow.tcpFlags) : undefined,
-    drop_reason: flow.action === FLOW_ACTION_DROP ? (DROP_REASONS[flow.dropReason] ?? 'Unknown') : undefined,
+    drop_reason: flow.action === FLOW_ACTION_DROP ? dropReasonWord(flow.dropReason) : undefined,
     qos_id: -1,
     gen_id: flow.gen,
     tcp_seq: toU16(flow.tcpSeq),
@@ -207,4 +208,9 @@ function flagWords(words: readonly (readonly [number, string])[], flags: number)
     .filter(([bit]) => (flags & bit) !== 0)
     .map(([, word]) => ` ${word} `)
     .join('|')
+}
+
+export function dropReasonWord(reason: number): string {
+  const name = dropReasonName(reason)
+  return DROP_REASON_WORDS.has(name) ? name : 'Unknown'
 }
