@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { labPaths, nodePaths } from '../lab/layout.ts'
-import { eventually, missing, TestLab, twoTenants } from './lab.ts'
+import { eventually, skipIfMissing, TestLab, twoTenants } from './lab.ts'
 
 function network(name: string, subnets: string, more = ''): string {
   return `apiVersion: vrouter.dev/v1alpha1
@@ -23,11 +23,7 @@ describe('bad input: a clear error, and the rest keeps working', function () {
   let lab: TestLab
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up()
     lab.expectLog(/VirtualNetwork|Namespace|manifest|yaml|BLOCK|set aside|reject/i)
     lab.apply(twoTenants)

@@ -7,7 +7,7 @@ import { processesOfLab } from '../lab/holder.ts'
 import { labPaths, labsDirectory, repository } from '../lab/layout.ts'
 import { isRunning, type ProcessId, readProcess } from '../lab/process.ts'
 import { attempt } from '../lab/shell.ts'
-import { eventually, missing, nodeProgram, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 const main = join(repository, 'test/lab/main.ts')
 
@@ -41,20 +41,13 @@ function processesNaming(lab: string): string[] {
     .filter((command) => command.includes(lab))
 }
 
-function skipUnless(test: Mocha.Context): void {
-  const why = missing()
-  if (why === undefined) return
-  test.test!.parent!.title += ` (skipped: ${why})`
-  test.skip()
-}
-
 describe('hack/lab exec is the command itself', function () {
   this.timeout(60_000)
   let lab: TestLab
   let pod: TestPod
 
   before(function () {
-    skipUnless(this)
+    skipIfMissing(this)
     lab = TestLab.up(1)
     lab.apply(twoTenants)
     pod = lab.addPod('red-1', 1, 'red')
@@ -110,7 +103,7 @@ describe('a lab that was not built to the end', function () {
   let name: string
 
   beforeEach(function () {
-    skipUnless(this)
+    skipIfMissing(this)
     name = `t${randomBytes(4).toString('hex')}`
   })
 
@@ -179,7 +172,7 @@ describe('two labs side by side', function () {
   const labs: TestLab[] = []
 
   before(function () {
-    skipUnless(this)
+    skipIfMissing(this)
     labs.push(TestLab.up(2), TestLab.up(2))
   })
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { repository } from '../lab/layout.ts'
-import { eventually, missing, nodeProgram, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 const peer = [nodeProgram, '--no-warnings', join(repository, 'test/functional/peer.ts')]
 
@@ -11,11 +11,7 @@ describe('pods reach their own network and nobody else', function () {
   const pods = {} as Record<'red1' | 'red2' | 'red3' | 'blue1' | 'blue2', TestPod>
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up()
     lab.apply(twoTenants)
     pods.red1 = lab.addPod('red-1', 1, 'red')

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { nodePaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, missing, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 /** Sends one packet to each of many ports, faster than sockets could. */
 const scan = `
@@ -29,11 +29,7 @@ describe('damage while the daemon runs', function () {
   const works = () => lab.ping(near, far.ip4).status === 0 && lab.ping(near, far.ip6).status === 0
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      console.log(`      ${why}`)
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up(2)
     lab.apply(twoTenants)
     near = lab.addPod('near', 1, 'red')

@@ -1,7 +1,7 @@
 /** The default pod network: its pods and the nodes speak to each other, both ways, without NAT, on the same node and across. */
 import assert from 'node:assert/strict'
 import { nodePaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, missing, TestLab, type TestPod } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
 
 /** On each address: answers with the address that it sees the client by. */
 const echo = `
@@ -72,11 +72,7 @@ describe('the default network', function () {
     })
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      console.log(`      ${why}`)
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up(2, { VROUTER_DEFAULT_NETWORK_SUBNETS: '10.200.0.0/16,fd20::/64' })
     lab.expectDrops('Discards')
     a = lab.addPod('a', 1, 'default')

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
 import { labPaths } from '../lab/layout.ts'
-import { eventually, missing, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 const SHARED = '10.1.0.200'
 const FLOWS = 64
@@ -20,11 +20,7 @@ describe('an address that several pods of other nodes have', function () {
   let owners: TestPod[]
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up(3)
     lab.apply(twoTenants)
     sender = lab.addPod('red-1', 1, 'red')

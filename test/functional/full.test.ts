@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { eventually, missing, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 /** Of these the NIC, vhost0 and pkt0 take three. */
 const VIFS = 10
@@ -11,11 +11,7 @@ describe('a node whose tables fill up', function () {
   const pods: TestPod[] = []
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up(1, { VROUTER_LIMITS_VIFS: String(VIFS) })
     lab.apply(twoTenants)
   })

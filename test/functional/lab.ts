@@ -220,8 +220,16 @@ export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 500
 
 export const twoTenants = readFileSync(join(repository, 'manifests/demo.yaml'), 'utf8')
 
+/** For a `before` hook: skips the suite, with the reason in its title, where functional tests can't run. */
+export function skipIfMissing(context: Mocha.Context): void {
+  const why = missing()
+  if (why === undefined) return
+  context.test!.parent!.title += ` (skipped: ${why})`
+  context.skip()
+}
+
 /** Why functional tests can't run here, or undefined. */
-export function missing(): string | undefined {
+function missing(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root'
   if (!existsSync(join(repository, 'daemon/dist/vrouter.mjs'))) return 'the daemon is not built: npm run build'
   return undefined

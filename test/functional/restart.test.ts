@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { repository } from '../lab/layout.ts'
-import { eventually, missing, nodeProgram, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 describe('the network outlives its daemon', function () {
   this.timeout(120_000)
@@ -12,11 +12,7 @@ describe('the network outlives its daemon', function () {
   let red3: TestPod
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up()
     lab.apply(twoTenants)
     red1 = lab.addPod('red-1', 1, 'red')

@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { labPaths, nodePaths, repository } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, missing, nodeProgram, TestLab, twoTenants } from './lab.ts'
+import { eventually, type TestLab as Lab, nodeProgram, skipIfMissing, TestLab, twoTenants } from './lab.ts'
 
 const PODS = 24
 
@@ -14,11 +14,7 @@ describe('a storm of pods', function () {
   let lab: Lab
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      console.log(`      ${why}`)
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up(2)
     lab.apply(twoTenants)
   })

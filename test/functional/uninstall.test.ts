@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodePaths } from '../lab/layout.ts'
-import { eventually, missing, TestLab, type TestPod, twoTenants } from './lab.ts'
+import { eventually, skipIfMissing, TestLab, type TestPod, twoTenants } from './lab.ts'
 
 describe('vrouter --uninstall', function () {
   this.timeout(120_000)
@@ -11,11 +11,7 @@ describe('vrouter --uninstall', function () {
   let there: TestPod
 
   before(function () {
-    const why = missing()
-    if (why !== undefined) {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
+    skipIfMissing(this)
     lab = TestLab.up()
     lab.apply(twoTenants)
     here = lab.addPod('red-1', 1, 'red')
