@@ -67,6 +67,8 @@ const source: SourceState = {
       },
     ],
   ]),
+  networkRouters: new Map(),
+  pods: new Map(),
   rejected: [],
 }
 

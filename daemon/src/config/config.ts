@@ -7,7 +7,15 @@ export interface Config {
   /** Node name; default: the host name, lower case. */
   readonly node: string
   readonly cluster: { readonly name: string; readonly domain: string }
-  readonly source: { readonly type: 'directory'; readonly path: string }
+  readonly source: {
+    readonly type: 'directory' | 'kubernetes'
+    /** directory: the folder. */
+    readonly path: string
+    /** kubernetes: a kubeconfig file; empty: the pod's service account. */
+    readonly kubeconfig: string
+    /** kubernetes: URL of the API server, `https://10.0.0.1:6443`; empty: as the kubeconfig or the environment says. */
+    readonly server: string
+  }
   readonly underlay: {
     /** Fabric NIC; default: the one with the default route. */
     readonly interface: string
@@ -46,6 +54,15 @@ export interface Config {
     readonly trapBurst: number
   }
   readonly ageing: { readonly tcpSeconds: number; readonly otherSeconds: number }
+  /** Pods that speak to addresses outside the cluster do so with the node's address. */
+  readonly snat: {
+    /** For VNs that don't say (`spec.fabricSNAT`). */
+    readonly enabled: boolean
+    /** Source ports and ICMP identifiers for it, `61000-65535`. */
+    readonly ports: string
+  }
+  /** `/healthz`, `/readyz`, `/metrics`: for kubelet's probes and Prometheus. Port 0: not served. */
+  readonly health: { readonly addresses: readonly string[]; readonly port: number }
   readonly defaultNetwork: {
     /** Subnets of the default pod VN; empty: no default network, namespaces must name one. */
     readonly subnets: readonly string[]

@@ -153,6 +153,8 @@ function parseValue(text: string, node: Node): unknown {
   switch (node.type) {
     case 'integer':
       return /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : undefined
+    case 'boolean':
+      return ['true', 'false'].includes(text.trim().toLowerCase()) ? text.trim().toLowerCase() === 'true' : undefined
     case 'array':
       return text
         .split(',')
@@ -168,6 +170,8 @@ function typeName(node: Node): string {
   switch (node.type) {
     case 'integer':
       return 'a whole number'
+    case 'boolean':
+      return 'true or false'
     case 'array':
       return 'a list, separated by commas'
     default:

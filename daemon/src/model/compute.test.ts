@@ -166,6 +166,8 @@ const world: fc.Arbitrary<World> = fc
       blocks: new Map(w.blocks.map((block) => [block.name, block])),
       interfaces: new Map(w.interfaces.map((args) => remote(...args)).map((vmi) => [vmi.uuid, vmi])),
       routers: new Map(w.routers.map((router) => [router.name, router])),
+      networkRouters: new Map(),
+      pods: new Map(),
       rejected: [],
     },
     facts: { ...facts, neighbours: new Map(w.neighbours) },
@@ -349,6 +351,8 @@ describe('routes of a VN’s VRF', () => {
         blocks: new Map([['b', { name: 'b', vn: red.fqName, cidr: '10.1.0.64/26', node: 'n2' }]]),
         interfaces: new Map(remotes.map((one) => [one.uuid, one])),
         routers: new Map([['n2', router]]),
+        networkRouters: new Map(),
+        pods: new Map(),
         rejected: [],
       },
       facts,
@@ -410,6 +414,8 @@ describe('routes of VRF 0', () => {
         blocks: new Map(),
         interfaces: new Map(),
         routers: new Map(),
+        networkRouters: new Map(),
+        pods: new Map(),
         rejected: [],
       }
       const tables = model(new Ids({ limits })).update({ source, facts: { ...facts, neighbours: known }, ports: [] })
@@ -451,6 +457,8 @@ describe('tunnels', () => {
           routerOf('n5', facts.underlay.address),
         ].map((router) => [router.name, router]),
       ),
+      networkRouters: new Map(),
+      pods: new Map(),
       rejected: [],
     }
     const known = new Map([
@@ -604,6 +612,8 @@ describe('all tables', () => {
       blocks: new Map(),
       interfaces: new Map(),
       routers: new Map([['n2', router]]),
+      networkRouters: new Map(),
+      pods: new Map(),
       rejected: [],
     }
     const first = { ...port('a', red.fqName, ['10.1.0.70'], 10), createdAt: '2026-01-01T00:00:00Z' }
@@ -681,6 +691,8 @@ describe('full tables', () => {
       blocks: new Map(),
       interfaces: new Map(),
       routers: new Map(),
+      networkRouters: new Map(),
+      pods: new Map(),
       rejected: [],
     }
     const pods = ['a', 'b', 'c'].map((name, i) => port(name, blue.fqName, [`10.1.0.${i + 10}`], 10 + i))
@@ -750,6 +762,8 @@ describe('what a node publishes', () => {
       blocks: new Map([['x', held]]),
       interfaces: new Map(),
       routers: new Map(),
+      networkRouters: new Map(),
+      pods: new Map(),
       rejected: [],
     }
     const tables = model(new Ids({ limits })).update({ source, facts, ports: pods })

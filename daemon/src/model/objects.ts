@@ -45,6 +45,54 @@ export interface VirtualNetwork {
   readonly blockSize6: number
   /** Pool that its addresses come from; VNs of one pool never share an address. Absent: the VN has a pool of its own. */
   readonly ipam?: string
+  /** Labels of the object: what VirtualNetworkRouters select by. Absent: none. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Whether its pods leave to addresses outside the cluster with the node's address. Absent: as `snat.enabled` of the configuration says. */
+  readonly fabricSnat?: boolean
+  /** VXLAN network identifier, once the controller has given one. */
+  readonly vni?: number
+}
+
+/** A pod of this node, as the cluster describes it: what ADD needs, and who was here before us. */
+export interface Pod {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly hostNetwork: boolean
+  /** `Pending`, `Running`, `Succeeded` or `Failed`. */
+  readonly phase: string
+  /** status.podIPs. */
+  readonly addresses: readonly Address[]
+}
+
+/** `matchLabels` and `matchExpressions` of Kubernetes; both empty: selects everything. */
+export interface LabelSelector {
+  readonly matchLabels: Readonly<Record<string, string>>
+  readonly matchExpressions: readonly {
+    readonly key: string
+    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+    readonly values: readonly string[]
+  }[]
+}
+
+/**
+ * Leaks routes between VNs of its namespace (kubernetes reference 2.22): `mesh` joins all that it selects with each other, `hub` and
+ * `spoke` only join each other. VNs of another VirtualNetworkRouter take part when both import each other.
+ */
+export interface VirtualNetworkRouter {
+  readonly namespace: string
+  readonly name: string
+  readonly type: 'mesh' | 'hub' | 'spoke'
+  readonly labels: Readonly<Record<string, string>>
+  /** VNs of its own namespace. */
+  readonly networks: LabelSelector
+  readonly imports: readonly {
+    readonly routers: LabelSelector
+    /** Absent: its own namespace only. */
+    readonly namespaces?: LabelSelector
+  }[]
 }
 
 /** A node's share of a VN's subnet: addresses inside it are given out by that node alone. */
@@ -95,6 +143,10 @@ export interface SourceState {
   readonly interfaces: ReadonlyMap<string, VirtualMachineInterface>
   /** By node name. */
   readonly routers: ReadonlyMap<string, VirtualRouter>
+  /** By `<namespace>/<name>`. */
+  readonly networkRouters: ReadonlyMap<string, VirtualNetworkRouter>
+  /** Pods of this node by uid; empty where the source knows no pods (a directory). */
+  readonly pods: ReadonlyMap<string, Pod>
   /** Objects that were set aside, and why; shown in introspect and once in the log. */
   readonly rejected: readonly Rejection[]
 }
@@ -114,6 +166,18 @@ export type Published =
   | { readonly kind: 'VirtualMachineInterface'; readonly object: VirtualMachineInterface }
   | { readonly kind: 'VirtualRouter'; readonly object: VirtualRouter }
 
+/** What operators should learn about an object that isn't the source's own: an Event in Kubernetes, nothing elsewhere. */
+export interface Report {
+  readonly object:
+    | { readonly kind: 'Pod'; readonly namespace: string; readonly name: string; readonly uid: string }
+    | { readonly kind: 'Node'; readonly name: string }
+  readonly type: 'Normal' | 'Warning'
+  /** CamelCase, stable: `NetworkMissing`. */
+  readonly reason: string
+  /** The same words that ADD fails with. */
+  readonly message: string
+}
+
 /** Both sources implement this. `onChange` is called (coalesced) after `state` has changed, never before the first full read. */
 export interface Source extends AsyncDisposable {
   start(onChange: () => void): Promise<void>
@@ -121,4 +185,11 @@ export interface Source extends AsyncDisposable {
   /** Creates or replaces. For an IPAMBlock `create: true` fails with code BLOCK_TAKEN when another node has it: that is the arbitration. */
   publish(published: Published, options?: { readonly create?: boolean }): Promise<void>
   withdraw(kind: Published['kind'], name: string): Promise<void>
+  /**
+   * The pod that a runtime asks a network for. A source that knows pods waits a bounded time for one that it hasn't seen yet; undefined: it
+   * knows no pods, or that one doesn't exist (any more).
+   */
+  findPod(pod: { readonly namespace: string; readonly name: string; readonly uid: string }): Promise<Pod | undefined>
+  /** Never fails and never makes anybody wait. Repeated reports are gathered. */
+  report(report: Report): void
 }

@@ -3,11 +3,14 @@
 import type {
   IpamBlock,
   Namespace,
+  Pod,
   Published,
+  Report,
   Source,
   SourceState,
   VirtualMachineInterface,
   VirtualNetwork,
+  VirtualNetworkRouter,
   VirtualRouter,
 } from '../model/objects.ts'
 
@@ -17,6 +20,9 @@ export class MemorySource implements Source {
   readonly blocks = new Map<string, IpamBlock>()
   readonly interfaces = new Map<string, VirtualMachineInterface>()
   readonly routers = new Map<string, VirtualRouter>()
+  readonly networkRouters = new Map<string, VirtualNetworkRouter>()
+  readonly pods = new Map<string, Pod>()
+  readonly reports: Report[] = []
   /** Blocks in the store that `state` doesn't show (yet). */
   readonly hidden = new Map<string, IpamBlock>()
   /** Runs before each publication; may throw or wait. */
@@ -33,8 +39,8 @@ export class MemorySource implements Source {
   }
 
   state(): SourceState {
-    const { namespaces, virtualNetworks, blocks, interfaces, routers } = this
-    return { namespaces, virtualNetworks, blocks, interfaces, routers, rejected: [] }
+    const { namespaces, virtualNetworks, blocks, interfaces, routers, networkRouters, pods } = this
+    return { namespaces, virtualNetworks, blocks, interfaces, routers, networkRouters, pods, rejected: [] }
   }
 
   async publish(published: Published, options: { readonly create?: boolean } = {}): Promise<void> {
@@ -67,6 +73,14 @@ export class MemorySource implements Source {
     if (kind === 'VirtualMachineInterface') {
       for (const [uuid, vmi] of this.interfaces) if (vmi.name === name) this.interfaces.delete(uuid)
     }
+  }
+
+  async findPod({ uid }: { readonly uid: string }): Promise<Pod | undefined> {
+    return this.pods.get(uid)
+  }
+
+  report(report: Report): void {
+    this.reports.push(report)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -18,7 +18,9 @@ const NIC_MAC = '52:54:00:a1:b2:c3'
 export const config: Config = {
   node: 'node-1',
   cluster: { name: 'k8s', domain: 'cluster.local' },
-  source: { type: 'directory', path: '/var/lib/vrouter/objects' },
+  source: { type: 'directory', kubeconfig: '', server: '', path: '/var/lib/vrouter/objects' },
+  snat: { enabled: true, ports: '61000-65535' },
+  health: { addresses: ['127.0.0.1'], port: 0 },
   underlay: { interface: 'eth0', vhost: 'vhost0', agent: 'pkt0', watchSeconds: 10, gateway: 'auto' },
   paths: { state: '/var/lib/vrouter', run: '/run/vrouter', pins: '/sys/fs/bpf/vrouter', objects: '/objects', cniConf: '' },
   introspect: { addresses: ['127.0.0.1'], port: 0 },
@@ -322,6 +324,8 @@ export const source: SourceState = {
     ['node-2', { name: 'node-2', address: '10.0.0.12', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 17 }, vhostLabel: 16 }],
     ['node-3', { name: 'node-3', address: '10.0.0.13', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 22 }, vhostLabel: 16 }],
   ]),
+  networkRouters: new Map(),
+  pods: new Map(),
   rejected: [],
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
+import { idOf } from '../objects/decode.ts'
 import { failedFile, loadText } from './files.ts'
-import { idOf } from './objects.ts'
 
 const namespace = (name: string, more = '') => `{apiVersion: v1, kind: Namespace, metadata: {name: ${name}${more}}}\n`
 const load = (text: string, before?: ReturnType<typeof loadText>) => loadText('a.yaml', text, 'k8s', before)

@@ -4,15 +4,9 @@
  */
 import { isEqual } from '../../model/equal.ts'
 import type { Rejection } from '../../model/objects.ts'
+import type { LoadedFile } from '../objects/assemble.ts'
+import { decode, type Item, idOf } from '../objects/decode.ts'
 import { parseText } from './documents.ts'
-import { decode, type Item, idOf } from './objects.ts'
-
-export interface LoadedFile {
-  /** Relative to the source's folder. */
-  readonly path: string
-  readonly items: readonly Item[]
-  readonly rejections: readonly Rejection[]
-}
 
 /** Of a file in order: shared, for there are thousands. */
 const NONE: readonly Rejection[] = []

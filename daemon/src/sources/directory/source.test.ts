@@ -393,7 +393,7 @@ describe('a large folder', () => {
   it('of 5000 objects is read quickly, and a change of one quicker', async function () {
     this.timeout(60_000)
     await using folder = new Folder()
-    const { textOf } = await import('./manifests.ts')
+    const { textOf } = await import('./manifest-files.ts')
     mkdirSync(folder.file('published'))
     for (let n = 0; n < 5000; n++) {
       const object = { ...vmi(n), addresses: [`10.1.${n >> 8}.${n & 255}`] }

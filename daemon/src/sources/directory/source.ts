@@ -9,13 +9,13 @@ import { readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
-import { type AssembleOptions, assemble, EMPTY_STATE } from './assemble.ts'
+import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
+import type { Item } from '../objects/decode.ts'
 import { SourceError } from './errors.ts'
-import { failedFile, type LoadedFile, loadText } from './files.ts'
+import { failedFile, loadText } from './files.ts'
 import { type Change, list, Slices, stampOf, Watches } from './folder.ts'
-import { fileName, textOf } from './manifests.ts'
+import { fileName, textOf } from './manifest-files.ts'
 import { NetworkMemory } from './memory.ts'
-import type { Item } from './objects.ts'
 import { createFile, removeFile, removeLeftovers, replaceFile } from './store.ts'
 
 export interface DirectorySourceOptions {
@@ -135,6 +135,12 @@ export class DirectorySource implements Source {
       })
     })
   }
+
+  /** A folder of networks knows no pods: what the runtime says of them is all there is. */
+  async findPod(): Promise<undefined> {}
+
+  /** There is nobody to tell: what goes wrong stands in the log and in introspect. */
+  report(): void {}
 
   /** Writes of different files go side by side (each waits for the disk), those of one file one after the other. */
   async #oneByOne(file: string, work: () => Promise<void>): Promise<void> {

@@ -1,6 +1,6 @@
-/** From what a daemon publishes to the manifest that others read: `objects.ts` the other way round. Pure. */
+/** From what a daemon publishes to the manifest that others read: `decode.ts` the other way round. Pure. */
 import type { Published } from '../../model/objects.ts'
-import { API_VERSIONS } from './objects.ts'
+import { API_VERSIONS } from './decode.ts'
 
 export function manifestOf(published: Published): object {
   const apiVersion = API_VERSIONS[published.kind]
@@ -23,14 +23,4 @@ export function manifestOf(published: Published): object {
     default:
       return published satisfies never
   }
-}
-
-/** JSON, which every YAML reader reads. */
-export function textOf(published: Published): string {
-  return `${JSON.stringify(manifestOf(published), null, 2)}\n`
-}
-
-/** Name of its file in the folder of published objects. */
-export function fileName(kind: Published['kind'], name: string): string {
-  return `${kind}-${encodeURIComponent(name)}.yaml`
 }

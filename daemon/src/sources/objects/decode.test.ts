@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Published } from '../../model/objects.ts'
-import { parseText } from './documents.ts'
-import { fileName, textOf } from './manifests.ts'
-import { decode, idOf } from './objects.ts'
+import { parseText } from '../directory/documents.ts'
+import { fileName, textOf } from '../directory/manifest-files.ts'
+import { decode, idOf } from './decode.ts'
 
 /** The issues of a manifest, as `field: message`. */
 function issues(text: string): string[] {

@@ -15,8 +15,15 @@ import type {
   VirtualNetwork,
   VirtualRouter,
 } from '../../model/objects.ts'
-import type { LoadedFile } from './files.ts'
-import { type Item, idOf, type Kind } from './objects.ts'
+import { type Item, idOf, type Kind } from './decode.ts'
+
+/** What was read from one place (a file, or the API server's list of a kind). */
+export interface LoadedFile {
+  /** Where: a file relative to the source's folder; told with what is wrong with its items. */
+  readonly path: string
+  readonly items: readonly Item[]
+  readonly rejections: readonly Rejection[]
+}
 
 export interface AssembleOptions {
   readonly cluster: string
@@ -30,6 +37,8 @@ export const EMPTY_STATE: SourceState = {
   blocks: new Map(),
   interfaces: new Map(),
   routers: new Map(),
+  networkRouters: new Map(),
+  pods: new Map(),
   rejected: [],
 }
 
@@ -66,6 +75,8 @@ export function assemble(
     blocks: kept(before.blocks, blocks),
     interfaces: kept(before.interfaces, collected.map('VirtualMachineInterface')),
     routers: kept(before.routers, routers),
+    networkRouters: before.networkRouters,
+    pods: before.pods,
     rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
   }
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Rejection, SourceState } from '../../model/objects.ts'
+import { loadText } from '../directory/files.ts'
+import type { LoadedFile } from './assemble.ts'
 import { assemble, EMPTY_STATE } from './assemble.ts'
-import { type LoadedFile, loadText } from './files.ts'
 
 const options = { cluster: 'k8s', defaultSubnets: ['10.244.0.0/16'] }
 const RED = 'default-domain:k8s-default:red'
