@@ -23,8 +23,7 @@ import { errorFields, type Log } from './log.ts'
 import { Model } from './model/compute.ts'
 import type { Ids } from './model/ids.ts'
 import { podName } from './model/interfaces.ts'
-import type { Address, IpamBlock, Source } from './model/objects.ts'
-import { publication } from './model/publish.ts'
+import type { Address, Source } from './model/objects.ts'
 import type { Tables } from './model/tables.ts'
 import { MPLS_UDP_OVERHEAD } from './model/tunnels.ts'
 import { contextFromTables } from './packet/context.ts'
@@ -32,6 +31,7 @@ import { AgentPort } from './packet/packet.ts'
 import { writeConflist } from './port-api/conflist.ts'
 import { PortServer } from './port-api/server.ts'
 import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
+import { Publisher } from './publisher.ts'
 import { DirectorySource } from './sources/directory/source.ts'
 
 /** Milliseconds from the end of a round to the next one: a burst of changes costs few rounds, and a change after a quiet time doesn't wait. */
@@ -42,9 +42,6 @@ const RESOLVED_MS = 5 * 60_000
 
 /** Underlay addresses that packets may make us resolve: a scan must not fill the neighbour table. */
 const MAX_RESOLVED = 256
-
-/** Milliseconds until a failed publication is tried again. */
-const PUBLISH_RETRY_MS = 2000
 
 /** vif 0 to 2 are the node's own. */
 const OWN_VIFS = 3
@@ -74,6 +71,7 @@ export class Vrouter implements AsyncDisposable {
   readonly #idsFrom: LoadedIds['from']
   readonly #model: Model
   readonly #source: Source
+  readonly #publisher: Publisher
   #dataplane!: Dataplane
   #ports!: Ports
   #agentPort: AgentPort | undefined
@@ -90,7 +88,6 @@ export class Vrouter implements AsyncDisposable {
   #roundEndedAt = 0
   /** Underlay addresses that packets wait for, and until when they are kept resolved. */
   readonly #resolved = new Map<Address, number>()
-  #publishRetry: NodeJS.Timeout | undefined
 
   private constructor(options: VrouterOptions) {
     const { config, log } = options
@@ -119,13 +116,13 @@ export class Vrouter implements AsyncDisposable {
       },
       ids,
     )
-    this.#source = this.#owned.use(
-      new DirectorySource({
-        path: config.source.path,
+    this.#source = this.#owned.use(openSource(options))
+    this.#publisher = this.#owned.use(
+      new Publisher({
+        source: this.#source,
         node: config.node,
-        cluster: config.cluster.name,
-        defaultSubnets: config.defaultNetwork.subnets,
-        memory: join(config.paths.state, 'networks.json'),
+        onError: (error) =>
+          this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again'),
       }),
     )
   }
@@ -144,7 +141,6 @@ export class Vrouter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#publishRetry)
     await this.#round
     await this.#owned.disposeAsync()
   }
@@ -294,7 +290,7 @@ export class Vrouter implements AsyncDisposable {
     this.#tables = tables
     this.#agentPort?.updateContext(contextFromTables(tables))
     this.#logProblems(tables)
-    await this.#publish(tables)
+    this.#publish(tables)
   }
 
   /** The tables, and the neighbours that packets asked for. */
@@ -331,51 +327,15 @@ export class Vrouter implements AsyncDisposable {
     this.#loggedProblems = new Set(problems.keys())
   }
 
-  /**
-   * Tells the others what works here now, and those who wait for a pod. The labels of a new VRF come first: from then on other nodes
-   * answer the pod; its own route is news that nobody waits for. A failure is reported and tried again; it harms nobody here.
-   */
-  async #publish(tables: Tables): Promise<void> {
-    const { node } = this.#options.config
-    const { claim, publish, withdraw } = publication(
-      node,
-      this.#dataplane.facts(),
-      this.#ports.all(),
-      tables,
-      this.#source.state(),
-    )
-    const [routers, others] = [
-      publish.filter(({ kind }) => kind === 'VirtualRouter'),
-      publish.filter(({ kind }) => kind !== 'VirtualRouter'),
-    ]
-    try {
-      await Promise.all(routers.map((router) => this.#source.publish(router)))
-      this.#answerWaiters()
-      await Promise.all([
-        ...claim.map((block) => this.#claim(block)),
-        ...others.map((published) => this.#source.publish(published)),
-        ...withdraw.map(({ kind, name }) => this.#source.withdraw(kind, name)),
-      ])
-    } catch (error) {
-      this.#answerWaiters()
-      this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again')
-      clearTimeout(this.#publishRetry)
-      this.#publishRetry = setTimeout(() => this.#nudge(), PUBLISH_RETRY_MS)
-    }
+  /** Tells the others what works here now, beside the rounds, and then those who wait for a pod: from then on other nodes answer it. */
+  #publish(tables: Tables): void {
+    const present = { facts: this.#dataplane.facts(), ports: this.#ports.all(), tables }
+    void this.#publisher.update(present).then(() => this.#answerWaiters(tables))
   }
 
-  /** A block of ours that somebody deleted while pods live in it; when another node was faster, its pods are reported by the model. */
-  async #claim(block: IpamBlock): Promise<void> {
-    try {
-      await this.#source.publish({ kind: 'IPAMBlock', object: block }, { create: true })
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== 'BLOCK_TAKEN') throw error
-    }
-  }
-
-  #answerWaiters(): void {
+  #answerWaiters(tables: Tables): void {
     for (const waiter of this.#waiters) {
-      const programmed = this.#find(waiter.uuid)
+      const programmed = this.#find(waiter.uuid, tables)
       if (programmed !== undefined) waiter.resolve(programmed)
     }
   }
@@ -383,9 +343,9 @@ export class Vrouter implements AsyncDisposable {
   // ---- what the port API asks ------------------------------------------------------------------------------------------------
 
   /** The vif of a port, if it is in the kernel with the tap that the port has now. */
-  #find(uuid: string): Programmed | undefined {
+  #find(uuid: string, tables = this.#tables): Programmed | undefined {
     const port = this.#ports.all().find((one) => one.uuid === uuid)
-    const vif = this.#tables?.vifs.find((one) => one.port === uuid)
+    const vif = tables?.vifs.find((one) => one.port === uuid)
     if (port === undefined || vif === undefined || port.ifindex === undefined || vif.ifindex !== port.ifindex)
       return undefined
     const isBroken = this.#dataplane.problems().some(({ object }) => object.startsWith(`vif ${vif.id} `))
@@ -446,5 +406,25 @@ export class Vrouter implements AsyncDisposable {
       health: () => this.#health(),
       onError: (error, request) => log.error({ err: errorFields(error), request }, `cannot answer ${request}`),
     }
+  }
+}
+
+function openSource({ config, log }: VrouterOptions): Source {
+  const common = {
+    node: config.node,
+    cluster: config.cluster.name,
+    defaultSubnets: config.defaultNetwork.subnets,
+  }
+  switch (config.source.type) {
+    case 'directory':
+      return new DirectorySource({
+        ...common,
+        path: config.source.path,
+        memory: join(config.paths.state, 'networks.json'),
+      })
+    case 'kubernetes':
+      throw new Error('not composed yet')
+    default:
+      return config.source.type satisfies never
   }
 }

@@ -1,0 +1,143 @@
+/**
+ * Tells the source, and so the other nodes, what this node is: beside the rounds, so that no packet, no pod and no table waits for a slow
+ * source. Level-triggered: what is to be told follows from the latest tables and from what the source says already. The router object
+ * (address, labels of VRFs) has a lane of its own: from it other nodes learn how to answer a new pod; everything else is news that nobody waits for.
+ */
+import type { NodeFacts, Port } from './model/facts.ts'
+import type { IpamBlock, Source } from './model/objects.ts'
+import { publication } from './model/publish.ts'
+import type { Tables } from './model/tables.ts'
+
+export interface PublisherOptions {
+  readonly source: Source
+  readonly node: string
+  readonly onError: (error: unknown) => void
+  /** Milliseconds until a failed publication is tried again: the first time, and at most (it doubles). */
+  readonly retryMs?: number
+  readonly longestRetryMs?: number
+  /** Milliseconds that an ADD waits for the router object to be told, at most. */
+  readonly patienceMs?: number
+}
+
+export interface Present {
+  readonly facts: NodeFacts
+  readonly ports: readonly Port[]
+  readonly tables: Tables
+}
+
+const DEFAULTS = { retryMs: 1000, longestRetryMs: 30_000, patienceMs: 500 }
+
+export class Publisher implements AsyncDisposable {
+  readonly #options: PublisherOptions & typeof DEFAULTS
+  readonly #router: Lane
+  readonly #others: Lane
+  #present: Present | undefined
+
+  constructor(options: PublisherOptions) {
+    this.#options = { ...DEFAULTS, ...options }
+    const { onError, retryMs, longestRetryMs } = this.#options
+    const lane = (work: (present: Present) => Promise<unknown>) =>
+      new Lane({ work: async () => this.#present && work(this.#present), onError, retryMs, longestRetryMs })
+    this.#router = lane((present) => this.#publishRouter(present))
+    this.#others = lane((present) => this.#publishOthers(present))
+  }
+
+  /** Resolves when the source has the router object as it is now, or can't take it at present. Never rejects. */
+  async update(present: Present): Promise<void> {
+    this.#present = present
+    const told = this.#router.run()
+    void told.then(() => this.#others.run())
+    const { promise: patience, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, this.#options.patienceMs)
+    await Promise.race([told, patience])
+    clearTimeout(timer)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#router[Symbol.asyncDispose](), this.#others[Symbol.asyncDispose]()])
+  }
+
+  #publication({ facts, ports, tables }: Present) {
+    return publication(this.#options.node, facts, ports, tables, this.#options.source.state())
+  }
+
+  async #publishRouter(present: Present): Promise<void> {
+    for (const published of this.#publication(present).publish) {
+      if (published.kind === 'VirtualRouter') await this.#options.source.publish(published)
+    }
+  }
+
+  /** All of them are tried, whatever becomes of one; the first failure is thrown. */
+  async #publishOthers(present: Present): Promise<void> {
+    const { source } = this.#options
+    const { claim, publish, withdraw } = this.#publication(present)
+    const results = await Promise.allSettled([
+      ...claim.map((block) => this.#claim(block)),
+      ...publish.filter(({ kind }) => kind !== 'VirtualRouter').map((published) => source.publish(published)),
+      ...withdraw.map(({ kind, name }) => source.withdraw(kind, name)),
+    ])
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  /** A block of ours that somebody deleted while pods live in it; when another node was faster, its pods are reported by the model. */
+  async #claim(block: IpamBlock): Promise<void> {
+    try {
+      await this.#options.source.publish({ kind: 'IPAMBlock', object: block }, { create: true })
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'BLOCK_TAKEN') throw error
+    }
+  }
+}
+
+interface LaneOptions {
+  readonly work: () => Promise<unknown>
+  readonly onError: (error: unknown) => void
+  readonly retryMs: number
+  readonly longestRetryMs: number
+}
+
+/** Work that never overlaps itself; calls that come while it runs share one more run. A failure is told and tried again. */
+class Lane implements AsyncDisposable {
+  readonly #options: LaneOptions
+  #running: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
+  #failures = 0
+  #retry: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(options: LaneOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when a run that began after this call is over, however it ended. */
+  run(): Promise<void> {
+    this.#next ??= this.#running.then(() => {
+      this.#next = undefined
+      this.#running = this.#once()
+      return this.#running
+    })
+    return this.#next
+  }
+
+  async #once(): Promise<void> {
+    if (this.#isClosed) return
+    clearTimeout(this.#retry)
+    const { work, onError, retryMs, longestRetryMs } = this.#options
+    try {
+      await work()
+      this.#failures = 0
+    } catch (error) {
+      onError(error)
+      const delay = Math.min(retryMs * 2 ** this.#failures++, longestRetryMs) * (0.5 + Math.random() / 2)
+      if (!this.#isClosed) this.#retry = setTimeout(() => void this.run(), delay)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#retry)
+    await this.#next
+    await this.#running
+  }
+}
