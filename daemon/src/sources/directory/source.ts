@@ -351,6 +351,7 @@ function nodeOf(item: Item): string | undefined {
       return item.object.name
     case 'Namespace':
     case 'VirtualNetwork':
+    case 'VirtualNetworkRouter':
       return undefined
     default:
       return item satisfies never

@@ -43,6 +43,42 @@ describe('the state of a folder', () => {
     assert.match(texts(both.rejected)[0]!, /is built in/)
   })
 
+  it('lets an object that shows a built-in network add labels, SNAT and VNI to it, and nothing else', () => {
+    const shown = (name: string, more: string) =>
+      file(
+        `${name}.yaml`,
+        `{${api}, kind: VirtualNetwork, metadata: {name: ${name}, labels: {vrouter.dev/built-in: "true"${more}}}, ` +
+          'spec: {subnets: [{cidr: 10.9.0.0/16}], fabricSNAT: true}, status: {virtualNetworkNetworkID: 77}}',
+      )
+    const name = 'default-domain:k8s-default:k8s-default-pod-network'
+    const { virtualNetworks, rejected } = state([
+      shown('k8s-default-pod-network', ', tier: web'),
+      shown('k8s-gone-pod-network', ''),
+    ])
+    assert.deepEqual(rejected, [])
+    assert.deepEqual([...virtualNetworks.keys()], [name])
+    const { subnets, labels, fabricSnat, vni } = virtualNetworks.get(name)!
+    assert.deepEqual(
+      [subnets.map(({ cidr }) => cidr), labels, fabricSnat, vni],
+      [['10.244.0.0/16'], { tier: 'web' }, true, 77],
+    )
+    assert.equal(state([shown('k8s-default-pod-network', '')]).virtualNetworks.get(name)!.labels, undefined)
+  })
+
+  it('has network routers by namespace and name', () => {
+    const routers = file(
+      'r.yaml',
+      ...['a', 'b'].map(
+        (namespace) =>
+          `{${api}, kind: VirtualNetworkRouter, metadata: {name: r, namespace: ${namespace}}, spec: {type: mesh, virtualNetworkSelector: {}}}\n`,
+      ),
+    )
+    const before = state([routers])
+    assert.deepEqual([...before.networkRouters.keys()], ['a/r', 'b/r'])
+    assert.equal(state([routers], before).networkRouters, before.networkRouters)
+    assert.equal(state([], before).networkRouters.size, 0)
+  })
+
   it('takes one of two definitions, that of the file whose name comes first, in whatever order they are read', () => {
     const one = file('a.yaml', network('red', '{subnets: [{cidr: 10.1.0.0/16}]}'))
     const two = file('b.yaml', network('red', '{subnets: [{cidr: 10.2.0.0/16}]}'))

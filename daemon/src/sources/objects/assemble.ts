@@ -4,7 +4,7 @@
  */
 import { bitsOf, contains, mustParseCidr, type Prefix, sizeOf } from '../../model/address.ts'
 import { builtInNetworks } from '../../model/built-in-networks.ts'
-import { isEqual, isSameMap } from '../../model/equal.ts'
+import { isEqual, isSameMap, keepEqual } from '../../model/equal.ts'
 import { poolOf } from '../../model/ipam.ts'
 import type {
   Cidr,
@@ -15,7 +15,7 @@ import type {
   VirtualNetwork,
   VirtualRouter,
 } from '../../model/objects.ts'
-import { type Item, idOf, type Kind } from './decode.ts'
+import { BUILT_IN_LABEL, type Item, idOf, type Kind } from './decode.ts'
 
 /** What was read from one place (a file, or the API server's list of a kind). */
 export interface LoadedFile {
@@ -58,13 +58,17 @@ export function assemble(
   const namespaces = collected.map('Namespace')
   const blocks = collected.map('IPAMBlock')
   const virtualNetworks = collected.map('VirtualNetwork')
+  const builtIn = new Map<FqName, VirtualNetwork>()
   for (const network of builtInNetworks(options.cluster, options.defaultSubnets, namespaces.values())) {
-    const rival = virtualNetworks.get(network.fqName)
-    if (rival !== undefined)
-      rejected.push({ object: nameOf(rival), message: `is built in (${network.fqName}): choose another name` })
-    const known = before.virtualNetworks.get(network.fqName)
-    virtualNetworks.set(network.fqName, known !== undefined && isEqual(known, network) ? known : network)
+    const shown = virtualNetworks.get(network.fqName)
+    if (shown !== undefined && !isShownBuiltIn(shown))
+      rejected.push({ object: nameOf(shown), message: `is built in (${network.fqName}): choose another name` })
+    const whole = shown !== undefined && isShownBuiltIn(shown) ? withShown(network, shown) : network
+    builtIn.set(network.fqName, keepEqual(before.virtualNetworks.get(network.fqName), whole))
   }
+  // An object may outlive its built-in network for a while: it doesn't make it an ordinary one.
+  for (const [fqName, network] of virtualNetworks) if (isShownBuiltIn(network)) virtualNetworks.delete(fqName)
+  for (const [fqName, network] of builtIn) virtualNetworks.set(fqName, network)
   keepCarvedNetworks(virtualNetworks, blocks, accepted, collected, rejected)
   dropOverlappingBlocks(blocks, virtualNetworks, collected, rejected)
   const routers = collected.map('VirtualRouter')
@@ -75,7 +79,7 @@ export function assemble(
     blocks: kept(before.blocks, blocks),
     interfaces: kept(before.interfaces, collected.map('VirtualMachineInterface')),
     routers: kept(before.routers, routers),
-    networkRouters: before.networkRouters,
+    networkRouters: kept(before.networkRouters, collected.map('VirtualNetworkRouter')),
     pods: before.pods,
     rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
   }
@@ -98,6 +102,7 @@ class Collector {
   readonly #found: Record<Kind, Map<string, Found>> = {
     Namespace: new Map(),
     VirtualNetwork: new Map(),
+    VirtualNetworkRouter: new Map(),
     IPAMBlock: new Map(),
     VirtualMachineInterface: new Map(),
     VirtualRouter: new Map(),
@@ -140,6 +145,8 @@ function identityOf(item: Item): string {
   switch (item.kind) {
     case 'VirtualNetwork':
       return item.object.fqName
+    case 'VirtualNetworkRouter':
+      return `${item.object.namespace}/${item.object.name}`
     case 'VirtualMachineInterface':
       return item.object.uuid
     case 'Namespace':
@@ -153,6 +160,21 @@ function identityOf(item: Item): string {
 
 function nameOf(vn: VirtualNetwork): string {
   return `VirtualNetwork ${vn.namespace}/${vn.name}`
+}
+
+function isShownBuiltIn(vn: VirtualNetwork): boolean {
+  return vn.labels?.[BUILT_IN_LABEL] === 'true'
+}
+
+/** A built-in network with what its object adds: labels, SNAT and VNI. */
+function withShown(network: VirtualNetwork, { labels = {}, fabricSnat, vni }: VirtualNetwork): VirtualNetwork {
+  const { [BUILT_IN_LABEL]: _, ...others } = labels
+  return {
+    ...network,
+    ...(Object.keys(others).length > 0 && { labels: others }),
+    ...(fabricSnat !== undefined && { fabricSnat }),
+    ...(vni !== undefined && { vni }),
+  }
 }
 
 /** Nodes hand out addresses of blocks: a change of the subnet that they lie in would cut off their pods. */

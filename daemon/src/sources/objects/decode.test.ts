@@ -33,6 +33,57 @@ describe('manifests', () => {
     ])
   })
 
+  it('give networks their labels, SNAT and VNI; the VNI in use stands in the status', () => {
+    const spec = 'spec: {subnets: [{cidr: 10.1.0.0/16}], fabricSNAT: false, virtualNetworkNetworkID: 5000}'
+    const head = 'apiVersion: vrouter.dev/v1alpha1, kind: VirtualNetwork, metadata: {name: red, labels: {a: b}}'
+    const vni = (text: string) => {
+      const decoded = decode(parseText(text).documents[0], 'k8s')
+      assert.ok(decoded.ok && decoded.item.kind === 'VirtualNetwork')
+      const { labels, fabricSnat } = decoded.item.object
+      assert.deepEqual([labels, fabricSnat], [{ a: 'b' }, false])
+      return decoded.item.object.vni
+    }
+    assert.equal(vni(`{${head}, ${spec}}`), 5000)
+    assert.equal(vni(`{${head}, ${spec}, status: {virtualNetworkNetworkID: 5001, state: Success}}`), 5001)
+  })
+
+  it('make network routers, whose selectors are checked as Kubernetes checks them', () => {
+    const router = (spec: string) =>
+      `{apiVersion: vrouter.dev/v1alpha1, kind: VirtualNetworkRouter, metadata: {name: r, namespace: shop}, spec: ${spec}}`
+    const text = router(
+      '{type: hub, virtualNetworkSelector: {matchLabels: {vn: web}}, import: {virtualNetworkRouters: ' +
+        '[{virtualNetworkRouterSelector: {}, namespaceSelector: {matchExpressions: [{key: k, operator: In, values: [v]}]}}]}}',
+    )
+    const decoded = decode(parseText(text).documents[0], 'k8s')
+    assert.ok(decoded.ok)
+    assert.equal(idOf(decoded.item), 'VirtualNetworkRouter shop/r')
+    const none = { matchLabels: {}, matchExpressions: [] }
+    assert.deepEqual(decoded.item.object, {
+      namespace: 'shop',
+      name: 'r',
+      type: 'hub',
+      labels: {},
+      networks: { matchLabels: { vn: 'web' }, matchExpressions: [] },
+      imports: [
+        { routers: none, namespaces: { ...none, matchExpressions: [{ key: 'k', operator: 'In', values: ['v'] }] } },
+      ],
+    })
+    for (const [spec, issue] of [
+      ['{virtualNetworkSelector: {}}', /^spec\.type .* is required/],
+      ['{type: star, virtualNetworkSelector: {}}', /must be one of mesh, hub, spoke/],
+      ['{type: mesh}', /^spec\.virtualNetworkSelector .* is required/],
+      [
+        '{type: mesh, virtualNetworkSelector: {matchExpressions: [{key: a, operator: In}]}}',
+        /^spec\.virtualNetworkSelector\.matchExpressions\[0\]\.values .* is required for In/,
+      ],
+      [
+        '{type: mesh, virtualNetworkSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}',
+        /must be empty for Exists/,
+      ],
+    ] as const)
+      assert.match(issues(router(spec))[0] ?? 'accepted', issue, spec)
+  })
+
   it('say which field of which value is wrong, and the remedy', () => {
     const cases: readonly (readonly [spec: string, issue: RegExp])[] = [
       ['{}', /^spec\.subnets \(undefined\) is required$/],

@@ -13,10 +13,12 @@ import { HOME_NAMESPACE, networkFqName, uuidOf } from '../../model/names.ts'
 import type {
   Encapsulation,
   IpamBlock,
+  LabelSelector,
   Namespace,
   Subnet,
   VirtualMachineInterface,
   VirtualNetwork,
+  VirtualNetworkRouter,
   VirtualRouter,
 } from '../../model/objects.ts'
 import { longestSubnet, Schema, type SchemaIssue, shorten } from '../../schema/check.ts'
@@ -25,16 +27,23 @@ import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
 import namespaceSchema from './schemas/namespace.json' with { type: 'json' }
 import interfaceSchema from './schemas/virtual-machine-interface.json' with { type: 'json' }
 import networkSchema from './schemas/virtual-network.json' with { type: 'json' }
+import networkRouterSchema from './schemas/virtual-network-router.json' with { type: 'json' }
 import routerSchema from './schemas/virtual-router.json' with { type: 'json' }
 
 export type Item =
   | { readonly kind: 'Namespace'; readonly object: Namespace }
   | { readonly kind: 'VirtualNetwork'; readonly object: VirtualNetwork }
+  | { readonly kind: 'VirtualNetworkRouter'; readonly object: VirtualNetworkRouter }
   | { readonly kind: 'IPAMBlock'; readonly object: IpamBlock }
   | { readonly kind: 'VirtualMachineInterface'; readonly object: VirtualMachineInterface }
   | { readonly kind: 'VirtualRouter'; readonly object: VirtualRouter }
 
 export type Kind = Item['kind']
+
+/** The label of objects that show a built-in network (the controller makes them): they add to it, and define nothing. */
+export const BUILT_IN_LABEL = 'vrouter.dev/built-in'
+
+const NAMESPACED: ReadonlySet<Kind> = new Set(['VirtualNetwork', 'VirtualNetworkRouter', 'VirtualMachineInterface'])
 
 /** What people call it: `VirtualNetwork default/red`. Made when it is needed: there are thousands of items. */
 export function idOf({ kind, object }: Item): string {
@@ -42,13 +51,13 @@ export function idOf({ kind, object }: Item): string {
 }
 
 function idOfName(kind: Kind, name: string, namespace = HOME_NAMESPACE): string {
-  const isNamespaced = kind === 'VirtualNetwork' || kind === 'VirtualMachineInterface'
-  return isNamespaced ? `${kind} ${namespace}/${name}` : `${kind} ${name}`
+  return NAMESPACED.has(kind) ? `${kind} ${namespace}/${name}` : `${kind} ${name}`
 }
 
 export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   Namespace: 'v1',
   VirtualNetwork: 'vrouter.dev/v1alpha1',
+  VirtualNetworkRouter: 'vrouter.dev/v1alpha1',
   IPAMBlock: 'vrouter.dev/v1alpha1',
   VirtualMachineInterface: 'vrouter.dev/v1alpha1',
   VirtualRouter: 'vrouter.dev/v1alpha1',
@@ -59,6 +68,7 @@ const KINDS = Object.keys(API_VERSIONS) as Kind[]
 const schemas: Readonly<Record<Kind, Schema>> = {
   Namespace: new Schema(namespaceSchema),
   VirtualNetwork: new Schema(networkSchema),
+  VirtualNetworkRouter: new Schema(networkRouterSchema),
   IPAMBlock: new Schema(ipamBlockSchema),
   VirtualMachineInterface: new Schema(interfaceSchema),
   VirtualRouter: new Schema(routerSchema),
@@ -77,6 +87,7 @@ interface Manifest {
     readonly annotations?: Readonly<Record<string, string>>
   }
   readonly spec: never
+  readonly status?: unknown
 }
 
 export function decode(document: unknown, cluster: string): Decoded {
@@ -92,6 +103,8 @@ export function decode(document: unknown, cluster: string): Decoded {
     }
     case 'VirtualNetwork':
       return decodeNetwork(manifest, id, cluster)
+    case 'VirtualNetworkRouter':
+      return decodeNetworkRouter(manifest, id)
     case 'IPAMBlock': {
       const { network, cidr, node } = manifest.spec as { network: string; cidr: string; node: string }
       const object = {
@@ -139,10 +152,14 @@ interface NetworkSpec {
   readonly blockSize4?: number
   readonly blockSize6?: number
   readonly fqName?: string
+  readonly fabricSNAT?: boolean
+  readonly virtualNetworkNetworkID?: number
 }
 
-function decodeNetwork({ metadata, spec }: Manifest, id: string, cluster: string): Decoded {
-  const { subnets: asked, blockSize4, blockSize6, fqName: givenName } = spec as NetworkSpec
+function decodeNetwork({ metadata, spec, status }: Manifest, id: string, cluster: string): Decoded {
+  const { subnets: asked, blockSize4, blockSize6, fqName: givenName, fabricSNAT: fabricSnat } = spec as NetworkSpec
+  // The one in use stands in the status; before the controller has seen the object, the one that is wished for.
+  const { virtualNetworkNetworkID: vni = (spec as NetworkSpec).virtualNetworkNetworkID } = (status ?? {}) as NetworkSpec
   const issues: SchemaIssue[] = []
   const subnets: Subnet[] = []
   for (const [index, { cidr, gateway, service }] of asked.entries()) {
@@ -173,8 +190,63 @@ function decodeNetwork({ metadata, spec }: Manifest, id: string, cluster: string
     subnets,
     blockSize4: blockSize4 ?? BLOCK_SIZE_4,
     blockSize6: blockSize6 ?? BLOCK_SIZE_6,
+    ...(metadata.labels !== undefined && Object.keys(metadata.labels).length > 0 && { labels: metadata.labels }),
+    ...(fabricSnat !== undefined && { fabricSnat }),
+    ...(vni !== undefined && { vni }),
   }
   return { ok: true, item: { kind: 'VirtualNetwork', object } }
+}
+
+interface SelectorSpec {
+  readonly matchLabels?: Readonly<Record<string, string>>
+  readonly matchExpressions?: readonly {
+    readonly key: string
+    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+    readonly values?: readonly string[]
+  }[]
+}
+
+interface NetworkRouterSpec {
+  readonly type: VirtualNetworkRouter['type']
+  readonly virtualNetworkSelector: SelectorSpec
+  readonly import?: {
+    readonly virtualNetworkRouters?: readonly {
+      readonly virtualNetworkRouterSelector: SelectorSpec
+      readonly namespaceSelector?: SelectorSpec
+    }[]
+  }
+}
+
+function decodeNetworkRouter({ metadata, spec }: Manifest, id: string): Decoded {
+  const { type, virtualNetworkSelector, import: imported } = spec as NetworkRouterSpec
+  const issues: SchemaIssue[] = []
+  const networks = decodeSelector(virtualNetworkSelector, 'spec.virtualNetworkSelector', issues)
+  const imports = (imported?.virtualNetworkRouters ?? []).map((one, index) => {
+    const field = `spec.import.virtualNetworkRouters[${index}]`
+    const routers = decodeSelector(one.virtualNetworkRouterSelector, `${field}.virtualNetworkRouterSelector`, issues)
+    if (one.namespaceSelector === undefined) return { routers }
+    return { routers, namespaces: decodeSelector(one.namespaceSelector, `${field}.namespaceSelector`, issues) }
+  })
+  if (issues.length > 0) return { ok: false, id, issues }
+  const { name, namespace = HOME_NAMESPACE, labels = {} } = metadata
+  const object: VirtualNetworkRouter = { namespace, name, type, labels, networks, imports }
+  return { ok: true, item: { kind: 'VirtualNetworkRouter', object } }
+}
+
+/** In and NotIn need values, Exists and DoesNotExist have none: as Kubernetes checks it. */
+function decodeSelector(
+  { matchLabels = {}, matchExpressions = [] }: SelectorSpec,
+  field: string,
+  issues: SchemaIssue[],
+): LabelSelector {
+  for (const [index, { operator, values = [] }] of matchExpressions.entries()) {
+    const needsValues = operator === 'In' || operator === 'NotIn'
+    if (needsValues === values.length > 0) continue
+    const message = needsValues ? `is required for ${operator}` : `must be empty for ${operator}`
+    issues.push({ field: `${field}.matchExpressions[${index}].values`, value: shorten(values), message })
+  }
+  const expressions = matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values }))
+  return { matchLabels, matchExpressions: expressions }
 }
 
 function subnetIssues(subnet: Subnet, field: string): SchemaIssue[] {
