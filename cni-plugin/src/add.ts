@@ -5,10 +5,11 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { bringUp, configure, deleteTap, openNamespace, Tap } from './attachment.ts'
 import type { NetworkConfig } from './config.ts'
 import { Daemon, DaemonUnreachable, daemonError } from './daemon.ts'
-import { type Attachment, parseLabels } from './environment.ts'
+import type { Attachment } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
 import { release } from './release.ts'
 import { addResult } from './result.ts'
+import { wishesOf } from './wishes.ts'
 
 export function add(config: NetworkConfig, attachment: Attachment, deliver: (result: object) => void): void {
   using undo = new DisposableStack()
@@ -20,14 +21,22 @@ export function add(config: NetworkConfig, attachment: Attachment, deliver: (res
   const pod = undo.use(RouteSocket.open({ netns: namespace }))
 
   const port = allocate(daemon, request, config)
-  if (port.existed) clearFormer(node, pod, port, ifname)
+  if (port.existed) clearFormer(node, port, ifname)
 
   using attached = new DisposableStack()
   attached.defer(() => void release(config, { containerId, ifname }))
   const alias = `${request.pod.namespace}/${request.pod.name}/${ifname}`
   const tap = attached.use(Tap.create(node, namespace, port, ifname, alias.slice(0, 255)))
   // The daemon programs the datapath while the pod's end is configured; both ends are down.
-  const registered = ask(() => daemon.ask<RegisterReply>({ op: 'register', containerId, ifname, ifindex: tap.index }))
+  const { netns } = attachment
+  const registration = {
+    op: 'register',
+    containerId,
+    ifname,
+    ifindex: tap.index,
+    ...(port.existed && { netns }),
+  } as const
+  const registered = ask(() => daemon.ask<RegisterReply>(registration))
   configure(pod, namespace, tap, port, ifname)
   ask(registered)
   bringUp(node, pod, tap, port)
@@ -36,7 +45,6 @@ export function add(config: NetworkConfig, attachment: Attachment, deliver: (res
 }
 
 function allocateRequest(config: NetworkConfig, { containerId, ifname, netns, args }: Attachment): AllocateRequest {
-  const labels = parseLabels(args['VROUTER_LABELS'])
   return {
     op: 'allocate',
     containerId,
@@ -49,8 +57,7 @@ function allocateRequest(config: NetworkConfig, { containerId, ifname, netns, ar
       name: args['K8S_POD_NAME'] || containerId,
       uid: args['K8S_POD_UID'] ?? '',
     },
-    ...(labels && { labels }),
-    ...(config.podAnnotations && { annotations: config.podAnnotations }),
+    ...wishesOf(config, args),
   }
 }
 
@@ -65,20 +72,18 @@ function allocate(daemon: Daemon, request: AllocateRequest, config: NetworkConfi
 }
 
 /**
- * The attachment is known. One that is complete stays as it is: the runtime may not ADD it twice. What an interrupted ADD left is cleared away;
- * the addresses stay the same.
+ * The attachment is known. One that is complete stays as it is, in whatever namespace: the runtime may not ADD it twice. What an interrupted ADD left, or
+ * a namespace that went, is cleared away; the addresses stay the same.
  */
-function clearFormer(node: RouteSocket, pod: RouteSocket, port: AllocateReply, ifname: string): void {
-  if (port.registered && node.link(port.tap) !== undefined) {
-    const link = pod.link(ifname)
-    // The pod's end comes up last.
-    if (link?.mac === port.mac && link.up) {
-      throw new CniError(
-        ErrorCode.INTERFACE_EXISTS,
-        `interface ${ifname} of the pod is attached already`,
-        'the runtime must DEL the attachment before it adds it again',
-      )
-    }
+function clearFormer(node: RouteSocket, port: AllocateReply, ifname: string): void {
+  const tap = port.registered ? node.link(port.tap) : undefined
+  // The pod's end comes up last, and only then the tap has a carrier.
+  if (tap?.operstate === 'up') {
+    throw new CniError(
+      ErrorCode.INTERFACE_EXISTS,
+      `interface ${ifname} of the pod is attached already`,
+      'the runtime must DEL the attachment before it adds it again',
+    )
   }
   deleteTap(node, port.tap)
 }

@@ -25,16 +25,18 @@ export function tapName(containerId: string, ifname: string): string {
   return `tap${hash('sha256', `${containerId}/${ifname}`, 'hex').slice(0, 12)}`
 }
 
-/** Opens the pod's namespace. Throws code 8 when it isn't one, or is the node's own. */
+/** Opens the pod's namespace. Throws NETNS_GONE, NOT_A_NETNS, or INVALID_NETNS for the node's own. */
 export function openNamespace(path: string, allowOwn: boolean): NetworkNamespace {
   let namespace: NetworkNamespace
   try {
     namespace = NetworkNamespace.open(path)
   } catch (error) {
-    const reason = error instanceof SystemError ? error.code : String(error)
+    if (!(error instanceof SystemError)) throw error
+    if (error.code === 'EISDIR' || error.code === 'EACCES' || error.code === 'ELOOP' || error.code === 'ENXIO')
+      throw notNamespace(path)
     throw new CniError(
-      ErrorCode.INVALID_NETNS,
-      `cannot open the network namespace ${path}: ${reason}`,
+      ErrorCode.NETNS_GONE,
+      `cannot open the network namespace ${path}: ${error.code}`,
       'the namespace of the container is gone; the runtime makes a new one',
     )
   }
@@ -45,17 +47,23 @@ export function openNamespace(path: string, allowOwn: boolean): NetworkNamespace
     if (own.inode === namespace.inode && !allowOwn) {
       throw new CniError(
         ErrorCode.INVALID_NETNS,
-        `CNI_NETNS ${path} is the namespace of the plugin itself`,
+        "plugin's netns and netns from CNI_NETNS should not be the same",
         'name the namespace of the container, or set CNI_NETNS_OVERRIDE=1',
       )
     }
     return namespace
   } catch (error) {
     namespace[Symbol.dispose]()
-    if (isErrno(error, 'EINVAL'))
-      throw new CniError(ErrorCode.INVALID_NETNS, `${path} is not a network namespace`, 'correct CNI_NETNS')
-    throw error
+    throw isErrno(error, 'EINVAL') ? notNamespace(path) : error
   }
+}
+
+function notNamespace(path: string): CniError {
+  return new CniError(
+    ErrorCode.NOT_A_NETNS,
+    `${path} is not a network namespace`,
+    'correct CNI_NETNS; a path under /run/netns that is an ordinary file was unmounted',
+  )
 }
 
 /** The pair of devices; disposing of it removes both. */

@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import { parseConfig } from './config.ts'
 import { parseArgs, parseLabels, readAttachment } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
+import { requireVersion } from './versions.ts'
+import { wishesOf } from './wishes.ts'
 
 const good = { cniVersion: '1.1.0', name: 'net', type: 'vrouter-cni' }
 
@@ -36,7 +38,8 @@ describe('the network configuration', () => {
       fc.property(fc.constantFrom(...keys, ...lists), fc.jsonValue(), (key, value) => {
         const error = refusal(() => parseConfig(JSON.stringify({ ...good, [key]: value })))
         if (!error) return
-        assert.ok(error.code === ErrorCode.INVALID_CONFIG || error.code === ErrorCode.INCOMPATIBLE_VERSION)
+        const codes: number[] = [ErrorCode.DECODING_FAILURE, ErrorCode.INVALID_CONFIG, ErrorCode.INCOMPATIBLE_VERSION]
+        assert.ok(codes.includes(error.code))
         assert.ok(error.details)
       }),
     )
@@ -48,10 +51,98 @@ describe('the network configuration', () => {
       assert.equal(refusal(() => parseConfig(text.slice(0, length)))?.code, ErrorCode.DECODING_FAILURE)
     }
   })
+})
+
+describe('the version of a configuration', () => {
+  const cases: readonly [version: string, command: string, code: number, message: RegExp][] = [
+    ['0.3.1', 'CHECK', 1, /^config version does not allow CHECK$/],
+    ['1.0.0', 'GC', 1, /^config version does not allow GC$/],
+    ['1.0.0', 'STATUS', 1, /^config version does not allow STATUS$/],
+    ['9.0.0', 'CHECK', 1, /^plugin version does not allow CHECK$/],
+    ['9.0.0', 'ADD', 1, /^incompatible CNI versions$/],
+    // between two that are known, and one that is written differently: the match is exact
+    ['0.4.5', 'CHECK', 1, /^incompatible CNI versions$/],
+    ['1.0', 'ADD', 1, /^incompatible CNI versions$/],
+    ['one', 'ADD', 1, /^incompatible CNI versions$/],
+    ['one', 'CHECK', 6, /^failed to parse config version "one"$/],
+  ]
+  for (const [version, command, code, message] of cases) {
+    it(`${version} with ${command}: ${code}`, () => {
+      const error = refusal(() => requireVersion(command, version))
+      assert.equal(error?.code, code)
+      assert.match(error!.message, message)
+    })
+  }
+})
+
+describe('what the caller wants of an attachment', () => {
+  const wishes = (more: object, args: Record<string, string> = {}) =>
+    wishesOf(parseConfig(JSON.stringify({ ...good, ...more })), args)
 
   it('gives on no annotation that is not text', () => {
     const runtimeConfig = { 'io.kubernetes.cri.pod-annotations': { a: 'x', b: 7, c: null } }
-    assert.deepEqual(parseConfig(JSON.stringify({ ...good, runtimeConfig })).podAnnotations, { a: 'x' })
+    assert.deepEqual(wishes({ runtimeConfig }), { annotations: { a: 'x' } })
+  })
+
+  it('counts in runtimeConfig before args.cni before CNI_ARGS', () => {
+    const runtimeConfig = { mac: '02:00:00:00:00:0A', ips: ['10.1.0.7/16', 'fd00::7'] }
+    const cni = { mac: '02-00-00-00-00-0b', ips: ['10.1.0.8'] }
+    const args = { MAC: '02:00:00:00:00:0c', IP: '10.1.0.9,fd00::9' }
+    const shown = (more: object) => [wishes(more, args).mac?.at(-1), wishes(more, args).addresses?.join()]
+    assert.deepEqual(shown({ runtimeConfig, args: { cni } }), ['a', '10.1.0.7,fd00::7'])
+    assert.deepEqual(shown({ args: { cni } }), ['b', '10.1.0.8'])
+    assert.deepEqual(shown({ runtimeConfig: { ips: [], mac: '' } }), ['c', '10.1.0.9,fd00::9'])
+  })
+
+  it('takes labels, port mappings and bandwidth', () => {
+    const runtimeConfig = {
+      portMappings: [
+        { hostPort: 80, containerPort: 8080, protocol: 'TCP', hostIP: '192.0.2.1' },
+        { hostPort: 53, containerPort: 53, protocol: 'udp', hostIP: '' },
+      ],
+      bandwidth: { ingressRate: 1e6, ingressBurst: 4294967295, egressRate: 0 },
+    }
+    assert.deepEqual(wishes({ runtimeConfig, args: { cni: { labels: [{ key: 'app', value: 'web' }] } } }), {
+      labels: { app: 'web' },
+      portMappings: [
+        { hostPort: 80, containerPort: 8080, protocol: 'tcp', hostIp: '192.0.2.1' },
+        { hostPort: 53, containerPort: 53, protocol: 'udp' },
+      ],
+      bandwidth: { ingressRate: 1e6, ingressBurst: 4294967295 },
+    })
+  })
+
+  const bad: readonly [more: object, args: Record<string, string>, code: number, message: RegExp][] = [
+    [{ runtimeConfig: { mac: '01:00:5e:00:00:01' } }, {}, 7, /runtimeConfig\.mac is .*not of a group/],
+    [{ runtimeConfig: { mac: 'x' } }, {}, 7, /runtimeConfig\.mac is "x"/],
+    [{ runtimeConfig: { ips: '10.1.0.7' } }, {}, 7, /runtimeConfig\.ips is "10/],
+    [{ runtimeConfig: { ips: ['10.1.0.7/16/2'] } }, {}, 7, /runtimeConfig\.ips\[0\]/],
+    [{ runtimeConfig: { portMappings: [{ hostPort: 70000 }] } }, {}, 7, /portMappings\[0\]/],
+    [{ runtimeConfig: { bandwidth: { ingressRate: -1 } } }, {}, 7, /bandwidth\.ingressRate is -1/],
+    [{ args: { cni: { labels: { a: 'b' } } } }, {}, 7, /args\.cni\.labels/],
+    [{ args: { cni: [] } }, {}, 7, /cni is \[\]/],
+    [{}, { IP: '10.1' }, 4, /^invalid CNI_ARGS IP\[0\] "10\.1"$/],
+    [{}, { MAC: 'zz' }, 4, /^invalid CNI_ARGS MAC "zz"$/],
+  ]
+  for (const [more, args, code, message] of bad) {
+    it(`is refused: ${JSON.stringify({ ...more, ...args })}`, () => {
+      const error = refusal(() => wishes(more, args))
+      assert.equal(error?.code, code)
+      assert.match(error!.message, message)
+      assert.ok(error!.details)
+    })
+  }
+
+  it('is refused with code 4 or 7, or read, whatever it is', () => {
+    const keys = fc.constantFrom('mac', 'ips', 'portMappings', 'bandwidth', 'labels')
+    fc.assert(
+      fc.property(keys, fc.jsonValue(), fc.string(), (key, value, text) => {
+        const error = refusal(() =>
+          wishes({ runtimeConfig: { [key]: value }, args: { cni: { [key]: value } } }, { IP: text, MAC: text }),
+        )
+        if (error) assert.ok(error.code === 4 || error.code === 7)
+      }),
+    )
   })
 })
 

@@ -1,7 +1,8 @@
 /** The network configuration on stdin, checked in the order of the reference library (JSON, name, version, our own keys). Pure. */
 
+import type { Command } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
-import { ASSUMED, type CniVersion, isSupported, SUPPORTED_VERSIONS } from './versions.ts'
+import { ASSUMED, type CniVersion, requireVersion, SUPPORTED_VERSIONS } from './versions.ts'
 
 export const DEFAULT_SOCKET = '/run/vrouter/cni.sock'
 export const DEFAULT_STATE = '/var/lib/vrouter'
@@ -21,22 +22,32 @@ export interface NetworkConfig {
   readonly prevResult?: Record<string, unknown>
   /** Attachments that are still valid (GC); absent when the runtime says nothing about them. */
   readonly validAttachments?: readonly { readonly containerId: string; readonly ifname: string }[]
-  /** Pod annotations, where the runtime passes them on. */
-  readonly podAnnotations?: Readonly<Record<string, string>>
+  /** What the runtime wants of this one attachment; `wishesOf` reads it. */
+  readonly runtimeConfig?: Json
+  /** `args.cni`: the same, as the operator writes it. */
+  readonly cniArgs?: Json
 }
 
-type Json = Record<string, unknown>
+export type Json = Record<string, unknown>
 
-/** Throws a CniError with code 6, 7 or 1. Keys that it doesn't know are fine: the runtime and other plugins have their own. */
-export function parseConfig(text: string): NetworkConfig {
+/**
+ * `command` is who asks: some came with later versions only. Throws a CniError with code 6, 7 or 1. Keys that it doesn't know are fine: the runtime and other plugins have
+ * their own.
+ */
+export function parseConfig(text: string, command?: Command): NetworkConfig {
   const config = parseJson(text)
   const name = config['name']
-  if (name === undefined || name === '')
-    throw invalid('name', name, 'a network name', 'give the network configuration a name')
-  if (typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) {
-    throw invalid('name', name, 'letters and digits, after the first one also . _ -', 'rename the network')
+  if (name === undefined || name === null || name === '')
+    throw new CniError(ErrorCode.INVALID_CONFIG, 'missing network name', 'give the network configuration a "name"')
+  if (typeof name !== 'string') throw undecodable(`name is ${shown(name)}; wanted a string`)
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) {
+    throw new CniError(
+      ErrorCode.INVALID_CONFIG,
+      'invalid characters found in network name',
+      `${shown(name)}: letters and digits, after the first one also . _ -`,
+    )
   }
-  const cniVersion = versionOf(config)
+  const cniVersion = requireVersion(command, versionTextOf(config))
   const logFile = optional(
     config,
     'logFile',
@@ -52,7 +63,15 @@ export function parseConfig(text: string): NetworkConfig {
     'the container runtime sets it; report this to its makers',
   )
   const validAttachments = attachmentsOf(config)
-  const podAnnotations = annotationsOf(config)
+  const runtimeConfig = optional(
+    config,
+    'runtimeConfig',
+    isObject,
+    'an object',
+    'the container runtime sets it; report this to its makers',
+  )
+  const args = optional(config, 'args', isObject, 'an object', 'write "args": {"cni": {…}}, or leave it out')
+  const cniArgs = args && optional(args, 'cni', isObject, 'an object', 'write "args": {"cni": {…}}, or leave it out')
   return {
     cniVersion,
     name,
@@ -66,17 +85,17 @@ export function parseConfig(text: string): NetworkConfig {
     logLevel: optional(config, 'logLevel', isLevel, 'debug, info or error', 'choose one of these levels') ?? 'info',
     ...(prevResult && { prevResult }),
     ...(validAttachments && { validAttachments }),
-    ...(podAnnotations && { podAnnotations }),
+    ...(runtimeConfig && { runtimeConfig }),
+    ...(cniArgs && { cniArgs }),
   }
 }
 
 /** The version that a caller of VERSION asks in; its stdin may be empty. */
 export function askedVersion(text: string): string | undefined {
   if (text.trim() === '') return undefined
-  const version = parseJson(text)['cniVersion']
-  if (version !== undefined && typeof version !== 'string')
-    throw invalid('cniVersion', version, 'a string', 'correct the configuration')
-  return version
+  const config = parseJson(text)
+  const version = versionTextOf(config)
+  return config['cniVersion'] === undefined ? undefined : version
 }
 
 function parseJson(text: string): Json {
@@ -84,31 +103,17 @@ function parseJson(text: string): Json {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new CniError(
-      ErrorCode.DECODING_FAILURE,
-      `cannot decode the network configuration: ${(error as Error).message}`,
-      'correct the JSON of the configuration',
-    )
+    throw undecodable((error as Error).message)
   }
-  if (!isObject(value)) {
-    throw new CniError(
-      ErrorCode.DECODING_FAILURE,
-      'cannot decode the network configuration: it is not a JSON object',
-      'correct the JSON of the configuration',
-    )
-  }
+  if (!isObject(value)) throw undecodable('it is not a JSON object')
   return value
 }
 
-function versionOf(config: Json): CniVersion {
-  const version = config['cniVersion'] ?? ASSUMED
+function versionTextOf(config: Json): string {
+  const version = config['cniVersion'] ?? ''
   if (typeof version !== 'string')
-    throw invalid('cniVersion', version, 'a string', `use one of ${SUPPORTED_VERSIONS.join(', ')}`)
-  if (!isSupported(version)) {
-    const details = `config is ${JSON.stringify(version)}, plugin supports ${JSON.stringify(SUPPORTED_VERSIONS)}`
-    throw new CniError(ErrorCode.INCOMPATIBLE_VERSION, 'incompatible CNI versions', details)
-  }
-  return version
+    throw undecodable(`cniVersion is ${shown(version)}; wanted one of ${SUPPORTED_VERSIONS.join(', ')}`)
+  return version === '' ? ASSUMED : version
 }
 
 /** `cni.dev/valid-attachments`, or the older spelling that libcni writes beside it. null is an empty list. */
@@ -124,22 +129,6 @@ function attachmentsOf(config: Json): NetworkConfig['validAttachments'] {
       throw invalid(`${key}[${i}]`, entry, '{containerID, ifname}', remedy)
     return { containerId: containerID, ifname }
   })
-}
-
-/** The capability `io.kubernetes.cri.pod-annotations`. */
-function annotationsOf(config: Json): NetworkConfig['podAnnotations'] {
-  const runtimeConfig = optional(
-    config,
-    'runtimeConfig',
-    isObject,
-    'an object',
-    'the container runtime sets it; report this to its makers',
-  )
-  const annotations = runtimeConfig?.['io.kubernetes.cri.pod-annotations']
-  if (!isObject(annotations)) return undefined
-  return Object.fromEntries(
-    Object.entries(annotations).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  )
 }
 
 function optional<T>(
@@ -158,13 +147,25 @@ function optional<T>(
 const isString = (value: unknown): value is string => typeof value === 'string' && value !== ''
 const isAbsolute = (value: unknown): value is string => isString(value) && value.startsWith('/')
 const isLevel = (value: unknown): value is LogLevel => value === 'debug' || value === 'info' || value === 'error'
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+export const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
-function invalid(field: string, value: unknown, wanted: string, remedy: string): CniError {
-  const shown = value === undefined ? 'missing' : (JSON.stringify(value) ?? '').slice(0, 200)
+export function invalid(field: string, value: unknown, wanted: string, remedy: string): CniError {
   return new CniError(
     ErrorCode.INVALID_CONFIG,
-    `invalid network configuration: ${field} is ${shown}; wanted ${wanted}`,
+    `invalid network configuration: ${field} is ${shown(value)}; wanted ${wanted}`,
     remedy,
   )
+}
+
+function undecodable(reason: string): CniError {
+  return new CniError(
+    ErrorCode.DECODING_FAILURE,
+    `error unmarshall network config: ${reason}`,
+    'correct the JSON of the configuration',
+  )
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? 'missing' : (JSON.stringify(value) ?? '').slice(0, 200)
 }

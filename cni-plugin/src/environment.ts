@@ -1,4 +1,7 @@
-/** What the runtime says in environment variables (CNI specification 1.1, section 2), checked in the order of the reference library. Pure. */
+/**
+ * What the runtime says in environment variables (CNI specification 1.1, section 2), checked in the order of the reference library and refused in its
+ * words, which runtimes and people know. Pure.
+ */
 
 import { CniError, ErrorCode } from './errors.ts'
 
@@ -21,11 +24,19 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** Longest container id: `<id>-<ifname>.json.<n>.tmp` must fit a file name of 255 bytes. */
 const MAX_CONTAINER_ID = 200
 
-export function readCommand(env: Environment): Command {
+/** Undefined for a command that nobody knows: the reference library looks at the configuration before it says so. */
+export function readCommand(env: Environment): Command | undefined {
   const command = env['CNI_COMMAND']
   if (!command) throw missing(['CNI_COMMAND'])
-  if (!COMMANDS.includes(command as Command)) throw invalid('CNI_COMMAND', command, `one of ${COMMANDS.join(', ')}`)
-  return command as Command
+  return COMMANDS.find((known) => known === command)
+}
+
+export function unknownCommand(command: string | undefined): CniError {
+  return new CniError(
+    ErrorCode.INVALID_ENVIRONMENT,
+    `unknown CNI_COMMAND: ${command?.slice(0, 300)}`,
+    `the container runtime sets it, to one of ${COMMANDS.join(', ')}`,
+  )
 }
 
 export function readAttachment(command: 'ADD' | 'DEL' | 'CHECK', env: Environment): Attachment {
@@ -33,10 +44,13 @@ export function readAttachment(command: 'ADD' | 'DEL' | 'CHECK', env: Environmen
   const netns = env['CNI_NETNS'] ?? ''
   const ifname = env['CNI_IFNAME'] ?? ''
   if (containerId !== '' && !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(containerId)) {
-    throw invalid('CNI_CONTAINERID', containerId, 'letters and digits, after the first one also . _ -')
+    throw invalid(
+      'invalid characters in containerID',
+      `${quoted(containerId)}: letters and digits, after the first one also . _ -`,
+    )
   }
   if (containerId.length > MAX_CONTAINER_ID)
-    throw invalid('CNI_CONTAINERID', containerId, `at most ${MAX_CONTAINER_ID} characters`)
+    throw invalid('containerID is too long', `${quoted(containerId)}: at most ${MAX_CONTAINER_ID} characters`)
   if (ifname !== '') checkIfname(ifname)
   const absent = Object.entries({
     CNI_CONTAINERID: containerId,
@@ -52,9 +66,14 @@ export function readAttachment(command: 'ADD' | 'DEL' | 'CHECK', env: Environmen
 
 /** Linux's rules for interface names, in the reference library's reading. */
 function checkIfname(ifname: string): void {
-  if (Buffer.byteLength(ifname) > 15) throw invalid('CNI_IFNAME', ifname, 'an interface name of 1 to 15 bytes')
-  if (ifname === '.' || ifname === '..') throw invalid('CNI_IFNAME', ifname, 'neither . nor ..')
-  if (/[/:\s]/.test(ifname)) throw invalid('CNI_IFNAME', ifname, 'a name without / : and spaces')
+  if (Buffer.byteLength(ifname) > 15)
+    throw invalid('interface name is too long', `${quoted(ifname)}: interface name should be less than 16 characters`)
+  if (ifname === '.' || ifname === '..') throw invalid('interface name is . or ..', 'choose another CNI_IFNAME')
+  if (/[/:\s]/.test(ifname))
+    throw invalid(
+      'interface name contains / or : or whitespace characters',
+      `${quoted(ifname)}: choose another CNI_IFNAME`,
+    )
 }
 
 /** `K=V;K=V`. Keys that nobody knows are kept: who reads them decides. A value may hold '='. */
@@ -63,7 +82,7 @@ export function parseArgs(text: string): Record<string, string> {
   for (const pair of text.split(';')) {
     if (pair.trim() === '') continue
     const equals = pair.indexOf('=')
-    if (equals <= 0) throw invalid('CNI_ARGS', pair, 'pairs K=V separated by ;')
+    if (equals <= 0) throw invalid('invalid CNI_ARGS', `${quoted(pair)}: wanted pairs K=V separated by ;`)
     args[pair.slice(0, equals).trim()] = pair.slice(equals + 1)
   }
   return args
@@ -75,7 +94,8 @@ export function parseLabels(text: string | undefined): Record<string, string> | 
   const labels: Record<string, string> = {}
   for (const pair of text.split(':')) {
     const equals = pair.indexOf('=')
-    if (equals <= 0) throw invalid('CNI_ARGS VROUTER_LABELS', pair, 'pairs key=value separated by :')
+    if (equals <= 0)
+      throw invalid('invalid CNI_ARGS VROUTER_LABELS', `${quoted(pair)}: wanted pairs key=value separated by :`)
     labels[pair.slice(0, equals)] = pair.slice(equals + 1)
   }
   return labels
@@ -93,10 +113,10 @@ function missing(names: readonly string[]): CniError {
   )
 }
 
-function invalid(name: string, value: string, wanted: string): CniError {
-  return new CniError(
-    ErrorCode.INVALID_ENVIRONMENT,
-    `invalid ${name} ${JSON.stringify(value.slice(0, 300))}: wanted ${wanted}`,
-    `correct what the container runtime passes as ${name}`,
-  )
+function invalid(message: string, details: string): CniError {
+  return new CniError(ErrorCode.INVALID_ENVIRONMENT, message, details)
+}
+
+function quoted(value: string): string {
+  return JSON.stringify(value.slice(0, 300))
 }

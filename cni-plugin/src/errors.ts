@@ -1,6 +1,6 @@
 /**
- * Every failure of the CNI binary: the code that the runtime gets (CNI specification 1.1, "Well-known error codes"; 100 and up are ours) and the
- * message. `details` says what the operator can do.
+ * Every failure of the CNI binary: the code that the runtime gets (CNI specification 1.1, "Well-known error codes"; 100 and up are ours, listed for
+ * operators in docs/cni.md) and the message. `details` says what the operator can do.
  */
 
 import { SystemError } from '@kube-vrouter/linux/errors'
@@ -13,6 +13,7 @@ export const ErrorCode = {
   IO_FAILURE: 5,
   DECODING_FAILURE: 6,
   INVALID_CONFIG: 7,
+  /** CNI_NETNS is the namespace of the plugin itself. */
   INVALID_NETNS: 8,
   TRY_AGAIN: 11,
   NOT_AVAILABLE: 50,
@@ -25,6 +26,10 @@ export const ErrorCode = {
   KERNEL: 102,
   /** CHECK found the attachment different from what it should be. */
   CHECK_FAILED: 103,
+  /** The pod's network namespace is gone. */
+  NETNS_GONE: 104,
+  /** CNI_NETNS names something that is no network namespace. */
+  NOT_A_NETNS: 105,
   INTERNAL: 999,
 } as const
 

@@ -9,13 +9,13 @@ import { add } from './add.ts'
 import { check } from './check.ts'
 import { type NetworkConfig, parseConfig } from './config.ts'
 import { del } from './del.ts'
-import { readAttachment, readCommand } from './environment.ts'
+import { type Command, readAttachment, readCommand, unknownCommand } from './environment.ts'
 import { CniError, cniErrorOf, ErrorCode, errorDocument } from './errors.ts'
 import { gc } from './gc.ts'
 import { log } from './log.ts'
 import { status } from './status.ts'
 import { version } from './version.ts'
-import { isSupported, LATEST, requireVersion, SUPPORTED_VERSIONS } from './versions.ts'
+import { isSupported, LATEST, SUPPORTED_VERSIONS } from './versions.ts'
 
 /** More than any configuration, with a prevResult of many interfaces. */
 const MAX_STDIN = 4 * 1024 * 1024
@@ -34,34 +34,37 @@ function run(): void {
       break
     case 'ADD': {
       const attachment = readAttachment(command, process.env)
-      add(readConfig(), attachment, print)
+      add(readConfig(command), attachment, print)
       break
     }
     case 'DEL': {
       const attachment = readAttachment(command, process.env)
-      del(readConfig(), attachment)
+      del(readConfig(command), attachment)
       break
     }
     case 'CHECK': {
       const attachment = readAttachment(command, process.env)
-      check(requireVersion(command, readConfig(), '0.4.0'), attachment)
+      check(readConfig(command), attachment)
       break
     }
     case 'STATUS':
-      status(requireVersion(command, readConfig(), '1.1.0'))
+      status(readConfig(command))
       break
     case 'GC':
-      gc(requireVersion(command, readConfig(), '1.1.0'))
+      gc(readConfig(command))
       break
+    case undefined:
+      readConfig(command)
+      throw unknownCommand(process.env['CNI_COMMAND'])
     default:
       throw command satisfies never
   }
 }
 
-function readConfig(): NetworkConfig {
+function readConfig(command: Command | undefined): NetworkConfig {
   const text = readStdin()
   askedVersion = versionIn(text)
-  config = parseConfig(text)
+  config = parseConfig(text, command)
   return config
 }
 
@@ -89,7 +92,7 @@ function readStdin(): string {
       }
       throw new CniError(
         ErrorCode.IO_FAILURE,
-        `cannot read stdin: ${code}`,
+        `error reading from stdin: ${code}`,
         'the runtime passes the network configuration on stdin',
       )
     }
@@ -98,7 +101,7 @@ function readStdin(): string {
     if (size > MAX_STDIN)
       throw new CniError(
         ErrorCode.IO_FAILURE,
-        `stdin is longer than ${MAX_STDIN} bytes`,
+        `error reading from stdin: it is longer than ${MAX_STDIN} bytes`,
         'shorten the network configuration',
       )
     chunks.push(chunk.subarray(0, length))

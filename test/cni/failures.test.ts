@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { PortService } from '@kube-vrouter/daemon/port-api/server'
 import type { Ports } from '@kube-vrouter/daemon/ports/ports'
 import { deleteNamed } from '@kube-vrouter/linux/namespace'
@@ -90,13 +91,30 @@ describe('the CNI binary, when things go wrong', function () {
       )
     })
 
-    it('again for a container whose namespace was made anew keeps the addresses', async () => {
+    it('for a namespace other than the attachment’s is an error too, and record and pod stay as they are', async () => {
       await node.startDaemon()
       const first = node.pod()
       const added = result(await add('c1', first))
-      const again = result(await add('c1', node.pod()))
+      assert.equal(failure(await add('c1', node.pod())).code, 101)
+      const record = JSON.parse(readFileSync(join(node.state, 'ports/c1-eth0.json'), 'utf8'))
+      assert.equal(record.netns, first)
+      const addresses = inPod(first, (pod) => pod.addresses({ index: pod.link('eth0')!.index, family: 4 }))
+      assert.equal(`${addresses[0]!.address}/16`, addressesOf(added)[0])
+    })
+
+    it('again after the namespace was lost keeps the addresses, and the record says where the pod is now', async () => {
+      await node.startDaemon()
+      const name = `${node.name}-lost`
+      const added = result(await add('c1', node.pod(name)))
+      deleteNamed(name)
+      // The kernel takes the namespace apart in its own time.
+      while (node.leftovers().taps.length > 0) await sleep(5)
+      node.ports!.refresh()
+      const second = node.pod()
+      const again = result(await add('c1', second))
       assert.deepEqual(addressesOf(again), addressesOf(added))
       assert.equal(node.leftovers().taps.length, 1)
+      assert.equal(JSON.parse(readFileSync(join(node.state, 'ports/c1-eth0.json'), 'utf8')).netns, second)
       result(await del('c1'))
       assert.deepEqual(node.leftovers(), clean)
     })

@@ -203,6 +203,45 @@ describe('the CNI binary', function () {
     assert.equal(port!.addresses[0], '10.1.7.7')
   })
 
+  it('gives MAC and addresses that the runtime names, and records port mappings and bandwidth', async () => {
+    const netns = node.pod()
+    const runtimeConfig = {
+      mac: '02:00:00:00:00:0A',
+      ips: ['10.1.3.3/16', 'fd00:1::33'],
+      portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
+      bandwidth: { ingressRate: 1000, ingressBurst: 4294967295 },
+      'io.kubernetes.cri.pod-annotations': { 'vrouter.dev/addresses': '10.1.7.7' },
+    }
+    const added = result(await node.run({ command: 'ADD', netns, config: node.config('1.1.0', { runtimeConfig }) }))
+    assert.deepEqual(
+      added.ips.map(({ address }: Json) => address),
+      ['10.1.3.3/16', 'fd00:1::33/64'],
+    )
+    assert.equal(added.interfaces[1].mac, '02:00:00:00:00:0a')
+    assert.equal(
+      inPod(netns, (pod) => pod.link('eth0')!.mac),
+      '02:00:00:00:00:0a',
+    )
+    const record = JSON.parse(readFileSync(join(node.state, 'ports/c1-eth0.json'), 'utf8'))
+    assert.deepEqual(record.portMappings, runtimeConfig.portMappings)
+    assert.deepEqual(record.bandwidth, runtimeConfig.bandwidth)
+    const config = node.config('1.1.0', { prevResult: added, runtimeConfig })
+    assert.equal(result(await node.run({ command: 'CHECK', netns, config })), undefined)
+
+    // in args.cni and in CNI_ARGS, which count less; the MAC is taken in this network
+    const args = { cni: { ips: ['10.1.4.4'], labels: [{ key: 'app', value: 'web' }] } }
+    const second = { containerId: 'c2', netns: node.pod(), config: node.config('1.1.0', { args }) }
+    const cniArgs = 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=p;IP=10.1.5.5;MAC=02:00:00:00:00:0a'
+    const error = failure(await node.run({ command: 'ADD', ...second, args: cniArgs }))
+    assert.equal(error.code, 11)
+    assert.match(error.msg, /default\/\S+ has the MAC address 02:00:00:00:00:0a already/)
+    const other = result(await node.run({ command: 'ADD', ...second, args: cniArgs.replace(':0a', ':0b') }))
+    assert.deepEqual([other.ips[0].address, other.interfaces[1].mac], ['10.1.4.4/16', '02:00:00:00:00:0b'])
+    assert.deepEqual(node.ports!.all().find(({ containerId }) => containerId === 'c2')!.labels, { app: 'web' })
+    const outside = { containerId: 'c3', netns: node.pod(), args: 'IP=192.0.2.1' }
+    assert.equal(failure(await node.run({ command: 'ADD', ...outside })).code, 100)
+  })
+
   it('works without Kubernetes: no CNI_ARGS at all', async () => {
     result(await node.run({ command: 'ADD', netns: node.pod(), args: '' }))
     assert.deepEqual([node.ports!.all()[0]!.namespace, node.ports!.all()[0]!.pod.name], ['default', 'c1'])
@@ -266,8 +305,8 @@ describe('the CNI binary', function () {
 
   describe('refuses', () => {
     const cases: readonly [what: string, call: Partial<Call>, code: number, message: RegExp][] = [
-      ['an unknown command', { command: 'EXPLODE' }, 4, /CNI_COMMAND "EXPLODE"/],
-      ['a lower-case command', { command: 'add' }, 4, /CNI_COMMAND "add"/],
+      ['an unknown command', { command: 'EXPLODE' }, 4, /^unknown CNI_COMMAND: EXPLODE$/],
+      ['a lower-case command', { command: 'add' }, 4, /^unknown CNI_COMMAND: add$/],
       [
         'no container id',
         { env: { CNI_CONTAINERID: undefined } },
@@ -281,21 +320,36 @@ describe('the CNI binary', function () {
         4,
         /\[CNI_CONTAINERID,CNI_IFNAME\] missing/,
       ],
-      ['a container id with a path', { containerId: '../x' }, 4, /CNI_CONTAINERID "\.\.\/x"/],
-      ['a container id too long', { containerId: 'a'.repeat(201) }, 4, /at most 200/],
-      ['an interface name too long', { ifname: 'a'.repeat(16) }, 4, /CNI_IFNAME/],
-      ['an interface name with a slash', { ifname: 'a/b' }, 4, /CNI_IFNAME "a\/b"/],
-      ['an interface name with a space', { ifname: 'a b' }, 4, /CNI_IFNAME/],
-      ['the interface name ..', { ifname: '..' }, 4, /CNI_IFNAME/],
-      ['CNI_ARGS without =', { args: 'K8S_POD_NAME' }, 4, /CNI_ARGS "K8S_POD_NAME"/],
-      ['labels without =', { args: 'VROUTER_LABELS=a' }, 4, /VROUTER_LABELS "a"/],
-      ['an empty stdin', { stdin: '' }, 6, /cannot decode/],
-      ['a cut stdin', { stdin: '{"name":"net"' }, 6, /cannot decode/],
+      ['a container id with a path', { containerId: '../x' }, 4, /^invalid characters in containerID$/],
+      ['a container id too long', { containerId: 'a'.repeat(201) }, 4, /^containerID is too long$/],
+      ['an interface name too long', { ifname: 'a'.repeat(16) }, 4, /^interface name is too long$/],
+      [
+        'an interface name with a slash',
+        { ifname: 'a/b' },
+        4,
+        /^interface name contains \/ or : or whitespace characters$/,
+      ],
+      [
+        'an interface name with a space',
+        { ifname: 'a b' },
+        4,
+        /^interface name contains \/ or : or whitespace characters$/,
+      ],
+      ['the interface name ..', { ifname: '..' }, 4, /^interface name is \. or \.\.$/],
+      ['CNI_ARGS without =', { args: 'K8S_POD_NAME' }, 4, /^invalid CNI_ARGS$/],
+      ['labels without =', { args: 'VROUTER_LABELS=a' }, 4, /VROUTER_LABELS$/],
+      ['an empty stdin', { stdin: '' }, 6, /^error unmarshall network config: /],
+      ['a cut stdin', { stdin: '{"name":"net"' }, 6, /^error unmarshall network config: /],
       ['a list on stdin', { stdin: '[]' }, 6, /not a JSON object/],
-      ['no network name', { stdin: '{"cniVersion":"1.0.0"}' }, 7, /name is missing/],
-      ['a network name with a slash', { stdin: '{"cniVersion":"1.0.0","name":"a/b"}' }, 7, /name is "a\/b"/],
+      ['no network name', { stdin: '{"cniVersion":"1.0.0"}' }, 7, /^missing network name$/],
+      [
+        'a network name with a slash',
+        { stdin: '{"cniVersion":"1.0.0","name":"a/b"}' },
+        7,
+        /^invalid characters found in network name$/,
+      ],
       ['an unknown version', { stdin: '{"cniVersion":"1.2.0","name":"n"}' }, 1, /incompatible CNI versions/],
-      ['a version that is a number', { stdin: '{"cniVersion":1,"name":"n"}' }, 7, /cniVersion is 1/],
+      ['a version that is a number', { stdin: '{"cniVersion":1,"name":"n"}' }, 6, /cniVersion is 1/],
       [
         'a socket that is a number',
         { stdin: '{"name":"n","cniVersion":"1.0.0","socket":7}' },
@@ -327,9 +381,15 @@ describe('the CNI binary', function () {
         7,
         /longer than 107/,
       ],
-      ['a namespace that is not there', { netns: '/run/netns/kv-no-such' }, 8, /cannot open the network namespace/],
-      ['a namespace that is a file', { netns: '/etc/hostname' }, 8, /not a network namespace/],
-      ['the node’s own namespace', { netns: '/proc/self/ns/net' }, 8, /the namespace of the plugin itself/],
+      ['a namespace that is not there', { netns: '/run/netns/kv-no-such' }, 104, /cannot open the network namespace/],
+      ['a namespace that is a file', { netns: '/etc/hostname' }, 105, /not a network namespace/],
+      ['a namespace that is a folder', { netns: '/etc' }, 105, /not a network namespace/],
+      [
+        'the node’s own namespace',
+        { netns: '/proc/self/ns/net' },
+        8,
+        /^plugin's netns and netns from CNI_NETNS should not/,
+      ],
       ['a pod of an unknown namespace', { pod: ['nowhere', 'x'] }, 11, /namespace nowhere doesn't exist/],
     ]
     for (const [what, call, code, message] of cases) {
@@ -470,6 +530,16 @@ describe('the CNI binary', function () {
         /lacks the route 0\.0\.0\.0\/0/,
       ],
       [
+        'the MTU',
+        (netns) => inPod(netns, (pod) => pod.setLink(pod.link('eth0')!.index, { mtu: 9000 })),
+        /eth0 has MTU 9000; it should be at most 1468/,
+      ],
+      [
+        'the tap',
+        () => node.inNode((route) => route.setLink(node.ports!.all()[0]!.ifindex!, { up: false })),
+        /is down/,
+      ],
+      [
         'the daemon’s record',
         () => node.ports!.release({ op: 'release', containerId: 'c1', ifname: 'eth0' }),
         /knows no attachment/,
@@ -486,6 +556,26 @@ describe('the CNI binary', function () {
         assert.match(error.msg, message)
       })
     }
+
+    it('names everything that differs, with what the daemon found in the datapath', async () => {
+      await node.stopDaemon()
+      const mismatches = ['program tap is not attached to tapX']
+      await node.startDaemon({ verify: async () => ({ verified: [], mismatches }) })
+      const netns = node.pod()
+      const prevResult = result(await node.run({ command: 'ADD', netns }))
+      inPod(netns, (pod) => {
+        const { index } = pod.link('eth0')!
+        pod.deleteAddress({ ...pod.addresses({ index, family: 4 })[0]! })
+        pod.setLink(index, { mac: '02:00:00:00:00:01' })
+      })
+      const error = failure(await node.run({ command: 'CHECK', netns, config: node.config('1.1.0', { prevResult }) }))
+      for (const part of [
+        /lacks the address 10\.1\./,
+        /has MAC 02:00:00:00:00:01; it should/,
+        /program tap is not attached/,
+      ])
+        assert.match(error.msg, part)
+    })
 
     it('accepts what another plugin added, and is patient with a daemon that is down', async () => {
       const netns = node.pod()
@@ -505,9 +595,13 @@ describe('the CNI binary', function () {
       const netns = node.pod()
       const prevResult = result(await node.run({ command: 'ADD', netns }))
       assert.equal(failure(await node.run({ command: 'CHECK', netns })).code, 7)
+      prevResult.routes.push({ dst: '198.51.100.0/24', gw: '10.1.0.1' })
+      prevResult.interfaces[1].mtu = 1400
       prevResult.ips[0].address = '10.1.99.99/16'
       const error = failure(await node.run({ command: 'CHECK', netns, config: node.config('1.1.0', { prevResult }) }))
       assert.match(error.msg, /prevResult lacks the address/)
+      assert.match(error.msg, /lacks the route 198\.51\.100\.0\/24 via 10\.1\.0\.1 of prevResult/)
+      assert.match(error.msg, /has MTU 1468; prevResult says 1400/)
     })
   })
 

@@ -16,6 +16,31 @@ export interface AllocateRequest {
   /** Pod labels and annotations, where the caller knows them (hack/lab); a Kubernetes source has its own. */
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
+  /** The pod's MAC address, where the caller wants a certain one: lower-case hex with colons. */
+  readonly mac?: string
+  /** The pod's addresses, where the caller wants certain ones; they count before an annotation. */
+  readonly addresses?: readonly string[]
+  /** Recorded with the port. */
+  readonly portMappings?: readonly PortMapping[]
+  /** Recorded with the port. */
+  readonly bandwidth?: Bandwidth
+}
+
+/** A port of the node that leads to one of the pod (capability portMappings). */
+export interface PortMapping {
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly protocol: 'tcp' | 'udp' | 'sctp'
+  /** Absent: every address of the node. */
+  readonly hostIp?: string
+}
+
+/** Rates in bits per second, bursts in bits (capability bandwidth); `ingress` is what goes to the pod. Absent: no limit. */
+export interface Bandwidth {
+  readonly ingressRate?: number
+  readonly ingressBurst?: number
+  readonly egressRate?: number
+  readonly egressBurst?: number
 }
 
 export interface AllocateReply {
@@ -44,6 +69,8 @@ export interface RegisterRequest {
   readonly containerId: string
   readonly ifname: string
   readonly ifindex: number
+  /** Path of the pod's network namespace, when it isn't the one of the allocation (ADD repeated in a new one). */
+  readonly netns?: string
 }
 
 /** Sent when the datapath is programmed for the pod. */
@@ -60,11 +87,19 @@ export interface ReleaseRequest {
   readonly ifname: string
 }
 
-/** CHECK: what should be there. Answered by an AllocateReply when the attachment is complete and programmed, by an error otherwise. */
+/** CHECK: what should be there. Answered by a GetReply when the attachment is complete, by an error otherwise. */
 export interface GetRequest {
   readonly op: 'get'
   readonly containerId: string
   readonly ifname: string
+}
+
+/** What should be there, and what the daemon found in the datapath. */
+export interface GetReply extends AllocateReply {
+  /** What the daemon looked at and found as it should be, such as `program tap on tap4b6d1c9e52aa`. */
+  readonly verified: readonly string[]
+  /** What isn't as it should be, in words. */
+  readonly mismatches: readonly string[]
 }
 
 /** GC: which attachments there are of a CNI network. */
@@ -83,6 +118,13 @@ export interface StatusRequest {
   readonly op: 'status'
 }
 
+/** A call that failed in the binary, for the daemon's log. */
+export interface ReportRequest {
+  readonly op: 'report'
+  readonly message: string
+  readonly fields: Readonly<Record<string, string | number>>
+}
+
 export interface ErrorReply {
   readonly ok: false
   /** Stable code of the daemon's errors table, such as `SUBNET_EXHAUSTED`. */
@@ -93,5 +135,12 @@ export interface ErrorReply {
   readonly retry: boolean
 }
 
-export type Request = AllocateRequest | RegisterRequest | ReleaseRequest | GetRequest | ListRequest | StatusRequest
-export type Reply = AllocateReply | RegisterReply | ListReply | ErrorReply | { readonly ok: true }
+export type Request =
+  | AllocateRequest
+  | RegisterRequest
+  | ReleaseRequest
+  | GetRequest
+  | ListRequest
+  | StatusRequest
+  | ReportRequest
+export type Reply = AllocateReply | GetReply | RegisterReply | ListReply | ErrorReply | { readonly ok: true }

@@ -1,5 +1,6 @@
 /** Checks what arrives on the socket: a line is a Request, or an error that names field and value. */
 
+import { isIP } from 'node:net'
 import type { Request } from './messages.ts'
 
 /** A request that can't be understood; answered with code BAD_REQUEST. */
@@ -22,12 +23,14 @@ export function parseRequest(line: string): Request {
       const pod = object(request['pod'], 'pod')
       for (const key of ['namespace', 'name', 'uid']) text(pod[key], `pod.${key}`)
       for (const key of ['labels', 'annotations']) if (request[key] !== undefined) strings(request[key], key)
+      checkWishes(request)
       break
     }
     case 'register':
       checkKey(request)
       if (!Number.isInteger(request['ifindex']) || (request['ifindex'] as number) <= 0)
         throw bad('ifindex', request['ifindex'], 'a positive integer')
+      if (request['netns'] !== undefined) text(request['netns'], 'netns')
       break
     case 'release':
     case 'get':
@@ -38,10 +41,29 @@ export function parseRequest(line: string): Request {
       break
     case 'status':
       break
+    case 'report':
+      text(request['message'], 'message')
+      for (const [key, value] of Object.entries(object(request['fields'], 'fields')))
+        if (typeof value !== 'number') text(value, `fields.${key}`)
+      break
     default:
-      throw bad('op', request['op'], 'one of allocate, register, release, get, list, status')
+      throw bad('op', request['op'], 'one of allocate, register, release, get, list, status, report')
   }
   return request as unknown as Request
+}
+
+function checkWishes(request: Record<string, unknown>): void {
+  const { mac, addresses, portMappings, bandwidth } = request
+  if (mac !== undefined && (typeof mac !== 'string' || !/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac)))
+    throw bad('mac', mac, 'the MAC address of one station, in lower case')
+  if (addresses !== undefined)
+    for (const [i, address] of list(addresses, 'addresses').entries())
+      if (typeof address !== 'string' || isIP(address) === 0) throw bad(`addresses[${i}]`, address, 'an address')
+  if (portMappings !== undefined)
+    for (const [i, mapping] of list(portMappings, 'portMappings').entries()) object(mapping, `portMappings[${i}]`)
+  if (bandwidth !== undefined)
+    for (const [key, value] of Object.entries(object(bandwidth, 'bandwidth')))
+      if (typeof value !== 'number') throw bad(`bandwidth.${key}`, value, 'a number')
 }
 
 /** Longest container id: `<id>-<ifname>.json.<n>.tmp` must fit a file name of 255 bytes. */
@@ -63,6 +85,11 @@ function checkKey(request: Record<string, unknown>): void {
 function object(value: unknown, field: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(field, value, 'an object')
   return value as Record<string, unknown>
+}
+
+function list(value: unknown, field: string): unknown[] {
+  if (!Array.isArray(value)) throw bad(field, value, 'a list')
+  return value
 }
 
 function text(value: unknown, field: string): void {

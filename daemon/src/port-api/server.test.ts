@@ -52,7 +52,7 @@ describe('port API server', () => {
     allocate: async () => allocated,
     register: async () => ({ ok: true, vif: 3, vrf: 2 }),
     release: async () => undefined,
-    get: async () => allocated,
+    get: async () => ({ ...allocated, verified: [], mismatches: [] }),
     list: async () => ({ ok: true, attachments: [] }),
     status: async () => undefined,
   }

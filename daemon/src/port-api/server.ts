@@ -11,6 +11,7 @@ import type {
   AllocateReply,
   AllocateRequest,
   ErrorReply,
+  GetReply,
   GetRequest,
   ListReply,
   ListRequest,
@@ -27,7 +28,7 @@ export interface PortService {
   allocate(request: AllocateRequest): Promise<AllocateReply>
   register(request: RegisterRequest): Promise<RegisterReply>
   release(request: ReleaseRequest): Promise<void>
-  get(request: GetRequest): Promise<AllocateReply>
+  get(request: GetRequest): Promise<GetReply>
   list(request: ListRequest): Promise<ListReply>
   /** Throws when ADD can't be served. */
   status(): Promise<void>
@@ -235,6 +236,9 @@ export class PortServer implements AsyncDisposable {
           return await service.list(request)
         case 'status':
           await service.status()
+          return { ok: true }
+        case 'report':
+          log.warn({ ...request.fields, from: 'vrouter-cni' }, request.message)
           return { ok: true }
         default:
           return request satisfies never

@@ -10,6 +10,7 @@ interface Entry {
 
 const TABLE = {
   PORT_LIMIT: { retry: true, remedy: 'raise limits.vifs, or place fewer pods on this node' },
+  MAC_IN_USE: { retry: true, remedy: 'choose another MAC address, or delete the pod that has it' },
   BLOCK_CLAIM_FAILED: { retry: true, remedy: 'see the daemon log for the answer of the source' },
   DISK_FULL: { retry: true, remedy: 'free space on the file system of paths.state' },
   RECORD_FAILED: { retry: true, remedy: 'make paths.state writable for the daemon' },

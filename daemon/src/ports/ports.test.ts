@@ -385,7 +385,13 @@ describe('ports', () => {
     await ports.allocate(request('c1'))
     await assert.rejects(ports.get({ op: 'get', ...key('c1') }), code('NOT_ATTACHED'))
     const reply = await attach(ports, 'c1')
-    assert.deepEqual(await ports.get({ op: 'get', ...key('c1') }), { ...reply, existed: true, registered: true })
+    const found = { verified: [], mismatches: [] }
+    assert.deepEqual(await ports.get({ op: 'get', ...key('c1') }), {
+      ...reply,
+      existed: true,
+      registered: true,
+      ...found,
+    })
     links.delete(reply.tap)
     ports.refresh()
     await assert.rejects(ports.get({ op: 'get', ...key('c1') }), code('NOT_ATTACHED'))

@@ -9,7 +9,8 @@
  * Records outlive the daemon. A record whose tap and namespace are gone (the node was rebooted, a DEL never came) is removed after a while.
  */
 
-import { contains, familyOf, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import { canonicalAddress, contains, familyOf, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import { modelError } from '../model/errors.ts'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, ROUTER_MAC, tapName } from '../model/names.ts'
@@ -18,6 +19,7 @@ import type { Source, VirtualMachineInterface, VirtualNetwork } from '../model/o
 import type {
   AllocateReply,
   AllocateRequest,
+  GetReply,
   GetRequest,
   ListReply,
   ListRequest,
@@ -65,6 +67,8 @@ export interface PortsOptions {
   readonly programmed: (uuid: string, signal: AbortSignal) => Promise<Programmed>
   /** What is known to keep that port from being programmed; told with a register that took too long. */
   readonly obstacle?: (uuid: string) => string | undefined
+  /** CHECK: what the datapath holds for that port, compared with what it should hold. */
+  readonly verify?: (uuid: string) => Promise<Pick<GetReply, 'verified' | 'mismatches'>>
   readonly readiness: () => Readiness
   /** limits.vifs, less those that aren't pods'. */
   readonly maxPorts: number
@@ -174,7 +178,12 @@ export class Ports implements AsyncDisposable {
       const record = this.#byKey.get(key)
       if (!record)
         throw PortError.of('NOT_ALLOCATED', `nothing is allocated for ${request.containerId} ${request.ifname}`)
-      const registered: PortRecord = { ...record, registered: true, port: { ...record.port, ifindex: request.ifindex } }
+      const registered: PortRecord = {
+        ...record,
+        registered: true,
+        netns: request.netns ?? record.netns,
+        port: { ...record.port, ifindex: request.ifindex },
+      }
       this.#byKey.set(key, registered)
       this.#missingSince.delete(key)
       this.#registering.get(key)?.abort(PortError.of('RELEASED', 'the interface was registered again'))
@@ -203,7 +212,7 @@ export class Ports implements AsyncDisposable {
   }
 
   /** What should be there of a complete attachment; throws NOT_ATTACHED for another one. */
-  async get(request: GetRequest): Promise<AllocateReply> {
+  async get(request: GetRequest): Promise<GetReply> {
     const record = this.#byKey.get(keyOf(request))
     const which = `${request.containerId} ${request.ifname}`
     if (!record) throw PortError.of('NOT_ATTACHED', `the daemon knows no attachment ${which}`)
@@ -211,7 +220,8 @@ export class Ports implements AsyncDisposable {
     if (record.port.ifindex === undefined)
       throw PortError.of('NOT_ATTACHED', `device ${record.port.tap} of attachment ${which} is gone`)
     await this.#programmed(record.port.uuid, new AbortController().signal)
-    return this.#reply(record, true)
+    const findings = (await this.#options.verify?.(record.port.uuid)) ?? { verified: [], mismatches: [] }
+    return { ...this.#reply(record, true), ...findings }
   }
 
   async list(request: ListRequest): Promise<ListReply> {
@@ -300,8 +310,9 @@ export class Ports implements AsyncDisposable {
     }
     const network = networkOfPod(reference, source.state(), cluster.name)
     if (!network.ok) throw PortError.ofModel(network.error)
-    const wanted = addressesOfPod(reference)
+    const wanted = request.addresses?.length ? addressesOfRequest(request.addresses) : addressesOfPod(reference)
     if (!wanted.ok) throw PortError.ofModel(wanted.error)
+    if (request.mac !== undefined) this.#checkMac(request.mac, network.vn.fqName)
     const uuid = interfaceUuid(containerId, ifname)
     const enter = (addresses: readonly PodAddress[]): PortRecord => {
       const record: PortRecord = {
@@ -312,7 +323,7 @@ export class Ports implements AsyncDisposable {
           namespace: pod.namespace,
           pod: { name: pod.name, uid: pod.uid },
           vn: network.vn.fqName,
-          mac: podMac(uuid),
+          mac: request.mac ?? podMac(uuid),
           addresses: addresses.map(({ address }) => address),
           tap: tapName(containerId, ifname),
           mtu: podMtu(),
@@ -322,6 +333,8 @@ export class Ports implements AsyncDisposable {
         registered: false,
         netns: request.netns,
         ...(request.network !== undefined && { network: request.network }),
+        ...(request.portMappings && { portMappings: request.portMappings }),
+        ...(request.bandwidth && { bandwidth: request.bandwidth }),
         addresses,
       }
       this.#byKey.set(keyOf(request), record)
@@ -329,6 +342,13 @@ export class Ports implements AsyncDisposable {
       return record
     }
     return this.#addresses.take(network.vn, wanted.addresses, () => this.#holders(wanted.addresses.length > 0), enter)
+  }
+
+  /** Two interfaces of one network with the same MAC would take each other's frames. */
+  #checkMac(mac: string, vn: string): void {
+    for (const { port } of this.#byKey.values())
+      if (port.mac === mac && port.vn === vn)
+        throw PortError.of('MAC_IN_USE', `pod ${port.namespace}/${port.pod.name} has the MAC address ${mac} already`)
   }
 
   /**
@@ -344,7 +364,8 @@ export class Ports implements AsyncDisposable {
   }
 
   async #allocateAgain(existing: PortRecord, request: AllocateRequest): Promise<AllocateReply> {
-    if (existing.netns !== request.netns) {
+    // One that is complete isn't touched: ADD is going to be refused, or it says at register where the pod is now.
+    if (existing.netns !== request.netns && !existing.registered) {
       const moved = { ...existing, netns: request.netns }
       await this.#records.write(moved)
       this.#byKey.set(keyOf(request), moved)
@@ -438,6 +459,16 @@ export class Ports implements AsyncDisposable {
 
 function keyOf({ containerId, ifname }: { readonly containerId: string; readonly ifname: string }): string {
   return recordKey(containerId, ifname)
+}
+
+/** Addresses that the runtime names (runtimeConfig, args, CNI_ARGS). */
+function addressesOfRequest(texts: readonly string[]): ReturnType<typeof addressesOfPod> {
+  const addresses = texts.map((text) => canonicalAddress(text))
+  const isValid = addresses.every((address) => address !== undefined)
+  if (isValid && new Set(addresses.map((address) => familyOf(address))).size === addresses.length)
+    return { ok: true, addresses }
+  const message = `the runtime asks for ${texts.join(', ')}: a pod has one address of each family`
+  return { ok: false, error: modelError('ADDRESS_ANNOTATION', message) }
 }
 
 function describe({ namespace, pod, containerId, ifname, addresses }: Port): object {

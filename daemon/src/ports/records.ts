@@ -8,6 +8,7 @@ import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises
 import { join } from 'node:path'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
+import type { Bandwidth, PortMapping } from '../port-api/messages.ts'
 import { recordError } from './errors.ts'
 
 export const SCHEMA = 1
@@ -20,6 +21,9 @@ export interface PortRecord {
   readonly netns: string
   /** `name` of the CNI network that asked. */
   readonly network?: string
+  /** What the runtime asked for besides: ports of the node, limits of traffic. */
+  readonly portMappings?: readonly PortMapping[]
+  readonly bandwidth?: Bandwidth
   readonly addresses: readonly PodAddress[]
 }
 
@@ -165,6 +169,8 @@ export function decodeRecord(json: string): PortRecord {
   if (typeof record['registered'] !== 'boolean') throw new Error('registered is not a boolean')
   text(record['netns'], 'netns')
   if (record['network'] !== undefined) text(record['network'], 'network')
+  if (record['portMappings'] !== undefined) list(record['portMappings'], 'portMappings')
+  if (record['bandwidth'] !== undefined) object(record['bandwidth'], 'bandwidth')
   for (const [i, entry] of list(record['addresses'], 'addresses').entries()) {
     const address = object(entry, `addresses[${i}]`)
     for (const key of ['address', 'gateway', 'service']) text(address[key], `addresses[${i}].${key}`)
