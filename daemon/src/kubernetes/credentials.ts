@@ -1,0 +1,109 @@
+/**
+ * How the API server is reached and who we are: from a kubeconfig file, or from the service account of the pod. Files are read again
+ * when they are used and a second has passed: kubelet renews tokens and CAs while we run. What can't be read then stays as it was.
+ */
+import { readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import { ApiError } from './errors.ts'
+import { readKubeconfig } from './kubeconfig.ts'
+
+export interface Access {
+  /** Bootstrap address of the API server. */
+  readonly server: URL
+  /** Name in its certificate, where that isn't the host of `server`. */
+  readonly serverName?: string
+  readonly isInsecure?: boolean
+  readonly ca?: string
+  readonly certificate?: string
+  readonly key?: string
+  /** Value of the header Authorization. */
+  readonly authorization?: string
+}
+
+export interface CredentialsOptions {
+  /** Path of a kubeconfig file; empty: the service account. */
+  readonly kubeconfig: string
+  /** URL of the API server; empty: as the kubeconfig or the environment says. */
+  readonly server: string
+  readonly environment?: Readonly<Record<string, string | undefined>>
+  /** Where kubelet puts token and CA. */
+  readonly serviceAccount?: string
+}
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
+const FRESH_MS = 1000
+
+export class Credentials {
+  readonly #options: CredentialsOptions
+  #access: Access | undefined
+  #readAt = 0
+
+  /** Reads nothing yet. */
+  constructor(options: CredentialsOptions) {
+    this.#options = options
+  }
+
+  /** As the files say now; the same object as long as they say the same. Throws CREDENTIALS_UNUSABLE only when they never were usable. */
+  current(): Access {
+    if (this.#access === undefined || performance.now() - this.#readAt > FRESH_MS) this.reread()
+    return this.#access!
+  }
+
+  /** Reads the files now; whether they say something new. */
+  reread(): boolean {
+    const before = this.#access
+    try {
+      const access = this.#read()
+      this.#readAt = performance.now()
+      if (isDeepStrictEqual(access, before)) return false
+      this.#access = access
+      return true
+    } catch (error) {
+      this.#readAt = performance.now()
+      if (before === undefined) throw error
+      return false
+    }
+  }
+
+  #read(): Access {
+    const { kubeconfig, server } = this.#options
+    const access = kubeconfig === '' ? this.#readServiceAccount() : readKubeconfig(kubeconfig)
+    return server === '' ? access : { ...access, server: parseServer(server, 'source.server') }
+  }
+
+  #readServiceAccount(): Access {
+    const { environment = process.env, serviceAccount = SERVICE_ACCOUNT, server } = this.#options
+    const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = environment
+    if (host === undefined && server === '') {
+      throw new ApiError(
+        'CREDENTIALS_UNUSABLE',
+        'there is neither a kubeconfig nor KUBERNETES_SERVICE_HOST: the address of the API server is not known',
+      )
+    }
+    const token = read(`${serviceAccount}/token`).trim()
+    const address = server !== '' ? server : `https://${host!.includes(':') ? `[${host}]` : host}:${port}`
+    return {
+      server: parseServer(address, 'KUBERNETES_SERVICE_HOST'),
+      ca: read(`${serviceAccount}/ca.crt`),
+      authorization: `Bearer ${token}`,
+    }
+  }
+}
+
+export function parseServer(text: string, where: string): URL {
+  const url = URL.parse(text)
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    throw new ApiError('CREDENTIALS_UNUSABLE', `${where}: ${text} is not a URL such as https://10.0.0.1:6443`)
+  }
+  return url
+}
+
+/** The text of a file of credentials. */
+export function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const { code = String(cause) } = cause as NodeJS.ErrnoException
+    throw new ApiError('CREDENTIALS_UNUSABLE', `cannot read ${path}: ${code}`, { cause })
+  }
+}
