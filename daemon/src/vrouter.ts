@@ -113,6 +113,7 @@ export class Vrouter implements AsyncDisposable {
         cluster: config.cluster.name,
         limits: { routes: limits.routes },
         flowsPerVif: limits.flowsPerVif,
+        snat: config.snat.enabled,
       },
       ids,
     )
@@ -243,6 +244,7 @@ export class Vrouter implements AsyncDisposable {
         onPortsChanged: () => this.#nudge(),
         programmed: (uuid, signal) => this.#programmed(uuid, signal),
         obstacle: (uuid) => this.#obstacle(uuid),
+        verify: async (uuid) => this.#dataplane.verifyPort(uuid),
         readiness: () => this.#readiness(),
         maxPorts: config.limits.vifs - OWN_VIFS,
       }),

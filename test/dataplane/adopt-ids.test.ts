@@ -80,7 +80,10 @@ describe('adopting ids from the maps', () => {
   it('gives everything the number that it had', async () => {
     const limits = { vrf: 64, nexthop: 1024, label: 512, vif: 64, bridge: 1024 }
     const modelOf = (ids: Ids) =>
-      new Model({ node: 'node-1', cluster: 'k8s', limits: { routes: 1000 }, flowsPerVif: 0, now: () => 0 }, ids)
+      new Model(
+        { node: 'node-1', cluster: 'k8s', limits: { routes: 1000 }, flowsPerVif: 0, snat: false, now: () => 0 },
+        ids,
+      )
     const original = new Ids({ limits, quarantineMs: { vif: 0, nexthop: 0, label: 0, vrf: 0, bridge: 0 } })
     const model = modelOf(original)
     // Numbers with gaps, and not in the order in which they would be given out.

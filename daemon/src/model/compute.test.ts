@@ -12,6 +12,7 @@ import type {
   SourceState,
   VirtualMachineInterface,
   VirtualNetwork,
+  VirtualNetworkRouter,
   VirtualRouter,
 } from './objects.ts'
 import { publication } from './publish.ts'
@@ -32,8 +33,24 @@ function network(name: string): VirtualNetwork {
     blockSize6: 122,
   }
 }
-const [red, blue] = [network('red'), network('blue')]
-const networks = [standard!, red, blue]
+const [red, blue] = [{ ...network('red'), labels: { leak: 'yes' } }, network('blue')]
+/** What leaks into red, and has a way out. */
+const green: VirtualNetwork = {
+  ...network('green'),
+  subnets: [defaultSubnet('10.2.0.0/24'), defaultSubnet('fd00:2::/120')],
+  labels: { leak: 'yes' },
+  fabricSnat: true,
+}
+const networks = [standard!, red, blue, green]
+const everything = { matchLabels: {}, matchExpressions: [] }
+const mesh: VirtualNetworkRouter = {
+  namespace: 'default',
+  name: 'mesh',
+  type: 'mesh',
+  labels: {},
+  networks: everything,
+  imports: [],
+}
 const vnNames = networks.map((vn) => vn.fqName)
 
 const facts: NodeFacts = {
@@ -93,8 +110,17 @@ function remote(name: string, vn: string, node: string, addresses: Address[], la
   }
 }
 
-const addresses4 = ['10.1.0.1', '10.1.0.5', '10.1.0.70', '10.1.0.71', '10.244.0.7', '10.244.0.130']
-const addresses6 = ['fd00:1::5', 'fd00:1::47', 'fd00:1::99', 'fd00:244::7']
+const addresses4 = [
+  '10.1.0.1',
+  '10.1.0.5',
+  '10.1.0.70',
+  '10.1.0.71',
+  '10.2.0.1',
+  '10.2.0.5',
+  '10.244.0.7',
+  '10.244.0.130',
+]
+const addresses6 = ['fd00:1::5', 'fd00:1::47', 'fd00:1::99', 'fd00:2::5', 'fd00:244::7']
 const podAddresses = fc
   .tuple(fc.constantFrom(...addresses4), fc.option(fc.constantFrom(...addresses6), { nil: undefined }))
   .map(([v4, v6]) => (v6 === undefined ? [v4] : [v4, v6]))
@@ -113,6 +139,7 @@ const cidr = fc.constantFrom(
   '10.1.0.0/26',
   '10.1.0.64/26',
   '10.1.0.70/32',
+  '10.2.0.0/26',
   '10.244.0.128/26',
   '10.244.0.130/32',
   'fd00:1::40/122',
@@ -156,7 +183,7 @@ interface World {
 
 const world: fc.Arbitrary<World> = fc
   .record(
-    { ports, interfaces, blocks, routers, neighbours, networks: fc.subarray(networks) },
+    { ports, interfaces, blocks, routers, neighbours, networks: fc.subarray(networks), meshes: fc.subarray([mesh]) },
     { noNullPrototype: true },
   )
   .map((w) => ({
@@ -166,7 +193,7 @@ const world: fc.Arbitrary<World> = fc
       blocks: new Map(w.blocks.map((block) => [block.name, block])),
       interfaces: new Map(w.interfaces.map((args) => remote(...args)).map((vmi) => [vmi.uuid, vmi])),
       routers: new Map(w.routers.map((router) => [router.name, router])),
-      networkRouters: new Map(),
+      networkRouters: new Map(w.meshes.map((router) => [`${router.namespace}/${router.name}`, router])),
       pods: new Map(),
       rejected: [],
     },
@@ -180,7 +207,16 @@ const life: fc.Arbitrary<World[]> = fc
     world,
     fc.array(
       fc.tuple(
-        fc.constantFrom('virtualNetworks', 'blocks', 'interfaces', 'routers', 'neighbours', 'ports', 'address'),
+        fc.constantFrom(
+          'virtualNetworks',
+          'networkRouters',
+          'blocks',
+          'interfaces',
+          'routers',
+          'neighbours',
+          'ports',
+          'address',
+        ),
         world,
       ),
       { minLength: 1, maxLength: 6 },
@@ -204,7 +240,10 @@ const life: fc.Arbitrary<World[]> = fc
 const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000 }
 let time = 0
 function model(ids: Ids, routeLimit = 1000): Model {
-  return new Model({ node: 'n1', cluster: 'k8s', limits: { routes: routeLimit }, flowsPerVif: 5, now: () => time }, ids)
+  return new Model(
+    { node: 'n1', cluster: 'k8s', limits: { routes: routeLimit }, flowsPerVif: 5, snat: false, now: () => time },
+    ids,
+  )
 }
 
 // ---- what the tables say, in words ---------------------------------------------------------------------------------------
@@ -230,10 +269,11 @@ function words(tables: Tables, id: number, label?: number): string {
         .map((member) => words(tables, member.nexthop, member.label))
         .sort()
         .join(' + ')
+    case 'vrf-translate':
+      return nexthop.snat === true ? 'snat' : nexthop.type
     case 'discard':
     case 'receive':
     case 'resolve':
-    case 'vrf-translate':
     case 'l2-receive':
       return nexthop.type
     default:
@@ -257,36 +297,70 @@ function lookup(tables: Tables, vrf: number, address: Address): string {
 
 // ---- the oracle: what shall happen to a packet, straight from the rules ------------------------------------------------------
 
-function expected({ source, facts: node1, ports: local }: World, vn: string, address: Address): string {
+/** The VN whose rules hold for an address that its own VN knows nothing of: one that leaks into it. */
+function leakedInto({ source }: World, vn: string): string | undefined {
+  const pair = [red.fqName, green.fqName]
+  const isJoined = source.networkRouters.size > 0 && pair.every((name) => source.virtualNetworks.has(name))
+  return isJoined && pair.includes(vn) ? pair.find((name) => name !== vn) : undefined
+}
+
+function expected(w: World, vn: string, address: Address): string {
+  const { source, facts: node1, ports: local } = w
   const parsed = mustParseAddress(address)
-  const subnets = source.virtualNetworks.get(vn)?.subnets ?? []
-  if (subnets.some(({ gateway, service }) => gateway === address || service === address)) return 'encap pkt0'
+  const subnetsOf = (name: string) => source.virtualNetworks.get(name)?.subnets ?? []
+  const isInside = (name: string, prefix: ReturnType<typeof mustParseCidr> | typeof parsed) =>
+    subnetsOf(name).some(({ cidr: subnet }) => contains(mustParseCidr(subnet), prefix))
+  const isReserved = (name: string) =>
+    subnetsOf(name).some(({ gateway, service }) => gateway === address || service === address)
+  if (isReserved(vn)) return 'encap pkt0'
   const others = new Map([...source.routers].filter(([name]) => name !== 'n1'))
   if (vn === standard!.fqName) {
     if (address === node1.underlay.address) return 'receive'
     for (const router of others.values())
       if (router.address === address) return `tunnel ${address} ${router.vhostLabel}`
   }
-  const owners = [
+  const ownersIn = (name: string) => [
     ...local
-      .filter((one) => one.vn === vn && one.ifindex !== undefined && one.addresses.includes(address))
+      .filter((one) => one.vn === name && one.ifindex !== undefined && one.addresses.includes(address))
       .map((one) => `encap ${one.tap}`),
     ...[...source.interfaces.values()]
-      .filter((one) => one.vn === vn && others.has(one.node) && one.addresses.includes(address))
+      .filter((one) => one.vn === name && others.has(one.node) && one.addresses.includes(address))
       .map((one) => `tunnel ${others.get(one.node)!.address} ${one.label}`),
   ]
-  if (owners.length > 0) return owners.sort().join(' + ')
+  const leaked = leakedInto(w, vn)
+  const isLeaked = leaked !== undefined && isInside(leaked, parsed) && !isReserved(leaked)
+  for (const owners of [ownersIn(vn), isLeaked ? ownersIn(leaked) : []])
+    if (owners.length > 0) return owners.sort().join(' + ')
+  if (address === node1.underlay.address) return 'receive'
   const block = longestMatch(
     [...source.blocks.values()]
-      .filter((one) => one.vn === vn && others.get(one.node)?.vrfLabels[vn] !== undefined)
-      .map((one) => ({ one, prefix: mustParseCidr(one.cidr) })),
+      .filter((one) => others.get(one.node)?.vrfLabels[one.vn] !== undefined)
+      .map((one) => ({ one, prefix: mustParseCidr(one.cidr) }))
+      .filter(({ one, prefix }) => one.vn === vn || (one.vn === leaked && isInside(leaked, prefix))),
     parsed,
   )?.one
   if (block !== undefined) {
     const router = others.get(block.node)!
-    return `tunnel ${router.address} ${router.vrfLabels[vn]}`
+    return `tunnel ${router.address} ${router.vrfLabels[block.vn]}`
   }
-  return subnets.some(({ cidr: subnet }) => contains(mustParseCidr(subnet), parsed)) ? 'discard' : 'no route'
+  if (isInside(vn, parsed) || (leaked !== undefined && isInside(leaked, parsed))) return 'discard'
+  return vn === green.fqName && source.virtualNetworks.has(vn) && parsed.family === 4 ? 'snat' : 'no route'
+}
+
+/** The pod of a network other than the default one that the node itself reaches at this address. */
+function tenantOnNode({ source, ports: local }: World, address: Address): string | undefined {
+  const owners = local.filter((one) => one.ifindex !== undefined && one.addresses.includes(address))
+  const hasDefault = source.virtualNetworks.has(standard!.fqName)
+  const isInDefault = contains(mustParseCidr('10.244.0.0/24'), mustParseAddress(address))
+  const holdsDefault = owners.some((one) => one.vn === standard!.fqName)
+  if (holdsDefault && (isInDefault || !hasDefault)) return undefined
+  const ownDefault = local.some((one) => one.vn === standard!.fqName && one.ifindex !== undefined)
+  const rivals = [...source.interfaces.values()].some(
+    (one) => one.vn === standard!.fqName && one.node !== 'n1' && one.addresses.includes(address),
+  )
+  if (rivals && (hasDefault ? isInDefault : ownDefault)) return undefined
+  const [first] = owners.filter((one) => one.vn !== standard!.fqName).sort((a, b) => (a.uuid < b.uuid ? -1 : 1))
+  return first && `encap ${first.tap}`
 }
 
 const probes: readonly Address[] = [
@@ -296,6 +370,10 @@ const probes: readonly Address[] = [
   '10.1.0.40',
   '10.1.0.100',
   '10.1.0.200',
+  '10.2.0.9',
+  '10.2.0.200',
+  'fd00:2::1',
+  'fd00:2::77',
   '10.9.0.9',
   '10.244.0.1',
   '10.244.0.140',
@@ -379,8 +457,11 @@ describe('routes of VRF 0', () => {
         assert.equal(lookup(tables, 0, '224.0.0.5'), 'receive')
         assert.equal(lookup(tables, 0, '192.0.2.77'), 'resolve')
         const isReachable = w.source.virtualNetworks.has(standard!.fqName)
-        // Whatever network says that it has this address.
-        if (isReachable) assert.equal(lookup(tables, 0, '10.1.0.5'), 'encap eth0')
+        // Whatever network on another node says that it has these addresses.
+        for (const address of ['10.1.0.1', '10.1.0.5', '10.2.0.5'])
+          if (isReachable) assert.equal(lookup(tables, 0, address), tenantOnNode(w, address) ?? 'encap eth0', address)
+        for (const { destination, prefixLength } of tables.hostRoutes)
+          assert.ok(prefixLength === 32 ? tenantOnNode(w, destination) !== undefined : destination === '10.244.0.0')
         for (const vif of tables.vifs.filter((one) => one.type === 'virtual')) {
           assert.equal(lookup(tables, 0, metadataAddress(vif.id)), `encap ${vif.name}`)
         }
@@ -390,7 +471,9 @@ describe('routes of VRF 0', () => {
             (one) => one.vn === standard!.fqName && one.ifindex !== undefined && one.addresses.includes(address),
           )
           const said = lookup(tables, 0, address)
-          if (owners.length > 0)
+          const tenant = tenantOnNode(w, address)
+          if (tenant !== undefined) assert.equal(said, tenant)
+          else if (owners.length > 0)
             assert.ok(
               owners.some((one) => said === `encap ${one.tap}`),
               said,
@@ -565,6 +648,7 @@ describe('all tables', () => {
           source: {
             ...source,
             virtualNetworks: shuffled(source.virtualNetworks),
+            networkRouters: shuffled(source.networkRouters),
             blocks: shuffled(source.blocks),
             interfaces: shuffled(source.interfaces),
             routers: shuffled(source.routers),
@@ -667,7 +751,7 @@ describe('all tables', () => {
           source: { ...w.source, interfaces: new Map([...w.source.interfaces, [added.uuid, added]]) },
         })
         for (const { id, vn } of before.vrfs) {
-          if (vn === red.fqName || id === 0) continue
+          if (vn === red.fqName || vn === green.fqName || id === 0) continue
           assert.equal(after.inet.get(id), before.inet.get(id))
           assert.equal(after.inet6.get(id), before.inet6.get(id))
         }

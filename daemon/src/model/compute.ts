@@ -15,9 +15,10 @@ import type { Ids } from './ids.ts'
 import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
+import { type Leaks, LeakTable } from './leaks.ts'
 import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.ts'
 import { networkOfPod } from './namespace-network.ts'
-import { type CompositeOf, type NetworkRoutes, NetworkTable } from './network-routes.ts'
+import { type CompositeOf, type NetworkInput, type NetworkRoutes, NetworkTable } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, SourceState, VirtualMachineInterface } from './objects.ts'
 import type { BridgeRoute, Problem, Route, Tables } from './tables.ts'
@@ -32,6 +33,8 @@ export interface ModelOptions {
     readonly routes: number
   }
   readonly flowsPerVif: number
+  /** Whether pods leave with the node's address where neither network nor namespace says. */
+  readonly snat: boolean
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number
 }
@@ -40,6 +43,8 @@ export interface ModelInput {
   readonly source: SourceState
   readonly facts: NodeFacts
   readonly ports: readonly Port[]
+  /** Addresses that the host itself speaks to, such as the API server's: no pod draws that traffic to itself. */
+  readonly hostPeers?: readonly Address[]
 }
 
 /** Nexthops that every node has. */
@@ -64,6 +69,7 @@ export class Model {
   readonly #fabric = new FabricTable()
   readonly #bridge = new BridgeTable()
   readonly #labels = new LabelTable()
+  readonly #leaks = new LeakTable()
   readonly #blocks = new Groups<IpamBlock>()
   readonly #remote = new Groups<VirtualMachineInterface>()
   readonly #counts = new WeakMap<readonly object[], ReadonlyMap<number, number>>()
@@ -75,7 +81,7 @@ export class Model {
     this.#nexthops = new NexthopTable(ids)
   }
 
-  update({ source, facts, ports: unsorted }: ModelInput): Tables {
+  update({ source, facts, ports: unsorted, hostPeers = [] }: ModelInput): Tables {
     const now = (this.#options.now ?? Date.now)()
     const problems = namespaceProblems(source, this.#options.cluster)
     const ids = this.#ids
@@ -90,9 +96,11 @@ export class Model {
     const pods = allPods.filter((pod) => pod.port.ifindex !== undefined)
 
     const underlay = new Underlay(facts)
-    const nodes = this.#nodes(source, facts, byNetwork, underlay, now, problems)
-    const networks = this.#networkRoutes(source, facts, byNetwork, pods, nodes, common, now, problems)
-    const fabric = this.#fabricRoutes(source, facts, pods, nodes, underlay, common, now, problems)
+    const leaks = this.#leaks.compute(source)
+    problems.push(...leaks.problems)
+    const nodes = this.#nodes(source, facts, byNetwork, leaks, underlay, now, problems)
+    const networks = this.#networkRoutes(source, facts, byNetwork, leaks, pods, nodes, common, now, problems)
+    const fabric = this.#fabricRoutes(source, facts, pods, hostPeers, nodes, underlay, common, now, problems)
 
     const inet = new Map([
       [FABRIC_VRF_ID, fabric.inet],
@@ -154,11 +162,12 @@ export class Model {
     }
   }
 
-  /** Tunnels to every node that has blocks or pods in our VNs; with the default pod network, to every node. */
+  /** Tunnels to every node that has blocks or pods in our VNs, or in one that leaks into them; with the default pod network, to every node. */
   #nodes(
     source: SourceState,
     facts: NodeFacts,
     vrfs: ReadonlyMap<FqName, NetworkVrf>,
+    leaks: Leaks,
     underlay: Underlay,
     now: number,
     problems: Problem[],
@@ -168,7 +177,8 @@ export class Model {
     this.#blocks.update(source.blocks, (block) => block.node !== node)
     this.#remote.update(source.interfaces, (remote) => remote.node !== node)
     const needed = new Set<string>()
-    for (const network of new Set([...vrfs.keys(), vn])) {
+    const leaked = [...vrfs.keys()].flatMap((network) => leaks.of.get(network) ?? [])
+    for (const network of new Set([...vrfs.keys(), ...leaked, vn])) {
       for (const name of this.#blocks.nodesOf(network)) needed.add(name)
       for (const name of this.#remote.nodesOf(network)) needed.add(name)
     }
@@ -181,6 +191,7 @@ export class Model {
     source: SourceState,
     facts: NodeFacts,
     vrfs: ReadonlyMap<FqName, NetworkVrf>,
+    leaks: Leaks,
     pods: readonly LocalPod[],
     nodes: ReadonlyMap<string, RemoteNode>,
     common: NodeNexthops,
@@ -189,7 +200,7 @@ export class Model {
   ): ReadonlyMap<FqName, NetworkRoutes> {
     const defaultVn = defaultPodNetwork(this.#options.cluster)
     const podsOf = Map.groupBy(pods, (pod) => pod.vrf.vn)
-    const isCompact = this.#isTooMuch(vrfs, problems)
+    const isCompact = this.#isTooMuch(vrfs, leaks, problems)
     const networks = new Map<FqName, NetworkRoutes>()
     for (const [vn, vrf] of vrfs) {
       let table = this.#networks.get(vn)
@@ -203,18 +214,25 @@ export class Model {
           { type: 'composite', vrf: vrf.id, members },
           now,
         )
-      const input = {
+      const contentOf = (name: FqName) => ({
+        pods: podsOf.get(name) ?? [],
+        blocks: this.#blocks.of(name),
+        remote: this.#remote.of(name),
+      })
+      const network = source.virtualNetworks.get(vn)
+      const input: NetworkInput = {
         vrf,
-        network: source.virtualNetworks.get(vn),
-        pods: podsOf.get(vn) ?? [],
-        blocks: this.#blocks.of(vn),
-        remote: this.#remote.of(vn),
+        network,
+        ...contentOf(vn),
+        leaks: (leaks.of.get(vn) ?? []).map((other) => ({
+          network: source.virtualNetworks.get(other)!,
+          ...contentOf(other),
+        })),
         nodes,
         agentNexthop: common.agent,
-        host:
-          vn === defaultVn
-            ? { address: facts.underlay.address, address6: facts.underlay.address6, nexthop: common.receive }
-            : undefined,
+        host: { address: facts.underlay.address, address6: facts.underlay.address6, nexthop: common.receive },
+        reachesNodes: vn === defaultVn,
+        snatNexthop: (network?.fabricSnat ?? this.#options.snat) ? this.#snatNexthop(now, problems) : undefined,
         isCompact,
       }
       networks.set(vn, table.compute(input, compositeOf))
@@ -223,12 +241,22 @@ export class Model {
     return networks
   }
 
+  /** Routed again in VRF 0, from where it leaves with the node's address. */
+  #snatNexthop(now: number, problems: Problem[]): number | undefined {
+    const id = this.#nexthops.define(keys.SNAT, { type: 'vrf-translate', vrf: FABRIC_VRF_ID, snat: true }, now)
+    if (id === undefined)
+      problems.push({ object: 'SNAT', message: 'no nexthop number is left: pods reach nothing outside' })
+    return id
+  }
+
   /** Whether the host routes of all remote pods are more than the route table holds: then block routes must do. */
-  #isTooMuch(vrfs: ReadonlyMap<FqName, NetworkVrf>, problems: Problem[]): boolean {
+  #isTooMuch(vrfs: ReadonlyMap<FqName, NetworkVrf>, leaks: Leaks, problems: Problem[]): boolean {
     const { routes: limit } = this.#options.limits
     const count = { 4: 0, 6: 0 }
     for (const vn of vrfs.keys()) {
-      for (const { addresses } of this.#remote.of(vn)) for (const address of addresses) count[familyOf(address)]++
+      for (const seen of [vn, ...(leaks.of.get(vn) ?? [])]) {
+        for (const { addresses } of this.#remote.of(seen)) for (const address of addresses) count[familyOf(address)]++
+      }
     }
     // A tenth is left for everything else.
     if (Math.max(count[4], count[6]) <= limit * 0.9) return false
@@ -245,6 +273,7 @@ export class Model {
     source: SourceState,
     facts: NodeFacts,
     pods: readonly LocalPod[],
+    hostPeers: readonly Address[],
     nodes: ReadonlyMap<string, RemoteNode>,
     underlay: Underlay,
     common: NodeNexthops,
@@ -264,7 +293,7 @@ export class Model {
         ? undefined
         : { vn, network, pods: ownPods, blocks: this.#blocks.of(vn), remote: this.#remote.of(vn), nodes }
     return this.#fabric.compute(
-      { facts, receive, receiveBroadcast, resolve, neighbour, pods, defaultNetwork },
+      { facts, receive, receiveBroadcast, resolve, neighbour, pods, source, hostPeers, defaultNetwork },
       problems,
     )
   }

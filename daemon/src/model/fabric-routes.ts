@@ -1,7 +1,7 @@
 /**
  * Routes of VRF 0, the underlay: what the kernel's own routes on vhost0 say, this node's addresses, the neighbours whose MAC is
- * known, the metadata addresses, and the reach of the default pod network, whose pods and the nodes speak to each other without
- * NAT (vRouter introspect reference 3.3).
+ * known, the metadata addresses, the reach of the default pod network, whose pods and the nodes speak to each other without NAT
+ * (vRouter introspect reference 3.3), and this node's own way to the pods of every other network (node-to-pods.ts).
  */
 import {
   bitsOf,
@@ -19,10 +19,11 @@ import {
 import { isEqual, isSameList } from './equal.ts'
 import type { FabricRoute, NodeFacts } from './facts.ts'
 import type { LocalPod } from './interfaces.ts'
-import { FABRIC_VN, metadataAddress } from './names.ts'
+import { FABRIC_VN, metadataAddress, NODE_GATEWAY } from './names.ts'
 import { BlockIndex, blockRoutes, remoteRoute } from './network-routes.ts'
 import { DISCARD } from './nexthops.ts'
-import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
+import { type ReachedPod, reachedPods } from './node-to-pods.ts'
+import type { Address, FqName, IpamBlock, SourceState, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
 import { NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
 import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
 import type { HostRoute, Path, Problem, Route } from './tables.ts'
@@ -36,8 +37,11 @@ export interface FabricInput {
   readonly resolve: number
   /** ENCAP nexthop of an underlay neighbour; undefined when the table is full. */
   readonly neighbour: (address: Address) => number | undefined
-  /** All pods whose tap is there: metadata addresses. */
+  /** All pods whose tap is there: metadata addresses, and the node's own way to them. */
   readonly pods: readonly LocalPod[]
+  readonly source: Pick<SourceState, 'virtualNetworks' | 'routers'>
+  /** Addresses that the host itself speaks to. */
+  readonly hostPeers: readonly Address[]
   readonly defaultNetwork?: {
     readonly vn: FqName
     readonly network: VirtualNetwork | undefined
@@ -66,11 +70,22 @@ export class FabricTable {
     const prefixes = subnets.map(({ prefix }) => prefix)
     const reach = reachOf(input, prefixes)
     const remote = this.#remote.compute(input.defaultNetwork, reach)
+    const held = podRoutes(input, reach)
+    const reached = reachedPods(
+      {
+        ...input,
+        defaultNetwork: input.defaultNetwork && { ...input.defaultNetwork, subnets: prefixes },
+        held: new Map(held.map(({ route: { address }, pod }) => [address, pod])),
+      },
+      problems,
+    )
     // The first route of a prefix wins.
     const routes = [
       ...receiveRoutes(input),
       ...metadataRoutes(input),
-      ...podRoutes(input, reach),
+      ...held.map((one) => one.route),
+      ...reached.map(({ pod, address }) => podRoute(pod, address)),
+      ...nodeGatewayRoutes(reached),
       ...subnets.flatMap((subnet) => [...subnetRoutes(subnet, input.defaultNetwork!.vn)]),
       ...kernelRoutes(input, prefixes),
       ...neighbourRoutes(input),
@@ -80,7 +95,10 @@ export class FabricTable {
     return {
       inet: this.#inet.settle(remote[4], of(4)),
       inet6: this.#inet6.settle(remote[6], of(6)),
-      hostRoutes: subnets.flatMap((subnet) => hostRoute(subnet, input.facts)),
+      hostRoutes: [
+        ...subnets.flatMap((subnet) => hostRoute(subnet, input.facts)),
+        ...podHostRoutes(reached, prefixes, input.facts),
+      ],
     }
   }
 }
@@ -191,14 +209,37 @@ function* metadataRoutes({ pods }: FabricInput): Generator<Route> {
 }
 
 /** Pods of the default network: the node and its daemons reach them directly. */
-function* podRoutes({ defaultNetwork }: FabricInput, reach: Reach): Generator<Route> {
-  for (const { port, nexthop, label } of defaultNetwork?.pods ?? []) {
-    for (const address of port.addresses) {
-      if (!isWithin(reach, hostPrefix(mustParseAddress(address)))) continue
-      const only = path('LocalVmPort', nexthop, port.vn, label, PREFERENCE_LIVE)
-      yield route(address, bitsOf(familyOf(address)), only, 'pod', PROXY)
-    }
-  }
+function podRoutes({ defaultNetwork }: FabricInput, reach: Reach): { readonly route: Route; readonly pod: LocalPod }[] {
+  return (defaultNetwork?.pods ?? []).flatMap((pod) =>
+    pod.port.addresses
+      .filter((address) => isWithin(reach, hostPrefix(mustParseAddress(address))))
+      .map((address) => ({ route: podRoute(pod, address), pod })),
+  )
+}
+
+function podRoute({ port, nexthop, label }: LocalPod, address: Address): Route {
+  const only = path('LocalVmPort', nexthop, port.vn, label, PREFERENCE_LIVE)
+  return route(address, bitsOf(familyOf(address)), only, 'pod', PROXY)
+}
+
+/** IPv6 has no address that the datapath answers for by itself, as it does for 169.254/16: the gateway needs a route. */
+function* nodeGatewayRoutes(reached: readonly ReachedPod[]): Generator<Route> {
+  if (reached.some(({ address }) => familyOf(address) === 6))
+    yield route(NODE_GATEWAY[6], 128, path('Local', DISCARD, FABRIC_VN), 'gateway', PROXY)
+}
+
+/** One route for each pod that the default network's routes don't lead to: no more of the host's traffic than that is ours. */
+function podHostRoutes(
+  reached: readonly ReachedPod[],
+  subnets: readonly Prefix[],
+  { underlay }: NodeFacts,
+): HostRoute[] {
+  return reached.flatMap(({ address }) => {
+    const parsed = mustParseAddress(address)
+    const source = parsed.family === 4 ? underlay.address : underlay.address6
+    if (source === undefined || subnets.some((subnet) => contains(subnet, parsed))) return []
+    return [{ destination: address, prefixLength: bitsOf(parsed.family), gateway: NODE_GATEWAY[parsed.family], source }]
+  })
 }
 
 /**

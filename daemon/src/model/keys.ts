@@ -16,6 +16,7 @@ export const RECEIVE = 'receive'
 export const RESOLVE = 'resolve'
 export const AGENT = 'agent'
 export const L2_RECEIVE = 'l2-receive'
+export const SNAT = 'snat'
 export const podNexthop = (port: string) => `pod ${port}`
 export const podBridgeNexthop = (port: string) => `bridge ${port}`
 export const vrfNexthop = (vrf: FqName) => `vrf ${vrf}`

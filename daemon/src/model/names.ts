@@ -17,6 +17,12 @@ export const ROUTER_MAC: Mac = '00:00:5e:00:01:00'
 export const AGENT_MAC: Mac = '00:00:00:00:00:01'
 export const ZERO_MAC: Mac = '00:00:00:00:00:00'
 
+/**
+ * Next hop of the host's routes to single pods: one neighbour for all of them. The datapath answers for it; nothing has it, for
+ * 169.254.0.1 would be the metadata address of vif 1, vhost0, and the other is made of the router's MAC.
+ */
+export const NODE_GATEWAY = { 4: '169.254.0.1', 6: 'fe80::200:5eff:fe00:100' } as const
+
 /** Kubernetes namespace of cluster-wide networks. */
 export const HOME_NAMESPACE = 'default'
 

@@ -24,6 +24,12 @@ const ISOLATION_KEYS = [
   'core.juniper.net/isolated-namespace',
 ] as const
 
+/** Annotations of a namespace that say whether its own network has SNAT, best first: `"true"` or `"false"`. */
+export const SNAT_ANNOTATIONS = ['vrouter.dev/snat', 'opencontrail.org/ip_fabric_snat'] as const
+
+/** CN2's annotation for the same: `fabric-snat`. */
+export const FORWARDING_MODE = 'core.juniper.net/forwarding-mode'
+
 type Annotations = Readonly<Record<string, string>>
 
 /** Whether the namespace has networks of its own: by annotation (Contrail) or label (CN2), `"true"` in any case. */
@@ -33,6 +39,15 @@ export function isIsolated(namespace: Namespace): boolean {
 
 function isTrue(value: string | undefined): boolean {
   return value?.trim().toLowerCase() === 'true'
+}
+
+/** Whether pods of the namespace's own network leave with the node's address; undefined: it doesn't say. */
+export function snatOfNamespace({ annotations }: Namespace): boolean | undefined {
+  for (const key of SNAT_ANNOTATIONS) {
+    const value = annotations[key]?.trim().toLowerCase()
+    if (value === 'true' || value === 'false') return value === 'true'
+  }
+  return annotations[FORWARDING_MODE]?.trim().toLowerCase() === 'fabric-snat' ? true : undefined
 }
 
 export type NetworkOfPod =

@@ -1,16 +1,26 @@
 /**
  * Routes of a VN's VRF (vRouter introspect reference 3.3): the subnet (discard), its gateway and service address (pkt0), local
- * pods (tap), other nodes' blocks and pods (tunnel), and in the default pod network the nodes themselves.
+ * pods (tap), other nodes' blocks and pods (tunnel), this node (in the default pod network all nodes), the same of VNs that leak
+ * into it, and the way out with the node's address.
  *
  * The host routes of remote pods are the many: their objects live from pass to pass, and only those whose owner changed are made
  * anew.
  */
-import { bitsOf, contains, type Family, familyOf, mustParseAddress, mustParseCidr } from './address.ts'
+import {
+  bitsOf,
+  contains,
+  type Family,
+  familyOf,
+  formatAddress,
+  mustParseAddress,
+  mustParseCidr,
+  type Prefix,
+} from './address.ts'
 import { isEqual, isSameList, isSameMap } from './equal.ts'
 import { type LocalPod, podName } from './interfaces.ts'
 import { DISCARD } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
-import { FLOOD, NATIVE_LABEL, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
+import { FLOOD, NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
 import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
 import type { CompositeMember, Path, Problem, Route } from './tables.ts'
 import type { RemoteNode } from './tunnels.ts'
@@ -28,12 +38,26 @@ export interface NetworkInput {
   /** Blocks and interfaces of other nodes. */
   readonly blocks: readonly IpamBlock[]
   readonly remote: readonly VirtualMachineInterface[]
+  /** VNs whose routes this one sees, too. Their subnets overlap neither its own nor each other. */
+  readonly leaks: readonly LeakedNetwork[]
   readonly nodes: ReadonlyMap<string, RemoteNode>
   readonly agentNexthop: number
-  /** Present in the default pod network: reach of the nodes. */
-  readonly host?: { readonly address: Address; readonly address6: Address | undefined; readonly nexthop: number }
+  /** Reach of this node, from every network: what it asks of a pod is answered. */
+  readonly host: { readonly address: Address; readonly address6: Address | undefined; readonly nexthop: number }
+  /** In the default pod network: reach of the other nodes. */
+  readonly reachesNodes: boolean
+  /** Nexthop of what no other route knows: out with the node's address. Absent: nowhere. */
+  readonly snatNexthop: number | undefined
   /** Leave out remote pods that their node's block route covers: the route table is full. */
   readonly isCompact: boolean
+}
+
+/** What another VN gives: its subnets, and its pods and blocks inside them. */
+export interface LeakedNetwork {
+  readonly network: VirtualNetwork
+  readonly pods: readonly LocalPod[]
+  readonly blocks: readonly IpamBlock[]
+  readonly remote: readonly VirtualMachineInterface[]
 }
 
 export interface NetworkRoutes {
@@ -108,13 +132,26 @@ function isSameInput(a: NetworkInput, b: NetworkInput): boolean {
     a.network === b.network &&
     a.isCompact === b.isCompact &&
     a.agentNexthop === b.agentNexthop &&
-    a.host?.address === b.host?.address &&
-    a.host?.address6 === b.host?.address6 &&
-    a.host?.nexthop === b.host?.nexthop &&
+    a.host.address === b.host.address &&
+    a.host.address6 === b.host.address6 &&
+    a.host.nexthop === b.host.nexthop &&
+    a.reachesNodes === b.reachesNodes &&
+    a.snatNexthop === b.snatNexthop &&
+    a.leaks.length === b.leaks.length &&
+    a.leaks.every((leak, index) => isSameLeak(leak, b.leaks[index]!)) &&
     isSameList(a.pods, b.pods) &&
     isSameList(a.blocks, b.blocks) &&
     isSameList(a.remote, b.remote) &&
     isSameMap(a.nodes, b.nodes)
+  )
+}
+
+function isSameLeak(a: LeakedNetwork, b: LeakedNetwork): boolean {
+  return (
+    a.network === b.network &&
+    isSameList(a.pods, b.pods) &&
+    isSameList(a.blocks, b.blocks) &&
+    isSameList(a.remote, b.remote)
   )
 }
 
@@ -133,17 +170,65 @@ class FamilyTable {
     const reserved = new Set(
       own.filter((route) => route.kind === 'gateway' || route.kind === 'service').map((route) => route.address),
     )
-    const owners = this.#owners(input, reserved, problems)
-    const blocks = blockRoutes(input.blocks, input.vrf.vn, input.nodes, this.#family).filter(
-      (route) => route.prefixLength < bits || !owners.has(route.address),
-    )
+    const owners = this.#owners({ ...input, vn: input.vrf.vn }, reserved, problems)
+    const blocks = blockRoutes(input.blocks, input.vrf.vn, input.nodes, this.#family)
+    const leaked: Route[] = []
+    for (const leak of input.leaks) {
+      leaked.push(...this.#leakedSubnets(leak))
+      for (const [address, owner] of this.#leakedOwners(leak, input))
+        if (!owners.has(address)) owners.set(address, owner)
+      const prefixes = this.#prefixesOf(leak.network)
+      for (const route of blockRoutes(leak.blocks, leak.network.fqName, input.nodes, this.#family)) {
+        const prefix = { ...mustParseAddress(route.address), length: route.prefixLength }
+        if (prefixes.some((subnet) => contains(subnet, prefix))) leaked.push(route)
+      }
+    }
+    const nodes = [...this.#nodeRoutes(input)].filter(({ address }) => {
+      const owner = input.reachesNodes ? undefined : owners.get(address)
+      if (owner === undefined) return true
+      const message =
+        `${address} is this node's address and that of ${nameOf(owner)}, which has it here: ` +
+        'the node does not reach the pods of this network; choose another subnet'
+      problems.push({ object: `VirtualNetwork ${input.vrf.vn}`, message })
+      return false
+    })
+    const wide = [...blocks, ...leaked].filter((route) => route.prefixLength < bits || !owners.has(route.address))
     this.#hosts = this.#hostEntries(input, owners, compositeOf, problems)
-    const others = [...own, ...blocks].map((route) => entryOf(route, this.#family))
+    const others = [...own, ...nodes, ...wide].map((route) => entryOf(route, this.#family))
     return this.#list.settle(this.#hosts, others)
   }
 
-  /** Subnets with their gateway and service address; the nodes, in the default network. */
-  *#own({ vrf, network, agentNexthop, host, nodes }: NetworkInput): Generator<Route> {
+  #prefixesOf(network: VirtualNetwork): Prefix[] {
+    return network.subnets.map(({ cidr }) => mustParseCidr(cidr)).filter(({ family }) => family === this.#family)
+  }
+
+  /** Subnets of a leaked VN: an address that nobody has is discarded, and not looked for elsewhere. They aren't on link here. */
+  #leakedSubnets({ network }: LeakedNetwork): Route[] {
+    return this.#prefixesOf(network).map((prefix) => ({
+      address: formatAddress(prefix),
+      prefixLength: prefix.length,
+      paths: [path('Local', DISCARD, network.fqName)],
+      nexthop: DISCARD,
+      flags: NO_FLAGS,
+      kind: 'subnet',
+    }))
+  }
+
+  /** Owners of the addresses inside its subnets: whatever else its nodes publish can't draw traffic to itself. */
+  #leakedOwners({ network, pods, blocks, remote }: LeakedNetwork, input: NetworkInput): Map<Address, Owner> {
+    const vn = network.fqName
+    const prefixes = this.#prefixesOf(network)
+    const reserved = new Set(network.subnets.flatMap(({ gateway, service }) => [gateway, service]))
+    const owners = this.#owners({ ...input, vn, pods, blocks, remote }, reserved, [])
+    for (const address of owners.keys()) {
+      const parsed = mustParseAddress(address)
+      if (!prefixes.some((subnet) => contains(subnet, parsed))) owners.delete(address)
+    }
+    return owners
+  }
+
+  /** Subnets with their gateway and service address, and the way out. */
+  *#own({ vrf, network, agentNexthop, snatNexthop, host }: NetworkInput): Generator<Route> {
     const { vn } = vrf
     const bits = bitsOf(this.#family)
     for (const subnet of network?.subnets ?? []) {
@@ -168,7 +253,21 @@ class FamilyTable {
         }
       }
     }
-    if (host === undefined) return
+    // Without an address of that family there is nothing to leave with.
+    if (snatNexthop === undefined || (this.#family === 6 && host.address6 === undefined)) return
+    yield {
+      address: this.#family === 4 ? '0.0.0.0' : '::',
+      prefixLength: 0,
+      paths: [path('Local', snatNexthop, vn)],
+      nexthop: snatNexthop,
+      flags: NO_FLAGS,
+      kind: 'snat',
+    }
+  }
+
+  /** This node; in the default network the others, too. */
+  *#nodeRoutes({ vrf: { vn }, host, nodes, reachesNodes }: NetworkInput): Generator<Route> {
+    const bits = bitsOf(this.#family)
     const addressOf = ({
       address,
       address6,
@@ -187,6 +286,7 @@ class FamilyTable {
         kind: 'node',
       }
     }
+    if (!reachesNodes) return
     for (const { router, nexthop, peer } of nodes.values()) {
       const address = addressOf(router)
       if (address === undefined || address === own) continue
@@ -202,7 +302,11 @@ class FamilyTable {
     }
   }
 
-  #owners(input: NetworkInput, reserved: ReadonlySet<Address>, problems: Problem[]): Map<Address, Owner> {
+  #owners(
+    input: Pick<NetworkInput, 'pods' | 'blocks' | 'remote' | 'nodes' | 'isCompact'> & { readonly vn: FqName },
+    reserved: ReadonlySet<Address>,
+    problems: Problem[],
+  ): Map<Address, Owner> {
     const owners = new Map<Address, Owner>()
     const family = this.#family
     for (const pod of input.pods) {
@@ -211,7 +315,7 @@ class FamilyTable {
         if (reserved.has(address)) {
           problems.push({
             object: podName(pod.port),
-            message: `${address} is the gateway or service address of ${input.vrf.vn}`,
+            message: `${address} is the gateway or service address of ${input.vn}`,
           })
           continue
         }
@@ -219,7 +323,7 @@ class FamilyTable {
         owners.set(address, { pods: [...(known?.pods ?? []), pod], remote: [] })
       }
     }
-    const covers = input.isCompact ? new BlockIndex(input.blocks, input.nodes, input.vrf.vn) : undefined
+    const covers = input.isCompact ? new BlockIndex(input.blocks, input.nodes, input.vn) : undefined
     for (const remote of input.remote) {
       if (!input.nodes.has(remote.node)) continue
       for (const address of remote.addresses) {
@@ -228,7 +332,7 @@ class FamilyTable {
         if (known === undefined) {
           if (reserved.has(address)) {
             const object = `VirtualMachineInterface ${remote.name}`
-            problems.push({ object, message: `${address} is the gateway or service address of ${input.vrf.vn}` })
+            problems.push({ object, message: `${address} is the gateway or service address of ${input.vn}` })
           } else if (covers?.nodeOf(address) !== remote.node) owners.set(address, remote)
         } else if (known !== remote) owners.set(address, together(known, remote))
       }
@@ -275,7 +379,7 @@ class FamilyTable {
   ): HostEntry {
     const node = input.nodes.get(owner.node)!
     if (before?.owner === owner && before.node === node) return before
-    const route = remoteRoute(address, bitsOf(this.#family), owner, node, input.vrf.vn)
+    const route = remoteRoute(address, bitsOf(this.#family), owner, node, owner.vn)
     return { order, owner, node, route: keep(before?.route, route) }
   }
 
@@ -291,12 +395,12 @@ class FamilyTable {
     const paths: Path[] = []
     const members: CompositeMember[] = []
     for (const pod of [...pods].sort((a, b) => a.vif - b.vif)) {
-      paths.push(path('LocalVmPort', pod.nexthop, vrf.vn, pod.label, PREFERENCE_LIVE))
+      paths.push(path('LocalVmPort', pod.nexthop, pod.vrf.vn, pod.label, PREFERENCE_LIVE))
       members.push({ nexthop: pod.nexthop })
     }
     for (const other of [...remote].sort((a, b) => compareText(a.node, b.node) || compareText(a.uuid, b.uuid))) {
       const node = nodes.get(other.node)!
-      paths.push(path(node.peer, node.nexthop, vrf.vn, other.label))
+      paths.push(path(node.peer, node.nexthop, other.vn, other.label))
       members.push({ nexthop: node.nexthop, label: other.label })
     }
     const [only] = pods
@@ -307,8 +411,8 @@ class FamilyTable {
         paths,
         nexthop: only.nexthop,
         flags: PROXY,
-        stitchedMac: only.port.mac,
-        bridgeIndex: only.bridgeIndex,
+        // Another network's pod is routed to: its MAC stands in another bridge table.
+        ...(only.vrf === vrf && { stitchedMac: only.port.mac, bridgeIndex: only.bridgeIndex }),
         kind: 'pod',
       }
     }
@@ -338,6 +442,11 @@ class FamilyTable {
     const ecmp = path('Ecmp', composite, vrf.vn)
     return { address, prefixLength: bits, paths: [ecmp, ...paths], nexthop: composite, flags: PROXY, kind: 'ecmp' }
   }
+}
+
+function nameOf(owner: Owner): string {
+  if ('uuid' in owner) return `Pod ${owner.namespace}/${owner.pod.name}`
+  return owner.pods[0] === undefined ? nameOf(owner.remote[0]!) : podName(owner.pods[0].port)
 }
 
 function keep(before: Route | undefined, route: Route): Route {

@@ -96,7 +96,12 @@ export type Nexthop =
       readonly srcMac: Mac
       readonly mtu: number
     }
-  | { readonly type: 'vrf-translate'; readonly vrf: number }
+  | {
+      readonly type: 'vrf-translate'
+      readonly vrf: number
+      /** What leaves by the NIC after the lookup there gets the node's address as its source; nothing else may pass. */
+      readonly snat?: true
+    }
   | { readonly type: 'l2-receive' }
   | { readonly type: 'composite'; readonly vrf: number; readonly members: readonly CompositeMember[] }
 
@@ -163,6 +168,7 @@ export interface Route {
     | 'receive'
     | 'ecmp'
     | 'node'
+    | 'snat'
 }
 
 export interface RouteFlags {

@@ -215,6 +215,7 @@ function isIpamHostRoute(route: Route): boolean {
     case 'metadata':
     case 'receive':
     case 'node':
+    case 'snat':
       return false
     default: {
       const never: never = route.kind
@@ -259,6 +260,7 @@ function encapsulations(kind: Route['kind']): PathSandeshData {
     case 'subnet':
     case 'gateway':
     case 'service':
+    case 'snat':
       return ANY_TUNNEL
     default: {
       const never: never = kind

@@ -1,0 +1,121 @@
+/**
+ * The node's own way to its pods, in whatever network they are: kubelet's probes, and nothing else, need it. VRF 0 holds each pod's
+ * address once. The default network comes first, then who was there first; what the host needs for itself is never a pod's.
+ */
+import { contains, familyOf, mustParseAddress, type Prefix, parseCidr } from './address.ts'
+import type { NodeFacts } from './facts.ts'
+import { type LocalPod, podName } from './interfaces.ts'
+import type { Address, FqName, SourceState, VirtualMachineInterface } from './objects.ts'
+import type { Problem } from './tables.ts'
+import { connectedSubnet, underlayRoutes } from './tunnels.ts'
+
+export interface ReachInput {
+  readonly facts: NodeFacts
+  /** Pods whose tap is there, by creation. */
+  readonly pods: readonly LocalPod[]
+  readonly source: Pick<SourceState, 'virtualNetworks' | 'routers'>
+  readonly hostPeers: readonly Address[]
+  readonly defaultNetwork:
+    | {
+        readonly vn: FqName
+        /** Those that VRF 0 has a route for. */
+        readonly subnets: readonly Prefix[]
+        readonly remote: readonly VirtualMachineInterface[]
+      }
+    | undefined
+  /** Addresses of the default network's pods on this node. */
+  readonly held: ReadonlyMap<Address, LocalPod>
+}
+
+export interface ReachedPod {
+  readonly pod: LocalPod
+  readonly address: Address
+}
+
+const REMEDY =
+  'this node does not reach it there: http, tcp and grpc probes of that pod fail; use exec probes, another address, or another node'
+
+/** Pods outside the default network with those of their addresses that VRF 0 gets. The others are told as problems. */
+export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[] {
+  const { pods, facts, defaultNetwork, held } = input
+  const reached = new Map<Address, LocalPod>()
+  const territory = new Territory(input)
+  for (const pod of pods) {
+    const { port, vrf } = pod
+    if (vrf.vn === defaultNetwork?.vn) continue
+    for (const address of port.addresses) {
+      // A node without IPv6 has nothing to ask with.
+      if (familyOf(address) === 6 && facts.underlay.address6 === undefined) continue
+      const rival = held.get(address) ?? reached.get(address)
+      const obstacle =
+        rival === undefined
+          ? territory.holderOf(address, vrf.vn)
+          : `${podName(rival.port)} has it, too, in network ${rival.vrf.vn}`
+      if (obstacle === undefined) reached.set(address, pod)
+      else problems.push({ object: podName(port), message: `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}` })
+    }
+  }
+  return [...reached].map(([address, pod]) => ({ pod, address }))
+}
+
+/** Loopback, link-local and multicast. */
+const SPECIAL = ['127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', '::1/128', 'fe80::/10', 'ff00::/8'].map(
+  (cidr) => parseCidr(cidr)!,
+)
+
+/** What the host speaks to by its own routes: an address of it that a tenant's pod has must not draw the host's traffic. */
+class Territory {
+  readonly #input: ReachInput
+  readonly #prefixes: readonly Prefix[]
+  readonly #nodes = new Map<Address, string>()
+  #remote: ReadonlyMap<Address, VirtualMachineInterface> | undefined
+
+  constructor(input: ReachInput) {
+    this.#input = input
+    const { facts, source, hostPeers } = input
+    this.#prefixes = [
+      connectedSubnet(facts),
+      ...underlayRoutes(facts)
+        .filter(({ prefixLength }) => prefixLength > 0)
+        .map(({ destination, prefixLength }) => ({ ...mustParseAddress(destination), length: prefixLength })),
+    ]
+    for (const { name, address, address6 } of source.routers.values()) {
+      this.#nodes.set(address, `node ${name}`)
+      if (address6 !== undefined) this.#nodes.set(address6, `node ${name}`)
+    }
+    for (const address of hostPeers) this.#nodes.set(address, 'a server that this node needs')
+    const { address, address6 } = facts.underlay
+    for (const own of address6 === undefined ? [address] : [address, address6]) this.#nodes.set(own, 'this node')
+  }
+
+  /** Who has the address already, in words; undefined: it is free for a pod of `vn`. */
+  holderOf(address: Address, vn: FqName): string | undefined {
+    const node = this.#nodes.get(address)
+    if (node !== undefined) return `${node} has it`
+    const parsed = mustParseAddress(address)
+    if (SPECIAL.some((prefix) => contains(prefix, parsed))) return 'it is not for pods'
+    const { defaultNetwork } = this.#input
+    const isInDefault = defaultNetwork?.subnets.some((subnet) => contains(subnet, parsed)) ?? false
+    if (isInDefault && this.#isOfDefaultPool(vn)) return undefined
+    if (this.#prefixes.some((prefix) => contains(prefix, parsed))) return 'it lies in the underlay'
+    // While the default network's object is gone its pods keep their routes, wherever they are.
+    const isGone = defaultNetwork !== undefined && !this.#input.source.virtualNetworks.has(defaultNetwork.vn)
+    return isInDefault || isGone ? this.#holderInDefault(address) : undefined
+  }
+
+  /** Networks of one pool never share an address. */
+  #isOfDefaultPool(vn: FqName): boolean {
+    const { defaultNetwork, source } = this.#input
+    const ipam = defaultNetwork && source.virtualNetworks.get(defaultNetwork.vn)?.ipam
+    return ipam !== undefined && source.virtualNetworks.get(vn)?.ipam === ipam
+  }
+
+  #holderInDefault(address: Address): string | undefined {
+    const { vn, remote } = this.#input.defaultNetwork!
+    const network = this.#input.source.virtualNetworks.get(vn)
+    if (network?.subnets.some(({ gateway }) => gateway === address)) return `it is the gateway of ${vn}`
+    this.#remote ??= new Map(remote.flatMap((other) => other.addresses.map((one) => [one, other] as const)))
+    const rival = this.#remote.get(address)
+    return rival && `Pod ${rival.namespace}/${rival.pod.name} on node ${rival.node} has it, too, in network ${vn}`
+  }
+}
