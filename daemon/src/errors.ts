@@ -111,6 +111,14 @@ const TABLE = {
     (v: { nic: string; reason: string }) => `cannot put everything back on ${v.nic}: ${v.reason}`,
     'What could not be restored is in the log and in the snapshot file of paths.state; add it by hand.',
   ),
+  CNI_FOLDER_NOT_WRITABLE: entry(
+    (v: { file: string; reason: string }) => `cannot install ${v.file}: ${v.reason}`,
+    "Name the folder of CNI plugins that the container runtime uses and that can be written (chart: cni.binPath); where the host's image has the same binary baked in: cni.skipBinaries.",
+  ),
+  CNI_PLUGIN_UNUSABLE: entry(
+    (v: { file: string; reason: string }) => `the CNI binary can't be made of ${v.file}: ${v.reason}`,
+    'The image is incomplete or damaged: fetch or build it again.',
+  ),
   TABLE_FULL: entry(
     (v: { table: string; max: number }) => `table ${v.table} is full (${v.max} entries)`,
     'Raise the limit in the configuration and restart the daemon.',

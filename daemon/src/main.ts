@@ -9,6 +9,8 @@ import { trimMalloc } from '@kube-vrouter/linux/ffi'
 import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
 import { findNic } from './dataplane/find-nic.ts'
 import { uninstallNode } from './dataplane/uninstall.ts'
+import { DEFAULT_FOLDER, DEFAULT_PLUGIN, installPlugin } from './install/install.ts'
+import { uninstallFromNode } from './install/uninstall-node.ts'
 import { createLog, errorFields } from './log.ts'
 import { removeConflist } from './port-api/conflist.ts'
 import { preflight, printPreflight } from './preflight.ts'
@@ -21,13 +23,23 @@ const usage = `vrouter: the per-node daemon of kube-vrouter
 
   vrouter [--config FILE]          runs the daemon in the foreground; logs JSON lines on standard output
   vrouter preflight [--json]       says what this machine lacks, and the remedy
+  vrouter install                  copies the CNI binary to --bin-dir, unless it is there; SKIP_CNI_BINARIES=true: does nothing
+  vrouter uninstall-node           takes everything off this node: conflist, programs, devices, state, and the binary in --bin-dir
   vrouter --uninstall              gives the network card its addresses back and removes programs, maps and devices
   vrouter --print-config           prints the configuration in force, defaults and environment included
   vrouter --info                   limits and settings of the running datapath
   vrouter --help                   this text and every configuration key
 
   --config FILE    default: $VROUTER_CONFIG, else /etc/vrouter/vrouter.yaml if that exists
+  --bin-dir DIR    where the container runtime looks for CNI plugins; default: ${DEFAULT_FOLDER}
+  --plugin FILE    what is installed; default: ${DEFAULT_PLUGIN}
 `
+
+const COMMANDS = ['preflight', 'install', 'uninstall-node'] as const
+
+function isCommand(word: string): word is (typeof COMMANDS)[number] {
+  return (COMMANDS as readonly string[]).includes(word)
+}
 
 async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -39,6 +51,8 @@ async function main(argv: readonly string[]): Promise<number> {
       json: { type: 'boolean' },
       uninstall: { type: 'boolean' },
       'print-config': { type: 'boolean' },
+      'bin-dir': { type: 'string', default: DEFAULT_FOLDER },
+      plugin: { type: 'string', default: DEFAULT_PLUGIN },
     },
   })
   if (values.help) {
@@ -46,10 +60,9 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const [command, ...rest] = positionals
-  if (rest.length > 0 || (command !== undefined && command !== 'preflight')) {
-    process.stderr.write(
-      `vrouter: unexpected ${JSON.stringify(command === 'preflight' ? rest[0] : command)}\n\n${usage}`,
-    )
+  if (rest.length > 0 || (command !== undefined && !isCommand(command))) {
+    const unexpected = command !== undefined && isCommand(command) ? rest[0] : command
+    process.stderr.write(`vrouter: unexpected ${JSON.stringify(unexpected)}\n\n${usage}`)
     return 2
   }
   if (command === 'preflight') {
@@ -64,6 +77,15 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const log = createLog(config.log.level)
   try {
+    if (command === 'install') {
+      if (process.env['SKIP_CNI_BINARIES'] === 'true') return 0
+      installPlugin({ folder: values['bin-dir'], plugin: values.plugin, log })
+      return 0
+    }
+    if (command === 'uninstall-node') {
+      await uninstallFromNode({ config, pluginFolder: values['bin-dir'], log })
+      return 0
+    }
     const nic = findNic(config)
     if (values.uninstall) {
       await uninstallNode(config, nic, log)

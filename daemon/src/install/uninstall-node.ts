@@ -1,0 +1,57 @@
+/**
+ * `vrouter uninstall-node`: takes kube-vrouter off a node, in the order that never leaves a runtime with half of it. First the conflist, so that no
+ * new pod is sent here; then, when the daemon has gone, programs, devices and routes, and the NIC has its addresses back; then the state; the
+ * binary last, since pods that are still deleted need it. Each step is fine with nothing left to do.
+ */
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import type { Config } from '../config/config.ts'
+import { findNic } from '../dataplane/find-nic.ts'
+import { uninstallNode } from '../dataplane/uninstall.ts'
+import { VrouterError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { removeConflist } from '../port-api/conflist.ts'
+import { removePlugin } from './install.ts'
+
+export interface UninstallOptions {
+  readonly config: Config
+  /** The runtime's folder of plugins; empty: the binary stays. */
+  readonly pluginFolder: string
+  /** The daemon's pod may still be ending. */
+  readonly daemonLimitMs?: number
+  readonly log: Log
+}
+
+const DAEMON_LIMIT_MS = 60_000
+const POLL_MS = 500
+
+/** Throws DAEMON_RUNNING when the daemon doesn't end in time, and what can't be put back. */
+export async function uninstallFromNode(options: UninstallOptions): Promise<void> {
+  const { config, pluginFolder, daemonLimitMs = DAEMON_LIMIT_MS, log } = options
+  const { cniConf, state, run } = config.paths
+  removeConflist(cniConf)
+  const deadline = Date.now() + daemonLimitMs
+  while (true) {
+    try {
+      await uninstallNode(config, findNic(config), log)
+      break
+    } catch (error) {
+      const isBusy = error instanceof VrouterError && error.code === 'DAEMON_RUNNING'
+      if (!isBusy || Date.now() > deadline) throw error
+      await setTimeout(POLL_MS)
+      // It may have written the file once more as it came into service.
+      removeConflist(cniConf)
+    }
+  }
+  empty(state)
+  empty(run)
+  if (pluginFolder !== '') removePlugin(pluginFolder)
+  log.info({ component: 'install' }, 'kube-vrouter is gone from this node')
+}
+
+/** The folder itself may be a mount point, and stays. */
+function empty(folder: string): void {
+  if (!existsSync(folder)) return
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true })
+}
