@@ -236,6 +236,39 @@ describe('Dataplane', function () {
     assert.equal(nexthopById(dataplane.maps.nexthops, 21), undefined)
   })
 
+  it('finds in the kernel what a port needs, and names what is missing, different or detached', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [1], 3)
+    const vifs = tables.vifs.map((vif) => (vif.id === 3 ? { ...vif, port: 'u1' } : vif))
+    await dataplane.apply({ ...tables, vifs })
+    const whole = dataplane.verifyPort('u1')
+    assert.deepEqual(whole.mismatches, [])
+    assert.deepEqual(whole.verified, [
+      `program tap on ${tapName(1)}`,
+      'nexthop 21',
+      'label 17',
+      'bridge entry 02:00:00:00:00:01 of VRF 2',
+      'route 10.1.0.1/32 of VRF 2',
+      'device of vif 3',
+      `vif with ifindex ${ifindexOf(tapName(1))}`,
+    ])
+    assert.equal(dataplane.verifyPort('u2').mismatches.length, 1)
+
+    dataplane.maps.vifDevices.set(3, 99)
+    dataplane.maps.mpls.set(17, 0)
+    const link = objGet(join(pins, 'links/tap-3'))
+    linkDetach(link)
+    close(link)
+    assert.deepEqual(dataplane.verifyPort('u1').mismatches, [
+      `program tap is not attached to ${tapName(1)}`,
+      'label 17 is different in the kernel',
+      'device of vif 3 is different in the kernel',
+    ])
+    await dataplane.resync()
+    assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
+  })
+
   it('raises the epoch once for a change of routes, and not for others', async () => {
     addTap(1)
     await using dataplane = await open()

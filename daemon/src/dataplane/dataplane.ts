@@ -31,6 +31,7 @@ import { Pace } from './pace.ts'
 import { openPins } from './pins.ts'
 import { Programs } from './programs.ts'
 import type { TableFailure } from './table-writer.ts'
+import { type Findings, verifyPort } from './verify-port.ts'
 
 export interface DataplaneOptions {
   readonly config: Pick<Config, 'node' | 'paths' | 'limits' | 'ageing'> & {
@@ -68,6 +69,7 @@ export class Dataplane implements AsyncDisposable {
   readonly #log: Log
   readonly #route: RouteSocket
   readonly #programs: Programs
+  readonly #links: Links
   readonly #attachments: Attachments
   readonly #tables: KernelTables
   readonly #owned: AsyncDisposableStack
@@ -97,6 +99,7 @@ export class Dataplane implements AsyncDisposable {
     this.watch = parts.watch
     this.maps = parts.programs.maps.typed
     this.#tables = new KernelTables(parts.programs.maps, options.log)
+    this.#links = parts.links
     this.#attachments = new Attachments(parts.route, parts.links, options.log)
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
@@ -148,6 +151,17 @@ export class Dataplane implements AsyncDisposable {
   apply(tables: Tables): Promise<ApplyResult> {
     this.#desired = tables
     return this.#enqueue()
+  }
+
+  /** Looks in the kernel for all that a port (Port.uuid) needs, by the tables of the last `apply`. Changes nothing. */
+  verifyPort(port: string): Findings {
+    if (!this.#desired) return { verified: [], mismatches: ['nothing is programmed yet'] }
+    const devices = new Map(this.#desired.vifs.map(({ id, name }) => [id, name]))
+    return verifyPort(port, this.#desired, {
+      lookup: (map, key) => this.#programs.maps.map(map).lookup(key),
+      programFault: (vif, ifindex) =>
+        this.#links.faultOf({ program: 'tap', vif, ifindex, device: devices.get(vif) ?? `ifindex ${ifindex}` }),
+    })
   }
 
   /** Reads the kernel anew and repairs it. */

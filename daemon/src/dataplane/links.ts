@@ -79,6 +79,17 @@ export class Links implements Disposable {
     return fd === undefined ? undefined : linkInfo(fd).ifindex
   }
 
+  /** What is wrong with a link, in words; undefined: the program in service runs on that device. */
+  faultOf({ program, device, ifindex, vif }: Attachment): string | undefined {
+    const fd = this.#open.get(linkName({ program, vif }))
+    const link = fd === undefined ? undefined : linkInfo(fd)
+    if (!link?.ifindex) return `program ${program} is not attached to ${device}`
+    if (link.ifindex !== ifindex) return `program ${program} is attached to another device than ${device}`
+    if (link.attach !== attachTypeOf(program)) return `program ${program} is attached to the wrong side of ${device}`
+    if (link.programId !== this.#programs.id(program)) return `another program than ${program} runs on ${device}`
+    return undefined
+  }
+
   /** Links that sit on no device any more: it is gone, or somebody has detached them. One system call each. */
   lost(): string[] {
     return [...this.#open].filter(([, fd]) => linkInfo(fd).ifindex === 0).map(([name]) => name)
