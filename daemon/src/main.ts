@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { trimMalloc } from '@kube-vrouter/linux/ffi'
+import { setSysctlRoot } from '@kube-vrouter/linux/sysctl'
 import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
 import { findNic } from './dataplane/find-nic.ts'
 import { uninstallNode } from './dataplane/uninstall.ts'
@@ -75,6 +76,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(config, undefined, 2)}\n`)
     return 0
   }
+  setSysctlRoot(config.paths.sysctl)
   const log = createLog(config.log.level)
   try {
     if (command === 'install') {

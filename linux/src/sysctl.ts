@@ -10,6 +10,16 @@ import { type NamespaceHandle, withNamespace } from './namespace.ts'
 
 export type SysctlKey = string | readonly string[]
 
+let root = '/proc/sys'
+
+/**
+ * Where the settings are for the whole process; default: /proc/sys. In a container without privileges that is read-only, and another mount of
+ * the host's takes its place.
+ */
+export function setSysctlRoot(folder: string): void {
+  root = folder
+}
+
 /** The file of a key. A string is split at slashes, never at dots. */
 export function sysctlPath(key: SysctlKey): string {
   const parts = typeof key === 'string' ? key.split('/') : key
@@ -18,7 +28,7 @@ export function sysctlPath(key: SysctlKey): string {
       throw new SystemError('open', 22, `cannot name a sysctl with the part '${part}'`)
     }
   }
-  return `/proc/sys/${parts.join('/')}`
+  return `${root}/${parts.join('/')}`
 }
 
 /** The value, without the trailing newline. */

@@ -38,6 +38,8 @@ export interface Config {
     readonly objects: string
     /** Where the conflist is written; empty: not written. */
     readonly cniConf: string
+    /** Where /proc/sys can be written. */
+    readonly sysctl: string
   }
   readonly introspect: { readonly addresses: readonly string[]; readonly port: number }
   readonly limits: {
