@@ -1,0 +1,3 @@
+module nettool
+
+go 1.24

@@ -1,0 +1,419 @@
+/**
+ * A Kubernetes cluster on this machine, nodes being sets of namespaces: what `hack/kubelab` and the end-to-end tests are made on. Root only.
+ *
+ *   await using lab = await Kubelab.start({ name: 'e2e', nodes: 2 })
+ *   await lab.kubectl(['get', 'nodes'])
+ */
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { writeWhole } from '../lab/files.ts'
+import { end } from '../lab/process.ts'
+import { removeCgroups } from './cgroups.ts'
+import { type ChartOptions, installChart } from './chart.ts'
+import { attempt, type CommandOptions, failure, type Outcome, run, until } from './command.ts'
+import { type Part, parts, startPart, stopPart } from './control-plane.ts'
+import { dump } from './dump.ts'
+import { createFabric, enterOutside } from './fabric.ts'
+import { claimFolder, enter, holderOf, needHolder, startHolder } from './holder.ts'
+import { buildImages } from './images.ts'
+import {
+  defaultName,
+  disksDirectory,
+  imageArchive,
+  labPaths,
+  labsDirectory,
+  type NodePaths,
+  nodePaths,
+  nodesOf,
+  tools,
+} from './layout.ts'
+import { boot, isUp, loadImage, onNode, powerOff, prepareDisk } from './node.ts'
+import type { NodeOptions } from './node-config.ts'
+import { makePki } from './pki.ts'
+import { prepare } from './prepare.ts'
+import { installReferenceCni } from './reference-cni.ts'
+
+export type { Outcome } from './command.ts'
+export { whyNot } from './prepare.ts'
+
+export type Cni = 'kube-vrouter' | 'reference' | 'none'
+
+export interface StartOptions extends ChartOptions {
+  readonly name?: string
+  readonly nodes?: number
+  readonly cni?: Cni
+  readonly dualStack?: boolean
+  readonly kubeProxy?: boolean
+  readonly containerd?: 1 | 2
+  /** More image archives for every node. */
+  readonly images?: readonly string[]
+  /** Told each step that is done, and how long it took. */
+  readonly say?: (line: string) => void
+  readonly signal?: AbortSignal
+}
+
+/** What lasts of a lab between two commands. */
+interface LabState extends NodeOptions {
+  readonly nodes: number
+  readonly cni: Cni
+}
+
+export class Kubelab implements AsyncDisposable {
+  readonly name: string
+  readonly #state: LabState
+
+  private constructor(name: string, state: LabState) {
+    this.name = name
+    this.#state = state
+  }
+
+  /** A lab that is up. */
+  static open(name: string = defaultName): Kubelab {
+    needHolder(name)
+    return new Kubelab(name, readState(name))
+  }
+
+  /**
+   * `start` for tests: builds what is missing first (programs, image); what fails half-way is dumped into a folder, which the error names, and
+   * taken down.
+   */
+  static async up(options: StartOptions = {}): Promise<Kubelab> {
+    const name = options.name ?? defaultName
+    await prepare(options.cni ?? 'kube-vrouter', options.signal)
+    const wasThere = existsSync(labPaths(name).root)
+    try {
+      return await Kubelab.start(options)
+    } catch (error) {
+      if (wasThere) throw error
+      const folder = dumpFolder()
+      if (holderOf(name) !== undefined) await Kubelab.open(name).dump(folder)
+      await down(name)
+      throw new Error(`${error instanceof Error ? error.message : String(error)}\nlogs and objects lie in ${folder}`, {
+        cause: error,
+      })
+    }
+  }
+
+  /**
+   * Makes a lab; returns when every node is Ready (with `cni: 'none'`: registered). What failed half-way is left to look at: `down` removes it.
+   * @throws at once where a lab of that name exists
+   */
+  static async start(options: StartOptions = {}): Promise<Kubelab> {
+    const name = options.name ?? defaultName
+    const count = options.nodes ?? 2
+    const state: LabState = {
+      nodes: count,
+      cni: options.cni ?? 'kube-vrouter',
+      cgroup: `kubelab-${name}-${randomBytes(4).toString('hex')}`,
+      containerd: options.containerd ?? 2,
+      dualStack: options.dualStack ?? false,
+      kubeProxy: options.kubeProxy ?? false,
+    }
+    const { signal } = options
+    const step = stepper(options.say ?? (() => {}))
+    claimFolder(name)
+    // Before anything that `down` must know.
+    writeWhole(labPaths(name).state, JSON.stringify(state))
+    const lab = new Kubelab(name, state)
+    await step('fabric and keys', async () => {
+      await startHolder(name, signal)
+      await Promise.all([createFabric(name, labPaths(name), signal), makePki(labPaths(name), name, count, signal)])
+    })
+    const images = [...(await buildImages(signal)), ...(options.images ?? [])]
+    // Nodes unpack images while the control plane starts; a kubelet tries until the API server answers.
+    await Promise.all([
+      step('control plane', () => lab.#startControlPlane(signal)),
+      step('nodes with images', () => Promise.all(lab.nodes.map((node) => lab.#firstBoot(node, images, signal)))),
+    ])
+    await step('nodes registered', () => lab.#untilRegistered(signal))
+    await lab.#installCni(options, step)
+    return lab
+  }
+
+  get nodes(): NodePaths[] {
+    return nodesOf(this.name, this.#state.nodes)
+  }
+
+  get cni(): Cni {
+    return this.#state.cni
+  }
+
+  get containerd(): 1 | 2 {
+    return this.#state.containerd
+  }
+
+  /** @throws where there is no such node */
+  node(number: number): NodePaths {
+    if (!Number.isInteger(number) || number < 1 || number > this.#state.nodes)
+      throw new Error(`node ${number}: lab ${this.name} has nodes 1 to ${this.#state.nodes}`)
+    return nodePaths(this.name, number)
+  }
+
+  /** Prefix of a command that shall run in the fabric's network, with an administrator's kubeconfig: kubectl, helm. */
+  get inFabric(): { readonly prefix: readonly string[]; readonly env: Readonly<Record<string, string>> } {
+    return {
+      prefix: enter(needHolder(this.name).pid, ['net']),
+      env: { KUBECONFIG: labPaths(this.name).adminKubeconfig, PATH: `${tools.bin}:${process.env['PATH'] ?? ''}` },
+    }
+  }
+
+  /** Runs kubectl as the cluster's administrator. Failing is an answer too: see `kubectl`. */
+  tryKubectl(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    const { prefix, env } = this.inFabric
+    return attempt([...prefix, 'kubectl', ...args], { ...options, env: { ...env, ...options.env } })
+  }
+
+  /** Standard output of kubectl. @throws with what it said where it failed */
+  async kubectl(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    const outcome = await this.tryKubectl(args, options)
+    if (outcome.status !== 0) throw failure(['kubectl', ...args], outcome)
+    return outcome.stdout
+  }
+
+  async json<T>(args: readonly string[], options: CommandOptions = {}): Promise<T> {
+    return JSON.parse(await this.kubectl([...args, '-o', 'json'], options)) as T
+  }
+
+  /** @param manifest YAML, or an object */
+  async apply(manifest: string | object): Promise<void> {
+    const input = typeof manifest === 'string' ? manifest : JSON.stringify(manifest)
+    await this.kubectl(['apply', '-f', '-'], { input })
+  }
+
+  /** A command on a node (1 or `node1`), in all of its namespaces. */
+  exec(node: number | `node${number}`, command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    const number = typeof node === 'number' ? node : Number(node.slice('node'.length))
+    return attempt(onNode(this.node(number), command, this.#state.containerd), options)
+  }
+
+  /** A command on the host outside of the cluster. */
+  outside(command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    return attempt([...enterOutside(this.name), ...command], options)
+  }
+
+  /** A command in a pod. */
+  execPod(namespace: string, pod: string, command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    return this.tryKubectl(['exec', '-n', namespace, pod, '--', ...command], options)
+  }
+
+  /** Imports an image archive on every node that is up. */
+  async load(archive: string, signal?: AbortSignal): Promise<void> {
+    const nodes = this.nodes.filter(isUp)
+    await Promise.all(nodes.map((node) => loadImage(node, archive, this.#state, signal)))
+  }
+
+  /** Power loss. @returns whether the node was up */
+  nodeDown(node: number): Promise<boolean> {
+    return powerOff(this.node(node), this.#state)
+  }
+
+  /** Boots a node that is down; returns when its containerd answers. */
+  async nodeUp(node: number, signal?: AbortSignal): Promise<void> {
+    await boot(this.name, this.node(node), this.#state, signal)
+  }
+
+  async untilReady(node: number, timeoutMs = 60_000, signal?: AbortSignal): Promise<void> {
+    const { name } = this.node(node)
+    await until(`${name} to be Ready`, async () => (await this.#readiness(signal)).get(name)?.isReady, {
+      timeoutMs,
+      signal,
+      explain: () => this.explain(),
+    })
+  }
+
+  /** Ends a part of the control plane; it stays away until `startPart`. */
+  stopPart(part: Part, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<boolean> {
+    return stopPart(this.name, part, signal)
+  }
+
+  startPart(part: Part): Promise<void> {
+    return startPart(this.name, part, this.#state)
+  }
+
+  /** The daemon's pod on a node. */
+  async daemonPod(
+    node: number,
+  ): Promise<{ readonly namespace: string; readonly name: string; readonly containerId: string }> {
+    const { name } = this.node(node)
+    const selector = ['-l', 'app.kubernetes.io/name=kube-vrouter', '--field-selector', `spec.nodeName=${name}`]
+    const { items } = await this.json<{ items: Pod[] }>(['get', 'pods', '-A', ...selector])
+    const pod = items.find((item) => item.metadata.ownerReferences?.some((owner) => owner.kind === 'DaemonSet'))
+    if (pod === undefined) throw new Error(`no kube-vrouter daemon runs on ${name}`)
+    const statuses = pod.status.containerStatuses ?? []
+    const container = statuses.find((status) => status.name === 'vrouter') ?? statuses[0]
+    return {
+      namespace: pod.metadata.namespace,
+      name: pod.metadata.name,
+      containerId: container?.containerID?.replace(/^.*\/\//, '') ?? '',
+    }
+  }
+
+  /** Kills the daemon as a crash does (SIGKILL); the kubelet starts it again. */
+  async killDaemon(node: number): Promise<void> {
+    const { name, containerId } = await this.daemonPod(node)
+    if (containerId === '') throw new Error(`${name} has no container yet`)
+    const command = ['ctr', '-n', 'k8s.io', 'tasks', 'kill', '--signal', 'SIGKILL', containerId]
+    await run(onNode(this.node(node), command, this.#state.containerd))
+  }
+
+  /** What the daemon of a node wrote, the run before the last restart included. */
+  async daemonLogs(node: number): Promise<string> {
+    const { namespace, name } = await this.daemonPod(node)
+    const logs = ['logs', '-n', namespace, name, '-c', 'vrouter']
+    const previous = await this.tryKubectl([...logs, '--previous'])
+    return (previous.status === 0 ? previous.stdout : '') + (await this.kubectl(logs))
+  }
+
+  /** Writes what a human needs to understand a failure into a folder. */
+  dump(folder: string): Promise<void> {
+    return dump(this, folder)
+  }
+
+  async #startControlPlane(signal?: AbortSignal): Promise<void> {
+    for (const part of parts) {
+      await startPart(this.name, part, this.#state)
+      if (part === 'kube-apiserver') {
+        await until('the API server', () => this.kubectl(['get', '--raw', '/readyz'], { timeoutMs: 5000, signal }), {
+          timeoutMs: 90_000,
+          signal,
+          explain: () => `see ${labPaths(this.name).controlPlane}`,
+        })
+      }
+    }
+    // Without it no pod can be made.
+    const account = ['get', 'serviceaccount', 'default']
+    await until('the default service account', () => this.kubectl(account, { signal }), { signal })
+  }
+
+  async #firstBoot(node: NodePaths, images: readonly string[], signal?: AbortSignal): Promise<void> {
+    await prepareDisk(this.name, node, this.#state)
+    await boot(this.name, node, this.#state, signal)
+    for (const image of images) await loadImage(node, image, this.#state, signal)
+  }
+
+  async #untilRegistered(signal?: AbortSignal): Promise<void> {
+    await until(
+      'the nodes to register',
+      async () => {
+        const known = await this.#readiness(signal)
+        return this.nodes.every((node) => (known.get(node.name)?.podCidrs.length ?? 0) > 0)
+      },
+      { signal },
+    )
+  }
+
+  async #installCni(options: StartOptions, step: Stepper): Promise<void> {
+    const { signal } = options
+    switch (this.#state.cni) {
+      case 'none':
+        return
+      case 'reference':
+        await step('reference CNI', async () => {
+          const known = await this.#readiness(signal)
+          const ranges = new Map([...known].map(([name, { podCidrs }]) => [name, podCidrs]))
+          await installReferenceCni(this.name, this.nodes, ranges, this.#state)
+        })
+        break
+      case 'kube-vrouter':
+        await step('image on every node', () => this.load(imageArchive, signal))
+        await step('helm install', () => installChart(this, options))
+        break
+    }
+    await step('all nodes Ready', () =>
+      Promise.all(this.nodes.map((node) => this.untilReady(node.number, 120_000, signal))),
+    )
+  }
+
+  async #readiness(signal?: AbortSignal): Promise<Map<string, { isReady: boolean; podCidrs: readonly string[] }>> {
+    const { items } = await this.json<{ items: KubernetesNode[] }>(['get', 'nodes'], { signal })
+    return new Map(
+      items.map((item) => [
+        item.metadata.name,
+        {
+          isReady: item.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
+          podCidrs: item.spec.podCIDRs ?? [],
+        },
+      ]),
+    )
+  }
+
+  /** Nodes, pods and the last events, in short. */
+  async explain(): Promise<string> {
+    const questions = [
+      ['get', 'nodes', '-o', 'wide'],
+      ['get', 'pods', '-A', '-o', 'wide'],
+      ['get', 'events', '-A', '--sort-by=.lastTimestamp'],
+    ]
+    const answers = await Promise.all(questions.map((question) => this.tryKubectl(question, { timeoutMs: 10_000 })))
+    return answers
+      .map(({ stdout, stderr }) => (stdout + stderr).trimEnd().split('\n').slice(-25).join('\n'))
+      .join('\n\n')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await down(this.name)
+  }
+}
+
+/** Removes a lab, whatever there is of it. @returns whether there was one */
+export async function down(name: string): Promise<boolean> {
+  const { root, disks, holder } = labPaths(name)
+  if (!existsSync(root) && !existsSync(disks)) return false
+  await end(holder, 'SIGKILL')
+  // Ending number 1 ends every process of the namespace; what is left of them is gone when their cgroups can be removed.
+  const state = existsSync(labPaths(name).state) ? readState(name) : undefined
+  if (state !== undefined) {
+    await until('the cgroups to be empty', () => removeCgroups(state.cgroup).length === 0, {
+      timeoutMs: 20_000,
+      everyMs: 20,
+    })
+  }
+  for (const folder of [disks, root]) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  for (const folder of [disksDirectory, labsDirectory]) {
+    try {
+      rmdirSync(folder)
+    } catch {
+      // other labs
+    }
+  }
+  return true
+}
+
+/** Where a failure is explained: the folder that KUBELAB_DUMP names, or a new one. */
+function dumpFolder(): string {
+  return process.env['KUBELAB_DUMP'] ?? mkdtempSync(join(tmpdir(), 'kubelab-'))
+}
+
+function readState(name: string): LabState {
+  return JSON.parse(readFileSync(labPaths(name).state, 'utf8')) as LabState
+}
+
+type Stepper = <T>(title: string, work: () => Promise<T>) => Promise<T>
+
+function stepper(say: (line: string) => void): Stepper {
+  return async (title, work) => {
+    const begun = performance.now()
+    const result = await work()
+    say(`${title}: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+    return result
+  }
+}
+
+interface Pod {
+  readonly metadata: {
+    readonly name: string
+    readonly namespace: string
+    readonly ownerReferences?: readonly { readonly kind: string }[]
+  }
+  readonly status: {
+    readonly containerStatuses?: readonly { readonly name: string; readonly containerID?: string }[]
+  }
+}
+
+interface KubernetesNode {
+  readonly metadata: { readonly name: string }
+  readonly spec: { readonly podCIDRs?: readonly string[] }
+  readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
+}
