@@ -65,7 +65,7 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
 
 const KINDS = Object.keys(API_VERSIONS) as Kind[]
 
-const schemas: Readonly<Record<Kind, Schema>> = {
+export const SCHEMAS: Readonly<Record<Kind, Schema>> = {
   Namespace: new Schema(namespaceSchema),
   VirtualNetwork: new Schema(networkSchema),
   VirtualNetworkRouter: new Schema(networkRouterSchema),
@@ -93,7 +93,7 @@ interface Manifest {
 export function decode(document: unknown, cluster: string): Decoded {
   const { kind, id } = identify(document)
   if (kind === undefined) return { ok: false, id, issues: [kindIssue(document)] }
-  const issues = schemas[kind].check(document)
+  const issues = SCHEMAS[kind].check(document)
   if (issues.length > 0) return { ok: false, id, issues }
   const manifest = document as Manifest
   switch (kind) {
