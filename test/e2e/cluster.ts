@@ -1,0 +1,227 @@
+/**
+ * The cluster that all end-to-end tests share: a real Kubernetes of two nodes with our chart installed, started by the first test that asks for it and
+ * taken down after the last. Where it can't be built, the tests are skipped and say why.
+ */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { attempt, type Outcome } from '../kubelab/command.ts'
+import { enter } from '../kubelab/holder.ts'
+import { Kubelab } from '../kubelab/kubelab.ts'
+import { labPaths } from '../kubelab/layout.ts'
+import { readProcess } from '../lab/process.ts'
+import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
+import { whyNoCluster } from './prerequisites.ts'
+
+export interface RunningPod {
+  readonly name: string
+  readonly namespace: string
+  readonly node: string
+  readonly uid: string
+  readonly ip4: string
+  readonly ip6: string
+}
+
+/** Where a connection starts: a pod, or a node (`node1`), or the host outside of the cluster. */
+export type From = RunningPod | `node${number}` | 'outside'
+
+export const nodes = ['node1', 'node2'] as const
+
+export class Cluster implements AsyncDisposable {
+  readonly lab: Kubelab
+
+  constructor(lab: Kubelab) {
+    this.lab = lab
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab[Symbol.asyncDispose]()
+  }
+
+  async kubectl(...args: string[]): Promise<string> {
+    return await this.lab.kubectl(args, { timeoutMs: 120_000 })
+  }
+
+  async json<T>(...args: string[]): Promise<T> {
+    return JSON.parse(await this.kubectl(...args, '-o', 'json')) as T
+  }
+
+  async tryApply(...objects: object[]): Promise<Outcome> {
+    const list = { apiVersion: 'v1', kind: 'List', items: objects }
+    return await this.lab.tryKubectl(['apply', '-f', '-'], { input: JSON.stringify(list) })
+  }
+
+  async apply(...objects: object[]): Promise<void> {
+    const outcome = await this.tryApply(...objects)
+    if (outcome.status !== 0) throw new Error(`kubectl apply: ${outcome.stderr}${outcome.stdout}`)
+  }
+
+  /** A namespace of its own for a test, with the default service account that pods need. */
+  async namespace(
+    prefix: string,
+    annotations: Record<string, string> = {},
+    labels: Record<string, string> = {},
+  ): Promise<string> {
+    const name = `${prefix}-${randomBytes(3).toString('hex')}`
+    await this.apply(namespaceManifest(name, annotations, labels))
+    await this.until(`the service account of ${name}`, async () =>
+      (await this.kubectl('get', 'serviceaccount', '-n', name, '-o', 'name')).includes('/default'),
+    )
+    return name
+  }
+
+  async removeNamespaces(...names: string[]): Promise<void> {
+    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=60s', ...names)
+  }
+
+  /** Creates the pods and waits until all of them are Ready. */
+  async start(...wanted: PodWanted[]): Promise<RunningPod[]> {
+    await this.apply(...wanted.map(podManifest))
+    return await Promise.all(wanted.map((pod) => this.ready(pod.namespace, pod.name)))
+  }
+
+  async ready(namespace: string, name: string, seconds = 60): Promise<RunningPod> {
+    try {
+      await this.kubectl('wait', '-n', namespace, `pod/${name}`, '--for=condition=Ready', `--timeout=${seconds}s`)
+    } catch (error) {
+      const events = await this.kubectl('describe', 'pod', '-n', namespace, name)
+      throw new Error(`${(error as Error).message}\n${events.slice(events.indexOf('Conditions:'))}`)
+    }
+    return await this.pod(namespace, name)
+  }
+
+  async pod(namespace: string, name: string): Promise<RunningPod> {
+    const pod = await this.json<{
+      metadata: { uid: string }
+      spec: { nodeName: string }
+      status: { podIPs?: { ip: string }[] }
+    }>('get', 'pod', '-n', namespace, name)
+    const addresses = (pod.status.podIPs ?? []).map(({ ip }) => ip)
+    return {
+      name,
+      namespace,
+      node: pod.spec.nodeName,
+      uid: pod.metadata.uid,
+      ip4: addresses.find((address) => !address.includes(':')) ?? '',
+      ip6: addresses.find((address) => address.includes(':')) ?? '',
+    }
+  }
+
+  async run(from: From, ...command: string[]): Promise<Outcome> {
+    if (typeof from === 'object') return await this.lab.execPod(from.namespace, from.name, command)
+    return from === 'outside' ? await this.#outside(command) : await this.lab.exec(numberOf(from), command)
+  }
+
+  #outside(command: readonly string[]): Promise<Outcome> {
+    const host = readProcess(join(labPaths(this.lab.name).root, 'outside.pid'))
+    if (host === undefined) throw new Error('the host outside of the cluster is gone')
+    return attempt([...enter(host.pid, ['mount', 'net', 'pid']), ...command])
+  }
+
+  async output(from: From, ...command: string[]): Promise<string> {
+    const outcome = await this.run(from, ...command)
+    const where = typeof from === 'object' ? from.name : from
+    if (outcome.status !== 0) throw new Error(`${command.join(' ')} on ${where}: ${outcome.stderr}${outcome.stdout}`)
+    return outcome.stdout
+  }
+
+  /** Asks `address` by HTTP: what it saw us as (`10.244.0.3`), undefined when there is no answer in time. */
+  async seenBy(from: From, address: string, port = 80, seconds = 2): Promise<string | undefined> {
+    const host = address.includes(':') ? `[${address}]` : address
+    const url = `http://${host}:${port}/`
+    const command =
+      typeof from === 'object'
+        ? ['wget', '-T', String(seconds), '-qO-', url]
+        : ['curl', '-s', '-m', String(seconds), url]
+    const { status, stdout } = await this.run(from, ...command)
+    return status === 0 ? stdout.split(/\s/)[0] : undefined
+  }
+
+  async assertReaches(from: From, address: string, port?: number): Promise<void> {
+    assert.ok((await this.seenBy(from, address, port, 4)) !== undefined, `${nameOf(from)} doesn't reach ${address}`)
+  }
+
+  async assertCut(from: From, address: string, port?: number): Promise<void> {
+    const seen = await this.seenBy(from, address, port, 1)
+    assert.equal(seen, undefined, `${nameOf(from)} reaches ${address} and is seen as ${seen}`)
+  }
+
+  async until(what: string, isTrue: () => Promise<boolean>, seconds = 30): Promise<void> {
+    const end = performance.now() + seconds * 1000
+    let last: unknown
+    while (performance.now() < end) {
+      try {
+        if (await isTrue()) return
+        last = undefined
+      } catch (error) {
+        last = error
+      }
+      await sleep(100)
+    }
+    throw new Error(`${what}: not so within ${seconds} s`, { cause: last })
+  }
+
+  /** Messages of the Events of an object, newest last. */
+  async events(namespace: string, kind: string, name: string): Promise<string[]> {
+    const { items } = await this.json<{ items: { reason: string; message: string }[] }>(
+      'get',
+      'events',
+      '-n',
+      namespace,
+      '--field-selector',
+      `involvedObject.kind=${kind},involvedObject.name=${name}`,
+    )
+    return items.map(({ reason, message }) => `${reason}: ${message}`)
+  }
+}
+
+export function numberOf(node: string): number {
+  return Number(node.replace('node', ''))
+}
+
+function nameOf(from: From): string {
+  return typeof from === 'object' ? `${from.namespace}/${from.name} on ${from.node}` : from
+}
+
+let shared: Promise<Cluster> | undefined
+let hasFailed = false
+
+/** Call it in `before`: starts the cluster, or skips the suite with the reason. */
+export async function cluster(context: Mocha.Context): Promise<Cluster> {
+  context.timeout(10 * 60_000)
+  const reason = whyNoCluster()
+  if (reason !== undefined) {
+    console.log(`skipped: ${reason}`)
+    context.skip()
+  }
+  shared ??= Kubelab.start({
+    name: `e2e-${randomBytes(3).toString('hex')}`,
+    nodes: nodes.length,
+    dualStack: true,
+  }).then((lab) => new Cluster(lab))
+  return await shared
+}
+
+afterEach(function () {
+  if (this.currentTest?.state === 'failed') hasFailed = true
+})
+
+after(async function () {
+  this.timeout(120_000)
+  if (shared === undefined) return
+  let cluster: Cluster
+  try {
+    cluster = await shared
+  } catch {
+    return // reported by the test that started it
+  }
+  if (hasFailed) {
+    const folder = process.env['E2E_DUMP'] ?? mkdtempSync(join(tmpdir(), 'kube-vrouter-e2e-'))
+    await cluster.lab.dump(folder)
+    console.error(`what a human needs to understand the failure lies in ${folder}`)
+  }
+  await cluster[Symbol.asyncDispose]()
+})

@@ -1,0 +1,40 @@
+/** After `helm uninstall` a node is as it was. Runs in a cluster of its own: nothing can be tested after it. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { uninstallChart } from '../kubelab/chart.ts'
+import { Kubelab } from '../kubelab/kubelab.ts'
+import { Cluster } from './cluster.ts'
+import { whyNoCluster } from './prerequisites.ts'
+
+describe('uninstall', () => {
+  it('leaves the NIC with its address, and no program, map, device, file or taint; the CRDs stay', async function () {
+    this.timeout(5 * 60_000)
+    const reason = whyNoCluster()
+    if (reason !== undefined) {
+      console.log(`skipped: ${reason}`)
+      this.skip()
+    }
+    // The other containerd: Debian's, which speaks CNI up to 1.0.
+    await using lab = await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: 1, containerd: 1 })
+    const here = new Cluster(lab)
+    const namespace = await here.namespace('plain')
+    await here.start({ name: 'pod', namespace })
+    await here.removeNamespaces(namespace)
+    await uninstallChart(lab)
+    assert.match(await here.output('node1', 'ip', '-4', 'address', 'show', 'eth0'), /inet 10\.10\.0\.11\/24/)
+    assert.doesNotMatch(await here.output('node1', 'ip', 'link'), /vhost0|pkt0|tap[0-9a-f]{12}/)
+    assert.match(await here.output('node1', 'ip', 'route'), /default via 10\.10\.0\.1 dev eth0/)
+    const left = await here.output(
+      'node1',
+      'sh',
+      '-c',
+      'ls -A /sys/fs/bpf /etc/cni/net.d /var/lib/vrouter /run/vrouter 2>&1; ls /opt/cni/bin',
+    )
+    assert.doesNotMatch(left, /vrouter-cni|conflist|cni\.sock/)
+    assert.match(await here.kubectl('get', 'crd', '-o', 'name'), /virtualnetworks\.vrouter\.dev/)
+    assert.equal(
+      await here.kubectl('get', 'clusterrole', '-o', 'name', '-l', 'app.kubernetes.io/name=kube-vrouter'),
+      '',
+    )
+  })
+})
