@@ -110,7 +110,7 @@ export function wantedPairs(state: LeakState): (readonly [FqName, FqName])[] {
 }
 
 /** Networks of the router's namespace that have labels, all of which its selector wants. */
-function selectedBy({ namespace, networks }: VirtualNetworkRouter, { virtualNetworks }: LeakState): FqName[] {
+export function selectedBy({ namespace, networks }: VirtualNetworkRouter, { virtualNetworks }: LeakState): FqName[] {
   const selected: FqName[] = []
   for (const vn of virtualNetworks.values()) {
     const { labels = {} } = vn
@@ -120,13 +120,13 @@ function selectedBy({ namespace, networks }: VirtualNetworkRouter, { virtualNetw
   return selected
 }
 
-function areJoinable(a: VirtualNetworkRouter, b: VirtualNetworkRouter): boolean {
+export function areJoinable(a: VirtualNetworkRouter, b: VirtualNetworkRouter): boolean {
   if (a.type === 'mesh' || b.type === 'mesh') return a.type === b.type
   return a.type !== b.type
 }
 
 /** Half of the consent: `a` names `b`. */
-function imports(a: VirtualNetworkRouter, b: VirtualNetworkRouter, { namespaces }: LeakState): boolean {
+export function imports(a: VirtualNetworkRouter, b: VirtualNetworkRouter, { namespaces }: LeakState): boolean {
   return a.imports.some((wanted) => {
     if (!matches(wanted.routers, b.labels)) return false
     if (wanted.namespaces === undefined) return a.namespace === b.namespace
