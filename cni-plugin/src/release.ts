@@ -1,6 +1,6 @@
 /** Giving an attachment back to the daemon, now or, when it is down, by a file that it reads when it is back. */
 
-import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { Daemon, DaemonRefused, DaemonUnreachable } from './daemon.ts'
 import { CniError, ErrorCode } from './errors.ts'
 
@@ -9,56 +9,67 @@ interface Key {
   readonly ifname: string
 }
 
-/** How long DEL waits for a daemon that took the connection but doesn't answer. */
-const ANSWER_MS = 10_000
+/** How long DEL waits for a daemon that took the connection but doesn't answer: its request is in the daemon's hands then, and in the queue too. */
+const ANSWER_MS = 3_000
 
 export type Release = 'released' | 'queued'
 
-/** Never fails because of the daemon. Throws TRY_AGAIN when not even the file can be written. */
+/** Never fails because of the daemon. Throws TRY_AGAIN when not even the file can be made. */
 export function release(config: { readonly socket: string; readonly stateDir: string }, key: Key): Release {
-  if (tryRelease(config.socket, key)) return 'released'
+  const first = tryRelease(config.socket, key)
+  if (first === 'released') return 'released'
   const file = queue(config.stateDir, key)
+  if (first === 'late') return 'queued'
   // The daemon reads the queue after it has begun to listen. So either it will find the file, or it listens by now.
-  if (!tryRelease(config.socket, key)) return 'queued'
+  if (tryRelease(config.socket, key) !== 'released') return 'queued'
   rmSync(file, { force: true })
   return 'released'
 }
 
-function tryRelease(socket: string, key: Key): boolean {
+function tryRelease(socket: string, key: Key): 'released' | 'late' | 'failed' {
+  const giveUp = performance.now() + ANSWER_MS
   try {
     using daemon = Daemon.connect(socket)
     daemon.call({ op: 'release', containerId: key.containerId, ifname: key.ifname }, ANSWER_MS)
-    return true
+    return 'released'
   } catch (error) {
-    if (error instanceof DaemonUnreachable || error instanceof DaemonRefused) return false
-    throw error
+    if (!(error instanceof DaemonUnreachable || error instanceof DaemonRefused)) throw error
+    return performance.now() >= giveUp ? 'late' : 'failed'
   }
 }
 
+/**
+ * The name says all: an empty file is enough, which even a full disk takes, and there is no moment at which half of it is there.
+ */
 function queue(stateDir: string, key: Key): string {
   const folder = `${stateDir}/deletes`
   const file = `${folder}/${recordKey(key)}.json`
-  const temporary = `${file}.${process.pid}.tmp`
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, `${JSON.stringify({ containerId: key.containerId, ifname: key.ifname })}\n`, {
-      mode: 0o600,
-      flush: true,
-    })
-    renameSync(temporary, file)
+    mkdirSync(stateDir, { recursive: true, mode: 0o755 })
+    makeFolder(folder)
+    const fd = openSync(file, 'w', 0o600)
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
     return file
   } catch (error) {
-    try {
-      unlinkSync(temporary)
-    } catch {
-      // It was never made.
-    }
     const { code, message } = error as NodeJS.ErrnoException
     throw new CniError(
       ErrorCode.TRY_AGAIN,
       `the vRouter daemon is down, and the deletion cannot be queued in ${folder}: ${code ?? message}`,
-      'start the daemon, or free space on that file system',
+      'start the daemon, or make that file system writable',
     )
+  }
+}
+
+/** With `recursive` Node says ENOENT where the file system is read-only. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 

@@ -1,7 +1,7 @@
 /** What goes wrong around the CNI binary: crashes at every step, a dead daemon, a full disk, exhausted subnets, storms. Nothing may leak. */
 
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -464,15 +464,52 @@ describe('the CNI binary, when things go wrong', function () {
       assert.match(error.details, /^DISK_FULL: /)
       assert.deepEqual(readdirSync(join(inside, 'ports')), [])
       assert.deepEqual(node.leftovers().taps, [])
-      // A deletion that can be neither given to the daemon nor queued is the one error of DEL that a retry helps.
+      // A full disk still takes the empty file that a queued deletion is.
       const withoutDaemon = { config: node.config('1.1.0', { socket: '/nonexistent' }), mountsOf: pid }
-      assert.equal(failure(await del('c1', netns, withoutDaemon)).code, 11)
-      assert.deepEqual(readdirSync(join(inside, 'deletes')), [])
-      writeFileSync(join(inside, 'filler'), '')
       result(await del('c1', netns, withoutDaemon))
+      assert.deepEqual(readdirSync(join(inside, 'deletes')), ['c1-eth0.json'])
+      writeFileSync(join(inside, 'filler'), '')
       result(await add('c2', netns))
       result(await del('c2', netns))
       assert.deepEqual(readdirSync(join(inside, 'ports')), [])
+    })
+
+    it('on a disk that is read-only serves DEL; without a daemon a deletion says: try again', async () => {
+      mkdirSync(node.state)
+      const { pid } = await start(`mount -t tmpfs tmpfs ${node.state}`)
+      const netns = node.pod()
+      result(await add('c1', netns))
+      execFileSync('nsenter', [`--mount=/proc/${pid}/ns/mnt`, 'mount', '-o', 'remount,ro', node.state])
+      result(await del('never', netns))
+      const withoutDaemon = { config: node.config('1.1.0', { socket: '/nonexistent' }), mountsOf: pid }
+      const error = failure(await del('c1', netns, withoutDaemon))
+      assert.equal(error.code, 11)
+      assert.match(error.msg, /the vRouter daemon is down, and the deletion cannot be queued in .*: EROFS/)
+      assert.deepEqual(node.leftovers().taps, [], 'what DEL can do without the daemon is done')
+      execFileSync('nsenter', [`--mount=/proc/${pid}/ns/mnt`, 'mount', '-o', 'remount,rw', node.state])
+      result(await del('c1', netns))
+      assert.deepEqual(readdirSync(`/proc/${pid}/root${node.state}/ports`), [])
+    })
+
+    it('that hangs holds up DEL for some seconds, and one that is being stopped for none', async () => {
+      const first = await start()
+      const pods = [node.pod(), node.pod(), node.pod()]
+      for (const [i, netns] of pods.entries()) result(await add(`c${i}`, netns))
+      process.kill(first.pid, 'SIGSTOP')
+      const hung = await del('c0', pods[0])
+      result(hung)
+      assert.ok(hung.ms > 2_900 && hung.ms < 6_000, `${hung.ms} ms`)
+      assert.deepEqual(node.leftovers().deletes, ['c0-eth0.json'])
+      process.kill(first.pid, 'SIGCONT')
+      result(await del('c1', pods[1]))
+      const ended = new Promise((resolve) => first.on('exit', resolve))
+      first.kill('SIGTERM')
+      const stopped = await del('c2', pods[2])
+      result(stopped)
+      assert.ok(stopped.ms < 1_000, `${stopped.ms} ms`)
+      await ended
+      await start()
+      assert.deepEqual(node.leftovers(), clean)
     })
   })
 })
