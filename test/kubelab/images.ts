@@ -66,7 +66,7 @@ function box(): string {
   if (existsSync(archive)) return archive
   const applets = execFileSync(join(tools.debian, 'usr/bin/busybox'), ['--list'], { encoding: 'utf8' })
     .split('\n')
-    .filter((name) => name !== '' && name !== 'busybox')
+    .filter((name) => !['', 'busybox', 'wget'].includes(name))
   const entries: Entry[] = [
     ...['bin', 'etc', 'proc', 'sys', 'dev', 'run', 'root', 'var'].map((path) => folder(path)),
     folder('tmp', 0o1777),
@@ -75,6 +75,7 @@ function box(): string {
     busybox,
     ...applets.map((name): Entry => ({ kind: 'link', path: `bin/${name}`, target: 'busybox' })),
     nettool,
+    { kind: 'link', path: 'bin/wget', target: 'nettool' },
   ]
   return keep(archive, imageArchive(boxImage, architecture, { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] }, entries))
 }
