@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * What the underlay delivers: tcx ingress of the fabric NIC (vRouter reference 2.7). Tunnels to this node are opened and their
- * packets go to workloads or to the host; everything else is the host's and reaches it through vhost0.
+ * packets go to workloads or to the host; answers to what workloads sent with the node's address go to them; everything else is
+ * the host's and reaches it through vhost0.
  */
 #include "packet.h"
 #include "drop.h"
@@ -9,6 +10,7 @@
 #include "nexthop.h"
 #include "parse.h"
 #include "resolve.h"
+#include "snat_return.h"
 #include "stats.h"
 #include "tunnel.h"
 #include "vif.h"
@@ -92,6 +94,19 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 	return nexthop_output(skb, p);
 }
 
+/* For a workload that has spoken to the outside with the node's address, or for the host. */
+static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	enum verdict verdict;
+
+	if (unlikely(snat_may_answer(skb, g))) {
+		verdict = snat_return(skb, p);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	}
+	return to_host(skb, p, g);
+}
+
 static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
 	__u32 reason, translate_vrf;
@@ -99,7 +114,7 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 	if (unlikely(skb->pkt_type == 3 /* PACKET_OTHERHOST */))
 		return DROP(p, DROP_INTERFACE_DROP);
 	if (!tunnel_is_ours(skb, g))
-		return to_host(skb, p, g);
+		return not_tunnelled(skb, p, g);
 	reason = tunnel_parse(skb, p);
 	if (!reason)
 		reason = label_lookup(p, &translate_vrf);

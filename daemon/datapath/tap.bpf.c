@@ -3,6 +3,7 @@
  * What a workload sends: tcx ingress of its tap (vRouter reference 2.1 to 2.3).
  * A packet of an established flow costs one vif, one flow and one nexthop lookup, and the counters.
  */
+#define TRANSLATES_SOURCE
 #include "packet.h"
 #include "arp.h"
 #include "drop.h"
@@ -11,6 +12,7 @@
 #include "nd.h"
 #include "nexthop.h"
 #include "parse.h"
+#include "snat.h"
 #include "stats.h"
 #include "vif.h"
 

@@ -72,9 +72,17 @@ describe('Dataplane', function () {
     Dataplane.open({
       config: {
         node: 'node-1',
-        paths: { state: sandbox.folder, run: sandbox.folder, pins, objects: changes.objects ?? objects, cniConf: '' },
+        paths: {
+          state: sandbox.folder,
+          run: sandbox.folder,
+          pins,
+          objects: changes.objects ?? objects,
+          cniConf: '',
+          sysctl: '/proc/sys',
+        },
         limits: { ...limits, ...changes.limits },
         ageing: { tcpSeconds: 180, otherSeconds: 60 },
+        snat: { enabled: true, ports: '61000-65535' },
         underlay: { vhost: 'vhost0', agent: 'pkt0' },
       },
       nic: 'eth0',

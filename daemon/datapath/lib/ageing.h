@@ -5,7 +5,7 @@
  */
 #pragma once
 #include "packet.h"
-#include "flow_index.h"
+#include "flow_remove.h"
 
 #define AGEING_PERIOD_NS (25 * 1000000ULL)
 #define AGEING_ROUND 40         /* periods for one walk over all slots in use: one second */
@@ -37,28 +37,6 @@ static __always_inline __u32 flow_lifetime(const struct flow *flow, __u32 proto,
 	else if ((flow->tcp_flags & established) != established)
 		lifetime = AGE_EMBRYONIC_S;
 	return limit && limit < lifetime ? limit : lifetime;
-}
-
-/*
- * Frees slot `index`, and removes its entry if that is there. Only who takes the slot's word to "free" may give the index back,
- * so none is given back twice, whoever else removes flows. The key of a slot without an entry may be another flow's by now.
- */
-static __always_inline void flow_remove(struct flow_slot *slot, __u32 index, union flow_slot_word seen, int has_entry,
-					struct flow_alloc *alloc)
-{
-	union flow_slot_word free = { .gen = seen.gen };
-	struct flow6_key key;
-
-	key = slot->k6; /* holds k4 as well */
-	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, free.word) != seen.word)
-		return;
-	if (has_entry && seen.family == AF_INET)
-		bpf_map_delete_elem(&flow4, (struct flow4_key *)&key);
-	else if (has_entry)
-		bpf_map_delete_elem(&flow6, &key);
-	flow_refund(seen.vif, 1);
-	flow_index_give(index);
-	__sync_fetch_and_add(&alloc->deleted, 1);
 }
 
 /* Looks at one slot. */
@@ -95,8 +73,8 @@ __noinline int ageing_visit(__u32 index)
 			reverse = NULL;
 	}
 
-	if (!(flow->flags & FLOW_EVICT_CANDIDATE)) {
-		lifetime = flow_lifetime(flow, proto, g);
+	if (!(flow->flags & FLOW_EVICT_CANDIDATE) && !(flow->flags & FLOW_SNAT && !reverse)) {
+		lifetime = flow->flags & FLOW_DNAT && !reverse ? AGE_CLOSED_S : flow_lifetime(flow, proto, g);
 		if (!lifetime)
 			return 0;
 		now = bpf_ktime_get_ns(); /* the coarse clock of last_seen_ns, only finer */

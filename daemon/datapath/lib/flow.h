@@ -55,7 +55,7 @@ static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 
 /* Whether the flow's answer may be used as it is: most packets of most flows. */
 static __always_inline int flow_is_fresh(const struct packet *p, const struct flow *flow, __u32 epoch)
 {
-	if (flow->action != FLOW_ACTION_FORWARD || (flow->flags & FLOW_EVICT_CANDIDATE))
+	if (flow->action < FLOW_ACTION_FORWARD || (flow->flags & FLOW_EVICT_CANDIDATE))
 		return 0;
 	if (p->bits & PACKET_FROM_TUNNEL)
 		return flow->nh == p->nh || (flow->ecmp != ECMP_NONE && flow->epoch == epoch);
@@ -63,6 +63,19 @@ static __always_inline int flow_is_fresh(const struct packet *p, const struct fl
 		return 0;
 	/* bridged or routed is for each frame's MAC to say, unless the flow changed its VRF */
 	return p->vif_type != VIF_VIRTUAL || (flow->flags & FLOW_VRFT) || !(flow->flags & FLOW_L2) == !!(p->bits & PACKET_TO_ROUTER);
+}
+
+#define FLOW_TO_OUTSIDE (FLOW_SNAT | FLOW_SPAT | FLOW_VRFT)
+#define FLOW_FROM_OUTSIDE (FLOW_DNAT | FLOW_DPAT | FLOW_VRFT)
+
+/* Ends the flow, both ways: packets are dropped from now on, and ageing removes the entries. */
+static __always_inline void flow_end(struct flow *flow)
+{
+	struct flow *reverse = flow->rindex == FLOW_NONE ? NULL : flow_at(flow->rindex);
+
+	__sync_fetch_and_or(&flow->flags, FLOW_EVICT_CANDIDATE);
+	if (reverse)
+		__sync_fetch_and_or(&reverse->flags, FLOW_EVICT_CANDIDATE);
 }
 
 /* Puts what was resolved into the flow. The epoch goes last: until then others resolve for themselves. */
@@ -165,11 +178,11 @@ __noinline __u32 flow_check_source(struct packet *p)
 	packet_source(p, &source);
 	if (!route_find(p->dvrf, p->family, &source, &route))
 		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	if (!nh || nexthop_is_snat(nh)) /* the way out of the overlay leads to nobody in it */
+		return 0;
 	p->back_nh = route.nh;
 	p->back_label = route_label(&route);
-	nh = bpf_map_lookup_elem(&nexthops, &p->back_nh);
-	if (!nh)
-		return 0;
 	if (nh->type == NH_TUNNEL && nh->dip != p->outer_sip)
 		return DROP_INVALID_SOURCE;
 	if (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)
@@ -245,7 +258,7 @@ __noinline __u32 flow_create(struct packet *p, __u32 action)
 	flow.index = p->flow_index;
 	flow.rindex = p->reverse_index;
 	flow.gen = flow_next_gen(p->flow_index);
-	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | (p->flow_flags & (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED));
+	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | (p->flow_flags & (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_TO_OUTSIDE));
 	flow.epoch = g->epoch;
 	flow.nh = p->nh;
 	flow.label = p->label;
@@ -254,14 +267,15 @@ __noinline __u32 flow_create(struct packet *p, __u32 action)
 	flow.src_nh = tunnelled ? p->back_nh : p->own_nh;
 	flow.src_info = tunnelled ? p->outer_sip : p->vif;
 	flow.vif = flow_owner(p, nh);
-	flow.udp_src_port = entropy_port(hash_packet(p, g->hash_seed, 0));
+	flow.udp_src_port = p->entropy ? p->entropy : entropy_port(hash_packet(p, g->hash_seed, 0));
 	flow.ecmp = p->ecmp;
 	flow.action = action;
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
 		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R; /* picked up on its way */
 	reason = flow_put(p, &p->key.k6, &flow);
 	if (reason) {
-		flow_unreserve(p, flow.vif, 1);
+		if (action != FLOW_ACTION_NAT) /* its way back is there already: snat_open gives both back */
+			flow_unreserve(p, flow.vif, 1);
 		return reason;
 	}
 	__sync_fetch_and_add(&alloc->created, 1);
@@ -370,6 +384,27 @@ static __always_inline int nexthop_is_overlay(const struct nexthop *nh)
 	return nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
 }
 
+/*
+ * Whether the way from the VRF that asked still leads to who answers here: a leaked route that was withdrawn ends both directions of
+ * its flows. Returns 0 or a drop reason.
+ */
+__noinline __u32 flow_may_answer(const struct packet *p, __u32 asking_vrf)
+{
+	struct address source = {};
+	const struct nexthop *nh;
+	struct route route;
+
+	if (!p)
+		return DROP_MISC;
+	packet_source(p, &source);
+	if (!route_find(asking_vrf, p->family, &source, &route))
+		return DROP_DISCARD;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	if (nh && nh->type == NH_COMPOSITE) /* one of several */
+		return 0;
+	return nh && (nh->type == NH_ENCAP || nh->type == NH_RCV) && nh->key_nh == p->own_nh ? 0 : DROP_DISCARD;
+}
+
 /* A workload may use its own address only. ICMP errors are checked where they are keyed (tap.bpf.c). */
 static __always_inline int flow_source_is_own(const struct packet *p, const struct vif *vif)
 {
@@ -377,6 +412,12 @@ static __always_inline int flow_source_is_own(const struct packet *p, const stru
 		return 1;
 	return p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6);
 }
+
+#ifdef TRANSLATES_SOURCE
+/* The first packet of a flow to an address outside, and those after a change of routes (snat.h). p->nh is the SNAT nexthop. */
+enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes);
+enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u32 bytes);
+#endif
 
 /*
  * The packets that flow_is_fresh can't answer for: the first of a flow, those after a change of routes, those of flows that are
@@ -398,12 +439,18 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 			return DROP(p, DROP_FLOW_EVICT);
 		if (flow->action == FLOW_ACTION_DROP)
 			return DROP(p, DROP_FLOW_ACTION_DROP);
+#ifdef TRANSLATES_SOURCE
+		if (flow->action == FLOW_ACTION_NAT)
+			return snat_renew(skb, p, bytes);
+#endif
 		if (flow->action != FLOW_ACTION_FORWARD)
 			return DROP(p, DROP_FLOW_ACTION_INVALID);
 		p->ecmp = flow->ecmp;
 		if (flow->flags & FLOW_VRFT && !(p->bits & PACKET_FROM_TUNNEL)) {
 			p->flow_flags = 0;
-			reason = resolve_route(p, flow->dvrf);
+			reason = flow_may_answer(p, flow->dvrf);
+			if (!reason)
+				reason = resolve_route(p, flow->dvrf);
 		} else {
 			reason = resolve(skb, p);
 		}
@@ -422,6 +469,14 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		return DROP(p, reason);
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP(p, DROP_INVALID_NH);
+#ifdef TRANSLATES_SOURCE
+	if (nexthop_is_snat(nh)) {
+		if (!flow)
+			return snat_open(skb, p, bytes);
+		flow_end(flow); /* it went elsewhere until now, and doesn't leave with its own source */
+		return DROP(p, DROP_FLOW_EVICT);
+	}
+#endif
 
 	if (!flow) {
 		if (!nexthop_makes_flow(nh) || (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL))

@@ -130,6 +130,11 @@ __noinline enum verdict encap_underlay(struct __sk_buff *skb, struct packet *p)
 	return VERDICT_REDIRECT;
 }
 
+#ifdef TRANSLATES_SOURCE
+/* VRF_TRANSLATE out of the overlay (snat.h). */
+enum verdict snat_output(struct __sk_buff *skb, struct packet *p);
+#endif
+
 /* Every nexthop that isn't a workload or a tunnel. */
 __noinline enum verdict nexthop_rare(struct __sk_buff *skb, struct packet *p)
 {
@@ -154,6 +159,13 @@ __noinline enum verdict nexthop_rare(struct __sk_buff *skb, struct packet *p)
 			return encap_underlay(skb, p);
 		COUNT_VRF(p->dvrf, encaps);
 		return trap(skb, p, AGENT_TRAP_NEXTHOP, 0, 0);
+	case NH_VRF_TRANSLATE: /* out of the overlay: for packets of workloads with a flow that says what becomes of their source */
+#ifdef TRANSLATES_SOURCE
+		if (p->flow_flags & FLOW_SNAT)
+			return snat_output(skb, p);
+#endif
+		COUNT_VRF(p->dvrf, discards);
+		return DROP(p, DROP_DISCARD);
 	default:
 		return DROP(p, DROP_INVALID_NH);
 	}

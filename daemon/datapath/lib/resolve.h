@@ -11,6 +11,12 @@
 
 #define REROUTES_MAX 4
 
+/* The way out of the overlay: what is routed there leaves with another source (snat.h), or not at all. */
+static __always_inline int nexthop_is_snat(const struct nexthop *nh)
+{
+	return nh->type == NH_VRF_TRANSLATE && (nh->flags & NH_FLAG_SNAT);
+}
+
 /*
  * Routes the packet's destination, from `vrf` on. Sets p->nh, label, dvrf, ecmp and flow_flags. No route is the discard nexthop,
  * not an error. Returns 0 or a drop reason.
@@ -39,7 +45,7 @@ __noinline __u32 resolve_route(struct packet *p, __u32 vrf)
 			return DROP_INVALID_NH;
 		if (nh->type == NH_COMPOSITE)
 			return nh->flags & NH_FLAG_COMPOSITE_ECMP ? composite_select(p, p->nh) : DROP_INVALID_NH;
-		if (nh->type != NH_VRF_TRANSLATE) {
+		if (nh->type != NH_VRF_TRANSLATE || nexthop_is_snat(nh)) {
 			p->ecmp = ECMP_NONE;
 			return 0;
 		}

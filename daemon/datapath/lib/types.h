@@ -94,6 +94,7 @@ enum nh_flags {
 	NH_FLAG_RELAXED_POLICY = 0x100,
 	NH_FLAG_COMPOSITE_ECMP = 0x400,
 	NH_FLAG_ETREE_ROOT = 0x200000,
+	NH_FLAG_SNAT = 0x80000000, /* ours, of VRF_TRANSLATE: out of the overlay, with the node's address for the workload's */
 };
 
 enum nh_id { NH_ID_INVALID = 0, NH_ID_DISCARD = 1 };
@@ -282,7 +283,7 @@ struct flow {
 	__u32 flags;        /* enum flow_flags */
 	__u32 epoch;        /* globals.epoch when nh and label were looked up; another value = look up again */
 	__u32 nh;           /* resolved nexthop: what an established packet uses */
-	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none */
+	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, LABEL_NONE = the kernel routes */
 	__u32 vrf;
 	__u32 dvrf;
 	__u32 src_nh;       /* nexthop of the way back (RPF) */
@@ -291,7 +292,7 @@ struct flow {
 	__u32 tcp_seq;
 	__u32 tcp_ack;
 	__u16 tcp_flags;    /* enum flow_tcp_flags */
-	__u16 udp_src_port; /* entropy port of the tunnel, host order */
+	__u16 udp_src_port; /* entropy port of the tunnel, with FLOW_SNAT the source port (ICMP id) that the packet leaves with; host order */
 	__u8 action;        /* enum flow_action */
 	__u8 gen;
 	__u8 drop_reason;
@@ -365,6 +366,10 @@ struct globals {
 	__u8 agent_mac[MAC_LEN];  /* 00:00:00:00:00:01 */
 	__u8 pad[2];
 	__u64 daemon_seen_ns; /* CLOCK_MONOTONIC, raised by the daemon while it lives; for the tools */
+	__u8 underlay_ip6[16]; /* the node's IPv6 address, all zero = none */
+	__u16 snat_port;  /* first source port of SNAT, host order */
+	__u16 snat_ports; /* how many from there on; 0 = no SNAT */
+	__u32 host_nh;    /* nh_id of vhost0: the ingress context of what the underlay sends to the node */
 };
 #define DATAPATH_ABI 1
 

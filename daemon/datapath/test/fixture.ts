@@ -8,7 +8,7 @@
 import { strict as assert } from 'node:assert'
 import type { TestRunResult } from '@kube-vrouter/linux/bpf/syscall'
 import { decodeSkbContext } from '@kube-vrouter/linux/bpf/syscall'
-import { macBytes } from '../../src/maps/addresses.ts'
+import { ip6Bytes, macBytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { reasonsSeen } from '../../src/maps/drops.ts'
 import { type FlowRecord, flowByIndex, flowCounters } from '../../src/maps/flows.ts'
@@ -25,7 +25,8 @@ export const B = { ip4: '10.2.0.12', ip6: '2001:db8:2::12', mac: '02:00:00:00:02
 export const C = { ip4: '10.2.0.11', ip6: '2001:db8:2::11', mac: '02:00:00:00:03:11', vif: 5, nh: 24, label: 19 }
 export const REMOTE = { ip4: '10.2.1.13', ip6: '2001:db8:2:1::13', label: 100, vrfLabel: 200 }
 export const GATEWAY = { ip4: '10.2.0.1', ip6: '2001:db8:2::1' }
-export const HOST = { ip4: '192.0.2.1', mac: '0e:00:00:00:00:01', label: 16 }
+export const HOST = { ip4: '192.0.2.1', ip6: '2001:db8:ff::1', mac: '0e:00:00:00:00:01', label: 16 }
+export const OUTSIDE = { ip4: '198.51.100.9', ip6: '2001:db8:99::9' }
 export const PEER = { ip4: '192.0.2.2', mac: '0e:00:00:00:00:02' }
 export const VRF_LABEL = 32
 export const NH = {
@@ -40,6 +41,7 @@ export const NH = {
   VRF2: 33,
   INVALID: 34,
   LOCAL_ECMP: 35,
+  SNAT: 36,
 } as const
 export const TUNNEL_MTU = 1468
 
@@ -148,6 +150,16 @@ export class Fixture extends TestNode {
     this.setRoute(0, `${A.ip4}/32`, A.nh, { flags: PROXY })
     this.setRoute(0, `${A.ip6}/128`, A.nh, { flags: PROXY })
     this.setRoute(0, '10.2.1.0/24', NH.TUNNEL, { label: REMOTE.vrfLabel, flags: VIA_TUNNEL })
+  }
+
+  /** SNAT for VRF 2 and 3, with `ports` from 61000 on. The outside is OUTSIDE, behind the gateway PEER; IPv6 is the kernel's to route. */
+  enableSnat(ports = 4536): void {
+    this.setGlobals({ snatPort: 61000, snatPorts: ports, hostNh: NH.RCV, underlayIp6: ip6Bytes(HOST.ip6) })
+    this.setNexthop(NH.SNAT, { type: c.NH_VRF_TRANSLATE, flags: (c.NH_FLAG_VALID | c.NH_FLAG_SNAT) >>> 0, vrf: 0 })
+    for (const vrf of [2, 3]) {
+      this.setRoute(vrf, '0.0.0.0/0', NH.SNAT)
+      this.setRoute(vrf, '::/0', NH.SNAT)
+    }
   }
 
   // ---- sending

@@ -117,6 +117,10 @@ export class TestNode implements Disposable {
       vhostMac: macBytes('02:00:00:00:00:00'),
       agentMac: macBytes(AGENT_MAC),
       daemonSeenNs: 0n,
+      underlayIp6: new Uint8Array(16),
+      snatPort: 0,
+      snatPorts: 0,
+      hostNh: 0,
     })
     this.setFlowRoom(options.flows ?? sizes.flow_slots!)
     this.setNexthop(c.NH_ID_INVALID, { type: c.NH_DISCARD })

@@ -12,7 +12,10 @@
  */
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
+import { parsePortRange } from '../config/port-range.ts'
+import { reasonOf } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
+import { readGlobals } from '../maps/globals.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import type { NodeFacts } from '../model/facts.ts'
 import type { Problem, Tables } from '../model/tables.ts'
@@ -30,11 +33,12 @@ import { NodeWatch } from './node-watch.ts'
 import { Pace } from './pace.ts'
 import { openPins } from './pins.ts'
 import { Programs } from './programs.ts'
+import { reservePorts } from './reserved-ports.ts'
 import type { TableFailure } from './table-writer.ts'
 import { type Findings, verifyPort } from './verify-port.ts'
 
 export interface DataplaneOptions {
-  readonly config: Pick<Config, 'node' | 'paths' | 'limits' | 'ageing'> & {
+  readonly config: Pick<Config, 'node' | 'paths' | 'limits' | 'ageing' | 'snat'> & {
     readonly underlay: Pick<Config['underlay'], 'vhost' | 'agent'>
   }
   /** The fabric NIC, by name: found by vhost0/. */
@@ -86,6 +90,10 @@ export class Dataplane implements AsyncDisposable {
   #resync: NodeJS.Timeout | undefined
   #lostLinks: ReadonlySet<string> = new Set()
   #isClosed = false
+  #reservation: { readonly isWanted: boolean; readonly failures: readonly TableFailure[] } = {
+    isWanted: false,
+    failures: [],
+  }
 
   private constructor(
     options: DataplaneOptions,
@@ -207,7 +215,8 @@ export class Dataplane implements AsyncDisposable {
     const { vhost } = this.facts()
 
     if (isFirst || isResync) await this.#readBack(pace, isFirst)
-    writeGlobals(maps, this.facts(), this.#options.config)
+    writeGlobals(maps, this.facts(), this.#options.config, tables)
+    const portFailures = this.#reservePorts(isFirst || isResync)
     const neighbourFailures = ensureNeighbours(this.#route, vhost.ifindex, tables.neighbours)
     const routeFailures = ensureHostRoutes(this.#route, vhost.ifindex, tables.hostRoutes)
 
@@ -222,7 +231,13 @@ export class Dataplane implements AsyncDisposable {
     const { deleted, removedNexthops } = await this.#tables.sweepReferredTo(pace)
     pruneNeighbours(this.#route, vhost.ifindex, tables.neighbours)
 
-    const failures = [...this.#tables.failures, ...this.#attachments.failures, ...neighbourFailures, ...routeFailures]
+    const failures = [
+      ...this.#tables.failures,
+      ...this.#attachments.failures,
+      ...neighbourFailures,
+      ...routeFailures,
+      ...portFailures,
+    ]
     this.#settle(failures)
     const result = { written, deleted: deleted + swept.deleted, attached, problems: this.#problems }
     const ms = Math.round(performance.now() - started)
@@ -246,6 +261,23 @@ export class Dataplane implements AsyncDisposable {
     for (const pin of this.#programs.repairPins()) this.#log.warn(`the ${pin} was missing: it is back`)
     ensureAgentDevice(this.#options.config.underlay.agent)
     this.watch.refresh()
+  }
+
+  /** Keeps the node off the source ports of SNAT while there is any. */
+  #reservePorts(again: boolean): readonly TableFailure[] {
+    const { paths, snat } = this.#options.config
+    const isWanted = readGlobals(this.maps.globals).snatPorts > 0
+    if (!again && isWanted === this.#reservation.isWanted) return this.#reservation.failures
+    const object = `reservation of the ports ${snat.ports} for SNAT`
+    let failures: readonly TableFailure[] = []
+    try {
+      const ports = reservePorts(paths.state, isWanted ? parsePortRange(snat.ports) : undefined)
+      if (ports !== '') this.#log.debug({ ports }, 'the node itself is kept off ports of SNAT: ip_local_reserved_ports')
+    } catch (error) {
+      failures = [{ object, error: Error.isError(error) ? error : new Error(reasonOf(error)) }]
+    }
+    this.#reservation = { isWanted, failures }
+    return failures
   }
 
   /** Failures become problems; what is new is logged once, and there is another attempt. */

@@ -11,6 +11,7 @@ import {
   NH_FLAG_COMPOSITE_ECMP,
   NH_FLAG_POLICY_ENABLED,
   NH_FLAG_RELAXED_POLICY,
+  NH_FLAG_SNAT,
   NH_FLAG_TUNNEL_UDP_MPLS,
   NH_FLAG_VALID,
   NH_L2_RCV,
@@ -97,7 +98,12 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
       }
     }
     case 'vrf-translate':
-      return { ...empty, type: NH_VRF_TRANSLATE, flags: valid, vrf: nexthop.vrf }
+      return {
+        ...empty,
+        type: NH_VRF_TRANSLATE,
+        flags: (valid | (nexthop.snat ? NH_FLAG_SNAT : 0)) >>> 0,
+        vrf: nexthop.vrf,
+      }
     case 'l2-receive':
       return { ...empty, type: NH_L2_RCV, family: NH_AF_BRIDGE, flags: valid }
     case 'composite':

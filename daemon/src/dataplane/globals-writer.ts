@@ -1,25 +1,37 @@
 /** The settings that every program reads (map `globals`), and the epoch, which tells flows to look up their nexthop again. */
 import { randomInt } from 'node:crypto'
 import type { Config } from '../config/config.ts'
-import { ip4Number, macBytes } from '../maps/addresses.ts'
+import { parsePortRange } from '../config/port-range.ts'
+import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
 import { DATAPATH_ABI } from '../maps/constants.ts'
 import { readGlobals, updateGlobals } from '../maps/globals.ts'
 import type { PinnedMaps } from '../maps/open.ts'
+import type { GlobalsStruct } from '../maps/structs.ts'
 import { flowAllocCodec } from '../maps/structs.ts'
 import { decode, encode, u32Codec } from '../maps/table.ts'
 import type { NodeFacts } from '../model/facts.ts'
+import type { Tables } from '../model/tables.ts'
 
 const ROUTER_MAC = '00:00:5e:00:01:00'
 const AGENT_MAC = '00:00:00:00:00:01'
 
-/** Sets what the configuration and the node say; the epoch and the seed stay. */
-export function writeGlobals(maps: PinnedMaps, facts: NodeFacts, config: Pick<Config, 'limits' | 'ageing'>): void {
+/** Sets what the configuration, the node and the tables say; the epoch and the seed stay. */
+export function writeGlobals(
+  maps: PinnedMaps,
+  facts: NodeFacts,
+  config: Pick<Config, 'limits' | 'ageing' | 'snat'>,
+  tables: Tables,
+): void {
   const { limits, ageing } = config
   const old = readGlobals(maps.globals)
+  const source = sourceOfSnat(facts, config, tables)
+  // Flows that leave with another source now have to learn it: they end at their next packet.
+  const isOther = old.abi !== 0 && isOtherSource(old, source)
   maps.globals.set(0, {
     ...old,
+    ...source,
+    epoch: isOther ? (old.epoch + 1) >>> 0 : old.epoch,
     abi: DATAPATH_ABI,
-    underlayIp: ip4Number(facts.underlay.address),
     underlayMtu: facts.underlay.mtu,
     fabricIfindex: facts.underlay.ifindex,
     vhostIfindex: facts.vhost.ifindex,
@@ -38,6 +50,31 @@ export function writeGlobals(maps: PinnedMaps, facts: NodeFacts, config: Pick<Co
     agentMac: macBytes(AGENT_MAC),
     daemonSeenNs: process.hrtime.bigint(),
   })
+}
+
+type SnatSource = Pick<GlobalsStruct, 'underlayIp' | 'underlayIp6' | 'snatPort' | 'snatPorts' | 'hostNh'>
+
+/** What packets to the outside get as their source. No ports while no network wants SNAT: it then costs nothing. */
+function sourceOfSnat({ underlay }: NodeFacts, { snat }: Pick<Config, 'snat'>, { nexthops, vifs }: Tables): SnatSource {
+  const isWanted = nexthops.some(({ nexthop }) => nexthop.type === 'vrf-translate' && nexthop.snat)
+  const range = isWanted ? parsePortRange(snat.ports) : undefined
+  return {
+    underlayIp: ip4Number(underlay.address),
+    underlayIp6: underlay.address6 === undefined ? new Uint8Array(16) : ip6Bytes(underlay.address6),
+    snatPort: range?.first ?? 0,
+    snatPorts: range === undefined ? 0 : range.last - range.first + 1,
+    hostNh: vifs.find(({ type }) => type === 'host')?.flowNexthop ?? 0,
+  }
+}
+
+function isOtherSource(old: SnatSource, source: SnatSource): boolean {
+  return (
+    old.underlayIp !== source.underlayIp ||
+    Buffer.compare(old.underlayIp6, source.underlayIp6) !== 0 ||
+    old.snatPort !== source.snatPort ||
+    old.snatPorts !== source.snatPorts ||
+    old.hostNh !== source.hostNh
+  )
 }
 
 /** Flows resolve anew at their next packet; none is dropped. */

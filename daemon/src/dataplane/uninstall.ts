@@ -10,6 +10,7 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
 import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { releasePorts } from './reserved-ports.ts'
 import { uninstall } from './vhost0/restore.ts'
 
 export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, nic: string, log: Log): Promise<void> {
@@ -24,6 +25,7 @@ export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, 
     hooks: { detach: () => removeLinks(config) },
   })
   removePins(paths.pins)
+  releasePorts(paths.state)
   using route = RouteSocket.open()
   const agent = route.link(underlay.agent)
   if (agent !== undefined && agent.kind === 'tun') route.deleteLink(agent.index)

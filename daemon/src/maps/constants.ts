@@ -96,6 +96,8 @@ export const NH_FLAG_TUNNEL_VXLAN = 0x80
 export const NH_FLAG_RELAXED_POLICY = 0x100
 export const NH_FLAG_COMPOSITE_ECMP = 0x400
 export const NH_FLAG_ETREE_ROOT = 0x200000
+/** ours, of VRF_TRANSLATE: out of the overlay, with the node's address for the workload's */
+export const NH_FLAG_SNAT = 0x80000000
 
 /** enum nh_flags */
 export const NH_FLAGS = {
@@ -107,6 +109,7 @@ export const NH_FLAGS = {
   NH_FLAG_RELAXED_POLICY,
   NH_FLAG_COMPOSITE_ECMP,
   NH_FLAG_ETREE_ROOT,
+  NH_FLAG_SNAT,
 } as const
 
 export const NH_ID_INVALID = 0

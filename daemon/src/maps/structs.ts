@@ -615,7 +615,7 @@ export interface FlowStruct {
   readonly epoch: number
   /** resolved nexthop: what an established packet uses */
   readonly nh: number
-  /** label for a TUNNEL nexthop, LABEL_NONE = none */
+  /** label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, LABEL_NONE = the kernel routes */
   readonly label: number
   readonly vrf: number
   readonly dvrf: number
@@ -629,7 +629,7 @@ export interface FlowStruct {
   readonly tcpAck: number
   /** enum flow_tcp_flags */
   readonly tcpFlags: number
-  /** entropy port of the tunnel, host order */
+  /** entropy port of the tunnel, with FLOW_SNAT the source port (ICMP id) that the packet leaves with; host order */
   readonly udpSrcPort: number
   /** enum flow_action */
   readonly action: number
@@ -845,10 +845,18 @@ export interface GlobalsStruct {
   readonly agentMac: Uint8Array
   /** CLOCK_MONOTONIC, raised by the daemon while it lives; for the tools */
   readonly daemonSeenNs: bigint
+  /** the node's IPv6 address, all zero = none */
+  readonly underlayIp6: Uint8Array
+  /** first source port of SNAT, host order */
+  readonly snatPort: number
+  /** how many from there on; 0 = no SNAT */
+  readonly snatPorts: number
+  /** nh_id of vhost0: the ingress context of what the underlay sends to the node */
+  readonly hostNh: number
 }
 
 export const globalsCodec: Codec<GlobalsStruct> = {
-  size: 96,
+  size: 120,
   decode: (view, offset = 0) => ({
     abi: view.getUint32(offset, true),
     epoch: view.getUint32(offset + 4, true),
@@ -870,9 +878,13 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     vhostMac: bytesAt(view, offset + 70, 6),
     agentMac: bytesAt(view, offset + 76, 6),
     daemonSeenNs: view.getBigUint64(offset + 88, true),
+    underlayIp6: bytesAt(view, offset + 96, 16),
+    snatPort: view.getUint16(offset + 112, true),
+    snatPorts: view.getUint16(offset + 114, true),
+    hostNh: view.getUint32(offset + 116, true),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 96)
+    zero(into, offset, 120)
     into.setUint32(offset, value.abi, true)
     into.setUint32(offset + 4, value.epoch, true)
     into.setUint32(offset + 8, value.underlayIp, false)
@@ -893,6 +905,10 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     putBytes(into, offset + 70, 6, value.vhostMac)
     putBytes(into, offset + 76, 6, value.agentMac)
     into.setBigUint64(offset + 88, value.daemonSeenNs, true)
+    putBytes(into, offset + 96, 16, value.underlayIp6)
+    into.setUint16(offset + 112, value.snatPort, true)
+    into.setUint16(offset + 114, value.snatPorts, true)
+    into.setUint32(offset + 116, value.hostNh, true)
   },
 }
 

@@ -42,6 +42,7 @@ const FLAG_NAMES: readonly (readonly [bit: number, name: string, onlyType?: numb
   [0x200000, 'Etree Root'],
   [0x400000, 'Indirect'],
   [0x800000, 'Evpn Control Word'],
+  [0x80000000, 'Snat', NH_TYPE.vrfTranslate],
 ]
 
 const FLAG_COMPOSITE_ECMP = 0x400

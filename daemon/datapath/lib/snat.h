@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Workloads speak to addresses outside the cluster with the node's address (vRouter introspect reference 5.6, fabric SNAT).
+ *
+ * A route to a VRF_TRANSLATE nexthop with NH_FLAG_SNAT leads here. The first packet of a flow takes a source port: the entry of the
+ * way back, keyed with the node's address and that port, is entered only if no other has the key, so the flow table itself is the
+ * register of ports in use, and ageing gives them back. The forward entry holds the port (flow.udp_src_port) and the nexthop in the
+ * underlay's VRF (flow.label). Where that is a neighbour whose MAC is known, the frame goes to the NIC; otherwise the kernel routes
+ * it out of vhost0 and finds the neighbour, as it does for the host's own packets.
+ */
+#pragma once
+#include "packet.h"
+#include "drop.h"
+#include "flow.h"
+#include "flow_remove.h"
+#include "nat.h"
+#include "nexthop.h"
+
+#define SNAT_PROBES 16  /* ports tried at random places, then as many next to the last one */
+#define SNAT_HASH_STEP 0x9e3779b9u
+
+/* TCP, UDP, and echo requests: what has a port or an id by which the answer is found. SCTP's CRC can't be updated here. */
+static __always_inline int snat_can_translate(const struct packet *p)
+{
+	switch (p->proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		return 1;
+	case IPPROTO_ICMP:
+		return p->family == AF_INET && p->icmp_type == ICMP_ECHO;
+	case IPPROTO_ICMPV6:
+		return p->family == AF_INET6 && p->icmp_type == ICMPV6_ECHO_REQUEST;
+	default:
+		return 0;
+	}
+}
+
+/* Whether the destination is somebody's address in the world: not a group, not a link's, not this node's own. */
+static __always_inline int snat_is_outside(const struct packet *p, const struct globals *g)
+{
+	if (p->family == AF_INET) {
+		__u32 first = bpf_ntohl(p->key.k4.dip) >> 24;
+
+		return first && first != 127 && first < 224 && p->key.k4.dip != g->underlay_ip;
+	} else {
+		const __u8 *dip = p->key.k6.dip;
+
+		return *(const __u32 *)dip && dip[0] != 0xff && !(dip[0] == 0xfe && (dip[1] & 0xc0) == 0x80) &&
+		       !ip6_equal(dip, g->underlay_ip6);
+	}
+}
+
+static __always_inline int snat_has_source(const struct packet *p, const struct globals *g)
+{
+	return p->family == AF_INET ? g->underlay_ip != 0 : !ip6_is_zero(g->underlay_ip6);
+}
+
+/*
+ * The way out: p->label becomes the underlay's ENCAP nexthop, or LABEL_NONE where the kernel has to route. What the underlay's VRF
+ * knows as a workload, as another node's workload or as the node itself isn't outside: networks stay apart. p->nh is the SNAT
+ * nexthop, and stays. Returns 0 or a drop reason.
+ */
+__noinline __u32 snat_route(struct packet *p)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	struct address destination = {};
+	struct route route;
+	__u32 snat;
+
+	if (!p || !g)
+		return DROP_MISC;
+	snat = p->nh;
+	nh = bpf_map_lookup_elem(&nexthops, &snat);
+	if (!nh)
+		return DROP_INVALID_NH;
+	p->dvrf = nh->vrf;
+	p->label = LABEL_NONE;
+	p->flow_flags = FLOW_TO_OUTSIDE;
+	if (!g->snat_ports || !snat_has_source(p, g))
+		return DROP_NOWHERE_TO_GO;
+	if (!snat_is_outside(p, g))
+		return DROP_DISCARD;
+	packet_destination(p, &destination);
+	if (!route_find(p->dvrf, p->family, &destination, &route))
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	if (!nh)
+		return DROP_INVALID_NH;
+	switch (nh->type) {
+	case NH_ENCAP:
+		if (nh->oif_type != VIF_PHYSICAL)
+			return DROP_DISCARD;
+		if ((nh->flags & NH_FLAG_VALID) && nh->ifindex)
+			p->label = route.nh;
+		return 0;
+	case NH_RESOLVE:
+		return 0;
+	default:
+		return DROP_DISCARD;
+	}
+}
+
+/*
+ * Takes a port, by entering the way back under it: p->entropy. p->flow_index and reverse_index are reserved. Returns 0 or a drop
+ * reason, FLOW_NO_MEMORY if no port was found.
+ */
+__noinline __u32 snat_claim(struct packet *p)
+{
+	struct flow_alloc *alloc = flow_allocation();
+	const struct globals *g = node_globals();
+	struct flow6_key key;
+	struct flow flow = {};
+	__u32 hash, place, reason;
+	__be16 port;
+
+	if (!p || !g || !alloc || !g->snat_ports)
+		return DROP_MISC;
+	flow_reverse_key(p, g->host_nh, &key);
+	if (p->family == AF_INET)
+		((struct flow4_key *)&key)->dip = g->underlay_ip;
+	else
+		ip6_copy(key.dip, g->underlay_ip6);
+	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
+	flow.index = p->reverse_index;
+	flow.rindex = p->flow_index;
+	flow.gen = flow_next_gen(p->reverse_index);
+	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | FLOW_FROM_OUTSIDE;
+	flow.epoch = g->epoch;
+	flow.nh = p->own_nh;
+	flow.label = LABEL_NONE;
+	flow.vrf = p->dvrf;
+	flow.dvrf = p->vrf;
+	flow.src_nh = p->nh;
+	flow.vif = p->vif;
+	flow.ecmp = ECMP_NONE;
+	flow.action = FLOW_ACTION_NAT;
+	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
+		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R;
+
+	hash = hash_packet(p, g->hash_seed, 0);
+	place = ((__u64)hash * g->snat_ports) >> 32;
+	for (int i = 0; i < 2 * SNAT_PROBES; i++) {
+		port = bpf_htons(g->snat_port + place);
+		if (p->family == AF_INET) {
+			if (proto_has_ports(p->proto))
+				((struct flow4_key *)&key)->dport = port;
+			else
+				((struct flow4_key *)&key)->sport = port;
+		} else {
+			if (proto_has_ports(p->proto))
+				key.dport = port;
+			else
+				key.sport = port;
+		}
+		reason = flow_put(p, &key, &flow);
+		if (!reason) {
+			p->entropy = bpf_ntohs(port);
+			__sync_fetch_and_add(&alloc->created, 1);
+			__sync_fetch_and_add(&alloc->added, 1);
+			return 0;
+		}
+		if (reason != FLOW_EXISTS)
+			return reason;
+		if (i < SNAT_PROBES - 1) {
+			hash = hash_end(hash + SNAT_HASH_STEP);
+			place = ((__u64)hash * g->snat_ports) >> 32;
+		} else if (++place >= g->snat_ports) {
+			place = 0;
+		}
+	}
+	return DROP_FLOW_NO_MEMORY;
+}
+
+/* Gives the port and the way back up again. */
+static __always_inline void snat_unclaim(const struct packet *p)
+{
+	__u32 index = p->reverse_index;
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow_alloc *alloc = flow_allocation();
+	union flow_slot_word seen = { .family = p->family, .vif = p->vif };
+
+	if (!slot || !alloc)
+		return;
+	seen.gen = slot->gen;
+	flow_remove(slot, index, seen, 1, alloc);
+}
+
+/* Makes both entries. Returns 0, also when another CPU made them first, or a drop reason. */
+static __always_inline __u32 snat_make(struct packet *p)
+{
+	__u32 reason;
+
+	if (policy_decide(p) == FLOW_ACTION_DROP)
+		return DROP_FLOW_ACTION_DROP;
+	reason = flow_reserve(p);
+	if (reason)
+		return reason;
+	reason = snat_claim(p);
+	if (reason) {
+		flow_unreserve(p, p->vif, 1);
+		return reason;
+	}
+	reason = flow_create(p, FLOW_ACTION_NAT);
+	if (reason) {
+		snat_unclaim(p);
+		flow_index_give(p->flow_index);
+		flow_refund(p->vif, 1);
+		return reason == FLOW_EXISTS ? 0 : reason;
+	}
+	return 0;
+}
+
+/* Counts the packet in its flow; p->entropy, label and flow_flags then say how it leaves. */
+static __always_inline enum verdict snat_use(struct __sk_buff *skb, struct packet *p, struct flow *flow, __u32 bytes)
+{
+	flow_use(p, flow, bytes);
+	if (tcp_needs_tracking(p, flow))
+		tcp_track(skb, p);
+	return VERDICT_NEXT;
+}
+
+/* The first packet of a flow. p->nh is the SNAT nexthop. VERDICT_NEXT: its flow is there. */
+__noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes)
+{
+	struct flow *flow;
+	__u32 reason;
+
+	if (!p)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	if (p->bits & PACKET_ICMP_ERROR)
+		return DROP(p, DROP_ICMP_ERROR);
+	if (p->bits & PACKET_LATER_FRAGMENT)
+		return DROP(p, DROP_FLOW_UNUSABLE);
+	reason = snat_route(p);
+	if (!reason && !snat_can_translate(p))
+		reason = DROP_FLOW_INVALID_PROTOCOL;
+	if (!reason)
+		reason = snat_make(p);
+	if (reason)
+		return DROP(p, reason);
+	flow = flow_find(p);
+	if (!flow || !(flow->flags & FLOW_SNAT))
+		return DROP(p, DROP_FLOW_UNUSABLE);
+	return snat_use(skb, p, flow, bytes);
+}
+
+/* Whether the way back of the flow is what the node's settings would make it now: its address, and a port of the range. */
+static __always_inline int snat_is_current(const struct packet *p, const struct flow *flow, const struct globals *g)
+{
+	__u32 rindex = flow->rindex;
+	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &rindex);
+
+	if (!slot || slot->family != p->family)
+		return 0;
+	if (p->family == AF_INET ? slot->k4.dip != g->underlay_ip : !ip6_equal(slot->k6.dip, g->underlay_ip6))
+		return 0;
+	return (__u16)(flow->udp_src_port - g->snat_port) < g->snat_ports;
+}
+
+/* The flow's packets after a change of routes. What doesn't lead out of the overlay any more ends the flow. VERDICT_NEXT: it goes on. */
+__noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u32 bytes)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	struct flow *flow;
+	__u32 reason;
+
+	if (!p || !g)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	flow = flow_find(p);
+	if (!flow || !(flow->flags & FLOW_SNAT))
+		return DROP(p, DROP_FLOW_ACTION_INVALID);
+	reason = resolve_route(p, p->vrf);
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!reason && (!nh || !nexthop_is_snat(nh)))
+		reason = DROP_FLOW_EVICT;
+	if (!reason)
+		reason = snat_route(p);
+	if (!reason && !snat_is_current(p, flow, g))
+		reason = DROP_FLOW_EVICT;
+	if (reason) {
+		flow_end(flow);
+		return DROP(p, reason);
+	}
+	flow_renew(flow, p, g->epoch);
+	return snat_use(skb, p, flow, bytes);
+}
+
+/* Gives the packet the node's address and its flow's port. Returns 0 or a drop reason. */
+__noinline __u32 snat_translate(struct __sk_buff *skb, const struct packet *p)
+{
+	const struct globals *g = node_globals();
+	struct nat nat = {};
+
+	if (!p || !g)
+		return DROP_MISC;
+	if (p->family == AF_INET) {
+		nat.from[0] = p->key.k4.sip;
+		nat.to[0] = g->underlay_ip;
+		nat.port_from = p->key.k4.sport;
+	} else {
+		ip6_copy(nat.from, p->key.k6.sip);
+		ip6_copy(nat.to, g->underlay_ip6);
+		nat.port_from = p->key.k6.sport;
+	}
+	nat.port_to = bpf_htons(p->entropy);
+	return nat_translate(skb, p, &nat);
+}
+
+/* Sends the packet of a SNAT flow out of the node. */
+__noinline enum verdict snat_output(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh = NULL;
+	__u32 reason, way;
+	void *data;
+
+	if (!p || !g)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	way = p->label;
+	if (p->ttl <= 1 || !mtu_fits(skb, p, g->underlay_mtu)) { /* the agent answers as the router of the workload's network */
+		p->dvrf = p->vrf;
+		return p->ttl <= 1 ? ttl_expired(skb, p) : mtu_exceeded(skb, p, g->underlay_mtu);
+	}
+	reason = snat_translate(skb, p);
+	if (reason)
+		return DROP(p, reason);
+	data = packet_data(skb);
+	if (data + ETH_HLEN + ip_header_length(p) > packet_end(skb))
+		return DROP(p, DROP_REWRITE_FAIL);
+	ttl_decrement(p, data + ETH_HLEN);
+	COUNT_VRF(p->dvrf, encaps);
+	if (way != LABEL_NONE)
+		nh = bpf_map_lookup_elem(&nexthops, &way);
+	if (nh && nh->type == NH_ENCAP && nh->oif_type == VIF_PHYSICAL && nh->ifindex) {
+		macs_write(data, nh->rewrite);
+		count_vif_tx(nh->oif, skb->len);
+		if (bpf_redirect(nh->ifindex, 0) == TC_ACT_REDIRECT)
+			return VERDICT_REDIRECT;
+	} else if (g->vhost_ifindex && bpf_redirect_neigh(g->vhost_ifindex, NULL, 0, 0) == TC_ACT_REDIRECT) {
+		return VERDICT_REDIRECT;
+	}
+	return DROP(p, DROP_INTERFACE_TX_DISCARD);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Answers from outside to what workloads sent with the node's address (snat.h): to the node, at a port (ICMP: with an id) of the
+ * SNAT range, with a flow. Everything else is the host's, whatever its port. The host's own packets cost one comparison of their port.
+ */
+#pragma once
+#include "packet.h"
+#include "drop.h"
+#include "flow.h"
+#include "nat.h"
+#include "nexthop.h"
+#include "parse.h"
+
+static __always_inline int snat_is_port(const struct globals *g, __be16 port)
+{
+	return (__u16)(bpf_ntohs(port) - g->snat_port) < g->snat_ports;
+}
+
+/* Whether a closer look is worth it. Fragments, ICMP and headers of unusual length need one. */
+static __always_inline int snat_may_answer(struct __sk_buff *skb, const struct globals *g)
+{
+	void *data = packet_data(skb);
+	struct ethhdr *eth = data;
+	struct iphdr *ip = data + ETH_HLEN;
+	struct ipv6hdr *ip6 = data + ETH_HLEN;
+	const __be16 *ports;
+
+	if (!g->snat_ports || (void *)(ip + 1) + 4 > packet_end(skb))
+		return 0;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		ports = (void *)(ip + 1);
+		if (likely((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && *(__u8 *)ip == 0x45 &&
+			   !(ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))))
+			return snat_is_port(g, ports[1]);
+		return ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP;
+	}
+	if (eth->h_proto != bpf_htons(ETH_P_IPV6))
+		return 0;
+	ports = (void *)(ip6 + 1);
+	if ((void *)(ports + 2) > packet_end(skb))
+		return skb->len >= ETH_HLEN + sizeof(*ip6) + 4; /* the ports aren't readable yet */
+	if (likely(ip6->nexthdr == IPPROTO_TCP || ip6->nexthdr == IPPROTO_UDP))
+		return snat_is_port(g, ports[1]);
+	return 1;
+}
+
+/* Whether the first fragment of a datagram, which is at hand, can be for a workload: others aren't remembered here. */
+static __always_inline int snat_first_fragment(struct __sk_buff *skb, const struct globals *g, __u32 proto, __u32 l4)
+{
+	__be16 port;
+
+	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP)
+		return !bpf_skb_load_bytes(skb, l4 + 2, &port, 2) && snat_is_port(g, port);
+	return !bpf_skb_load_bytes(skb, l4 + ICMP_ID, &port, 2) && snat_is_port(g, port);
+}
+
+/* As above, from the IP header on. Whole packets and later fragments always can. */
+static __always_inline int snat_fragment_may_answer(struct __sk_buff *skb, const struct globals *g)
+{
+	struct iphdr ip4;
+	struct ipv6hdr ip6;
+	__u8 head[8];
+	__u8 version;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &version, 1))
+		return 0;
+	if (version >> 4 == 4) {
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip4, sizeof(ip4)) || ip4.daddr != g->underlay_ip)
+			return 0;
+		if (!(ip4.frag_off & bpf_htons(IP_FRAGMENT_BITS)) || (ip4.frag_off & bpf_htons(IP_FRAGMENT_OFFSET)))
+			return 1;
+		return snat_first_fragment(skb, g, ip4.protocol, ETH_HLEN + ip4.ihl * 4);
+	}
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip6, sizeof(ip6)) || !ip6_equal(&ip6.daddr, g->underlay_ip6))
+		return 0;
+	if (ip6.nexthdr != IPPROTO_FRAGMENT) /* behind other extension headers a fragment is rare enough to be remembered in vain */
+		return 1;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip6), head, sizeof(head)))
+		return 0;
+	if (head[2] || (head[3] & 0xf8))
+		return 1;
+	return snat_first_fragment(skb, g, head[0], ETH_HLEN + sizeof(ip6) + 8);
+}
+
+/* Whether the workload's network still leads to the sender by way of SNAT. */
+static __always_inline int snat_still_leads(const struct packet *p, __u32 vrf)
+{
+	struct address sender = {};
+	const struct nexthop *nh;
+	struct route route;
+
+	packet_source(p, &sender);
+	if (!route_find(vrf, p->family, &sender, &route))
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	return nh && (nh->flags & NH_FLAG_VALID) && nexthop_is_snat(nh);
+}
+
+/* Gives the packet the workload's address and port: those of the key of the flow's other entry. Returns 0 or a drop reason. */
+__noinline __u32 snat_restore(struct __sk_buff *skb, const struct packet *p, __u32 forward)
+{
+	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &forward);
+	int echo;
+	struct nat nat = { .inbound = 1 };
+
+	if (!p)
+		return DROP_MISC;
+	if (!slot || slot->family != p->family)
+		return DROP_FLOW_NAT_NO_RFLOW;
+	if (p->family == AF_INET) {
+		echo = !proto_has_ports(p->key.k4.proto);
+		nat.from[0] = p->key.k4.dip;
+		nat.to[0] = slot->k4.sip;
+		nat.port_from = echo ? p->key.k4.sport : p->key.k4.dport;
+		nat.port_to = slot->k4.sport;
+	} else {
+		echo = !proto_has_ports(p->key.k6.proto);
+		ip6_copy(nat.from, p->key.k6.dip);
+		ip6_copy(nat.to, slot->k6.sip);
+		nat.port_from = echo ? p->key.k6.sport : p->key.k6.dport;
+		nat.port_to = slot->k6.sport;
+	}
+	return nat_translate(skb, p, &nat);
+}
+
+/*
+ * To the workload. Nothing was encapsulated and nothing will be, so a packet as large as the NIC takes reaches it, whatever its own
+ * MTU says about what it sends.
+ */
+static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct packet *p)
+{
+	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	__u32 reason;
+
+	if (!nh || !(nh->flags & NH_FLAG_VALID) || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
+		return DROP(p, DROP_INVALID_NH);
+	if (!nh->ifindex)
+		return DROP(p, DROP_INVALID_IF);
+	reason = rewrite_routed(skb, p, nh);
+	if (reason)
+		return DROP(p, reason);
+	COUNT_VRF(p->dvrf, encaps);
+	count_vif_tx(nh->oif, skb->len);
+	if (DELIVER(nh->ifindex) != TC_ACT_REDIRECT) {
+		count_vif_tx_error(nh->oif);
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	}
+	return VERDICT_REDIRECT;
+}
+
+/* A packet of the underlay for which snat_may_answer. VERDICT_NEXT: it is the host's, untouched. */
+__noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	struct flow *flow;
+	__u32 reason, forward;
+	__be16 port;
+
+	if (!p || !g)
+		return VERDICT_NEXT;
+	if (!snat_fragment_may_answer(skb, g) || PARSE(parse_version, skb, p, 0))
+		return VERDICT_NEXT;
+	if (p->family == AF_INET)
+		port = proto_has_ports(p->key.k4.proto) ? p->key.k4.dport : p->key.k4.sport;
+	else
+		port = proto_has_ports(p->key.k6.proto) ? p->key.k6.dport : p->key.k6.sport;
+	if (!snat_is_port(g, port))
+		return VERDICT_NEXT;
+	p->key.k4.nh_id = g->host_nh;
+	flow = flow_find(p);
+	if (!flow || !(flow->flags & FLOW_DNAT) || flow->action != FLOW_ACTION_NAT)
+		return VERDICT_NEXT;
+	if (flow->flags & FLOW_EVICT_CANDIDATE)
+		return DROP(p, DROP_FLOW_EVICT);
+	if (flow->epoch != g->epoch) {
+		if (!snat_still_leads(p, flow->dvrf)) {
+			flow_end(flow);
+			return DROP(p, DROP_FLOW_EVICT);
+		}
+		flow->epoch = g->epoch;
+	}
+	if (p->ttl <= 1)
+		return DROP(p, DROP_TTL_EXCEEDED);
+	forward = flow->rindex;
+	flow_use(p, flow, skb->len);
+	if (tcp_needs_tracking(p, flow))
+		tcp_track(skb, p);
+	else if (p->proto == IPPROTO_TCP)
+		flow->tcp_ack = p->tcp_ack;
+	reason = snat_restore(skb, p, forward);
+	return reason ? DROP(p, reason) : snat_deliver(skb, p);
+}
