@@ -12,7 +12,7 @@ import { isSameList, keepList } from './equal.ts'
 import { type FabricRoutes, FabricTable, gatewaysOf } from './fabric-routes.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import type { Ids } from './ids.ts'
-import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
+import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, podName, VHOST_VIF } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { type Leaks, LeakTable } from './leaks.ts'
@@ -20,9 +20,10 @@ import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.
 import { networkOfPod } from './namespace-network.ts'
 import { type CompositeOf, type NetworkInput, type NetworkRoutes, NetworkTable } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
-import type { Address, FqName, IpamBlock, SourceState, VirtualMachineInterface } from './objects.ts'
+import type { Address, FqName, IpamBlock, Pod, SourceState, VirtualMachineInterface } from './objects.ts'
 import type { BridgeRoute, Problem, Route, Tables } from './tables.ts'
 import { type RemoteNode, TunnelTable, Underlay } from './tunnels.ts'
+import { movedMessage, networkNow, unmanagedMessage } from './unmanaged-pods.ts'
 import { FABRIC_POLICY_VRF_ID, FABRIC_VRF_ID, type NetworkVrf, VrfTable } from './vrfs.ts'
 
 export interface ModelOptions {
@@ -45,6 +46,8 @@ export interface ModelInput {
   readonly ports: readonly Port[]
   /** Addresses that the host itself speaks to, such as the API server's: no pod draws that traffic to itself. */
   readonly hostPeers?: readonly Address[]
+  /** Pods of this node that somebody else gave their addresses. */
+  readonly unmanaged?: readonly Pod[]
 }
 
 /** Nexthops that every node has. */
@@ -81,9 +84,10 @@ export class Model {
     this.#nexthops = new NexthopTable(ids)
   }
 
-  update({ source, facts, ports: unsorted, hostPeers = [] }: ModelInput): Tables {
+  update({ source, facts, ports: unsorted, hostPeers = [], unmanaged = [] }: ModelInput): Tables {
     const now = (this.#options.now ?? Date.now)()
     const problems = namespaceProblems(source, this.#options.cluster)
+    problems.push(...podProblems(source, unsorted, unmanaged, this.#options.cluster))
     const ids = this.#ids
     const nexthops = this.#nexthops
     nexthops.begin()
@@ -353,6 +357,23 @@ function namespaceProblems(source: SourceState, cluster: string): Problem[] {
     })
   }
   return problems
+}
+
+/** Pods that would be elsewhere if they started now. */
+function podProblems(
+  source: SourceState,
+  ports: readonly Port[],
+  unmanaged: readonly Pod[],
+  cluster: string,
+): Problem[] {
+  const moved = ports.flatMap((port) => {
+    const now = networkNow(port, source, cluster)
+    return now === undefined ? [] : [{ object: podName(port), message: movedMessage(port, now) }]
+  })
+  return [
+    ...moved,
+    ...unmanaged.map((pod) => ({ object: `Pod ${pod.namespace}/${pod.name}`, message: unmanagedMessage(pod) })),
+  ]
 }
 
 function increase(counts: Map<number, number>, key: number, by: number): void {

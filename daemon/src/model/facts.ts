@@ -52,4 +52,8 @@ export interface Port {
   readonly mtu: number
   readonly labels: Readonly<Record<string, string>>
   readonly createdAt: string
+  /** What named its network when it was attached. Absent: recorded before this was known. */
+  readonly networkFrom?: NetworkFrom
 }
+
+export type NetworkFrom = 'pod' | 'namespace' | 'isolation' | 'default'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { builtInNetworks } from './built-in-networks.ts'
-import { addressesOfPod, isIsolated, networkOfPod, parseNetworkName } from './namespace-network.ts'
+import { addressesOfPod, isIsolated, macOfPod, networkOfPod, parseNetworkName } from './namespace-network.ts'
 import type { Namespace, VirtualNetwork } from './objects.ts'
 
 const cluster = 'k8s'
@@ -104,5 +104,19 @@ describe('annotations', () => {
     assert.deepEqual(of('10.1.0.7, FD00::0007'), { ok: true, addresses: ['10.1.0.7', 'fd00::7'] })
     assert.deepEqual(addressesOfPod({ namespace: 'n', name: 'p' }), { ok: true, addresses: [] })
     for (const text of ['10.1.0.7,10.1.0.8', 'x', '10.1.0.7,']) assert.ok(!of(text).ok, text)
+  })
+
+  it('ask for a MAC address', () => {
+    const macOf = (annotations: Record<string, string>) => {
+      const asked = macOfPod({ namespace: 'plain', name: 'p', annotations })
+      return asked.ok ? asked.mac : asked.error.message
+    }
+    assert.equal(macOf({}), undefined)
+    assert.equal(macOf({ 'vrouter.dev/mac': '02-00-5E-10-00-01' }), '02:00:5e:10:00:01')
+    const args = 'net.juniper.contrail.podnetwork.cni-args'
+    assert.equal(macOf({ [args]: '{"mac": "02:00:00:00:00:07", "other": 1}' }), '02:00:00:00:00:07')
+    assert.equal(macOf({ [args]: '{"other": 1}' }), undefined)
+    for (const bad of ['red', '01:00:5e:00:00:01', '00:00:00:00:00:00', '{"mac": 7}'])
+      assert.match(macOf({ [bad.startsWith('{') ? args : 'vrouter.dev/mac']: bad })!, /isn't a MAC address/)
   })
 })

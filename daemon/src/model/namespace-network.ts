@@ -4,8 +4,9 @@
  */
 import { canonicalAddress, familyOf } from './address.ts'
 import { type ModelError, modelError } from './errors.ts'
+import type { NetworkFrom } from './facts.ts'
 import { defaultPodNetwork, HOME_NAMESPACE, isolatedPodNetwork, networkFqName } from './names.ts'
-import type { Address, FqName, Namespace, SourceState, VirtualNetwork } from './objects.ts'
+import type { Address, FqName, Mac, Namespace, SourceState, VirtualNetwork } from './objects.ts'
 
 /** Annotations that name a network, best first. All take the same values. */
 export const NETWORK_ANNOTATIONS = [
@@ -16,6 +17,9 @@ export const NETWORK_ANNOTATIONS = [
 
 /** Annotations that ask for certain addresses, best first: `10.1.0.7` or `10.1.0.7,fd00:1::7`. */
 export const ADDRESS_ANNOTATIONS = ['vrouter.dev/addresses', 'net.juniper.contrail.podnetwork.ip'] as const
+
+/** Annotations that ask for a certain MAC address, best first; the second holds JSON, of which `mac` is read. */
+export const MAC_ANNOTATIONS = ['vrouter.dev/mac', 'net.juniper.contrail.podnetwork.cni-args'] as const
 
 const ISOLATION_KEYS = [
   'vrouter.dev/isolation',
@@ -51,7 +55,7 @@ export function snatOfNamespace({ annotations }: Namespace): boolean | undefined
 }
 
 export type NetworkOfPod =
-  | { readonly ok: true; readonly vn: VirtualNetwork; readonly from: 'pod' | 'namespace' | 'isolation' | 'default' }
+  | { readonly ok: true; readonly vn: VirtualNetwork; readonly from: NetworkFrom }
   | { readonly ok: false; readonly error: ModelError }
 
 export interface PodRef {
@@ -82,26 +86,36 @@ export function networkOfPod(
       return failed('NETWORK_ANNOTATION', `${owner}: annotation ${asked.key} is not a network name: ${asked.value}`)
     }
     for (const name of names) {
-      const vn = state.virtualNetworks.get(name)
+      const vn = networkNamed(name, state)
       if (vn !== undefined) return { ok: true, vn, from: isPods ? 'pod' : 'namespace' }
     }
-    return failed('NETWORK_MISSING', `${owner}: annotation ${asked.key} names ${names[0]}, which doesn't exist`)
+    const why = names.some((name) => state.virtualNetworks.has(name)) ? 'was deleted' : "doesn't exist"
+    return failed('NETWORK_MISSING', `${owner}: annotation ${asked.key} names ${names[0]}, which ${why}`)
   }
   if (isIsolated(namespace)) {
     const name = isolatedPodNetwork(cluster, namespace.name)
-    const vn = state.virtualNetworks.get(name)
+    const vn = networkNamed(name, state)
     if (vn !== undefined) return { ok: true, vn, from: 'isolation' }
     // The default namespace's own network is the default one already.
     if (namespace.name !== HOME_NAMESPACE) {
       return failed('NETWORK_MISSING', `namespace ${namespace.name} is isolated, but its network ${name} doesn't exist`)
     }
   }
-  const vn = state.virtualNetworks.get(defaultPodNetwork(cluster))
+  const vn = networkNamed(defaultPodNetwork(cluster), state)
   if (vn !== undefined) return { ok: true, vn, from: 'default' }
   return failed(
     'NO_DEFAULT_NETWORK',
     `pod ${pod.namespace}/${pod.name}: no network is named, and there is no default pod network`,
   )
+}
+
+/** One that takes new pods. */
+function networkNamed(
+  name: FqName,
+  { virtualNetworks }: Pick<SourceState, 'virtualNetworks'>,
+): VirtualNetwork | undefined {
+  const vn = virtualNetworks.get(name)
+  return vn?.isDeleted === true ? undefined : vn
 }
 
 function failed(...args: Parameters<typeof modelError>): NetworkOfPod {
@@ -177,4 +191,29 @@ export function addressesOfPod(pod: PodRef): AddressesOfPod {
     return { ok: true, addresses: addresses as Address[] }
   }
   return { ok: true, addresses: [] }
+}
+
+export type MacOfPod = { readonly ok: true; readonly mac?: Mac } | { readonly ok: false; readonly error: ModelError }
+
+/** The MAC address that the pod asks for by annotation, lower case with colons; none asked: absent. */
+export function macOfPod(pod: PodRef): MacOfPod {
+  for (const key of MAC_ANNOTATIONS) {
+    const text = pod.annotations?.[key]?.trim()
+    if (text === undefined || text === '') continue
+    const asked = text.startsWith('{') ? parseObject(text)?.['mac'] : text
+    if (asked === undefined) continue
+    const mac = String(asked).toLowerCase().replaceAll('-', ':')
+    if (!isStation(mac)) {
+      const message = `pod ${pod.namespace}/${pod.name}: annotation ${key} isn't a MAC address: ${text}`
+      return { ok: false, error: modelError('MAC_ANNOTATION', message) }
+    }
+    return { ok: true, mac }
+  }
+  return { ok: true }
+}
+
+/** Neither a group's address nor nobody's. */
+function isStation(mac: string): boolean {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac) || mac === '00:00:00:00:00:00') return false
+  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0
 }

@@ -51,6 +51,8 @@ export interface VirtualNetwork {
   readonly fabricSnat?: boolean
   /** VXLAN network identifier, once the controller has given one. */
   readonly vni?: number
+  /** Its object is gone. It stays in force for the pods that are in it, and takes no new ones. */
+  readonly isDeleted?: true
 }
 
 /** A pod of this node, as the cluster describes it: what ADD needs, and who was here before us. */
@@ -180,6 +182,8 @@ export interface Report {
 
 /** Both sources implement this. `onChange` is called (coalesced) after `state` has changed, never before the first full read. */
 export interface Source extends AsyncDisposable {
+  /** Whether it knows this node's pods: then a pod that it can't find doesn't exist. */
+  readonly knowsPods: boolean
   start(onChange: () => void): Promise<void>
   state(): SourceState
   /** Creates or replaces. For an IPAMBlock `create: true` fails with code BLOCK_TAKEN when another node has it: that is the arbitration. */

@@ -31,6 +31,8 @@ export class Addresses {
   readonly #claimed = new Map<string, IpamBlock>()
   /** By `<pool> <address>`: when it was given back. */
   readonly #released = new Map<string, number>()
+  /** Blocks that this daemon gave back and that the source still shows. */
+  readonly #given = new Set<string>()
   /** Since when a block of ours has had no address in use, by name. */
   readonly #idleSince = new Map<string, number>()
 
@@ -86,20 +88,36 @@ export class Addresses {
     for (const address of addresses) this.#released.set(`${pool} ${address}`, this.#options.now())
   }
 
-  /** Gives blocks back that nobody has used for long, so that other nodes can have them. For a slow timer. Returns those that went. */
-  async giveBack(holders: () => Iterable<Holder>): Promise<IpamBlock[]> {
-    const { source, node, idleBlockMs, now } = this.#options
+  /**
+   * Gives blocks back that nobody has used for long, so that other nodes can have them; at once those of a network that is deleted.
+   * For a slow timer. Returns those that went; `onFailure` hears of those that the source didn't take, which are tried again.
+   */
+  async giveBack(
+    holders: () => Iterable<Holder>,
+    onFailure: (block: IpamBlock, error: unknown) => void,
+  ): Promise<IpamBlock[]> {
+    const { source, node, now } = this.#options
     const given: IpamBlock[] = []
-    const own = [...source.state().blocks.values()].filter((block) => block.node === node)
+    const own = [...source.state().blocks.values()].filter(
+      (block) => block.node === node && !this.#given.has(block.name),
+    )
     for (const [vn, blocks] of Map.groupBy(own, (block) => block.vn)) {
+      const isDeleted = source.state().virtualNetworks.get(vn)?.isDeleted === true
+      const idleBlockMs = isDeleted ? 0 : this.#options.idleBlockMs
       await this.#serial.run(this.#poolOf(vn), async () => {
         const idle = new Set(idleBlocks(node, blocks, this.#inUse(vn, holders())))
         for (const block of blocks) {
           if (!idle.has(block)) this.#idleSince.delete(block.name)
           else if (!this.#idleSince.has(block.name)) this.#idleSince.set(block.name, now())
           else if (now() - this.#idleSince.get(block.name)! >= idleBlockMs) {
-            await source.withdraw('IPAMBlock', block.name)
+            try {
+              await source.withdraw('IPAMBlock', block.name)
+            } catch (error) {
+              onFailure(block, error)
+              continue
+            }
             this.#idleSince.delete(block.name)
+            this.#given.add(block.name)
             given.push(block)
           }
         }
@@ -116,6 +134,7 @@ export class Addresses {
       try {
         await this.#options.source.publish({ kind: 'IPAMBlock', object: block }, { create: true })
         this.#claimed.set(block.name, block)
+        this.#given.delete(block.name)
         return
       } catch (error) {
         if ((error as { code?: unknown }).code !== 'BLOCK_TAKEN') {
@@ -132,7 +151,10 @@ export class Addresses {
     const { blocks, virtualNetworks } = this.#options.source.state()
     // From now on what the source shows counts: a block that was taken away must not come back.
     for (const name of this.#claimed.keys()) if (blocks.has(name)) this.#claimed.delete(name)
-    const all = new Map([...taken, ...this.#claimed, ...blocks])
+    // What was given back may be shown for a moment, and may be another node's already.
+    for (const name of this.#given) if (blocks.get(name)?.node !== this.#options.node) this.#given.delete(name)
+    const shown = [...blocks].filter(([name]) => !this.#given.has(name))
+    const all = new Map([...taken, ...this.#claimed, ...shown])
     return blocksOfPool(vn, all.values(), virtualNetworks)
   }
 

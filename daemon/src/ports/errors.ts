@@ -9,6 +9,11 @@ interface Entry {
 }
 
 const TABLE = {
+  POD_MISSING: {
+    retry: true,
+    remedy: 'the runtime repeats ADD; if this lasts, see in the log whether the daemon hears from the API server',
+  },
+  SOURCE_AWAY: { retry: true, remedy: 'see the daemon log for why the source does not answer' },
   PORT_LIMIT: { retry: true, remedy: 'raise limits.vifs, or place fewer pods on this node' },
   MAC_IN_USE: { retry: true, remedy: 'choose another MAC address, or delete the pod that has it' },
   BLOCK_CLAIM_FAILED: { retry: true, remedy: 'see the daemon log for the answer of the source' },
@@ -32,6 +37,7 @@ export type PortErrorCode = keyof typeof TABLE
 const PERMANENT: ReadonlySet<ModelErrorCode> = new Set([
   'NETWORK_ANNOTATION',
   'ADDRESS_ANNOTATION',
+  'MAC_ANNOTATION',
   'ADDRESS_OUTSIDE',
   'ADDRESS_RESERVED',
 ])
@@ -65,4 +71,10 @@ export function recordError(file: string, cause: unknown): PortError {
   const { code, message } = cause as NodeJS.ErrnoException
   const isFull = code === 'ENOSPC' || code === 'EDQUOT'
   return PortError.of(isFull ? 'DISK_FULL' : 'RECORD_FAILED', `cannot write ${file}: ${code ?? message}`, { cause })
+}
+
+/** What others are told of a failed attachment: the words that the runtime gets (CNI spec: message; details), and a stable reason. */
+export function reportOf({ code, message, details }: PortError): { readonly reason: string; readonly message: string } {
+  const reason = code.toLowerCase().replaceAll(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+  return { reason, message: `${message}; ${details}` }
 }

@@ -75,6 +75,10 @@ export class MemorySource implements Source {
     }
   }
 
+  get knowsPods(): boolean {
+    return this.pods.size > 0
+  }
+
   async findPod({ uid }: { readonly uid: string }): Promise<Pod | undefined> {
     return this.pods.get(uid)
   }

@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
 import { defaultSubnet } from '../model/built-in-networks.ts'
 import { defaultPodNetwork, interfaceUuid, networkFqName, tapName, uuidOf } from '../model/names.ts'
-import type { VirtualNetwork } from '../model/objects.ts'
+import type { Pod, VirtualNetwork } from '../model/objects.ts'
 import type { AllocateReply, AllocateRequest } from '../port-api/messages.ts'
 import { MemorySource } from './memory-source.ts'
 import { Ports, type PortsOptions } from './ports.ts'
@@ -101,6 +102,163 @@ describe('ports', () => {
     return true
   }
   const red = { 'vrouter.dev/network': 'red' }
+
+  const podOf = (containerId: string, more: Partial<Pod> = {}): Pod => ({
+    namespace: 'default',
+    name: `pod-${containerId}`,
+    uid: `uid-${containerId}`,
+    labels: {},
+    annotations: {},
+    hostNetwork: false,
+    phase: 'Running',
+    addresses: [],
+    ...more,
+  })
+  const knows = (...pods: Pod[]) => {
+    for (const pod of pods) source.pods.set(pod.uid, pod)
+  }
+
+  it('believes the cluster before the runtime about a pod', async () => {
+    const ports = await start()
+    const annotations = { ...red, 'vrouter.dev/mac': '02:00:00:00:00:09' }
+    knows(podOf('c1', { annotations, labels: { app: 'web' } }))
+    await attach(ports, 'c1', {
+      annotations: { 'vrouter.dev/network': 'nowhere', 'vrouter.dev/addresses': '10.9.0.20' },
+      labels: { app: 'db', tier: 'x' },
+    })
+    const [port] = ports.all()
+    assert.equal(port!.vn, RED)
+    assert.equal(port!.mac, '02:00:00:00:00:09')
+    assert.deepEqual(port!.addresses, ['10.9.0.20'])
+    assert.deepEqual(port!.labels, { app: 'web', tier: 'x' })
+    assert.equal(port!.networkFrom, 'pod')
+    assert.deepEqual(source.reports, [])
+  })
+
+  it('refuses for now a pod that a cluster doesn’t know', async () => {
+    const ports = await start()
+    knows(podOf('other'))
+    await assert.rejects(attach(ports, 'c1'), code('POD_MISSING', true))
+    knows(podOf('c1'))
+    await attach(ports, 'c1')
+    assert.equal(ports.all().length, 1)
+    source.findPod = async () => Promise.reject(new Error('no API server answers'))
+    await assert.rejects(attach(ports, 'c2'), code('SOURCE_AWAY', true))
+  })
+
+  it('tells the cluster why a pod has no network, in the words that the runtime gets', async () => {
+    const ports = await start({ programTimeoutMs: 20, programmed: () => new Promise(() => undefined) })
+    knows(podOf('c1', { annotations: { 'vrouter.dev/network': 'nowhere' } }), podOf('c2'))
+    const words = async (work: Promise<unknown>) => {
+      const error = await work.then(
+        () => assert.fail('it worked'),
+        (cause: { message: string; details: string }) => cause,
+      )
+      return `${error.message}; ${error.details}`
+    }
+    const first = await words(attach(ports, 'c1'))
+    const second = await words(attach(ports, 'c2'))
+    const object = (containerId: string) => ({
+      kind: 'Pod',
+      namespace: 'default',
+      name: `pod-${containerId}`,
+      uid: `uid-${containerId}`,
+    })
+    assert.deepEqual(source.reports, [
+      { object: object('c1'), type: 'Warning', reason: 'NetworkMissing', message: first },
+      { object: object('c2'), type: 'Warning', reason: 'ProgramTimeout', message: second },
+    ])
+    assert.match(first, /names default-domain:k8s-default:nowhere, which doesn't exist; create the VirtualNetwork/)
+  })
+
+  it('says nothing to the cluster while the daemon isn’t ready: the runtime tries again', async () => {
+    const ports = await start({ readiness: () => ({ ready: false, message: 'starting', podsAffected: false }) })
+    knows(podOf('c1'))
+    await assert.rejects(attach(ports, 'c1'), code('NOT_READY', true))
+    assert.deepEqual(source.reports, [])
+  })
+
+  it('tells once of pods that somebody else gave their addresses, and leaves them alone', async () => {
+    const ports = await start()
+    knows(
+      podOf('c1', { addresses: ['10.1.0.9'] }),
+      podOf('old', { addresses: ['172.16.0.5'] }),
+      podOf('host', { hostNetwork: true, addresses: ['192.0.2.1'] }),
+    )
+    await attach(ports, 'c1')
+    await ports.maintain()
+    assert.deepEqual(ports.unmanaged(), [], 'its deletion may be under way')
+    await ports.maintain()
+    await ports.maintain()
+    assert.deepEqual(
+      ports.unmanaged().map(({ name }) => name),
+      ['pod-old'],
+    )
+    assert.deepEqual(
+      source.reports.map(({ object, reason }) => `${object.name} ${reason}`),
+      ['pod-old NotInNetwork'],
+    )
+    source.pods.delete('uid-old')
+    await ports.maintain()
+    assert.deepEqual(ports.unmanaged(), [])
+  })
+
+  it('tells once of pods whose network is another one by now', async () => {
+    const ports = await start()
+    source.namespaces.set('default', { name: 'default', labels: {}, annotations: {} })
+    await attach(ports, 'c1')
+    source.namespaces.set('default', { name: 'default', labels: {}, annotations: red })
+    const before = changes
+    await ports.maintain()
+    await ports.maintain()
+    assert.deepEqual(
+      source.reports.map(({ reason }) => reason),
+      ['NetworkChanged'],
+    )
+    assert.match(
+      source.reports[0]!.message,
+      /stays there; a pod that starts now would be in default-domain:k8s-default:red/,
+    )
+    assert.equal(changes, before + 1)
+    assert.equal(ports.all()[0]!.vn, DEFAULT)
+  })
+
+  it('keeps a block that the source doesn’t take back, and never uses one that it gave', async () => {
+    const ports = await start({ idleBlockMs: 60_000, quarantineMs: 0 })
+    await attach(ports, 'c2', { annotations: red })
+    const [block] = [...source.blocks.values()]
+    await ports.release({ op: 'release', ...key('c2') })
+    await ports.maintain()
+    now += 61_000
+    const { withdraw } = source
+    source.withdraw = async () => Promise.reject(new Error('away'))
+    await ports.maintain()
+    assert.match(messages.join(), /could not be given back/)
+    source.withdraw = withdraw
+    await ports.maintain()
+    assert.equal(source.blocks.size, 0)
+    // The watch lags behind: it still shows the block as ours, while another node has it.
+    source.blocks.set(block!.name, block!)
+    source.onPublish = ({ object }) => {
+      if (object.name === block!.name) throw Object.assign(new Error('taken'), { code: 'BLOCK_TAKEN' })
+    }
+    const again = await attach(ports, 'c3', { annotations: red })
+    const address = mustParseAddress(again.addresses[0]!.address)
+    assert.ok(!contains(mustParseCidr(block!.cidr), address), `${again.addresses[0]!.address} is in ${block!.cidr}`)
+  })
+
+  it('gives the blocks of a deleted network back at once, when its last pod is gone', async () => {
+    const ports = await start()
+    await attach(ports, 'c2', { annotations: red })
+    source.virtualNetworks.set(RED, { ...source.virtualNetworks.get(RED)!, isDeleted: true })
+    await ports.maintain()
+    await ports.maintain()
+    assert.equal(source.blocks.size, 1)
+    await ports.release({ op: 'release', ...key('c2') })
+    await ports.maintain()
+    await ports.maintain()
+    assert.equal(source.blocks.size, 0)
+  })
 
   it('gives a block back when no port has used it for long, and never one that is in use', async () => {
     const ports = await start({ idleBlockMs: 60_000, quarantineMs: 1000 })

@@ -14,8 +14,9 @@ import { modelError } from '../model/errors.ts'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, ROUTER_MAC, tapName } from '../model/names.ts'
-import { addressesOfPod, networkOfPod } from '../model/namespace-network.ts'
-import type { Source, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import { addressesOfPod, macOfPod, networkOfPod } from '../model/namespace-network.ts'
+import type { Pod, Source, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import { movedMessage, networkNow, unmanagedMessage, unmanagedPods } from '../model/unmanaged-pods.ts'
 import type {
   AllocateReply,
   AllocateRequest,
@@ -29,7 +30,7 @@ import type {
 } from '../port-api/messages.ts'
 import { Addresses, type Holder } from './addresses.ts'
 import { Deletes } from './deletes.ts'
-import { PortError } from './errors.ts'
+import { PortError, reportOf } from './errors.ts'
 import { isNamespaceAlive } from './netns.ts'
 import { type CorruptRecord, type PortRecord, Records, recordKey } from './records.ts'
 import { Serial } from './serial.ts'
@@ -107,6 +108,10 @@ export class Ports implements AsyncDisposable {
   readonly #missingSince = new Map<string, number>()
   /** Ports that this daemon released and whose interface objects the source may still show. */
   readonly #released = new Set<string>()
+  /** Pods without a port, and whether they had none at the last upkeep either: then it isn't a deletion under way. */
+  #unmanaged: ReadonlyMap<string, { readonly pod: Pod; readonly isCertain: boolean }> = new Map()
+  /** What was reported of pods that stay as they are, and isn't reported again. */
+  #reported: ReadonlySet<string> = new Set()
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: PortsOptions) {
@@ -146,9 +151,18 @@ export class Ports implements AsyncDisposable {
     return [...this.#byKey.values()].map(({ port }) => port)
   }
 
+  /** Pods of this node that were here before us: somebody else gave them their addresses. */
+  unmanaged(): Pod[] {
+    return [...this.#unmanaged.values()].flatMap(({ pod, isCertain }) => (isCertain ? [pod] : []))
+  }
+
   // ---- the port API ---------------------------------------------------------------------------------------------------------
 
   allocate(request: AllocateRequest): Promise<AllocateReply> {
+    return this.#reportingFailure(request.pod, () => this.#allocate(request))
+  }
+
+  #allocate(request: AllocateRequest): Promise<AllocateReply> {
     return this.#serial.run(keyOf(request), async () => {
       // A deletion that nobody has replayed yet is about the former life of this attachment.
       if (await this.#deletes.remove(request)) await this.#forget(request)
@@ -171,7 +185,13 @@ export class Ports implements AsyncDisposable {
     })
   }
 
-  async register(request: RegisterRequest): Promise<RegisterReply> {
+  register(request: RegisterRequest): Promise<RegisterReply> {
+    const port = this.#byKey.get(keyOf(request))?.port
+    const pod = port && { namespace: port.namespace, ...port.pod }
+    return this.#reportingFailure(pod, () => this.#register(request))
+  }
+
+  async #register(request: RegisterRequest): Promise<RegisterReply> {
     const key = keyOf(request)
     const controller = new AbortController()
     const { uuid, written } = await this.#serial.run(key, async () => {
@@ -268,11 +288,42 @@ export class Ports implements AsyncDisposable {
       })
     }
     await this.#removeGarbage()
-    for (const { name, vn } of await this.#addresses.giveBack(() => this.#holders(false))) {
+    this.#reportPods()
+    const onFailure = ({ name, vn }: { readonly name: string; readonly vn: string }, error: unknown) =>
+      this.#options.log.warn(
+        { block: name, vn, error: (error as Error).message },
+        'a block of addresses could not be given back; trying again',
+      )
+    for (const { name, vn } of await this.#addresses.giveBack(() => this.#holders(false), onFailure)) {
       this.#options.log.info({ block: name, vn }, 'gave a block of addresses back that no pod has used for long')
     }
     const { interfaces } = this.#options.source.state()
     for (const uuid of this.#released) if (!interfaces.has(uuid)) this.#released.delete(uuid)
+  }
+
+  /** Tells once of pods that aren't as they would be if they started now. */
+  #reportPods(): void {
+    const { source, cluster } = this.#options
+    const state = source.state()
+    const before = this.#unmanaged
+    const now = unmanagedPods(state.pods.values(), this.all())
+    this.#unmanaged = new Map(now.map((pod) => [pod.uid, { pod, isCertain: before.has(pod.uid) }]))
+    const reported = new Set<string>()
+    const report = (pod: PodName, reason: string, message: string) => {
+      const { namespace, name, uid } = pod
+      const key = `${uid} ${message}`
+      reported.add(key)
+      if (this.#reported.has(key)) return
+      source.report({ object: { kind: 'Pod', namespace, name, uid }, type: 'Warning', reason, message })
+    }
+    for (const pod of this.unmanaged()) report(pod, 'NotInNetwork', unmanagedMessage(pod))
+    for (const port of this.all()) {
+      const vn = networkNow(port, state, cluster.name)
+      if (vn !== undefined) report({ namespace: port.namespace, ...port.pod }, 'NetworkChanged', movedMessage(port, vn))
+    }
+    const isChanged = [...reported].some((key) => !this.#reported.has(key)) || reported.size !== this.#reported.size
+    this.#reported = reported
+    if (isChanged) this.#options.onPortsChanged()
   }
 
   async #removeGarbage(): Promise<void> {
@@ -299,20 +350,53 @@ export class Ports implements AsyncDisposable {
       throw PortError.of(readiness.podsAffected ? 'DATAPATH_BROKEN' : 'NOT_READY', readiness.message)
   }
 
+  /** Whoever looks at the pod learns why it has no network, in the words that its runtime gets. */
+  async #reportingFailure<T>(pod: PodName | undefined, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      const isNews = error instanceof PortError && error.code !== 'NOT_READY' && error.code !== 'RELEASED'
+      if (isNews && pod !== undefined) {
+        const { namespace, name, uid } = pod
+        this.#options.source.report({
+          object: { kind: 'Pod', namespace, name, uid },
+          type: 'Warning',
+          ...reportOf(error),
+        })
+      }
+      throw error
+    }
+  }
+
+  async #findPod(pod: PodName): Promise<Pod | undefined> {
+    try {
+      return await this.#options.source.findPod(pod)
+    } catch (error) {
+      const message = `cannot ask what pod ${pod.namespace}/${pod.name} is to be: ${(error as Error).message}`
+      throw PortError.of('SOURCE_AWAY', message, { cause: error })
+    }
+  }
+
   /** Takes addresses and enters the new port, so that nobody else gets them; the caller writes the record. */
-  #choose(request: AllocateRequest): Promise<PortRecord> {
+  async #choose(request: AllocateRequest): Promise<PortRecord> {
     const { containerId, ifname, pod } = request
     const { source, cluster, podMtu, now } = this.#options
-    const reference = {
-      namespace: pod.namespace,
-      name: pod.name,
-      ...(request.annotations && { annotations: request.annotations }),
+    const known = await this.#findPod(pod)
+    if (known === undefined && source.knowsPods) {
+      const message = `pod ${pod.namespace}/${pod.name} (uid ${pod.uid}) is not known here: it is new, or gone`
+      throw PortError.of('POD_MISSING', message)
     }
+    // What the cluster says of the pod counts before what the runtime passed on.
+    const annotations = { ...request.annotations, ...known?.annotations }
+    const reference = { namespace: pod.namespace, name: pod.name, annotations }
     const network = networkOfPod(reference, source.state(), cluster.name)
     if (!network.ok) throw PortError.ofModel(network.error)
     const wanted = request.addresses?.length ? addressesOfRequest(request.addresses) : addressesOfPod(reference)
     if (!wanted.ok) throw PortError.ofModel(wanted.error)
-    if (request.mac !== undefined) this.#checkMac(request.mac, network.vn.fqName)
+    const asked = macOfPod(reference)
+    if (!asked.ok) throw PortError.ofModel(asked.error)
+    const mac = request.mac ?? asked.mac
+    if (mac !== undefined) this.#checkMac(mac, network.vn.fqName)
     const uuid = interfaceUuid(containerId, ifname)
     const enter = (addresses: readonly PodAddress[]): PortRecord => {
       const record: PortRecord = {
@@ -323,12 +407,13 @@ export class Ports implements AsyncDisposable {
           namespace: pod.namespace,
           pod: { name: pod.name, uid: pod.uid },
           vn: network.vn.fqName,
-          mac: request.mac ?? podMac(uuid),
+          mac: mac ?? podMac(uuid),
           addresses: addresses.map(({ address }) => address),
           tap: tapName(containerId, ifname),
           mtu: podMtu(),
-          labels: request.labels ?? {},
+          labels: { ...request.labels, ...known?.labels },
           createdAt: new Date(now()).toISOString(),
+          networkFrom: network.from,
         },
         registered: false,
         netns: request.netns,
@@ -455,6 +540,12 @@ export class Ports implements AsyncDisposable {
       'a port record was corrupt; it was restored from the interface that this node published',
     )
   }
+}
+
+interface PodName {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
 }
 
 function keyOf({ containerId, ifname }: { readonly containerId: string; readonly ifname: string }): string {

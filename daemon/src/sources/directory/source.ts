@@ -136,6 +136,8 @@ export class DirectorySource implements Source {
     })
   }
 
+  readonly knowsPods = false
+
   /** A folder of networks knows no pods: what the runtime says of them is all there is. */
   async findPod(): Promise<undefined> {}
 

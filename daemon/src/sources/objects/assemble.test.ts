@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { networkOfPod } from '../../model/namespace-network.ts'
 import type { Rejection, SourceState } from '../../model/objects.ts'
 import { loadText } from '../directory/files.ts'
 import type { LoadedFile } from './assemble.ts'
@@ -186,6 +187,41 @@ describe('a network that blocks were cut from', () => {
       assert.notDeepEqual(after, before, to)
       assert.deepEqual(rejected, [])
     }
+  })
+
+  it('stays in force when it is deleted, takes no new pods, and goes with the last block', () => {
+    const before = state([file('a.yaml', network('red', spec)), held])
+    const gone = state([held], before)
+    assert.deepEqual(gone.virtualNetworks.get(RED), { ...before.virtualNetworks.get(RED), isDeleted: true })
+    assert.match(texts(gone.rejected)[0]!, /VirtualNetwork default\/red {2}is gone .* its pods keep their network/)
+    const pod = { namespace: 'default', name: 'p', annotations: { 'vrouter.dev/network': 'red' } }
+    const asked = networkOfPod(pod, gone, 'k8s')
+    assert.ok(!asked.ok && asked.error.code === 'NETWORK_MISSING' && asked.error.message.endsWith('which was deleted'))
+    assert.equal(state([held], gone).virtualNetworks, gone.virtualNetworks)
+    assert.equal(state([], gone).virtualNetworks.has(RED), false)
+    const again = state([file('a.yaml', network('red', spec)), held], gone)
+    assert.equal(again.virtualNetworks.get(RED)!.isDeleted, undefined)
+    const other = state([file('a.yaml', network('red', '{subnets: [{cidr: 10.2.0.0/16}]}')), held], gone)
+    assert.equal(other.virtualNetworks.get(RED)!.isDeleted, undefined)
+    assert.equal(other.virtualNetworks.get(RED)!.subnets[0]!.cidr, '10.1.0.0/16')
+    assert.match(texts(other.rejected)[0]!, /no longer holds/)
+  })
+
+  it('stays in force, too, when its namespace is no longer isolated; new pods are in the default network', () => {
+    const namespace = (isolation: string) =>
+      file(
+        'n.yaml',
+        `{apiVersion: v1, kind: Namespace, metadata: {name: dev, annotations: {vrouter.dev/isolation: "${isolation}"}}}`,
+      )
+    const own = 'default-domain:k8s-dev:k8s-dev-pod-network'
+    const blockOf = file('blocks.yaml', block('d', '10.244.0.64/26', 'n1', own))
+    const before = state([namespace('true'), blockOf])
+    const after = state([namespace('false'), blockOf], before)
+    assert.equal(after.virtualNetworks.get(own)!.isDeleted, true)
+    const asked = networkOfPod({ namespace: 'dev', name: 'p' }, after, 'k8s')
+    assert.ok(asked.ok && asked.from === 'default')
+    const back = networkOfPod({ namespace: 'dev', name: 'p' }, state([namespace('true'), blockOf], after), 'k8s')
+    assert.ok(back.ok && back.from === 'isolation')
   })
 
   it('changes as soon as the last block is gone', () => {

@@ -69,6 +69,7 @@ export function assemble(
   // An object may outlive its built-in network for a while: it doesn't make it an ordinary one.
   for (const [fqName, network] of virtualNetworks) if (isShownBuiltIn(network)) virtualNetworks.delete(fqName)
   for (const [fqName, network] of builtIn) virtualNetworks.set(fqName, network)
+  keepDeletedNetworks(virtualNetworks, blocks, accepted, rejected)
   keepCarvedNetworks(virtualNetworks, blocks, accepted, collected, rejected)
   dropOverlappingBlocks(blocks, virtualNetworks, collected, rejected)
   const routers = collected.map('VirtualRouter')
@@ -177,6 +178,28 @@ function withShown(network: VirtualNetwork, { labels = {}, fabricSnat, vni }: Vi
   }
 }
 
+/** A network that is gone stays in force while nodes hold blocks of it, or its pods would lose their gateway. It takes no new ones. */
+function keepDeletedNetworks(
+  networks: Map<FqName, VirtualNetwork>,
+  blocks: ReadonlyMap<string, IpamBlock>,
+  accepted: ReadonlyMap<FqName, VirtualNetwork>,
+  rejected: Rejection[],
+): void {
+  const gone = [...accepted.values()].filter((vn) => !networks.has(vn.fqName))
+  if (gone.length === 0) return
+  const carved = new Set([...blocks.values()].map((block) => block.vn))
+  for (const vn of gone) {
+    if (!carved.has(vn.fqName)) continue
+    networks.set(vn.fqName, vn.isDeleted === true ? vn : { ...vn, isDeleted: true })
+    rejected.push({
+      object: nameOf(vn),
+      message:
+        'is gone (deleted, or its namespace is no longer isolated), but nodes hold blocks of it: ' +
+        'its pods keep their network, and it takes no new ones',
+    })
+  }
+}
+
 /** Nodes hand out addresses of blocks: a change of the subnet that they lie in would cut off their pods. */
 function keepCarvedNetworks(
   networks: Map<FqName, VirtualNetwork>,
@@ -187,16 +210,16 @@ function keepCarvedNetworks(
 ): void {
   const changed = [...networks.values()].filter((vn) => {
     const before = accepted.get(vn.fqName)
-    return before !== undefined && before !== vn && !isEqual(before, vn)
+    return vn.isDeleted !== true && before !== undefined && before !== vn && !isEqual(before, vn)
   })
   if (changed.length === 0) return
   const blocksOf = Map.groupBy(blocks.values(), (block) => block.vn)
   for (const vn of changed) {
-    const before = accepted.get(vn.fqName)!
+    const { isDeleted: _, ...before } = accepted.get(vn.fqName)!
     const prefixes = (blocksOf.get(vn.fqName) ?? []).map((block) => mustParseCidr(block.cidr))
     const change = disruption(before, vn, prefixes)
     if (change === undefined) continue
-    networks.set(vn.fqName, before)
+    networks.set(vn.fqName, isEqual(accepted.get(vn.fqName), before) ? accepted.get(vn.fqName)! : before)
     rejected.push({
       object: nameOf(vn),
       file: collected.fileOf('VirtualNetwork', vn.fqName),
