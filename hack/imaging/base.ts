@@ -35,6 +35,7 @@ const LINKS: Readonly<Record<string, string>> = {
   sbin: 'usr/sbin',
   lib: 'usr/lib',
   lib64: 'usr/lib64',
+  'var/run': '../run',
 }
 
 /** Folders that something is mounted on, or written to. */
