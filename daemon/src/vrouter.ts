@@ -286,7 +286,12 @@ export class Vrouter implements AsyncDisposable {
   async #reconcile(): Promise<void> {
     const facts = this.#dataplane.facts()
     const ports = this.#ports.all()
-    const tables = this.#model.update({ source: this.#source.state(), facts, ports })
+    const tables = this.#model.update({
+      source: this.#source.state(),
+      facts,
+      ports,
+      unmanaged: this.#ports.unmanaged(),
+    })
     this.#idsStore.save(this.#ids)
     await this.#dataplane.apply(this.#withResolved(tables))
     this.#tables = tables
