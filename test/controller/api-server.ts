@@ -14,7 +14,7 @@ import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
 const HYPERKUBE = process.env['HYPERKUBE'] ?? join(homedir(), '.cache/kube-vrouter/bin/hyperkube')
 const ADDRESS = '10.255.0.1'
 
-export const CRDS = resolve(import.meta.dirname, '../../charts/kube-vrouter/crds')
+export const CRDS = resolve(import.meta.dirname, '../../charts/kube-vrouter/files/crds')
 
 export interface Outcome {
   readonly status: number
