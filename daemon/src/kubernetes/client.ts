@@ -55,6 +55,11 @@ export class ApiClient implements Disposable {
     this.endpoints = new Endpoints(options.endpointsFile)
   }
 
+  /** Throws CREDENTIALS_UNUSABLE. */
+  checkCredentials(): void {
+    this.#credentials.current()
+  }
+
   /** When a server last answered anything (performance.now); undefined: never yet. */
   get answeredAt(): number | undefined {
     return this.#answeredAt

@@ -41,6 +41,8 @@ export interface ReflectorOptions {
   readonly idleMs?: number
   /** Milliseconds that a page may take; default 30 s. */
   readonly pageTimeoutMs?: number
+  /** Milliseconds that a kind must be unknown to the server before it counts as not installed; default 3 s. */
+  readonly missingMs?: number
   readonly backOff?: BackOffOptions
 }
 
@@ -65,6 +67,7 @@ export class Reflector implements AsyncDisposable {
   #pageSize: number
   #resourceVersion: string | undefined
   #isSynced = false
+  #missingSince: number | undefined
   #isWatching = false
   #run: Promise<void> | undefined
 
@@ -80,7 +83,7 @@ export class Reflector implements AsyncDisposable {
     this.#run = this.#loop()
   }
 
-  /** Resolves after the first whole list; at once for a kind that isn't installed (which then has no objects). */
+  /** Resolves after the first whole list, or when the kind turns out not to be installed (so there are no objects of it). */
   get synced(): Promise<void> {
     return this.#synced.promise
   }
@@ -114,7 +117,7 @@ export class Reflector implements AsyncDisposable {
 
   /** Takes note of a failure; milliseconds until the next attempt. */
   #failed(error: unknown): number {
-    const { log, handler, resource } = this.#options
+    const { log, handler, resource, missingMs = 3000 } = this.#options
     const failure =
       error instanceof ApiError
         ? error
@@ -126,11 +129,11 @@ export class Reflector implements AsyncDisposable {
     if (isGone || (isAnswer && this.#backOff.failures >= RESUME_ATTEMPTS)) this.#resourceVersion = undefined
     log.debug({ resource: resourceName(resource), code: failure.code, waitMs: Math.round(wait) }, failure.message)
     handler.onProblem?.(failure)
-    if (failure.code === 'API_NOT_FOUND' && !this.#isSynced) {
-      // The kind isn't installed yet, so there are no objects of it.
-      handler.beginList()
-      handler.endList('0')
-      this.#inSync()
+    if (failure.code !== 'API_NOT_FOUND') this.#missingSince = undefined
+    else {
+      this.#missingSince ??= performance.now()
+      // The kind isn't installed yet, so there are no objects of it. A server that is just starting may say so too.
+      if (performance.now() - this.#missingSince > missingMs) this.#inSync()
     }
     handler.onFlush?.()
     if (failure.code === 'API_NOT_FOUND') return Math.min(wait, LONGEST_MISSING_MS)
@@ -140,7 +143,6 @@ export class Reflector implements AsyncDisposable {
   async #list(): Promise<void> {
     const { client, handler, resource, pageTimeoutMs = 30_000 } = this.#options
     const attempted = `list of ${resourceName(resource)}`
-    handler.beginList()
     const slices = new Slices()
     let token: string | undefined
     let version: string | undefined
@@ -151,6 +153,7 @@ export class Reflector implements AsyncDisposable {
       if (!Array.isArray(items) || typeof resourceVersion !== 'string') {
         throw new ApiError('API_GARBLED', `${attempted}: the answer is not a list`)
       }
+      if (version === undefined) handler.beginList()
       // The whole list is as of its first page.
       version ??= resourceVersion
       for (const item of items as unknown[]) {

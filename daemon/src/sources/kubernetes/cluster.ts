@@ -1,0 +1,314 @@
+/**
+ * From what the API server says of each kind to the state that the model works on. Interfaces change one by one; everything else is
+ * put together anew (assemble.ts, with all its checks) when something of it changed. Changes are gathered for a few milliseconds.
+ */
+import type { ApiError } from '../../kubernetes/errors.ts'
+import { type KubeObject, resourceName } from '../../kubernetes/objects.ts'
+import { isEqual } from '../../model/equal.ts'
+import type {
+  FqName,
+  Pod,
+  Rejection,
+  SourceState,
+  VirtualMachineInterface,
+  VirtualNetwork,
+} from '../../model/objects.ts'
+import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
+import { type Item, idOf, type Kind } from '../objects/decode.ts'
+import { InterfaceIndex } from './interfaces.ts'
+import { type Accepted, KindStore } from './kind-store.ts'
+import { MapView } from './map-view.ts'
+import { decodeObject } from './newer.ts'
+import { decodePod, type KnownPod } from './pods.ts'
+import { RESOURCES } from './resources.ts'
+
+export interface ClusterOptions extends AssembleOptions {
+  readonly node: string
+  /** Networks as they were accepted before this start. */
+  readonly accepted: ReadonlyMap<FqName, VirtualNetwork>
+  /** The state is a new one. */
+  readonly onChange: () => void
+}
+
+/** Kinds that are put together anew as a whole. */
+export const WHOLE_KINDS = [
+  'Namespace',
+  'VirtualNetwork',
+  'VirtualNetworkRouter',
+  'IPAMBlock',
+  'VirtualRouter',
+] as const
+export type WholeKind = (typeof WHOLE_KINDS)[number]
+
+/** A burst of changes makes one state, milliseconds. */
+const GATHER_MS = 5
+/** A failure shows up in `rejected` only after so long: most pass at once, milliseconds. */
+const PATIENCE_MS = 10_000
+
+interface Problem {
+  readonly error: ApiError
+  readonly since: number
+}
+
+export class Cluster implements Disposable {
+  readonly whole: Readonly<Record<WholeKind, KindStore<Item>>>
+  readonly interfaces: KindStore<VirtualMachineInterface>
+  readonly pods: KindStore<KnownPod>
+  readonly nodes: KindStore<string>
+  readonly #options: ClusterOptions
+  readonly #index = new InterfaceIndex()
+  readonly #podsByUid = new Map<string, KnownPod>()
+  /** When VirtualNetworks were made: of two with one FQ name, the older counts. */
+  readonly #created = new Map<string, string>()
+  readonly #dirty = new Set<Kind | 'Pod'>()
+  readonly #problems = new Map<string, Problem>()
+  readonly #podWaiters = new Set<(uid: string) => void>()
+  #files: Partial<Record<WholeKind, LoadedFile>> = {}
+  #assembled = EMPTY_STATE
+  #extra: readonly Rejection[] = []
+  #state = EMPTY_STATE
+  #isOpen = false
+  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
+  #settledAt = 0
+  #recheck: NodeJS.Timeout | undefined
+
+  constructor(options: ClusterOptions) {
+    this.#options = options
+    this.#assembled = { ...EMPTY_STATE, virtualNetworks: options.accepted }
+    const { node } = options
+    const whole = (kind: WholeKind) =>
+      new KindStore<Item>({
+        decode: (object) => this.#decode(kind, object),
+        isOwn: ({ object }) =>
+          'node' in object ? object.node === node : kind === 'VirtualRouter' && object.name === node,
+        onSet: (key, value, _before, object) => {
+          if (kind !== 'VirtualNetwork') return
+          if (value === undefined) this.#created.delete(key)
+          // Those of a snapshot are in order, and older than all that comes.
+          else this.#created.set(key, object?.metadata.creationTimestamp ?? String(this.#created.size).padStart(9, '0'))
+        },
+        ...this.#reactions(kind, resourceName(RESOURCES[kind])),
+      })
+    this.whole = {
+      Namespace: whole('Namespace'),
+      VirtualNetwork: whole('VirtualNetwork'),
+      VirtualNetworkRouter: whole('VirtualNetworkRouter'),
+      IPAMBlock: whole('IPAMBlock'),
+      VirtualRouter: whole('VirtualRouter'),
+    }
+    this.interfaces = new KindStore<VirtualMachineInterface>({
+      decode: (object) => {
+        const accepted = this.#decode('VirtualMachineInterface', object)
+        return accepted.ok ? { ok: true, value: accepted.value.object as VirtualMachineInterface } : accepted
+      },
+      isOwn: (object) => object.node === node,
+      onSet: (key, value, before) => this.#index.set(key, value, before),
+      ...this.#reactions('VirtualMachineInterface', resourceName(RESOURCES.VirtualMachineInterface)),
+    })
+    this.pods = new KindStore<KnownPod>({
+      decode: (object) => {
+        const value = decodePod(object)
+        return value === undefined ? { ok: false, rejections: [] } : { ok: true, value }
+      },
+      onSet: (_key, value, before) => {
+        if (before !== undefined && before.pod.uid !== value?.pod.uid) this.#podsByUid.delete(before.pod.uid)
+        if (value === undefined) return
+        this.#podsByUid.set(value.pod.uid, value)
+        for (const heard of this.#podWaiters) heard(value.pod.uid)
+      },
+      ...this.#reactions('Pod', 'pods'),
+    })
+    this.nodes = new KindStore<string>({
+      decode: ({ metadata: { uid } }) => (uid === undefined ? { ok: false, rejections: [] } : { ok: true, value: uid }),
+      onSet: () => undefined,
+      onFlush: () => undefined,
+      onProblem: (error) => this.#note('nodes', error),
+    })
+  }
+
+  /** Of what counts first to what counts last, where two objects are in each other's way. */
+  items(kind: WholeKind): Item[] {
+    const { values } = this.whole[kind]
+    return kind === 'VirtualNetwork' ? this.#oldestFirst(values) : [...values.values()]
+  }
+
+  get state(): SourceState {
+    return this.#state
+  }
+
+  /** A pod of this node by the uid that its runtime knows. */
+  pod(uid: string): KnownPod | undefined {
+    return this.#podsByUid.get(uid)
+  }
+
+  /** uid of this node's Node object; undefined: not known yet, or there is none. */
+  get nodeUid(): string | undefined {
+    return this.nodes.values.get(this.#options.node)
+  }
+
+  /** Resolves when the pod is known, or when the signal comes. */
+  async podSeen(uid: string, signal: AbortSignal): Promise<void> {
+    if (this.#podsByUid.has(uid) || signal.aborted) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const heard = (other: string) => other === uid && resolve()
+    this.#podWaiters.add(heard)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    await promise
+    this.#podWaiters.delete(heard)
+  }
+
+  /** From now on there is a state, and word of every new one. */
+  open(): void {
+    this.#isOpen = true
+    for (const kind of WHOLE_KINDS) this.#dirty.add(kind)
+    this.#dirty.add('VirtualMachineInterface').add('Pod')
+    this.settle()
+  }
+
+  /** Rejections that aren't about one object, such as a server that can't be reached. */
+  setExtra(rejections: readonly Rejection[]): void {
+    if (isEqual(this.#extra, rejections)) return
+    this.#extra = rejections
+    this.#schedule()
+  }
+
+  /** Puts the state together now, if anything changed. */
+  settle(): void {
+    this.#cancel()
+    if (!this.#isOpen) return
+    this.#settledAt = performance.now()
+    const dirty = new Set(this.#dirty)
+    this.#dirty.clear()
+    const before = this.#state
+    let isWholeDirty = false
+    for (const kind of WHOLE_KINDS) {
+      if (!dirty.has(kind) && this.#files[kind] !== undefined) continue
+      // What is gone is known when the list is complete: until then it counts as before.
+      if (this.whole[kind].isListing && this.#files[kind] !== undefined) {
+        this.#dirty.add(kind)
+        continue
+      }
+      this.#files[kind] = this.#file(kind)
+      isWholeDirty = true
+    }
+    if (isWholeDirty) {
+      const { cluster, defaultSubnets } = this.#options
+      const files = WHOLE_KINDS.map((kind) => this.#files[kind]!)
+      this.#assembled = assemble(files, { cluster, defaultSubnets }, this.#assembled, this.#assembled.virtualNetworks)
+    }
+    const rejected = [
+      ...this.#extra,
+      ...this.#lasting(),
+      ...this.#assembled.rejected.map(({ file: _, ...rejection }) => rejection),
+      ...this.interfaces.rejections,
+      ...this.#index.rejections(),
+    ]
+    const next: SourceState = {
+      ...this.#assembled,
+      interfaces: dirty.has('VirtualMachineInterface') ? new MapView(this.#index.map) : before.interfaces,
+      pods: dirty.has('Pod') ? this.#podMap() : before.pods,
+      rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
+    }
+    if ((Object.keys(next) as (keyof SourceState)[]).every((key) => next[key] === before[key])) return
+    this.#state = next
+    this.#options.onChange()
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOpen = false
+    this.#cancel()
+    clearTimeout(this.#recheck)
+  }
+
+  #reactions(kind: Kind | 'Pod', name: string) {
+    return {
+      onFlush: () => {
+        this.#dirty.add(kind)
+        this.#schedule()
+      },
+      onProblem: (error: ApiError | undefined) => this.#note(name, error),
+    }
+  }
+
+  #decode(kind: Kind, object: KubeObject): Accepted<Item> {
+    const decoded = decodeObject(kind, object, this.#options.cluster)
+    if (decoded.ok) return { ok: true, value: decoded.item }
+    const rejections = decoded.issues.map(({ field, value, message }) => ({
+      object: decoded.id,
+      ...(field !== '' && { field }),
+      ...(value !== undefined && { value }),
+      message,
+    }))
+    return { ok: false, rejections }
+  }
+
+  /** The first change after a quiet time is shown at once, the next ones together. */
+  #schedule(): void {
+    if (!this.#isOpen || this.#timer !== undefined) return
+    const isQuiet = performance.now() - this.#settledAt > 10 * GATHER_MS
+    this.#timer = isQuiet ? setImmediate(() => this.settle()) : setTimeout(() => this.settle(), GATHER_MS)
+  }
+
+  #cancel(): void {
+    clearTimeout(this.#timer as NodeJS.Timeout | undefined)
+    clearImmediate(this.#timer as NodeJS.Immediate | undefined)
+    this.#timer = undefined
+  }
+
+  #file(kind: WholeKind): LoadedFile {
+    const store = this.whole[kind]
+    return {
+      path: resourceName(RESOURCES[kind]),
+      items: this.items(kind),
+      rejections: store.rejections,
+    }
+  }
+
+  #oldestFirst(values: ReadonlyMap<string, Item>): Item[] {
+    const age = (key: string) => `${this.#created.get(key) ?? ''} ${key}`
+    return [...values].sort(([a], [b]) => (age(a) < age(b) ? -1 : 1)).map(([, item]) => item)
+  }
+
+  #podMap(): ReadonlyMap<string, Pod> {
+    const pods = new Map([...this.#podsByUid].map(([uid, { pod }]) => [uid, pod] as const))
+    const before = this.#state.pods
+    return before.size === pods.size && [...pods].every(([uid, pod]) => before.get(uid) === pod) ? before : pods
+  }
+
+  #note(name: string, error: ApiError | undefined): void {
+    if (error === undefined) {
+      if (this.#problems.delete(name)) this.#schedule()
+      return
+    }
+    const since = this.#problems.get(name)?.since ?? performance.now()
+    this.#problems.set(name, { error, since })
+    this.#schedule()
+    this.#recheck ??= setTimeout(() => {
+      this.#recheck = undefined
+      this.#schedule()
+    }, PATIENCE_MS + 100).unref()
+  }
+
+  /** What keeps us from following a kind, once it isn't a passing trouble. A server that is away is told of once, for all kinds. */
+  #lasting(): Rejection[] {
+    const now = performance.now()
+    return [...this.#problems].flatMap(([object, { error, since }]) => {
+      switch (error.code) {
+        case 'API_UNREACHABLE':
+          return []
+        case 'API_NOT_FOUND':
+          return [{ object, message: 'is not installed: install the CRDs of the chart (waiting for it)' }]
+        case 'API_FORBIDDEN':
+          return [{ object, message: `may not be read: ${error.message}` }]
+        default:
+          if (now - since < PATIENCE_MS) return []
+          return [{ object, message: `cannot be followed (${error.code}); what was last known stays in force` }]
+      }
+    })
+  }
+}
+
+/** Key of an item in its store. */
+export function keyOfItem(item: Item): string {
+  return idOf(item).slice(item.kind.length + 1)
+}

@@ -1,0 +1,171 @@
+/**
+ * All objects of one kind, as the API server says, with our own writes on top until word of them comes back. An object that can't be
+ * accepted is set aside with the reasons; what was last accepted of it stays.
+ */
+import type { ApiError } from '../../kubernetes/errors.ts'
+import { isOlder, type KubeObject, keyOf } from '../../kubernetes/objects.ts'
+import type { Handler } from '../../kubernetes/reflector.ts'
+import { isEqual } from '../../model/equal.ts'
+import type { Rejection } from '../../model/objects.ts'
+
+export type Accepted<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly rejections: readonly Rejection[] }
+
+export interface KindStoreOptions<T> {
+  readonly decode: (object: KubeObject) => Accepted<T>
+  /** Whether this node wrote it: then its uid is kept, to remove it by. */
+  readonly isOwn?: (value: T) => boolean
+  /** After `value` took the place of `before`; undefined: there is none (any more). */
+  readonly onSet: (key: string, value: T | undefined, before: T | undefined, object: KubeObject | undefined) => void
+  /** Something is different than before. */
+  readonly onFlush: () => void
+  readonly onProblem: (problem: ApiError | undefined) => void
+}
+
+/** How long what we removed is left out although old news still shows it, milliseconds. */
+const REMOVED_MS = 60_000
+
+export class KindStore<T> implements Handler {
+  readonly #options: KindStoreOptions<T>
+  readonly #values = new Map<string, T>()
+  readonly #rejections = new Map<string, readonly Rejection[]>()
+  readonly #own = new Map<string, { readonly uid: string; readonly resourceVersion: string | undefined }>()
+  /** Version of what we wrote last, while older news may still come. */
+  readonly #written = new Map<string, string>()
+  /** When we removed the object of a uid. */
+  readonly #removed = new Map<string, number>()
+  #listed: Set<string> | undefined
+  #hasChanged = false
+
+  constructor(options: KindStoreOptions<T>) {
+    this.#options = options
+  }
+
+  get values(): ReadonlyMap<string, T> {
+    return this.#values
+  }
+
+  get rejections(): Rejection[] {
+    return [...this.#rejections.values()].flat()
+  }
+
+  /** A list is under way: what is gone isn't known before its end. */
+  get isListing(): boolean {
+    return this.#listed !== undefined
+  }
+
+  ownUid(key: string): string | undefined {
+    return this.#own.get(key)?.uid
+  }
+
+  beginList(): void {
+    this.#listed = new Set()
+  }
+
+  listed(object: KubeObject): void {
+    this.#listed?.add(keyOf(object))
+    this.#put(object)
+  }
+
+  endList(resourceVersion: string): void {
+    const listed = this.#listed
+    this.#listed = undefined
+    for (const key of new Set([...this.#values.keys(), ...this.#rejections.keys()])) {
+      if (listed?.has(key) === true || isOlder(resourceVersion, this.#written.get(key))) continue
+      this.#remove(key)
+    }
+    this.#hasChanged = true
+  }
+
+  changed(object: KubeObject): void {
+    this.#listed?.add(keyOf(object))
+    this.#put(object)
+  }
+
+  removed(object: KubeObject): void {
+    const key = keyOf(object)
+    const { uid, resourceVersion } = object.metadata
+    if (uid !== undefined) this.#removed.delete(uid)
+    // Made again by us since.
+    if (isOlder(resourceVersion, this.#written.get(key))) return
+    this.#remove(key)
+  }
+
+  onProblem(problem: ApiError | undefined): void {
+    this.#options.onProblem(problem)
+  }
+
+  onFlush(): void {
+    if (!this.#hasChanged) return
+    this.#hasChanged = false
+    this.#options.onFlush()
+  }
+
+  /** What the API server answered to a write of ours. */
+  wrote(object: KubeObject): void {
+    const key = keyOf(object)
+    const { resourceVersion } = object.metadata
+    // The watch was faster, and others have changed it since.
+    if (isOlder(resourceVersion, this.#own.get(key)?.resourceVersion)) return
+    this.#put(object)
+    if (resourceVersion !== undefined) this.#written.set(key, resourceVersion)
+    this.onFlush()
+  }
+
+  /** The API server accepted that we removed it. */
+  withdrew(key: string, uid: string | undefined): void {
+    const now = performance.now()
+    for (const [other, at] of this.#removed) if (now - at > REMOVED_MS) this.#removed.delete(other)
+    if (uid !== undefined) this.#removed.set(uid, now)
+    this.#remove(key)
+    this.onFlush()
+  }
+
+  /** What was kept on disk, until the first list. */
+  seed(key: string, value: T): void {
+    const before = this.#values.get(key)
+    this.#values.set(key, value)
+    this.#options.onSet(key, value, before, undefined)
+    this.#hasChanged = true
+  }
+
+  #put(object: KubeObject): void {
+    const key = keyOf(object)
+    const { uid, resourceVersion } = object.metadata
+    const written = this.#written.get(key)
+    if (written !== undefined) {
+      if (isOlder(resourceVersion, written)) return
+      this.#written.delete(key)
+    }
+    if (uid !== undefined && performance.now() - (this.#removed.get(uid) ?? Number.NEGATIVE_INFINITY) < REMOVED_MS)
+      return
+    const before = this.#values.get(key)
+    const accepted = this.#options.decode(object)
+    if (!accepted.ok) {
+      const kept = before === undefined ? '' : ' (what was last accepted of it stays in force)'
+      const rejections = accepted.rejections.map((one) => ({ ...one, message: `${one.message}${kept}` }))
+      if (!isEqual(this.#rejections.get(key), rejections)) this.#hasChanged = true
+      this.#rejections.set(key, rejections)
+      return
+    }
+    if (this.#rejections.delete(key)) this.#hasChanged = true
+    const { value } = accepted
+    if (uid !== undefined && this.#options.isOwn?.(value) === true) this.#own.set(key, { uid, resourceVersion })
+    else this.#own.delete(key)
+    if (before !== undefined && isEqual(before, value)) return
+    this.#values.set(key, value)
+    this.#options.onSet(key, value, before, object)
+    this.#hasChanged = true
+  }
+
+  #remove(key: string): void {
+    this.#written.delete(key)
+    this.#own.delete(key)
+    const before = this.#values.get(key)
+    if (this.#rejections.delete(key)) this.#hasChanged = true
+    if (!this.#values.delete(key)) return
+    this.#options.onSet(key, undefined, before, undefined)
+    this.#hasChanged = true
+  }
+}

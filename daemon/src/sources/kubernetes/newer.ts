@@ -1,0 +1,57 @@
+/** Objects that a newer version wrote: fields that we don't know are dropped, so that what we do know still counts. Pure. */
+import type { KubeObject } from '../../kubernetes/objects.ts'
+import { API_VERSIONS, type Decoded, decode, type Kind, SCHEMAS } from '../objects/decode.ts'
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly additionalProperties?: boolean | JsonSchema
+  readonly items?: JsonSchema
+}
+
+/** From an object of the API server to one of the model. */
+export function decodeObject(kind: Kind, { metadata, spec, status }: KubeObject, cluster: string): Decoded {
+  const { name, namespace, labels, annotations } = metadata
+  const document = {
+    apiVersion: API_VERSIONS[kind],
+    kind,
+    metadata:
+      kind === 'Namespace' ? { name, labels, annotations: withoutBulk(annotations) } : { name, namespace, labels },
+    ...(kind !== 'Namespace' && { spec, ...(kind === 'VirtualNetwork' && status !== undefined && { status }) }),
+  }
+  const decoded = decode(document, cluster)
+  if (decoded.ok) return decoded
+  const known = withoutUnknown(SCHEMAS[kind].json as JsonSchema, document)
+  return known === document ? decoded : decode(known, cluster)
+}
+
+/** The value without fields that the schema doesn't have; the same value when there are none. */
+export function withoutUnknown(schema: JsonSchema, value: unknown): unknown {
+  if (Array.isArray(value)) {
+    const { items } = schema
+    if (items === undefined) return value
+    const kept = value.map((item) => withoutUnknown(items, item))
+    return kept.every((item, index) => item === value[index]) ? value : kept
+  }
+  const { properties } = schema
+  if (typeof value !== 'object' || value === null || properties === undefined) return value
+  const isClosed = schema.additionalProperties === false
+  const entries = Object.entries(value)
+  const kept = entries
+    .filter(([key]) => !isClosed || Object.hasOwn(properties, key))
+    .map(
+      ([key, field]) =>
+        [key, Object.hasOwn(properties, key) ? withoutUnknown(properties[key]!, field) : field] as const,
+    )
+  const isSame = kept.length === entries.length && kept.every(([, field], index) => field === entries[index]![1])
+  return isSame ? value : Object.fromEntries(kept)
+}
+
+/** What kubectl writes beside an object is as large as the object. */
+export function withoutBulk(
+  annotations: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> | undefined {
+  const key = 'kubectl.kubernetes.io/last-applied-configuration'
+  if (annotations === undefined || !Object.hasOwn(annotations, key)) return annotations
+  const { [key]: _, ...kept } = annotations
+  return kept
+}
