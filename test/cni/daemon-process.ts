@@ -22,6 +22,7 @@ const ports = new Ports({
   readiness: () => ({ ready: true }),
   maxPorts: 1000,
   quarantineMs: 0,
+  garbageMs: 0,
 })
 await ports.start()
 await PortServer.listen({ path: socket, service: ports, log })

@@ -87,6 +87,10 @@ export interface Call {
   readonly killAfterMs?: number
   /** Runs inside this process's mount namespace. */
   readonly mountsOf?: number
+  /** Words in front of the binary, such as `strace -f`. */
+  readonly under?: readonly string[]
+  /** Instead of the built binary. */
+  readonly binary?: string
 }
 
 export class Node implements AsyncDisposable {
@@ -167,7 +171,7 @@ export class Node implements AsyncDisposable {
     }
     const enter = [`--net=${this.netns}`, ...(call.mountsOf ? [`--mount=/proc/${call.mountsOf}/ns/mnt`] : [])]
     const started = performance.now()
-    const child = spawn('nsenter', [...enter, '--', binary], {
+    const child = spawn('nsenter', [...enter, '--', ...(call.under ?? []), call.binary ?? binary], {
       env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)),
     })
     if (call.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), call.killAfterMs)
