@@ -69,6 +69,13 @@ export function failure(command: readonly string[], outcome: Outcome): Error {
   return new Error(`${command.join(' ')}: ${why}: ${said.join(' | ') || 'no output'}`)
 }
 
+/** Like Promise.all, but nothing is under way any more when it throws: whoever tidies up afterwards isn't overtaken. */
+export async function together<T>(works: readonly Promise<T>[]): Promise<T[]> {
+  const outcomes = await Promise.allSettled(works)
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<T>).value)
+}
+
 export interface WaitOptions {
   readonly timeoutMs?: number
   readonly everyMs?: number

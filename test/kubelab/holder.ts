@@ -51,10 +51,29 @@ export function claimFolder(name: string): void {
   }
 }
 
+function scriptFile(name: string): string {
+  return join(labPaths(name).root, 'holder.sh')
+}
+
+/** Processes that are, or become, the lab's holder: by their command line, for where no file tells. */
+export function startersOf(name: string): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+        return ['unshare', 'bash'].includes(program) && args.includes(scriptFile(name))
+      } catch {
+        return false
+      }
+    })
+}
+
 export async function startHolder(name: string, signal?: AbortSignal): Promise<void> {
   const paths = labPaths(name)
   const ready = join(paths.root, 'holder.ready')
-  const file = join(paths.root, 'holder.sh')
+  const file = scriptFile(name)
   writeFileSync(file, script(paths.disks, ready))
   await startNamespaces(['--mount', '--net', '--pid'], ['bash', file], paths.holderLog, paths.holder)
   await until('the first process of the lab', () => existsSync(ready) || mustRun(paths.holder, paths.holderLog), {

@@ -12,11 +12,11 @@ import { writeWhole } from '../lab/files.ts'
 import { end } from '../lab/process.ts'
 import { removeCgroups } from './cgroups.ts'
 import { type ChartOptions, installChart } from './chart.ts'
-import { attempt, type CommandOptions, failure, type Outcome, run, until } from './command.ts'
+import { attempt, type CommandOptions, failure, type Outcome, run, together, until } from './command.ts'
 import { type Part, parts, startPart, stopPart } from './control-plane.ts'
 import { dump } from './dump.ts'
 import { createFabric, enterOutside } from './fabric.ts'
-import { claimFolder, enter, holderOf, needHolder, startHolder } from './holder.ts'
+import { claimFolder, enter, holderOf, needHolder, startersOf, startHolder } from './holder.ts'
 import { buildImages } from './images.ts'
 import {
   defaultName,
@@ -119,13 +119,16 @@ export class Kubelab implements AsyncDisposable {
     const lab = new Kubelab(name, state)
     await step('fabric and keys', async () => {
       await startHolder(name, signal)
-      await Promise.all([createFabric(name, labPaths(name), signal), makePki(labPaths(name), name, count, signal)])
+      await together<unknown>([
+        createFabric(name, labPaths(name), signal),
+        makePki(labPaths(name), name, count, signal),
+      ])
     })
     const images = [...(await buildImages(signal)), ...(options.images ?? [])]
     // Nodes unpack images while the control plane starts; a kubelet tries until the API server answers.
-    await Promise.all([
+    await together<unknown>([
       step('control plane', () => lab.#startControlPlane(signal)),
-      step('nodes with images', () => Promise.all(lab.nodes.map((node) => lab.#firstBoot(node, images, signal)))),
+      step('nodes with images', () => together<unknown>(lab.nodes.map((node) => lab.#firstBoot(node, images, signal)))),
     ])
     await step('nodes registered', () => lab.#untilRegistered(signal))
     await lab.#installCni(options, step)
@@ -201,7 +204,7 @@ export class Kubelab implements AsyncDisposable {
   /** Imports an image archive on every node that is up. */
   async load(archive: string, signal?: AbortSignal): Promise<void> {
     const nodes = this.nodes.filter(isUp)
-    await Promise.all(nodes.map((node) => loadImage(node, archive, this.#state, signal)))
+    await together<unknown>(nodes.map((node) => loadImage(node, archive, this.#state, signal)))
   }
 
   /** Power loss. @returns whether the node was up */
@@ -322,7 +325,7 @@ export class Kubelab implements AsyncDisposable {
         break
     }
     await step('all nodes Ready', () =>
-      Promise.all(this.nodes.map((node) => this.untilReady(node.number, 120_000, signal))),
+      together<unknown>(this.nodes.map((node) => this.untilReady(node.number, 120_000, signal))),
     )
   }
 
@@ -362,6 +365,8 @@ export async function down(name: string): Promise<boolean> {
   const { root, disks, holder } = labPaths(name)
   if (!existsSync(root) && !existsSync(disks)) return false
   await end(holder, 'SIGKILL')
+  // Of an `up` that was killed before it had noted who its first process is.
+  for (const pid of startersOf(name)) process.kill(pid, 'SIGKILL')
   // Ending number 1 ends every process of the namespace; what is left of them is gone when their cgroups can be removed.
   const state = existsSync(labPaths(name).state) ? readState(name) : undefined
   if (state !== undefined) {

@@ -1,7 +1,7 @@
 /** Who is who in a lab: its authority, the API server's certificate, the key of service accounts, a token and a kubeconfig for each of its parts. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { run } from './command.ts'
+import { run, together } from './command.ts'
 import { type LabPaths, nodesOf, underlay } from './layout.ts'
 
 interface Identity {
@@ -57,22 +57,20 @@ export async function makePki(paths: LabPaths, name: string, nodeCount: number, 
   mkdirSync(pki, { mode: 0o700 })
   const openssl = (...words: string[]) => run(['openssl', ...words], { signal })
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '30']
-  const authority = openssl(
+  await openssl(
     ...['req', '-x509', ...newKey, '-keyout', file('ca.key'), '-out', file('ca.crt'), '-subj', '/CN=kubelab'],
     ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
   )
-  const serviceAccounts = openssl('genrsa', '-out', file('sa.key'), '2048').then(() =>
-    openssl('rsa', '-in', file('sa.key'), '-pubout', '-out', file('sa.pub')),
-  )
-  await authority
   const certificate = (entry: string, subject: string, extension: string) =>
     openssl(
       ...['req', '-x509', ...newKey, '-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-subj', subject],
       ...['-keyout', file(`${entry}.key`), '-out', file(`${entry}.crt`)],
       ...['-addext', 'basicConstraints=critical,CA:FALSE', '-addext', extension],
     )
-  await Promise.all([
-    serviceAccounts,
+  await together([
+    openssl('genrsa', '-out', file('sa.key'), '2048').then(() =>
+      openssl('rsa', '-in', file('sa.key'), '-pubout', '-out', file('sa.pub')),
+    ),
     certificate('apiserver', '/CN=kube-apiserver', `subjectAltName=${apiNames.join(',')}`),
     certificate('kubelet-client', '/O=system:masters/CN=kube-apiserver', 'extendedKeyUsage=clientAuth'),
     certificate('front-proxy', '/CN=front-proxy', 'extendedKeyUsage=clientAuth'),
