@@ -97,10 +97,11 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 /* For a workload that has spoken to the outside with the node's address, or for the host. */
 static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
+	enum snat_look look = snat_may_answer(skb, g);
 	enum verdict verdict;
 
-	if (unlikely(snat_may_answer(skb, g))) {
-		verdict = snat_return(skb, p);
+	if (unlikely(look != SNAT_HOST)) {
+		verdict = snat_return(skb, p, look);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 	}

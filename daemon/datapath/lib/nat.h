@@ -135,37 +135,56 @@ __noinline __u32 nat_quoted(struct __sk_buff *skb, const struct packet *p, const
 	return error ? DROP_PULL : 0;
 }
 
-/* Where the IP header holds the address that is replaced: offset from the frame's start. */
-static __always_inline __u32 nat_address_offset(const struct packet *p, const struct nat *nat)
+/* Replaces the address in the IP header itself, which the frame starts with behind Ethernet. Returns 0 or a drop reason. */
+static __always_inline __u32 nat_address(struct __sk_buff *skb, const struct packet *p, const struct nat *nat)
 {
-	if (p->family == AF_INET)
-		return ETH_HLEN + (nat->inbound ? 16 : 12);
-	return ETH_HLEN + (nat->inbound ? 24 : 8);
+	void *data = packet_data(skb) + ETH_HLEN;
+	struct ipv6hdr *ip6 = data;
+	struct iphdr *ip = data;
+	__u32 sum, old;
+	__be32 *address;
+
+	if (p->family == AF_INET) {
+		if ((void *)(ip + 1) > packet_end(skb))
+			return DROP_PULL;
+		address = nat->inbound ? &ip->daddr : &ip->saddr;
+		old = ~*address;
+		/* RFC 1624: the sum less the old address, plus the new one */
+		sum = (__u16)~ip->check + (old & 0xffff) + (old >> 16) + (nat->to[0] & 0xffff) + (nat->to[0] >> 16);
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = (sum & 0xffff) + (sum >> 16);
+		ip->check = ~sum;
+		*address = nat->to[0];
+		return 0;
+	}
+	if ((void *)(ip6 + 1) > packet_end(skb))
+		return DROP_PULL;
+	ip6_copy(nat->inbound ? &ip6->daddr : &ip6->saddr, nat->to);
+	return 0;
+}
+
+/* The difference that the new address makes in the packet's own header: whoever sends an ICMP error has an address of his own. */
+static __always_inline __u32 nat_outer_difference(struct __sk_buff *skb, const struct packet *p, const struct nat *nat)
+{
+	__u32 old[4] = {};
+
+	if (p->family == AF_INET || bpf_skb_load_bytes(skb, ETH_HLEN + (nat->inbound ? 24 : 8), old, sizeof(old)))
+		return 0; /* ICMP's sum doesn't cover the addresses of IPv4 */
+	return nat_difference(old, nat->to);
 }
 
 /* Replaces the address and the port, or what an error quotes. The frame starts with Ethernet and IP. Returns 0 or a drop reason. */
 static __always_inline __u32 nat_translate(struct __sk_buff *skb, const struct packet *p, const struct nat *nat)
 {
-	__u32 reason = 0, offset = nat_address_offset(p, nat), old[4] = {};
+	__u32 reason = 0;
 
-	if (unlikely(p->bits & PACKET_ICMP_ERROR)) {
-		/* whoever sends an error has an address of his own */
-		if (bpf_skb_load_bytes(skb, offset, old, p->family == AF_INET ? 4 : 16))
-			return DROP_PULL;
-		reason = nat_quoted(skb, p, nat, nat_difference(old, nat->to));
-	} else if (unlikely(p->bits & PACKET_LATER_FRAGMENT)) {
+	if (unlikely(p->bits & PACKET_ICMP_ERROR))
+		reason = nat_quoted(skb, p, nat, nat_outer_difference(skb, p, nat));
+	else if (unlikely(p->bits & PACKET_LATER_FRAGMENT))
 		reason = 0; /* the first one has the header, and its sum covers the addresses of all */
-	} else if (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP) {
+	else if (likely(p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP))
 		reason = nat_ports(skb, p, nat);
-	} else {
+	else
 		reason = nat_echo(skb, p, nat);
-	}
-	if (reason)
-		return reason;
-	if (p->family == AF_INET) {
-		if (bpf_skb_load_bytes(skb, offset, old, 4) || bpf_l3_csum_replace(skb, ETH_HLEN + 10, old[0], nat->to[0], 4))
-			return DROP_PULL;
-		return bpf_skb_store_bytes(skb, offset, nat->to, 4, 0) ? DROP_PULL : 0;
-	}
-	return bpf_skb_store_bytes(skb, offset, nat->to, 16, 0) ? DROP_PULL : 0;
+	return reason ? reason : nat_address(skb, p, nat);
 }

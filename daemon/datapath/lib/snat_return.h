@@ -16,8 +16,14 @@ static __always_inline int snat_is_port(const struct globals *g, __be16 port)
 	return (__u16)(bpf_ntohs(port) - g->snat_port) < g->snat_ports;
 }
 
-/* Whether a closer look is worth it. Fragments, ICMP and headers of unusual length need one. */
-static __always_inline int snat_may_answer(struct __sk_buff *skb, const struct globals *g)
+enum snat_look {
+	SNAT_HOST = 0,  /* the host's */
+	SNAT_FLOW = 1,  /* a whole packet with a port of the range */
+	SNAT_CLOSER = 2 /* fragments, ICMP, unusual headers */
+};
+
+/* Whether it is worth it to look for a flow. */
+static __always_inline enum snat_look snat_may_answer(struct __sk_buff *skb, const struct globals *g)
 {
 	void *data = packet_data(skb);
 	struct ethhdr *eth = data;
@@ -26,22 +32,22 @@ static __always_inline int snat_may_answer(struct __sk_buff *skb, const struct g
 	const __be16 *ports;
 
 	if (!g->snat_ports || (void *)(ip + 1) + 4 > packet_end(skb))
-		return 0;
+		return SNAT_HOST;
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		ports = (void *)(ip + 1);
 		if (likely((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && *(__u8 *)ip == 0x45 &&
 			   !(ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))))
-			return snat_is_port(g, ports[1]);
-		return ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP;
+			return snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
+		return ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP ? SNAT_CLOSER : SNAT_HOST;
 	}
 	if (eth->h_proto != bpf_htons(ETH_P_IPV6))
-		return 0;
+		return SNAT_HOST;
 	ports = (void *)(ip6 + 1);
-	if ((void *)(ports + 2) > packet_end(skb))
-		return skb->len >= ETH_HLEN + sizeof(*ip6) + 4; /* the ports aren't readable yet */
+	if ((void *)(ports + 2) > packet_end(skb)) /* not readable yet */
+		return skb->len >= ETH_HLEN + sizeof(*ip6) + 4 ? SNAT_CLOSER : SNAT_HOST;
 	if (likely(ip6->nexthdr == IPPROTO_TCP || ip6->nexthdr == IPPROTO_UDP))
-		return snat_is_port(g, ports[1]);
-	return 1;
+		return snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
+	return SNAT_CLOSER;
 }
 
 /* Whether the first fragment of a datagram, which is at hand, can be for a workload: others aren't remembered here. */
@@ -54,7 +60,7 @@ static __always_inline int snat_first_fragment(struct __sk_buff *skb, const stru
 	return !bpf_skb_load_bytes(skb, l4 + ICMP_ID, &port, 2) && snat_is_port(g, port);
 }
 
-/* As above, from the IP header on. Whole packets and later fragments always can. */
+/* The closer look, from the IP header on. Whole packets and later fragments to the node always can. */
 static __always_inline int snat_fragment_may_answer(struct __sk_buff *skb, const struct globals *g)
 {
 	struct iphdr ip4;
@@ -148,8 +154,8 @@ static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct p
 	return VERDICT_REDIRECT;
 }
 
-/* A packet of the underlay for which snat_may_answer. VERDICT_NEXT: it is the host's, untouched. */
-__noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
+/* A packet of the underlay that isn't SNAT_HOST. VERDICT_NEXT: it is the host's, untouched. */
+__noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p, enum snat_look look)
 {
 	const struct globals *g = node_globals();
 	struct flow *flow;
@@ -158,7 +164,7 @@ __noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
 
 	if (!p || !g)
 		return VERDICT_NEXT;
-	if (!snat_fragment_may_answer(skb, g) || PARSE(parse_version, skb, p, 0))
+	if ((look == SNAT_CLOSER && !snat_fragment_may_answer(skb, g)) || PARSE(parse_version, skb, p, 0))
 		return VERDICT_NEXT;
 	if (p->family == AF_INET)
 		port = proto_has_ports(p->key.k4.proto) ? p->key.k4.dport : p->key.k4.sport;

@@ -5,7 +5,8 @@
  * Run as a program it writes both: node daemon/datapath/test/measure.ts
  */
 import { writeFileSync } from 'node:fs'
-import { A, B, Fixture, HOST, PEER, REMOTE, ROUTER_MAC } from './fixture.ts'
+import * as c from '../../src/maps/constants.ts'
+import { A, B, Fixture, HOST, OUTSIDE, PEER, REMOTE, ROUTER_MAC } from './fixture.ts'
 import { eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
 
 export const COMPLEXITY_FILE = new URL('../complexity.json', import.meta.url).pathname
@@ -46,9 +47,16 @@ function measureCost(node: Fixture): Record<string, number> {
     node.fromPod(A, frame)
     cost[name] = median(() => node.send('tap', node.devices[A.vif]!, frame, {}, REPEAT).durationNs, ROUNDS)
   }
+  const plain = (packet: Buffer) => eth(HOST.mac, PEER.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet)
+  for (const [name, frame] of [
+    ['the host’s, IPv4 TCP, from the NIC', plain(tcp(OUTSIDE.ip4, HOST.ip4, 443, 40000, ACK))],
+    ['the host’s, IPv4 UDP, from the NIC', plain(udp(OUTSIDE.ip4, HOST.ip4, 53, 40000))],
+    ['the host’s, IPv6 TCP, from the NIC', plain(tcp(OUTSIDE.ip6, HOST.ip6, 443, 40000, ACK))],
+  ] as const)
+    cost[name] = median(() => node.send('fabric', node.devices.fabric, frame, {}, REPEAT).durationNs, ROUNDS)
   // The others change the frame: each run is a call of its own, which costs some hundred ns by itself (cold caches, timestamps).
   cost['no route, one call'] = median(
-    () => node.send('tap', node.devices[A.vif]!, tap(udp(A.ip4, '198.51.100.1', 1, 2)), {}, 1).durationNs,
+    () => node.send('tap', node.devices[A.vif]!, tap(udp(A.ip4, '10.2.0.99', 1, 2)), {}, 1).durationNs,
   )
   let port = 1
   cost['first, IPv4 UDP, pod to pod, one call'] = median(
@@ -69,6 +77,22 @@ function measureCost(node: Fixture): Record<string, number> {
   cost['established, IPv4 UDP, out of a tunnel, one call'] = median(
     () => node.fromFabric(tunnelled(udp(REMOTE.ip4, A.ip4, 2, 1))).durationNs,
   )
+  for (const [family, pod, host, outside] of [
+    ['IPv4', A.ip4, HOST.ip4, OUTSIDE.ip4],
+    ['IPv6', A.ip6, HOST.ip6, OUTSIDE.ip6],
+  ] as const) {
+    node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK)))
+    const { udpSrcPort } = node.flows().findLast(({ flow }) => flow.flags & c.FLOW_SNAT)!.flow
+    cost[`first, ${family} UDP, SNAT, one call`] = median(
+      () => node.fromPod(A, tap(udp(pod, outside, port++, 53))).durationNs,
+    )
+    cost[`established, ${family} TCP, SNAT to the outside, one call`] = median(
+      () => node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK))).durationNs,
+    )
+    cost[`established, ${family} TCP, SNAT from the outside, one call`] = median(
+      () => node.fromFabric(plain(tcp(outside, host, 443, udpSrcPort, ACK))).durationNs,
+    )
+  }
   return cost
 }
 
@@ -80,6 +104,7 @@ function median(run: () => number, count = FIRST_PACKETS): number {
 if (import.meta.main) {
   using node = new Fixture({ sizes: { flow4: 16384, flow6: 16384, flow_slots: 32768, flow_free: 32768 } })
   const complexity = measureComplexity(node)
+  node.enableSnat()
   const cost = measureCost(node)
   for (const [file, data] of [
     [COMPLEXITY_FILE, complexity],
