@@ -4,9 +4,10 @@
  *   cni-plugin/dist/vrouter-cni   the CNI binary, a Node single executable
  *   daemon/dist/vrouter.mjs       the daemon, with one more bundle beside it for each of its workers
  *   daemon/dist/tools.mjs         vif, rt, nh, mpls, vrfstats, flow, dropstats, vrouter: which one, its first argument says
- *   daemon/dist/bin/*             launchers, one for the daemon and one for each tool
+ *   daemon/dist/controller.mjs    the controller of a cluster
+ *   daemon/dist/bin/*             launchers, one for the daemon, the controller and each tool
  *
- * `node hack/build.ts [--force] [cni-plugin | daemon | tools]…` builds some of them.
+ * `node hack/build.ts [--force] [cni-plugin | daemon | controller | tools]…` builds some of them.
  * What is up to date is skipped: each output has a stamp of the files it was made of. Everything is written beside its place and renamed, so what runs
  * meanwhile isn't disturbed.
  */
@@ -210,6 +211,7 @@ function buildLaunchers(): void {
     'vrouter',
     `case "\${1:-}" in\n--info | --get | --set | --json) ${RUN} "$here/../tools.mjs" vrouter "$@" ;;\nesac\n${RUN_DAEMON} "$here/../vrouter.mjs" "$@"`,
   ])
+  files.push(['vrouter-controller', `${RUN} "$here/../controller.mjs" "$@"`])
   for (const [name, script] of files) {
     const file = join(folder, name)
     const text = launcher(script)
@@ -227,6 +229,7 @@ function report(output: string): void {
 const targets: Readonly<Record<string, () => Promise<void>>> = {
   'cni-plugin': buildCniPlugin,
   daemon: () => buildModule('daemon/src/main.ts', join(root, 'daemon/dist/vrouter.mjs')),
+  controller: () => buildModule('daemon/src/controller/main.ts', join(root, 'daemon/dist/controller.mjs')),
   tools: async () => {
     await buildModule('daemon/src/utilities/main.ts', join(root, 'daemon/dist/tools.mjs'))
     buildLaunchers()

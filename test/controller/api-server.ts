@@ -25,7 +25,11 @@ export interface Outcome {
 /** For a `before` hook: skips the suite, with the reason in its title, where the server can't run. */
 export function skipWithoutApiServer(context: Mocha.Context): void {
   const why =
-    process.getuid?.() !== 0 ? 'not root' : existsSync(HYPERKUBE) ? undefined : `no ${HYPERKUBE}: hack/kubelab builds it`
+    process.getuid?.() !== 0
+      ? 'not root'
+      : existsSync(HYPERKUBE)
+        ? undefined
+        : `no ${HYPERKUBE}: hack/kubelab builds it`
   if (why === undefined) return
   context.test!.parent!.title += ` (skipped: ${why})`
   context.skip()

@@ -1,0 +1,104 @@
+/**
+ * What contradicts something else: blocks of two nodes with the same addresses, two nodes with one address, interfaces that don't fit their
+ * network or each other. Told as condition Conflict and by an Event; the daemons' own rules say what counts. Pure.
+ */
+import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import type { VirtualMachineInterface } from '../model/objects.ts'
+import { type Action, statusPatch, withConditions } from './actions.ts'
+import type { Durations } from './durations.ts'
+import { conditionOf, type Resourceful, type Watched } from './resources.ts'
+import type { View } from './view.ts'
+
+export interface ConflictOptions {
+  readonly now: number
+  readonly durations: Durations
+  /** How long something must be wrong before it is told, milliseconds: nodes put right in seconds what others changed. */
+  readonly patienceMs: number
+}
+
+export function reportConflicts(view: View, options: ConflictOptions): Action[] {
+  const actions: Action[] = []
+  for (const kind of ['blocks', 'routers'] as const) {
+    for (const { object } of view[kind]) actions.push(...tell(kind, object, view.problemsOf(kind, object), options))
+  }
+  const clashes = clashesOf(view)
+  for (const { object, item } of view.interfaces) {
+    const problems =
+      item === undefined
+        ? view.problemsOf('interfaces', object)
+        : [...misfitsOf(view, item), ...(clashes.get(item) ?? [])]
+    actions.push(...tell('interfaces', object, problems, options))
+  }
+  return actions
+}
+
+function tell(
+  of: Watched,
+  object: Resourceful,
+  problems: readonly string[],
+  { now, durations, patienceMs }: ConflictOptions,
+): Action[] {
+  const known = conditionOf(object, 'Conflict')
+  const message = problems.join('; ')
+  if (problems.length === 0) {
+    if (known === undefined || known.status === 'False') return []
+    const none = { type: 'Conflict', status: false, reason: 'None', message: '' }
+    return [statusPatch(of, object, { conditions: withConditions(object, [none], now) }) ?? []].flat()
+  }
+  if (!durations.haveLasted(`${of} ${object.metadata.uid} ${message}`, patienceMs)) return []
+  const wanted = { type: 'Conflict', status: true, reason: 'Conflict', message }
+  const patch = statusPatch(of, object, { conditions: withConditions(object, [wanted], now) })
+  const event: Action = { type: 'event', event: { of, object, type: 'Warning', reason: 'Conflict', message } }
+  return patch === undefined ? [event] : [patch, event]
+}
+
+/** What an interface says that its network and its node's blocks don't bear out. */
+function misfitsOf(view: View, item: VirtualMachineInterface): string[] {
+  const network = view.state.virtualNetworks.get(item.vn)
+  // A network may be deleted by force, or not be known yet.
+  if (network === undefined) return [`spec.network (${item.vn}) doesn't exist`]
+  const own = (view.blocksOf.get(item.vn) ?? []).filter((block) => block.item?.node === item.node)
+  return item.addresses.flatMap((text) => {
+    const address = mustParseAddress(text)
+    if (!network.subnets.some(({ cidr }) => contains(prefixOf(cidr), address))) {
+      return [`spec.addresses (${text}) lies in no subnet of ${item.vn}`]
+    }
+    if (own.some((block) => contains(prefixOf(block.item!.cidr), address))) return []
+    return [`spec.addresses (${text}) lies in no IPAMBlock of node ${item.node}`]
+  })
+}
+
+/** Two interfaces with one address in one network, or with one label on one node: the one whose name comes first is named. */
+function clashesOf({ interfaces }: View): Map<VirtualMachineInterface, string[]> {
+  const clashes = new Map<VirtualMachineInterface, string[]>()
+  const owners = new Map<string, VirtualMachineInterface>()
+  const items = interfaces.flatMap(({ item }) => item ?? [])
+  for (const item of items) {
+    const claims = [
+      ...item.addresses.map((address) => [`${item.vn} ${address}`, `spec.addresses (${address})`] as const),
+      [`${item.node} ${item.label}`, `spec.label (${item.label})`] as const,
+    ]
+    for (const [claim, field] of claims) {
+      const owner = owners.get(claim)
+      if (owner === undefined) {
+        owners.set(claim, item)
+        continue
+      }
+      const message = `${field} is that of VirtualMachineInterface ${owner.namespace}/${owner.name} too`
+      clashes.set(item, [...(clashes.get(item) ?? []), message])
+    }
+  }
+  return clashes
+}
+
+const prefixes = new Map<string, ReturnType<typeof mustParseCidr>>()
+
+function prefixOf(cidr: string) {
+  let prefix = prefixes.get(cidr)
+  if (prefix === undefined) {
+    if (prefixes.size > 100_000) prefixes.clear()
+    prefix = mustParseCidr(cidr)
+    prefixes.set(cidr, prefix)
+  }
+  return prefix
+}

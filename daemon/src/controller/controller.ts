@@ -1,0 +1,254 @@
+/**
+ * The controller of a cluster: watches, and while it leads passes over everything whenever something changed, and every half minute. It holds
+ * nothing in memory that a successor needs. Nothing that it does is needed for traffic that flows, or for pods in blocks that nodes have.
+ */
+
+import type { Config } from '../config/config.ts'
+import { ApiClient } from '../kubernetes/client.ts'
+import type { KubeObject } from '../kubernetes/objects.ts'
+import { pathOf } from '../kubernetes/objects.ts'
+import { Reflector } from '../kubernetes/reflector.ts'
+import type { Log } from '../log.ts'
+import { Applier, uidsOf } from './applier.ts'
+import { Durations } from './durations.ts'
+import { Election } from './election.ts'
+import { EventWriter } from './event-writer.ts'
+import type { Census } from './garbage.ts'
+import { HealthServer } from './health-server.ts'
+import { reconcile } from './loops.ts'
+import { Metrics } from './metrics.ts'
+import type { ControllerOptions } from './options.ts'
+import { PODS, WATCHED, type Watched } from './resources.ts'
+import { Store } from './store.ts'
+import { type Cluster, viewOf } from './view.ts'
+
+/** Changes that come together are passed over together. */
+const GATHER_MS = 100
+/** Passes take at most this share of the time. */
+const BUSY_SHARE = 0.2
+const RESYNC_MS = 30_000
+/** A pass that takes so long means that something hangs. */
+const STUCK_MS = 300_000
+/** Pods are counted at most this often, and more seldom where there are many. */
+const CENSUS_MS = 60_000
+const CENSUS_MS_PER_POD = 4
+
+export class Controller implements AsyncDisposable {
+  readonly #options: ControllerOptions
+  readonly #cluster: Cluster
+  readonly #log: Log
+  readonly #client: ApiClient
+  readonly #store: Store
+  readonly #metrics: Metrics
+  readonly #election: Election
+  readonly #applier: Applier
+  readonly #reflectors: readonly Reflector[]
+  readonly #abort = new AbortController()
+  #durations = new Durations()
+  #pods: Census | undefined
+  #health: HealthServer | undefined
+  #wakeAt = 0
+  #timer: NodeJS.Timeout | undefined
+  #wake: (() => void) | undefined
+  #passStartedAt: number | undefined
+  #tasks: readonly Promise<void>[] = []
+
+  private constructor(config: Config, options: ControllerOptions, log: Log) {
+    this.#options = options
+    this.#cluster = { name: config.cluster.name, defaultSubnets: config.defaultNetwork.subnets }
+    this.#log = log
+    this.#client = new ApiClient({ kubeconfig: config.source.kubeconfig, server: config.source.server })
+    this.#store = new Store(() => this.#wakeIn(GATHER_MS))
+    this.#metrics = new Metrics(this.#store)
+    this.#election = new Election({
+      client: this.#client,
+      log: log.child({ component: 'election' }),
+      ...options.lease,
+      onChange: (isLeader) => this.#leads(isLeader),
+    })
+    this.#applier = new Applier({
+      client: this.#client,
+      store: this.#store,
+      events: new EventWriter(this.#client, options.lease.identity),
+      log: log.child({ component: 'applier' }),
+      onOutcome: (action, outcome) => this.#metrics.acted(action, outcome),
+    })
+    this.#reflectors = (Object.keys(WATCHED) as Watched[]).map((of) => this.#reflectorOf(of))
+  }
+
+  /** Resolves when it is on its way; throws when the health server can't listen. */
+  static async start(config: Config, options: ControllerOptions, log: Log): Promise<Controller> {
+    const controller = new Controller(config, options, log)
+    try {
+      await controller.#start()
+      return controller
+    } catch (error) {
+      await controller[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.#health = await HealthServer.start({
+      ...this.#options.health,
+      registry: this.#metrics.registry,
+      whyNotAlive: () => this.#whyNotAlive(),
+      whyNotReady: () => this.#whyNotReady(),
+    })
+    for (const reflector of this.#reflectors) reflector.start()
+    this.#election.start()
+    this.#tasks = [this.#passes(), this.#censuses()]
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error('stopped'))
+    this.#wakeIn(0)
+    await this.#election[Symbol.asyncDispose]()
+    await Promise.all(this.#tasks)
+    await Promise.all(this.#reflectors.map((reflector) => reflector[Symbol.asyncDispose]()))
+    await this.#health?.[Symbol.asyncDispose]()
+    this.#client[Symbol.dispose]()
+    clearTimeout(this.#timer)
+  }
+
+  #reflectorOf(of: Watched): Reflector {
+    const { agents } = this.#options
+    return new Reflector({
+      client: this.#client,
+      resource: WATCHED[of],
+      ...(of === 'agents' && { namespace: agents.namespace, labelSelector: agents.selector }),
+      handler: this.#store.handlerOf(of),
+      log: this.#log.child({ component: 'watch' }),
+    })
+  }
+
+  #whyNotAlive(): string | undefined {
+    const startedAt = this.#passStartedAt
+    if (startedAt === undefined || performance.now() - startedAt < STUCK_MS) return undefined
+    return `a pass has taken longer than ${STUCK_MS / 1000} s`
+  }
+
+  #whyNotReady(): string | undefined {
+    if (this.#store.isSynced) return undefined
+    const problems = [...this.#store.problems].map(([of, { message }]) => `${of}: ${message}`)
+    return ['not all kinds of objects have been listed yet', ...problems].join('\n')
+  }
+
+  #leads(isLeader: boolean): void {
+    this.#metrics.leads(isLeader)
+    // What another leader saw meanwhile isn't known.
+    this.#durations = new Durations()
+    this.#pods = undefined
+    this.#wakeIn(0)
+  }
+
+  /** Lets the next pass begin in that many milliseconds, or before. */
+  #wakeIn(ms: number): void {
+    const at = performance.now() + ms
+    if (this.#timer !== undefined && this.#wakeAt <= at) return
+    clearTimeout(this.#timer)
+    this.#wakeAt = at
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#wake?.()
+    }, ms)
+  }
+
+  async #passes(): Promise<void> {
+    const { signal } = this.#abort
+    while (!signal.aborted) {
+      if (this.#timer !== undefined) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
+      }
+      this.#wake = undefined
+      if (signal.aborted) return
+      this.#wakeIn(RESYNC_MS)
+      if (!this.#election.isLeader || !this.#store.isSynced) continue
+      await this.#pass()
+    }
+  }
+
+  async #pass(): Promise<void> {
+    const startedAt = performance.now()
+    this.#passStartedAt = startedAt
+    try {
+      const durations = this.#durations
+      durations.begin(startedAt)
+      const actions = reconcile(viewOf(this.#store.world, this.#cluster), {
+        ...this.#options,
+        now: Date.now(),
+        durations,
+        ...(this.#pods && { pods: this.#pods }),
+        onError: (loop, error) => {
+          this.#metrics.broke(loop)
+          this.#log.error({ err: error, loop }, 'a loop broke off; the others go on')
+        },
+      })
+      const next = durations.end()
+      const tookMs = performance.now() - startedAt
+      this.#metrics.passed(tookMs)
+      const { retryMs } = await this.#applier.apply(actions, this.#election)
+      if (next !== undefined) this.#wakeIn(Math.max(next, GATHER_MS))
+      if (retryMs !== undefined) this.#wakeIn(retryMs)
+      const restMs = tookMs / BUSY_SHARE - (performance.now() - startedAt)
+      if (restMs > 0) await this.#sleep(restMs)
+    } catch (error) {
+      this.#log.error({ err: error }, 'a pass broke off')
+      this.#metrics.broke('pass')
+    } finally {
+      this.#passStartedAt = undefined
+    }
+  }
+
+  /** Counts the pods now and then, while leading. */
+  async #censuses(): Promise<void> {
+    const { signal } = this.#abort
+    while (!signal.aborted) {
+      let pods = 0
+      if (this.#election.isLeader && this.#store.world.interfaces.size > 0) {
+        try {
+          this.#pods = await this.#census(this.#election.session)
+          pods = this.#pods.uids.size
+          this.#wakeIn(GATHER_MS)
+        } catch (error) {
+          this.#log.debug({ err: error }, 'the pods could not be counted')
+        }
+      }
+      const wait = this.#pods === undefined ? this.#options.goneMs / 4 : Math.max(CENSUS_MS, pods * CENSUS_MS_PER_POD)
+      await this.#sleep(Math.min(wait, Math.max(this.#options.goneMs, pods * CENSUS_MS_PER_POD)))
+    }
+  }
+
+  async #census(signal: AbortSignal): Promise<Census> {
+    // Before the first page: what comes after it may be missing. Clocks of machines differ a little.
+    const at = Date.now() - 5000
+    const uids = new Set<string>()
+    let token: string | undefined
+    do {
+      const page = await this.#client.request<{
+        readonly metadata?: { readonly continue?: string }
+        readonly items?: readonly KubeObject[]
+      }>({ method: 'GET', path: pathOf(PODS), query: { limit: 500, continue: token }, signal })
+      for (const pod of page.items ?? []) for (const uid of uidsOf(pod)) uids.add(uid)
+      token = page.metadata?.continue || undefined
+    } while (token !== undefined)
+    return { uids, at }
+  }
+
+  /** Ends early when the controller stops. */
+  #sleep(ms: number): Promise<void> {
+    const { signal } = this.#abort
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve()
+      const done = () => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      signal.addEventListener('abort', done)
+    })
+  }
+}

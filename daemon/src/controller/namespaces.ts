@@ -1,0 +1,72 @@
+/**
+ * Which network the pods of a namespace join: told as condition NetworkReady of the namespaces that ask for one, with the same words that
+ * ADD fails with. Pure.
+ */
+import { defaultPodNetwork } from '../model/names.ts'
+import { isIsolated, NETWORK_ANNOTATIONS, networkOfPod } from '../model/namespace-network.ts'
+import type { FqName, Namespace } from '../model/objects.ts'
+import { type Action, count } from './actions.ts'
+import { conditionOf, type Resourceful } from './resources.ts'
+import type { View } from './view.ts'
+
+export const CONDITION = 'NetworkReady'
+
+const REASONS: Readonly<Record<string, string>> = {
+  NETWORK_MISSING: 'NetworkMissing',
+  NETWORK_ANNOTATION: 'NetworkAnnotation',
+}
+
+export function reconcileNamespaces(view: View, now: number): Action[] {
+  const interfaces = Map.groupBy(view.interfaces, ({ item }) => item?.namespace ?? '')
+  return [...view.world.namespaces.values()].flatMap((object) => {
+    const namespace = view.state.namespaces.get(object.metadata.name)
+    if (namespace === undefined || (object.metadata.deletionTimestamp ?? null) !== null) return []
+    const known = conditionOf(object, CONDITION)
+    // Others need no condition: there are thousands of them, and nothing to say.
+    if (known === undefined && !asksForNetwork(namespace)) return []
+    const found = networkOfPod({ namespace: namespace.name, name: '' }, view.state, view.cluster.name)
+    if (!found.ok) {
+      const { code, message } = found.error
+      const reason = REASONS[code]
+      if (reason === undefined) return []
+      return [...say(object, 'False', reason, message, now), event(object, 'Warning', reason, message)]
+    }
+    const { fqName } = found.vn
+    const actions = say(object, 'True', 'NetworkFound', sentence(fqName), now)
+    const before = networkBefore(known?.message, view)
+    if (actions.length === 0 || before === fqName) return actions
+    const staying = (interfaces.get(namespace.name) ?? []).filter(({ item }) => item!.vn === before).length
+    if (staying === 0) return actions
+    const message = `new pods join ${fqName}; ${count(staying, 'pod')} that run already stay in ${before} until they are made again`
+    return [...actions, event(object, 'Warning', 'PodsKeepTheirNetwork', message)]
+  })
+}
+
+function asksForNetwork(namespace: Namespace): boolean {
+  return isIsolated(namespace) || NETWORK_ANNOTATIONS.some((key) => (namespace.annotations[key] ?? '').trim() !== '')
+}
+
+function sentence(fqName: FqName): string {
+  return `pods join ${fqName}`
+}
+
+/** The network that the condition told of, so that a change is noticed by whichever controller leads. */
+function networkBefore(message: string | undefined, { cluster }: View): FqName {
+  return /^pods join (\S+)$/.exec(message ?? '')?.[1] ?? defaultPodNetwork(cluster.name)
+}
+
+function say(object: Resourceful, status: 'True' | 'False', reason: string, message: string, now: number): Action[] {
+  const known = conditionOf(object, CONDITION)
+  if (known?.status === status && known.reason === reason && known.message === message) return []
+  const lastTransitionTime =
+    known?.status === status && known.lastTransitionTime !== undefined
+      ? known.lastTransitionTime
+      : new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')
+  const condition = { type: CONDITION, status, reason, message, lastTransitionTime }
+  const patch = { status: { conditions: [condition] } }
+  return [{ type: 'patch', of: 'namespaces', object, subresource: 'status', form: 'strategic', patch }]
+}
+
+function event(object: Resourceful, type: 'Normal' | 'Warning', reason: string, message: string): Action {
+  return { type: 'event', event: { of: 'namespaces', object, type, reason, message } }
+}

@@ -1,0 +1,98 @@
+/**
+ * Whether pods can be started on a node: condition NetworkUnavailable and taint `node.vrouter.dev/agent-not-ready` follow the node's vRouter
+ * daemon, and so does condition Ready of its VirtualRouter. Pure.
+ */
+import { type Action, statusPatch, withConditions } from './actions.ts'
+import type { Durations } from './durations.ts'
+import { type AgentPod, conditionOf, type NodeObject, type Resourceful } from './resources.ts'
+import type { View } from './view.ts'
+
+export const TAINT = 'node.vrouter.dev/agent-not-ready'
+
+export interface NodeOptions {
+  readonly now: number
+  readonly durations: Durations
+  /** How long a node may be without a ready daemon before it gets no more pods, milliseconds: a restart takes less. */
+  readonly graceMs: number
+}
+
+export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOptions): Action[] {
+  const { nodes, agents, routers } = view.world
+  const agentsOf = Map.groupBy(agents.values(), (pod) => (pod as AgentPod).spec?.nodeName ?? '')
+  return [...nodes.values()].flatMap((object) => {
+    const node = object as NodeObject
+    const { name } = node.metadata
+    const pods = agentsOf.get(name) ?? []
+    const router = routers.get(name)
+    if (pods.some(isReady)) {
+      return [...open(node, now), ...(router === undefined ? [] : told(router, true, 'AgentReady', '', now))]
+    }
+    // A node that never had a daemon isn't ours: its network may be another's.
+    if (pods.length === 0 && router === undefined) return []
+    if (!durations.haveLasted(`no ready agent on ${name}`, graceMs)) return []
+    const message = pods.length === 0 ? `node ${name} has no vRouter daemon` : whyNotReady(pods[0]!)
+    return [
+      ...close(node, message, now),
+      ...(router === undefined ? [] : told(router, false, 'AgentNotReady', message, now)),
+    ]
+  })
+}
+
+function isReady(pod: Resourceful): boolean {
+  return conditionOf(pod, 'Ready')?.status === 'True' && (pod.metadata.deletionTimestamp ?? null) === null
+}
+
+function whyNotReady(pod: Resourceful): string {
+  const { name } = pod.metadata
+  const reason = conditionOf(pod, 'Ready')?.message ?? conditionOf(pod, 'ContainersReady')?.message
+  return `the vRouter daemon ${name} is not ready${reason === undefined || reason === '' ? '' : `: ${reason}`}`
+}
+
+/** Lets pods come. */
+function open(node: NodeObject, now: number): Action[] {
+  const actions = condition(node, 'False', 'VrouterReady', 'the vRouter daemon of the node is ready', now)
+  const taints = node.spec?.taints ?? []
+  if (taints.some(({ key }) => key === TAINT))
+    actions.push(
+      taintsPatch(
+        node,
+        taints.filter(({ key }) => key !== TAINT),
+      ),
+    )
+  return actions
+}
+
+/** Lets no new pods come; those that run stay, for their traffic goes on. */
+function close(node: NodeObject, message: string, now: number): Action[] {
+  const actions = condition(node, 'True', 'VrouterNotReady', message, now)
+  const taints = node.spec?.taints ?? []
+  if (!taints.some(({ key }) => key === TAINT)) {
+    actions.push(taintsPatch(node, [...taints, { key: TAINT, effect: 'NoSchedule' }]))
+    const event = { of: 'nodes', object: node, type: 'Warning', reason: 'VrouterNotReady', message } as const
+    actions.push({ type: 'event', event })
+  }
+  return actions
+}
+
+function taintsPatch(node: NodeObject, taints: readonly object[]): Action {
+  return { type: 'patch', of: 'nodes', object: node, form: 'merge', patch: { spec: { taints } }, isExact: true }
+}
+
+function condition(node: NodeObject, status: 'True' | 'False', reason: string, message: string, now: number): Action[] {
+  const known = conditionOf(node, 'NetworkUnavailable')
+  // The words may differ: daemons that come and go must not make a write of it.
+  if (known?.status === status && known.reason === reason) return []
+  const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')
+  const lastTransitionTime = known?.status === status ? (known.lastTransitionTime ?? time) : time
+  const wanted = { type: 'NetworkUnavailable', status, reason, message, lastTransitionTime, lastHeartbeatTime: time }
+  const patch = { status: { conditions: [wanted] } }
+  return [{ type: 'patch', of: 'nodes', object: node, subresource: 'status', form: 'strategic', patch }]
+}
+
+function told(router: Resourceful, status: boolean, reason: string, message: string, now: number): Action[] {
+  const known = conditionOf(router, 'Ready')
+  if (known?.status === (status ? 'True' : 'False') && known.reason === reason) return []
+  const conditions = withConditions(router, [{ type: 'Ready', status, reason, message }], now)
+  const patch = statusPatch('routers', router, { conditions })
+  return patch === undefined ? [] : [patch]
+}

@@ -1,0 +1,106 @@
+/**
+ * The objects that the controller watches, as far as it needs them. What it wrote itself is in here as soon as the API server has answered, so
+ * that no pass works on what it has changed already; word of an older version never replaces a newer one.
+ */
+
+import type { ApiError } from '../kubernetes/errors.ts'
+import { isOlder, type KubeObject, keyOf } from '../kubernetes/objects.ts'
+import type { Handler } from '../kubernetes/reflector.ts'
+import { type Resourceful, WATCHED, type Watched, type World } from './resources.ts'
+
+export class Store {
+  readonly #maps = Object.fromEntries(Object.keys(WATCHED).map((of) => [of, new Map()])) as Record<
+    Watched,
+    Map<string, Resourceful>
+  >
+  readonly #listed = new Set<Watched>()
+  readonly #problems = new Map<Watched, ApiError>()
+  readonly #onChange: () => void
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange
+  }
+
+  /** The objects now; the maps change with time. */
+  get world(): World {
+    return this.#maps
+  }
+
+  /** Whether every kind has been listed once. */
+  get isSynced(): boolean {
+    return this.#listed.size === Object.keys(WATCHED).length
+  }
+
+  /** What keeps the store from following, by kind. */
+  get problems(): ReadonlyMap<Watched, ApiError> {
+    return this.#problems
+  }
+
+  /** What the API server answered to a write. */
+  wrote(of: Watched, object: KubeObject): void {
+    this.#put(of, object)
+  }
+
+  handlerOf(of: Watched): Handler {
+    const map = this.#maps[of]
+    let listed = new Set<string>()
+    return {
+      beginList: () => {
+        listed = new Set()
+      },
+      listed: (object) => {
+        listed.add(keyOf(object))
+        this.#put(of, object)
+      },
+      endList: () => {
+        for (const key of map.keys()) if (!listed.has(key)) map.delete(key)
+        listed = new Set()
+        this.#listed.add(of)
+      },
+      changed: (object) => this.#put(of, object),
+      removed: (object) => map.delete(keyOf(object)),
+      onProblem: (problem) => {
+        if (problem === undefined) this.#problems.delete(of)
+        else this.#problems.set(of, problem)
+      },
+      onFlush: this.#onChange,
+    }
+  }
+
+  #put(of: Watched, object: KubeObject): void {
+    const key = keyOf(object)
+    const known = this.#maps[of].get(key)
+    const { uid, resourceVersion } = object.metadata
+    if (known?.metadata.uid === uid && isOlder(resourceVersion, known?.metadata.resourceVersion)) return
+    // The same again: keeps what was made of it.
+    if (known !== undefined && known.metadata.uid === uid && known.metadata.resourceVersion === resourceVersion) return
+    this.#maps[of].set(key, trimmed(of, object as Resourceful))
+  }
+}
+
+/** What is looked at; thousands of nodes and pods carry much more. */
+function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Resourceful): Resourceful {
+  const { managedFields: _, ...rest } = metadata as Resourceful['metadata'] & { readonly managedFields?: unknown }
+  const base = { apiVersion, kind, metadata: rest }
+  const conditions = status?.conditions === undefined ? {} : { status: { conditions: status.conditions } }
+  switch (of) {
+    case 'nodes':
+      return { ...base, spec: { taints: (spec as { readonly taints?: unknown } | undefined)?.taints }, ...conditions }
+    case 'agents':
+      return {
+        ...base,
+        spec: { nodeName: (spec as { readonly nodeName?: unknown } | undefined)?.nodeName },
+        ...conditions,
+      }
+    case 'namespaces':
+      return { ...base, ...conditions }
+    case 'networks':
+    case 'networkRouters':
+    case 'blocks':
+    case 'interfaces':
+    case 'routers':
+      return { ...base, spec, ...(status && { status }) }
+    default:
+      return of satisfies never
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The world as the daemons see it: the same decoding and the same cross-checks, so that what the controller reports is what the daemons
+ * do, in the same words. Pure; what didn't change isn't decoded again.
+ */
+
+import type { Cidr, FqName, Rejection, SourceState } from '../model/objects.ts'
+import { assemble, EMPTY_STATE, type LoadedFile } from '../sources/objects/assemble.ts'
+import { API_VERSIONS, BUILT_IN_LABEL, type Decoded, decode, type Item, type Kind } from '../sources/objects/decode.ts'
+import { KINDS, type Resourceful, type Watched, type World } from './resources.ts'
+
+export interface Cluster {
+  readonly name: string
+  /** Subnets of the default pod network; empty: there is none. */
+  readonly defaultSubnets: readonly Cidr[]
+}
+
+/** An object that daemons read, with what it says. */
+export interface Entry<K extends Kind> {
+  readonly object: Resourceful
+  /** Absent: it can't be used, see `problemsOf`. */
+  readonly item?: Extract<Item, { kind: K }>['object']
+}
+
+export interface View {
+  readonly world: World
+  readonly cluster: Cluster
+  readonly state: SourceState
+  readonly networks: readonly Entry<'VirtualNetwork'>[]
+  readonly networkRouters: readonly Entry<'VirtualNetworkRouter'>[]
+  readonly blocks: readonly Entry<'IPAMBlock'>[]
+  readonly interfaces: readonly Entry<'VirtualMachineInterface'>[]
+  readonly routers: readonly Entry<'VirtualRouter'>[]
+  /** Interfaces and blocks of each network. */
+  readonly interfacesOf: ReadonlyMap<FqName, readonly Entry<'VirtualMachineInterface'>[]>
+  readonly blocksOf: ReadonlyMap<FqName, readonly Entry<'IPAMBlock'>[]>
+  /** What is wrong with an object, as daemons say it. */
+  problemsOf(of: Watched, object: Resourceful): readonly string[]
+}
+
+/** The network that an object defines or shows is in force as the object says. */
+export function isInForce(view: View, { item }: Entry<'VirtualNetwork'>): boolean {
+  if (item === undefined) return false
+  const known = view.state.virtualNetworks.get(item.fqName)
+  return known !== undefined && known.namespace === item.namespace && known.name === item.name
+}
+
+export function isBuiltIn(object: Resourceful): boolean {
+  return object.metadata.labels?.[BUILT_IN_LABEL] === 'true'
+}
+
+export function viewOf(world: World, cluster: Cluster): View {
+  const rejections: Rejection[] = []
+  const files: LoadedFile[] = []
+  function read<K extends Kind>(of: Watched, kind: K): Entry<K>[] {
+    const items: Item[] = []
+    // Of two objects that say they are the same the older one counts: the first of a file does.
+    const entries = inOrderOfAge(world[of].values()).map((object): Entry<K> => {
+      const decoded = decodeOnce(kind, object, cluster.name)
+      if (decoded.ok) {
+        items.push(decoded.item)
+        return { object, item: decoded.item.object as Entry<K>['item'] }
+      }
+      rejections.push(...decoded.issues.map((issue) => ({ object: decoded.id, ...issue })))
+      return { object }
+    })
+    files.push({ path: KINDS[of], items, rejections: [] })
+    return entries
+  }
+  read('namespaces', 'Namespace')
+  const networks = read('networks', 'VirtualNetwork')
+  const networkRouters = read('networkRouters', 'VirtualNetworkRouter')
+  const blocks = read('blocks', 'IPAMBlock')
+  const interfaces = read('interfaces', 'VirtualMachineInterface')
+  const routers = read('routers', 'VirtualRouter')
+  const options = { cluster: cluster.name, defaultSubnets: cluster.defaultSubnets }
+  const state = assemble(files, options, EMPTY_STATE)
+  const problems = Map.groupBy([...rejections, ...state.rejected], ({ object }) => object)
+  return {
+    world,
+    cluster,
+    state,
+    networks,
+    networkRouters,
+    blocks,
+    interfaces,
+    routers,
+    interfacesOf: Map.groupBy(interfaces, ({ item }) => item?.vn ?? ''),
+    blocksOf: Map.groupBy(blocks, ({ item }) => item?.vn ?? ''),
+    problemsOf: (of, { metadata: { namespace, name } }) => {
+      const id = namespace === undefined ? `${KINDS[of]} ${name}` : `${KINDS[of]} ${namespace}/${name}`
+      return (problems.get(id) ?? []).map(problemText)
+    },
+  }
+}
+
+function problemText({ field = '', value, message }: Rejection): string {
+  if (field === '') return message
+  return value === undefined ? `${field} ${message}` : `${field} (${value}) ${message}`
+}
+
+function inOrderOfAge(objects: Iterable<Resourceful>): Resourceful[] {
+  const age = ({ metadata: { creationTimestamp, namespace, name } }: Resourceful) =>
+    `${creationTimestamp ?? '9'} ${namespace} ${name}`
+  return [...objects]
+    .map((object) => ({ object, age: age(object) }))
+    .sort((a, b) => (a.age < b.age ? -1 : 1))
+    .map(({ object }) => object)
+}
+
+const decodedOf = new WeakMap<Resourceful, Decoded>()
+
+function decodeOnce(kind: Kind, object: Resourceful, cluster: string): Decoded {
+  let decoded = decodedOf.get(object)
+  if (decoded === undefined) {
+    decoded = decode(manifestOf(kind, object), cluster)
+    decodedOf.set(object, decoded)
+  }
+  return decoded
+}
+
+/** What a person would have written: without what the API server adds. */
+function manifestOf(kind: Kind, { metadata, spec, status }: Resourceful): object {
+  const { name, namespace, labels, annotations } = metadata
+  const of = { name, ...(namespace !== undefined && { namespace }), ...(labels && { labels }) }
+  if (kind === 'Namespace') return { apiVersion: 'v1', kind, metadata: { ...of, ...(annotations && { annotations }) } }
+  return { apiVersion: API_VERSIONS[kind], kind, metadata: of, spec, ...(status && { status }) }
+}
