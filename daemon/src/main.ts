@@ -2,6 +2,7 @@
  * The daemon's command line: reads the configuration, starts a Vrouter, and stops it on SIGTERM or SIGINT. Exit codes: 0 stopped or done, 1
  * failed, 2 the command line or the configuration is wrong.
  */
+import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -10,7 +11,7 @@ import { setSysctlRoot } from '@kube-vrouter/linux/sysctl'
 import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
 import { findNic } from './dataplane/find-nic.ts'
 import { uninstallNode } from './dataplane/uninstall.ts'
-import { DEFAULT_FOLDER, DEFAULT_PLUGIN, installPlugin } from './install/install.ts'
+import { DEFAULT_FOLDER, DEFAULT_LOOPBACK, DEFAULT_PLUGIN, installLoopback, installPlugin } from './install/install.ts'
 import { uninstallFromNode } from './install/uninstall-node.ts'
 import { createLog, errorFields } from './log.ts'
 import { removeConflist } from './port-api/conflist.ts'
@@ -82,6 +83,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (command === 'install') {
       if (process.env['SKIP_CNI_BINARIES'] === 'true') return 0
       installPlugin({ folder: values['bin-dir'], plugin: values.plugin, log })
+      if (existsSync(DEFAULT_LOOPBACK)) installLoopback({ folder: values['bin-dir'], plugin: DEFAULT_LOOPBACK, log })
       return 0
     }
     if (command === 'uninstall-node') {

@@ -17,6 +17,10 @@ const PACKAGES = [
   'busybox-static',
 ]
 
+/** containerd sets up `lo` of every pod by this plugin; of its package that one file is used, on hosts that have none. */
+const PLUGINS_PACKAGE = 'containernetworking-plugins'
+const LOOPBACK = /^usr\/lib\/cni\/loopback$|\/copyright$/
+
 /** Of the package that names the distribution, that name alone: scanners go by it. */
 const DISTRIBUTION_PACKAGE = 'base-files'
 const DISTRIBUTION_FILES = /^(usr\/lib\/os-release|etc\/os-release|etc\/debian_version)$/
@@ -58,7 +62,8 @@ export interface Base {
 }
 
 export function debianBase(): Base {
-  const [distribution, ...packages] = fetchPackages([DISTRIBUTION_PACKAGE, ...PACKAGES]) as [
+  const [distribution, plugins, ...packages] = fetchPackages([DISTRIBUTION_PACKAGE, PLUGINS_PACKAGE, ...PACKAGES]) as [
+    DebianPackage,
     DebianPackage,
     ...DebianPackage[],
   ]
@@ -75,7 +80,7 @@ export function debianBase(): Base {
     mtime: 0,
     content: { type: 'symlink', target },
   })
-  const all = [distribution, ...packages]
+  const all = [distribution, plugins, ...packages]
   return {
     packages: all,
     distribution: distributionOf(distribution),
@@ -85,6 +90,7 @@ export function debianBase(): Base {
       ),
       ...Object.entries(LINKS).map(([path, target]) => link(path, target)),
       ...entriesOf(distribution, DISTRIBUTION_FILES),
+      ...entriesOf(plugins, LOOPBACK),
       ...packages.flatMap((one) => entriesOf(one)),
       ...appletsOf(busybox).map((name) => link(`usr/bin/${name}`, 'busybox')),
       ...Object.entries(TEXTS).map(([path, content]) => text(path, content)),

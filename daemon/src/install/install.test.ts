@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silent } from '../log.ts'
-import { installPlugin, removePlugin } from './install.ts'
+import { installLoopback, installPlugin, removePlugin } from './install.ts'
 import { applyPatch, makePatch } from './patch.ts'
 
 describe('installing the CNI binary', () => {
@@ -90,6 +90,27 @@ describe('installing the CNI binary', () => {
       code: 'CNI_PLUGIN_UNUSABLE',
       message: /another node binary/,
     })
+  })
+
+  it('brings a loopback plugin where there is none, and takes it away again', () => {
+    install()
+    const loopback = () => installLoopback({ folder, plugin, log: silent })
+    assert.equal(loopback(), 'installed')
+    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'the plugin, version 1')
+    assert.equal(loopback(), 'identical')
+    writeFileSync(plugin, 'the plugin, version 2')
+    assert.equal(loopback(), 'installed', 'our own is kept up to date')
+    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'the plugin, version 2')
+    removePlugin(folder)
+    assert.deepEqual(readdirSync(folder), [])
+  })
+
+  it('leaves a loopback plugin of others alone', () => {
+    install()
+    writeFileSync(join(folder, 'loopback'), 'of others')
+    assert.equal(installLoopback({ folder, plugin, log: silent }), 'identical')
+    removePlugin(folder)
+    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'of others')
   })
 
   it('is undone, other plugins staying', () => {

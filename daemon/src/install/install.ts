@@ -8,13 +8,16 @@ import {
   closeSync,
   fchmodSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -26,6 +29,8 @@ export const PLUGIN_NAME = 'vrouter-cni'
 
 /** Where the image has what the binary is made of. */
 export const DEFAULT_PLUGIN = '/usr/lib/vrouter/cni/vrouter-cni.patch'
+/** The loopback plugin of the reference plugins (containernetworking-plugins). */
+export const DEFAULT_LOOPBACK = '/usr/lib/cni/loopback'
 export const DEFAULT_FOLDER = '/opt/cni/bin'
 
 export interface InstallOptions {
@@ -61,11 +66,41 @@ export function installPlugin({ folder, plugin, base = process.execPath, log }: 
   return 'installed'
 }
 
+/** The plugin that brings up `lo`: container runtimes call it by this name for every pod. */
+const LOOPBACK = 'loopback'
+/** What `loopback` links to where we brought it: so an uninstall knows. */
+const OUR_LOOPBACK = '.vrouter-loopback'
+
+/** Puts the loopback plugin where there is none; that of somebody else is never touched. Throws CNI_FOLDER_NOT_WRITABLE, CNI_PLUGIN_UNUSABLE. */
+export function installLoopback({ folder, plugin, log }: Omit<InstallOptions, 'base'>): Installed {
+  const link = join(folder, LOOPBACK)
+  const file = join(folder, OUR_LOOPBACK)
+  const existing = lstatSync(link, { throwIfNoEntry: false })
+  if (existing !== undefined && !isOurLoopback(link)) return 'identical'
+  const wanted = readPlugin(plugin, '')
+  if (existing !== undefined && isThere(file, wanted.fingerprint)) return 'identical'
+  try {
+    replace(folder, file, wanted.bytes())
+    if (existing === undefined) symlinkSync(OUR_LOOPBACK, link)
+  } catch (error) {
+    throw VrouterError.of('CNI_FOLDER_NOT_WRITABLE', { file: link, reason: reasonOf(error) }, { cause: error })
+  }
+  log.info({ component: 'install', file: link }, 'there was no loopback plugin: ours is installed')
+  return 'installed'
+}
+
+function isOurLoopback(link: string): boolean {
+  return lstatSync(link).isSymbolicLink() && readlinkSync(link) === OUR_LOOPBACK
+}
+
 /** For an uninstall: without the binary a runtime can't even delete pods, so it goes last. */
 export function removePlugin(folder: string): void {
   if (readable(folder) === undefined) return
   removeLeftovers(folder)
   rmSync(join(folder, PLUGIN_NAME), { force: true })
+  const link = join(folder, LOOPBACK)
+  if (lstatSync(link, { throwIfNoEntry: false }) !== undefined && isOurLoopback(link)) rmSync(link)
+  rmSync(join(folder, OUR_LOOPBACK), { force: true })
 }
 
 interface Plugin {

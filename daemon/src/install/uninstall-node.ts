@@ -3,8 +3,8 @@
  * new pod is sent here; then, when the daemon has gone, programs, devices and routes, and the NIC has its addresses back; then the state; the
  * binary last, since pods that are still deleted need it. Each step is fine with nothing left to do.
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config/config.ts'
 import { findNic } from '../dataplane/find-nic.ts'
@@ -29,7 +29,7 @@ const POLL_MS = 500
 /** Throws DAEMON_RUNNING when the daemon doesn't end in time, and what can't be put back. */
 export async function uninstallFromNode(options: UninstallOptions): Promise<void> {
   const { config, pluginFolder, daemonLimitMs = DAEMON_LIMIT_MS, log } = options
-  const { cniConf, state, run } = config.paths
+  const { cniConf, state, run, pins } = config.paths
   removeConflist(cniConf)
   const deadline = Date.now() + daemonLimitMs
   while (true) {
@@ -44,14 +44,26 @@ export async function uninstallFromNode(options: UninstallOptions): Promise<void
       removeConflist(cniConf)
     }
   }
-  empty(state)
-  empty(run)
+  // The pins are gone; the folder above them is ours too: /sys/fs/bpf/vrouter.
+  removeEmpty(dirname(pins))
+  remove(state)
+  remove(run)
   if (pluginFolder !== '') removePlugin(pluginFolder)
   log.info({ component: 'install' }, 'kube-vrouter is gone from this node')
 }
 
-/** The folder itself may be a mount point, and stays. */
-function empty(folder: string): void {
+/** The folder itself goes too, unless it is a mount point. */
+function remove(folder: string): void {
   if (!existsSync(folder)) return
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true })
+  removeEmpty(folder)
+}
+
+function removeEmpty(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined || !['ENOENT', 'EBUSY', 'ENOTEMPTY', 'EROFS'].includes(code)) throw error
+  }
 }
