@@ -400,7 +400,7 @@ __noinline __u32 flow_may_answer(const struct packet *p, __u32 asking_vrf)
 	if (!route_find(asking_vrf, p->family, &source, &route))
 		return DROP_DISCARD;
 	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
-	if (nh && nh->type == NH_COMPOSITE) /* one of several */
+	if (nh && (nh->type == NH_COMPOSITE || (nh->type == NH_VRF_TRANSLATE && !nexthop_is_snat(nh)))) /* one of several; by another VRF */
 		return 0;
 	return nh && (nh->type == NH_ENCAP || nh->type == NH_RCV) && nh->key_nh == p->own_nh ? 0 : DROP_DISCARD;
 }

@@ -14,6 +14,8 @@ import {
   Fixture,
   GATEWAY,
   HOST,
+  NH,
+  OUTSIDE,
   PEER,
   type Program,
   REDIRECT,
@@ -34,6 +36,7 @@ import {
   mss,
   PROTO,
   ping,
+  pong,
   solicit,
   TCP_FLAG,
   tcp,
@@ -113,6 +116,7 @@ function seeds(): [Program, string, Buffer][] {
         eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label }, packet)),
       ])
   }
+  frames.push(...snatSeeds())
   const question = arp({ op: 1, sha: A.mac, spa: A.ip4, tha: '00:00:00:00:00:00', tpa: B.ip4 })
   frames.push(['tap', 'arp', eth('ff:ff:ff:ff:ff:ff', A.mac, 0x0806, question)])
   frames.push(['tap', 'arp to a pod', eth(B.mac, A.mac, 0x0806, question)])
@@ -134,6 +138,50 @@ function seeds(): [Program, string, Buffer][] {
   return frames
 }
 
+/** With a range of one port everybody knows which port a workload's packet leaves with. */
+const SNAT_PORT = 61000
+
+function snatSeeds(): [Program, string, Buffer][] {
+  const { ACK } = TCP_FLAG
+  const frames: [Program, string, Buffer][] = []
+  for (const [pod, host, outside] of [
+    [A.ip4, HOST.ip4, OUTSIDE.ip4],
+    [A.ip6, HOST.ip6, OUTSIDE.ip6],
+  ] as const) {
+    const type = pod === A.ip4 ? 0x0800 : 0x86dd
+    const error = (src: string, dst: string, quoted: Buffer) =>
+      type === 0x0800
+        ? icmp4(src, dst, 3, 4, join([0, 0, 5, 0], quoted))
+        : icmp6(src, dst, 2, 0, join([0, 0, 5, 0], quoted))
+    const fragment = (src: string, dst: string) =>
+      type === 0x0800
+        ? ip4(src, dst, PROTO.UDP, Buffer.alloc(24), { more: true })
+        : ip6(src, dst, PROTO.FRAGMENT, join([PROTO.UDP, 0, 0, 1, 0, 0, 0, 9], Buffer.alloc(24)))
+    for (const [name, out, back] of [
+      ['tcp', tcp(pod, outside, 1, 443, ACK), tcp(outside, host, 443, SNAT_PORT, ACK)],
+      ['udp', udp(pod, outside, 1, 53), udp(outside, host, 53, SNAT_PORT)],
+      ['echo', ping(pod, outside, 7), pong(outside, host, SNAT_PORT)],
+      [
+        'udp error',
+        error(pod, outside, udp(outside, pod, 53, 1)),
+        error(outside, host, udp(host, outside, SNAT_PORT, 53)),
+      ],
+      [
+        'tcp error',
+        error(pod, outside, tcp(outside, pod, 443, 1, ACK)),
+        error(outside, host, tcp(host, outside, SNAT_PORT, 443, ACK)),
+      ],
+      ['echo error', error(pod, outside, pong(outside, pod, 7)), error(outside, host, ping(host, outside, SNAT_PORT))],
+      ['fragment', fragment(pod, outside), fragment(outside, host)],
+      ['host', tcp(pod, host, 1, 443, ACK), tcp(outside, host, 443, 22, ACK)],
+    ] as const) {
+      frames.push(['tap', `snat ${name}`, eth(ROUTER_MAC, A.mac, type, out)])
+      frames.push(['fabric', `snat ${name}`, eth(HOST.mac, PEER.mac, type, back)])
+    }
+  }
+  return frames
+}
+
 describe('datapath: malformed and random frames', function () {
   this.timeout(300000)
   let node: Fixture
@@ -146,8 +194,12 @@ describe('datapath: malformed and random frames', function () {
   beforeEach(() => {
     node = new Fixture()
     node.setGlobals({ trapRate: 0 })
+    node.enableSnat(1)
+    // What the kernel routes is counted at vhost0 only, where it comes by.
+    for (const prefix of ['::/0', '192.0.2.0/24']) node.setRoute(0, prefix, NH.UNDERLAY)
     drops = 0
     openTaps()
+    openFlows()
   })
   afterEach(() => {
     for (const fd of taps.values()) close(fd)
@@ -182,6 +234,12 @@ describe('datapath: malformed and random frames', function () {
       sum.tx += Number(txPackets)
     }
     return sum
+  }
+
+  /** The workload's packets open the flows that the answers of snatSeeds belong to. */
+  function openFlows(): void {
+    for (const [program, name, frame] of frames)
+      if (program === 'tap' && name.startsWith('snat')) check(program, name, frame)
   }
 
   function check(program: Program, what: string, frame: Uint8Array): void {
