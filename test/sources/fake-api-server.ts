@@ -124,6 +124,7 @@ export class FakeApiServer implements AsyncDisposable {
   /** Ends all watches in order, as servers do now and then. */
   endWatches(): void {
     for (const { response } of this.#watches) response.end()
+    this.#watches.clear()
   }
 
   /** Forgets all versions before now. */
@@ -167,6 +168,11 @@ export class FakeApiServer implements AsyncDisposable {
   removeSilently(resource: string, key: string): void {
     this.#of(resource).delete(key)
     this.#version++
+  }
+
+  /** Tells the watches old news. */
+  replay(resource: string, type: HistoryEntry['type'], object: FakeObject): void {
+    for (const watch of this.#watches) this.#tell(watch, { version: 0, resource, type, object })
   }
 
   get(resource: string, key: string): FakeObject | undefined {

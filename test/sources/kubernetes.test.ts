@@ -195,3 +195,374 @@ describe('the kubernetes source', () => {
     assert.equal((await source.findPod({ namespace: 'default', name: 'late', uid: 'u-1' }))?.name, 'late')
   })
 })
+
+describe('the kubernetes source and a server that lies', () => {
+  it('waits for a server that isn’t there yet, and needs no one to help it', async () => {
+    await server.close()
+    const source = make()
+    let isStarted = false
+    const start = source
+      .start(() => changes++)
+      .then(() => {
+        isStarted = true
+      })
+    await sleep(500)
+    assert.equal(isStarted, false)
+    await server.listen()
+    await start
+    assert.ok(source.state().virtualNetworks.has(RED))
+  })
+
+  it('starts without a server from what was last known, and puts itself right when it answers', async () => {
+    server.put('/pods', pod('here', { uid: 'u-1' }))
+    server.put(VMI, vmi(1))
+    server.put(BLOCK, blockObject('a', '10.1.0.0/26', NODE))
+    const first = await started()
+    await first.publish({ kind: 'VirtualRouter', object: router() })
+    const known = first.state()
+    await first[Symbol.asyncDispose]()
+    assert.ok(existsSync(join(folder, 'state/cluster.json')))
+
+    await server.close()
+    const second = await started()
+    for (const key of ['namespaces', 'virtualNetworks', 'blocks', 'routers', 'pods'] as const) {
+      assert.deepEqual([...second.state()[key]], [...known[key]], key)
+    }
+    assert.deepEqual([...second.state().interfaces], [...known.interfaces])
+    assert.equal((await second.findPod({ namespace: 'default', name: 'here', uid: 'u-1' }))?.name, 'here')
+
+    server.removeSilently(VMI, 'default/pod-1-x')
+    server.put(VMI, vmi(2))
+    await server.listen()
+    await eventually(() =>
+      assert.deepEqual(
+        [...second.state().interfaces.values()].map(({ name }) => name),
+        ['pod-2-x'],
+      ),
+    )
+    assert.deepEqual(rejectedTexts(second), [])
+    // An own object that only the disk knew about can still be withdrawn.
+    await second.withdraw('IPAMBlock', 'a')
+    assert.equal(server.get(BLOCK, 'a'), undefined)
+  })
+
+  it('does not use a state on disk that is damaged or another node’s', async () => {
+    const first = await started()
+    await first[Symbol.asyncDispose]()
+    const path = join(folder, 'state/cluster.json')
+    const text = readFileSync(path, 'utf8')
+    await server.close()
+    for (const bad of [text.slice(0, text.length / 2), text.replace(NODE, 'node-9'), '', 'null']) {
+      writeFileSync(path, bad)
+      const source = make()
+      let isStarted = false
+      void source
+        .start(() => undefined)
+        .then(
+          () => {
+            isStarted = true
+          },
+          () => undefined,
+        )
+      await sleep(500)
+      assert.equal(isStarted, false, bad.slice(0, 30))
+      await source[Symbol.asyncDispose]()
+    }
+  })
+
+  it('resumes a watch where it stood, and lists again when that version is forgotten', async () => {
+    const source = await started()
+    await eventually(() => assert.equal(server.watches, 9))
+    const lists = () =>
+      server.requests.filter(
+        ({ isWatch, method, path }) => !isWatch && method === 'GET' && path.endsWith('/virtualmachineinterfaces'),
+      ).length
+    const before = lists()
+    server.cut()
+    server.put(VMI, vmi(1))
+    await eventually(() => assert.equal(source.state().interfaces.size, 1))
+    server.endWatches()
+    server.put(VMI, vmi(2))
+    await eventually(() => assert.equal(source.state().interfaces.size, 2))
+    assert.equal(lists(), before)
+
+    server.removeSilently(VMI, 'default/pod-1-x')
+    server.compact()
+    server.cut()
+    await eventually(() =>
+      assert.deepEqual(
+        [...source.state().interfaces.values()].map(({ name }) => name),
+        ['pod-2-x'],
+      ),
+    )
+    assert.ok(lists() > before)
+  })
+
+  it('survives half lines, nonsense, and events without a name; nothing is lost', async () => {
+    const source = await started()
+    for (const [index, spoil] of [
+      (line: string) => line.slice(0, line.length / 2),
+      () => '{"type":"ADDED","object":{}}\n',
+      () => 'nonsense\n',
+      () => '{"type":"SOMETHING","object":{"metadata":{"name":"a"}}}\n',
+      () => '{"type":"ERROR","object":{"code":500,"message":"etcdserver: leader changed"}}\n',
+      () => '\n\nnull\n',
+    ].entries()) {
+      await eventually(() => assert.equal(server.watches, 9))
+      server.onWatchLine = (line) => {
+        server.onWatchLine = (other) => other
+        setTimeout(() => server.cut(), 5)
+        return spoil(line)
+      }
+      server.put(VMI, vmi(index))
+      await eventually(() => assert.equal(source.state().interfaces.size, index + 1))
+    }
+  })
+
+  it('takes a silent watch for dead', async () => {
+    const source = await started({ timings: { idleMs: 200 } })
+    await eventually(() => assert.equal(server.watches, 9))
+    const watches = () => server.requests.filter(({ isWatch }) => isWatch).length
+    const before = watches()
+    for (let i = 0; i < 10; i++) {
+      server.bookmark()
+      await sleep(50)
+    }
+    assert.equal(watches(), before)
+    server.onWatchLine = () => undefined
+    server.put(VMI, vmi(1))
+    server.onWatchLine = (line) => line
+    await eventually(() => assert.equal(source.state().interfaces.size, 1))
+  })
+
+  it('obeys 429, retries 500, and reads the token again when it is refused', async () => {
+    let refusals = 0
+    server.intercept = ({ path, authorization, isWatch }, response) => {
+      if (isWatch || !path.endsWith('/virtualnetworks')) return false
+      if (authorization !== 'Bearer secret-2') {
+        writeFileSync(join(folder, 'token'), 'secret-2')
+        answer(response, 401, statusBody(401, 'Unauthorized'))
+        return true
+      }
+      refusals++
+      if (refusals === 1) answer(response, 500, statusBody(500, 'etcdserver: no leader'))
+      else if (refusals === 2) answer(response, 429, statusBody(429, 'too many requests'), { 'retry-after': '0' })
+      else if (refusals === 3) response.end('<html>proxy</html>')
+      else if (refusals === 4) response.destroy()
+      else if (refusals === 5) answer(response, 200, { kind: 'List', metadata: {}, items: [] })
+      else return false
+      return true
+    }
+    const source = await started({ timings: { unreachableMs: 5000, unsyncedMs: 5000 } })
+    assert.equal(refusals, 6)
+    assert.ok(source.state().virtualNetworks.has(RED))
+  })
+
+  it('begins a list again whose continuation is forgotten, and keeps everything meanwhile', async () => {
+    for (let i = 0; i < 25; i++) server.put(VMI, vmi(i))
+    const source = await started({ timings: { pageSize: 5 } })
+    const sizes = new Set<number>()
+    let forgotten = 0
+    server.intercept = ({ path, query }) => {
+      sizes.add(source.state().interfaces.size)
+      if (path.endsWith('/virtualmachineinterfaces') && query.has('continue') && forgotten++ < 2) server.compact()
+      return false
+    }
+    server.compact()
+    server.cut()
+    server.put(VMI, vmi(99))
+    server.compact()
+    await eventually(() => assert.equal(source.state().interfaces.size, 26))
+    assert.deepEqual([...sizes].sort(), sizes.has(26) ? [25, 26] : [25])
+  })
+
+  it('tells nobody to wait while the server hangs or is away', async () => {
+    const source = await started()
+    await source.publish({ kind: 'VirtualRouter', object: router() })
+    server.intercept = ({ method }) => method === 'PATCH' || method === 'POST'
+    let startedAt = performance.now()
+    await assert.rejects(source.publish({ kind: 'VirtualRouter', object: router(NODE, '192.168.0.9') }), {
+      code: 'API_UNREACHABLE',
+    })
+    const many = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, i) =>
+        source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(i) }),
+      ),
+    )
+    assert.ok(many.every((one) => one.status === 'rejected'))
+    assert.ok(performance.now() - startedAt < 1200, `${performance.now() - startedAt} ms`)
+    await server.close()
+    startedAt = performance.now()
+    await assert.rejects(source.publish({ kind: 'IPAMBlock', object: block('a', '10.1.0.0/26') }, { create: true }), {
+      code: 'API_UNREACHABLE',
+    })
+    assert.ok(performance.now() - startedAt < 600)
+    assert.equal(source.state().routers.get(NODE)?.address, '192.168.0.1')
+  })
+
+  it('does not let old news undo what was just written or removed', async () => {
+    const source = await started()
+    await source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(1) })
+    await source.publish({ kind: 'VirtualMachineInterface', object: { ...ownInterface(1), label: 99 } })
+    const stale = structuredClone(server.get(VMI, 'default/pod-1-x')!)
+    await source.publish({ kind: 'VirtualMachineInterface', object: { ...ownInterface(1), label: 100 } })
+    await eventually(() => assert.equal(server.watches, 9))
+    const labels = new Set<number>()
+    const watchLabels = setInterval(() => labels.add(source.state().interfaces.values().next().value?.label ?? 0), 1)
+    server.replay(VMI, 'MODIFIED', stale)
+    await sleep(50)
+    assert.deepEqual([...labels], [100])
+    const last = structuredClone(server.get(VMI, 'default/pod-1-x')!)
+    await source.withdraw('VirtualMachineInterface', 'pod-1-x')
+    labels.clear()
+    server.replay(VMI, 'MODIFIED', last)
+    await sleep(50)
+    clearInterval(watchLabels)
+    assert.equal(source.state().interfaces.size, 0)
+    assert.deepEqual([...labels], [0])
+  })
+
+  it('sets aside what it can’t accept, keeps what it accepted before, and overlooks fields of newer versions', async () => {
+    server.put(VN, network('bad', { subnets: [{ cidr: '10.2.0.1/16' }] }))
+    server.put(VN, network('newer', { subnets: [{ cidr: '10.3.0.0/16', dns: ['10.3.0.9'] }], colour: { deep: true } }))
+    server.put(ROUTER, { metadata: { name: 'node-2' }, spec: { ...specOf(router('node-2', '192.168.0.2')) } })
+    const source = await started()
+    assert.ok(source.state().virtualNetworks.has('default-domain:k8s-default:newer'))
+    assert.equal(source.state().virtualNetworks.has('default-domain:k8s-default:bad'), false)
+    assert.match(
+      rejectedTexts(source).join('\n'),
+      /VirtualNetwork default\/bad spec.subnets\[0\].cidr: .*10\.2\.0\.0\/16/,
+    )
+
+    server.put(ROUTER, {
+      metadata: { name: 'node-2' },
+      spec: { ...specOf(router('node-2', '192.168.0.3')), encapsulations: ['SRv6'] },
+    })
+    await eventually(() =>
+      assert.match(rejectedTexts(source).join('\n'), /VirtualRouter node-2 spec.encapsulations.*last accepted/s),
+    )
+    assert.equal(source.state().routers.get('node-2')?.address, '192.168.0.2')
+    server.put(ROUTER, { metadata: { name: 'node-2' }, spec: { ...specOf(router('node-2', '192.168.0.3')) } })
+    await eventually(() => assert.equal(source.state().routers.get('node-2')?.address, '192.168.0.3'))
+    assert.doesNotMatch(rejectedTexts(source).join('\n'), /VirtualRouter/)
+    server.remove(VN, 'default/bad')
+    await eventually(() => assert.deepEqual(rejectedTexts(source), []))
+  })
+
+  it('lets the older of two networks with one name count, whatever they are called', async () => {
+    const claim = { fqName: RED }
+    server.put(
+      VN,
+      network(
+        'a-thief',
+        { ...claim, subnets: [{ cidr: '10.9.0.0/16' }] },
+        { creationTimestamp: '2026-05-05T00:00:00Z' },
+      ),
+    )
+    const source = await started()
+    assert.equal(source.state().virtualNetworks.get(RED)?.subnets[0]?.cidr, '10.1.0.0/16')
+    assert.match(
+      rejectedTexts(source).join(),
+      /VirtualNetwork default\/a-thief : is defined .*\(VirtualNetwork default\/red\)/,
+    )
+  })
+
+  it('tells of two interfaces with one uuid, and of the one that is left', async () => {
+    server.put(VMI, vmi(1))
+    server.put(VMI, { ...vmi(1), metadata: { name: 'copy', namespace: 'default' } })
+    const source = await started()
+    assert.deepEqual(
+      [...source.state().interfaces.values()].map(({ name }) => name),
+      ['copy'],
+    )
+    assert.match(
+      rejectedTexts(source).join(),
+      /VirtualMachineInterface default\/pod-1-x spec.uuid: .*default\/copy too/,
+    )
+    server.remove(VMI, 'default/copy')
+    await eventually(() => assert.deepEqual(rejectedTexts(source), []))
+    assert.deepEqual(
+      [...source.state().interfaces.values()].map(({ name }) => name),
+      ['pod-1-x'],
+    )
+  })
+
+  it('waits for kinds that aren’t installed yet, and says so', async () => {
+    server.missing.add('vrouter.dev')
+    const source = await started({ timings: { unreachableMs: 3000, unsyncedMs: 3000 } })
+    assert.match(rejectedTexts(source).join('\n'), /virtualnetworks\.vrouter\.dev : is not installed/)
+    server.missing.clear()
+    await eventually(() => assert.ok(source.state().virtualNetworks.has(RED)))
+    await eventually(() => assert.deepEqual(rejectedTexts(source), []))
+    // A server that loses its kinds for a while takes nothing away.
+    server.missing.add('vrouter.dev')
+    server.compact()
+    server.cut()
+    await eventually(() => assert.match(rejectedTexts(source).join('\n'), /is not installed/))
+    assert.ok(source.state().virtualNetworks.has(RED))
+  })
+
+  it('gathers reports into Events, and tells a pod by a condition until it works', async () => {
+    server.put('/pods', pod('pod-3', { uid: 'u-3' }))
+    const source = await started()
+    const report = {
+      object: { kind: 'Pod', namespace: 'default', name: 'pod-3', uid: 'u-3' },
+      type: 'Warning',
+      reason: 'NetworkMissing',
+      message: 'there is no network blue',
+    } as const
+    for (let i = 0; i < 10; i++) source.report(report)
+    source.report({ object: { kind: 'Node', name: NODE }, type: 'Warning', reason: 'RouterAddressTaken', message: 'x' })
+    await eventually(() => assert.equal(server.all('events.k8s.io/events').length, 2))
+    await sleep(50)
+    const [event] = server.all('events.k8s.io/events') as unknown as {
+      regarding: object
+      note: string
+      series?: { count: number }
+      metadata: { namespace: string }
+    }[]
+    assert.deepEqual(event!.regarding, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      namespace: 'default',
+      name: 'pod-3',
+      uid: 'u-3',
+    })
+    assert.equal(event!.note, report.message)
+    const condition = () => {
+      const patch = server.requests.findLast(({ path }) => path.endsWith('/pods/pod-3/status'))
+      const { status } = (patch?.body ?? {}) as { status?: { conditions: { status: string; message: string }[] } }
+      return status?.conditions[0]
+    }
+    await eventually(() => assert.equal(condition()?.status, 'False'))
+    assert.equal(condition()?.message, report.message)
+    server.put('/pods', {
+      ...pod('pod-3', { uid: 'u-3' }),
+      status: { conditions: [{ type: 'vrouter.dev/NetworkReady', status: 'False' }] },
+    })
+    await sleep(50)
+    await source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(3, 'u-3') })
+    await eventually(() => assert.equal(condition()?.status, 'True'))
+    server.intercept = ({ path }, response) => {
+      if (!path.endsWith('/events')) return false
+      answer(response, 403, statusBody(403, 'forbidden'))
+      return true
+    }
+    source.report({ ...report, reason: 'Other' })
+    await server.close()
+    source.report({ ...report, reason: 'Another' })
+  })
+
+  it('says that the server is away, and that it is back', async () => {
+    const source = await started({ timings: { awayMs: 200 } })
+    await eventually(() => assert.equal(server.watches, 9))
+    await server.close()
+    await eventually(() => assert.match(rejectedTexts(source).join(), /API server : can not be reached/))
+    await server.listen()
+    await eventually(() => assert.deepEqual(rejectedTexts(source), []))
+  })
+})
+
+function specOf({ name: _, ...spec }: ReturnType<typeof router>) {
+  return spec
+}

@@ -1,5 +1,6 @@
 /** Follows the addresses of the API servers: EndpointSlices of the Service `default/kubernetes`. */
 import type { Log } from '../log.ts'
+import type { BackOffOptions } from './back-off.ts'
 import type { ApiClient } from './client.ts'
 import type { EndpointAddress } from './endpoints.ts'
 import type { KubeObject } from './objects.ts'
@@ -14,7 +15,7 @@ interface Slice {
 }
 
 /** A reflector that hands what it finds to `client.endpoints`; to be started and disposed of by the caller. */
-export function followApiServers(client: ApiClient, log: Log): Reflector {
+export function followApiServers(client: ApiClient, log: Log, backOff?: BackOffOptions): Reflector {
   const slices = new Map<string, readonly EndpointAddress[]>()
   const tell = () => client.endpoints.set([...slices.values()].flat())
   let listed = new Map<string, readonly EndpointAddress[]>()
@@ -23,6 +24,7 @@ export function followApiServers(client: ApiClient, log: Log): Reflector {
     resource: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
     namespace: 'default',
     labelSelector: 'kubernetes.io/service-name=kubernetes',
+    backOff,
     log,
     handler: {
       beginList: () => {

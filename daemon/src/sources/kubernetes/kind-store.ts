@@ -23,16 +23,16 @@ export interface KindStoreOptions<T> {
   readonly onProblem: (problem: ApiError | undefined) => void
 }
 
-/** How long what we removed is left out although old news still shows it, milliseconds. */
-const REMOVED_MS = 60_000
+/** How long older news doesn't undo what we wrote or removed, milliseconds. A cluster that was restored from a backup is older, too. */
+const GUARD_MS = 60_000
 
 export class KindStore<T> implements Handler {
   readonly #options: KindStoreOptions<T>
   readonly #values = new Map<string, T>()
   readonly #rejections = new Map<string, readonly Rejection[]>()
   readonly #own = new Map<string, { readonly uid: string; readonly resourceVersion: string | undefined }>()
-  /** Version of what we wrote last, while older news may still come. */
-  readonly #written = new Map<string, string>()
+  /** Version of what we wrote last, and when: older news may still come for a while. */
+  readonly #written = new Map<string, { readonly resourceVersion: string; readonly at: number }>()
   /** When we removed the object of a uid. */
   readonly #removed = new Map<string, number>()
   #listed: Set<string> | undefined
@@ -72,7 +72,7 @@ export class KindStore<T> implements Handler {
     const listed = this.#listed
     this.#listed = undefined
     for (const key of new Set([...this.#values.keys(), ...this.#rejections.keys()])) {
-      if (listed?.has(key) === true || isOlder(resourceVersion, this.#written.get(key))) continue
+      if (listed?.has(key) === true || this.#isOldNews(key, resourceVersion)) continue
       this.#remove(key)
     }
     this.#hasChanged = true
@@ -85,10 +85,9 @@ export class KindStore<T> implements Handler {
 
   removed(object: KubeObject): void {
     const key = keyOf(object)
-    const { uid, resourceVersion } = object.metadata
-    if (uid !== undefined) this.#removed.delete(uid)
+    const { resourceVersion } = object.metadata
     // Made again by us since.
-    if (isOlder(resourceVersion, this.#written.get(key))) return
+    if (this.#isOldNews(key, resourceVersion)) return
     this.#remove(key)
   }
 
@@ -109,14 +108,14 @@ export class KindStore<T> implements Handler {
     // The watch was faster, and others have changed it since.
     if (isOlder(resourceVersion, this.#own.get(key)?.resourceVersion)) return
     this.#put(object)
-    if (resourceVersion !== undefined) this.#written.set(key, resourceVersion)
+    if (resourceVersion !== undefined) this.#written.set(key, { resourceVersion, at: performance.now() })
     this.onFlush()
   }
 
   /** The API server accepted that we removed it. */
   withdrew(key: string, uid: string | undefined): void {
     const now = performance.now()
-    for (const [other, at] of this.#removed) if (now - at > REMOVED_MS) this.#removed.delete(other)
+    for (const [other, at] of this.#removed) if (now - at > GUARD_MS) this.#removed.delete(other)
     if (uid !== undefined) this.#removed.set(uid, now)
     this.#remove(key)
     this.onFlush()
@@ -130,16 +129,19 @@ export class KindStore<T> implements Handler {
     this.#hasChanged = true
   }
 
+  #isOldNews(key: string, resourceVersion: string | undefined): boolean {
+    const written = this.#written.get(key)
+    if (written === undefined) return false
+    if (performance.now() - written.at < GUARD_MS) return isOlder(resourceVersion, written.resourceVersion)
+    this.#written.delete(key)
+    return false
+  }
+
   #put(object: KubeObject): void {
     const key = keyOf(object)
     const { uid, resourceVersion } = object.metadata
-    const written = this.#written.get(key)
-    if (written !== undefined) {
-      if (isOlder(resourceVersion, written)) return
-      this.#written.delete(key)
-    }
-    if (uid !== undefined && performance.now() - (this.#removed.get(uid) ?? Number.NEGATIVE_INFINITY) < REMOVED_MS)
-      return
+    if (this.#isOldNews(key, resourceVersion)) return
+    if (uid !== undefined && performance.now() - (this.#removed.get(uid) ?? Number.NEGATIVE_INFINITY) < GUARD_MS) return
     const before = this.#values.get(key)
     const accepted = this.#options.decode(object)
     if (!accepted.ok) {

@@ -2,6 +2,7 @@
  * The kubernetes source: follows Namespaces, the pods of this node and our own kinds, and publishes what this node is. Level-triggered; a server that is
  * away, or lies, takes nothing back: what was last known stays in force, and is kept on disk for a daemon that starts meanwhile.
  */
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackOffOptions } from '../../kubernetes/back-off.ts'
@@ -50,6 +51,8 @@ interface Timings {
   readonly writeMs: number
   readonly idleMs: number
   readonly missingMs: number
+  /** Milliseconds without a watch after which the server counts as away. */
+  readonly awayMs: number
   readonly pageSize: number
   readonly backOff: BackOffOptions | undefined
 }
@@ -62,11 +65,10 @@ const TIMINGS: Timings = {
   writeMs: 2000,
   idleMs: 90_000,
   missingMs: 3000,
+  awayMs: 10_000,
   pageSize: 500,
   backOff: undefined,
 }
-/** Without an answer for so long the server counts as away, milliseconds. */
-const AWAY_MS = 10_000
 
 export class KubernetesSource implements Source {
   readonly knowsPods = true
@@ -129,9 +131,10 @@ export class KubernetesSource implements Source {
   async start(onChange: () => void): Promise<void> {
     const { log } = this.#options
     this.#client.checkCredentials()
+    mkdirSync(this.#options.state, { recursive: true })
     const startedAt = performance.now()
     for (const reflector of this.#reflectors) reflector.start()
-    const servers = this.#owned.use(followApiServers(this.#client, log))
+    const servers = this.#owned.use(followApiServers(this.#client, log, this.#timings.backOff))
     servers.start()
     const synced = Promise.all(this.#reflectors.map((reflector) => reflector.synced))
     const isSynced = await Promise.race([synced.then(() => true), this.#isHopeless()])
@@ -270,14 +273,15 @@ export class KubernetesSource implements Source {
 
   /** Says so in the state while the server is away. Its watches bring bookmarks every minute, so silence alone means little. */
   #watchServer(): void {
+    const { awayMs } = this.#timings
     let awaySince: number | undefined
     const timer = setInterval(() => {
       const isAway = !this.#isStopped && this.#reflectors.every((reflector) => !reflector.isWatching)
       awaySince = isAway ? (awaySince ?? performance.now()) : undefined
-      const isLong = awaySince !== undefined && performance.now() - awaySince >= AWAY_MS
+      const isLong = awaySince !== undefined && performance.now() - awaySince >= awayMs
       const message = 'can not be reached; what was last known stays in force'
       this.#cluster.setExtra(isLong ? [{ object: 'API server', message }] : [])
-    }, 1000).unref()
+    }, awayMs / 10).unref()
     this.#owned.defer(() => clearInterval(timer))
   }
 }
