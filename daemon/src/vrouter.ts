@@ -33,6 +33,7 @@ import { PortServer } from './port-api/server.ts'
 import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
 import { Publisher } from './publisher.ts'
 import { DirectorySource } from './sources/directory/source.ts'
+import { KubernetesSource } from './sources/kubernetes/source.ts'
 
 /** Milliseconds from the end of a round to the next one: a burst of changes costs few rounds, and a change after a quiet time doesn't wait. */
 const GATHER_MS = 2
@@ -194,7 +195,12 @@ export class Vrouter implements AsyncDisposable {
     this.#state = 'in service'
     // A DEL may have been queued between the reading of the records and the socket.
     await this.#ports.maintain()
-    writeConflist({ folder: config.paths.cniConf, socket: `${config.paths.run}/cni.sock`, state: config.paths.state })
+    writeConflist({
+      folder: config.paths.cniConf,
+      socket: `${config.paths.run}/cni.sock`,
+      state: config.paths.state,
+      ...config.cni,
+    })
     const ms = Date.now() - this.#startedAt.getTime()
     this.#log.info(
       { node: config.node, address: this.#dataplane.facts().underlay.address, ports: this.#ports.all().length, ms },
@@ -430,7 +436,13 @@ function openSource({ config, log }: VrouterOptions): Source {
         memory: join(config.paths.state, 'networks.json'),
       })
     case 'kubernetes':
-      throw new Error('not composed yet')
+      return new KubernetesSource({
+        ...common,
+        kubeconfig: config.source.kubeconfig,
+        server: config.source.server,
+        state: config.paths.state,
+        log: log.child({ component: 'kubernetes' }),
+      })
     default:
       return config.source.type satisfies never
   }

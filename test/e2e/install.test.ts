@@ -54,7 +54,7 @@ describe('an installed cluster', () => {
           spec: { containers: { securityContext: { privileged?: boolean; capabilities: { drop: string[] } } }[] }
         }
       }
-    }>('get', 'daemonset', '-n', 'kube-vrouter', 'kube-vrouter')
+    }>('get', 'daemonset', '-n', 'kube-vrouter', 'vrouter')
     for (const { securityContext } of daemonSet.spec.template.spec.containers) {
       assert.notEqual(securityContext.privileged, true)
       assert.deepEqual(securityContext.capabilities.drop, ['ALL'])

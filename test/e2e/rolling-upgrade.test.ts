@@ -37,11 +37,11 @@ describe('a rolling upgrade of the agents', () => {
       '-o',
       'name',
     )
-    await here.kubectl('rollout', 'restart', '-n', 'kube-vrouter', 'daemonset/kube-vrouter')
+    await here.kubectl('rollout', 'restart', '-n', 'kube-vrouter', 'daemonset/vrouter')
     let isDone = false
     const started: Promise<unknown>[] = []
     const rollout = here
-      .kubectl('rollout', 'status', '-n', 'kube-vrouter', 'daemonset/kube-vrouter', '--timeout=120s')
+      .kubectl('rollout', 'status', '-n', 'kube-vrouter', 'daemonset/vrouter', '--timeout=120s')
       .finally(() => {
         isDone = true
       })
