@@ -58,23 +58,25 @@ export class Applier {
     })
     let done = 0
     let outage: ApiError | undefined
-    const queue = due.values()
+    // What concerns one object is done in order: a patch that must be exact would be outdated by another one.
+    const queue = Map.groupBy(due, subjectOf).values()
     const work = async () => {
-      for (const action of queue) {
-        // Nothing may be written once another replica may have begun.
-        if (outage !== undefined || !leadership.isLeader) return
-        try {
-          await this.#perform(action, leadership.session)
-          this.#failed.delete(identityOf(action))
-          onOutcome(action.type, 'done')
-          done++
-        } catch (error) {
-          if (leadership.session.aborted) return
-          onOutcome(action.type, 'failed')
-          if (isApiError(error, 'API_UNREACHABLE', 'API_BUSY', 'API_FAILED', 'API_UNAUTHORIZED', 'API_GARBLED'))
-            outage = error
-          retryAt = Math.min(retryAt, this.#note(action, error as Error))
-        }
+      for (const group of queue) for (const action of group) await attempt(action)
+    }
+    const attempt = async (action: Action) => {
+      // Nothing may be written once another replica may have begun.
+      if (outage !== undefined || !leadership.isLeader) return
+      try {
+        await this.#perform(action, leadership.session)
+        this.#failed.delete(identityOf(action))
+        onOutcome(action.type, 'done')
+        done++
+      } catch (error) {
+        if (leadership.session.aborted) return
+        onOutcome(action.type, 'failed')
+        if (isApiError(error, 'API_UNREACHABLE', 'API_BUSY', 'API_FAILED', 'API_UNAUTHORIZED', 'API_GARBLED'))
+          outage = error
+        retryAt = Math.min(retryAt, this.#note(action, error as Error))
       }
     }
     await Promise.all(Array.from({ length: PARALLEL }, work))
@@ -170,6 +172,11 @@ export function uidsOf({ metadata: { uid, annotations = {} } }: KubeObject): str
   return [uid, annotations['kubernetes.io/config.mirror'], annotations['kubernetes.io/config.hash']].flatMap(
     (one) => one ?? [],
   )
+}
+
+function subjectOf(action: Action): string {
+  const { of, object } = action.type === 'event' ? action.event : action
+  return `${of} ${keyOf(object)}`
 }
 
 function identityOf(action: Action): string {

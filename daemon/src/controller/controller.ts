@@ -5,8 +5,8 @@
 
 import type { Config } from '../config/config.ts'
 import { ApiClient } from '../kubernetes/client.ts'
-import type { KubeObject } from '../kubernetes/objects.ts'
-import { pathOf } from '../kubernetes/objects.ts'
+import { followApiServers } from '../kubernetes/discovery.ts'
+import { type KubeObject, pathOf } from '../kubernetes/objects.ts'
 import { Reflector } from '../kubernetes/reflector.ts'
 import type { Log } from '../log.ts'
 import { Applier, uidsOf } from './applier.ts'
@@ -73,7 +73,10 @@ export class Controller implements AsyncDisposable {
       log: log.child({ component: 'applier' }),
       onOutcome: (action, outcome) => this.#metrics.acted(action, outcome),
     })
-    this.#reflectors = (Object.keys(WATCHED) as Watched[]).map((of) => this.#reflectorOf(of))
+    this.#reflectors = [
+      ...(Object.keys(WATCHED) as Watched[]).map((of) => this.#reflectorOf(of)),
+      followApiServers(this.#client, log.child({ component: 'watch' })),
+    ]
   }
 
   /** Resolves when it is on its way; throws when the health server can't listen. */

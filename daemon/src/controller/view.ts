@@ -4,8 +4,9 @@
  */
 
 import type { Cidr, FqName, Rejection, SourceState } from '../model/objects.ts'
+import { decodeObject } from '../sources/kubernetes/newer.ts'
 import { assemble, EMPTY_STATE, type LoadedFile } from '../sources/objects/assemble.ts'
-import { API_VERSIONS, BUILT_IN_LABEL, type Decoded, decode, type Item, type Kind } from '../sources/objects/decode.ts'
+import { BUILT_IN_LABEL, type Decoded, type Item, type Kind } from '../sources/objects/decode.ts'
 import { KINDS, type Resourceful, type Watched, type World } from './resources.ts'
 
 export interface Cluster {
@@ -112,16 +113,8 @@ const decodedOf = new WeakMap<Resourceful, Decoded>()
 function decodeOnce(kind: Kind, object: Resourceful, cluster: string): Decoded {
   let decoded = decodedOf.get(object)
   if (decoded === undefined) {
-    decoded = decode(manifestOf(kind, object), cluster)
+    decoded = decodeObject(kind, object, cluster)
     decodedOf.set(object, decoded)
   }
   return decoded
-}
-
-/** What a person would have written: without what the API server adds. */
-function manifestOf(kind: Kind, { metadata, spec, status }: Resourceful): object {
-  const { name, namespace, labels, annotations } = metadata
-  const of = { name, ...(namespace !== undefined && { namespace }), ...(labels && { labels }) }
-  if (kind === 'Namespace') return { apiVersion: 'v1', kind, metadata: { ...of, ...(annotations && { annotations }) } }
-  return { apiVersion: API_VERSIONS[kind], kind, metadata: of, spec, ...(status && { status }) }
 }

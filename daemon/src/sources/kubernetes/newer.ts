@@ -10,12 +10,14 @@ interface JsonSchema {
 
 /** From an object of the API server to one of the model. */
 export function decodeObject(kind: Kind, { metadata, spec, status }: KubeObject, cluster: string): Decoded {
-  const { name, namespace, labels, annotations } = metadata
+  const { name, namespace, labels, annotations, deletionTimestamp = null } = metadata
   const document = {
     apiVersion: API_VERSIONS[kind],
     kind,
     metadata:
-      kind === 'Namespace' ? { name, labels, annotations: withoutBulk(annotations) } : { name, namespace, labels },
+      kind === 'Namespace'
+        ? { name, labels, annotations: withoutBulk(annotations) }
+        : { name, namespace, labels, ...(deletionTimestamp !== null && { deletionTimestamp }) },
     ...(kind !== 'Namespace' && { spec, ...(kind === 'VirtualNetwork' && status !== undefined && { status }) }),
   }
   const decoded = decode(document, cluster)

@@ -85,6 +85,7 @@ interface Manifest {
     readonly namespace?: string
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
+    readonly deletionTimestamp?: string | null
   }
   readonly spec: never
   readonly status?: unknown
@@ -193,6 +194,8 @@ function decodeNetwork({ metadata, spec, status }: Manifest, id: string, cluster
     ...(metadata.labels !== undefined && Object.keys(metadata.labels).length > 0 && { labels: metadata.labels }),
     ...(fabricSnat !== undefined && { fabricSnat }),
     ...(vni !== undefined && { vni }),
+    // A finalizer keeps it while pods use it.
+    ...(typeof metadata.deletionTimestamp === 'string' && { isDeleted: true }),
   }
   return { ok: true, item: { kind: 'VirtualNetwork', object } }
 }
