@@ -1,0 +1,29 @@
+/** What /readyz and /metrics show, handed in by whoever composes the daemon; read when somebody asks, never kept. */
+import type { TableUse } from './metrics.ts'
+
+export interface HealthState {
+  /**
+   * Pods can be started here. It says nothing of the API server: a node goes on without, and an unready daemon would hold up the
+   * update of the others.
+   */
+  readonly ready: boolean
+  /** One line for people: what the daemon is doing, or what holds it up. */
+  readonly state: string
+  readonly ports: number
+  readonly vrfs: number
+  /** Of all VRFs. */
+  readonly routes: number
+  readonly tables: readonly TableUse[]
+  /** Packets dropped by the whole vRouter, by `enum drop_reason`. */
+  readonly drops: readonly bigint[]
+  readonly source: {
+    /** What the daemon works on is what the source has, as far as it was told. */
+    readonly inSync: boolean
+    /** Seconds since the source was last heard of; undefined: it is read from disk, and that can't be said. */
+    readonly ageSeconds?: number
+  }
+  /** What can't be brought into the kernel now. */
+  readonly problems: number
+  /** Objects that were set aside. */
+  readonly rejected: number
+}

@@ -1,0 +1,176 @@
+/** The daemon's metrics. Gauges are set from the state when Prometheus asks; what happens between two askings is counted as it happens. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { DROP_REASON } from '../maps/constants.ts'
+import type { HealthState } from './health.ts'
+
+export interface TableUse {
+  /** `route4`, `flow4`, … */
+  readonly table: string
+  readonly used: number
+  readonly max: number
+}
+
+/** Seconds. A round of a quiet node takes a millisecond, the first one of a large node some hundred. */
+const ROUND_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
+
+/** Milliseconds between two samples of the event loop's delay. */
+const SAMPLE_MS = 20
+const NANOSECONDS = 1e9
+
+const reasons = new Map(
+  Object.entries(DROP_REASON).map(([name, number]) => [number as number, name.replace(/^DROP_/, '').toLowerCase()]),
+)
+
+export class Metrics implements Disposable {
+  readonly #registry = new Registry()
+  readonly #state: () => HealthState
+  readonly #delay: ReturnType<typeof monitorEventLoopDelay>
+  readonly #round: Histogram
+  readonly #publishFailures: Counter<'kind'>
+
+  constructor(state: () => HealthState, version: string) {
+    this.#state = state
+    this.#delay = monitorEventLoopDelay({ resolution: SAMPLE_MS })
+    this.#delay.enable()
+    const registers = [this.#registry]
+    this.#round = new Histogram({
+      name: 'vrouter_round_duration_seconds',
+      help: 'Rounds from source and node to the kernel.',
+      buckets: ROUND_BUCKETS,
+      registers,
+    })
+    this.#publishFailures = new Counter({
+      name: 'vrouter_publish_failures_total',
+      help: 'Objects that could not be written for other nodes to read; they are tried again.',
+      labelNames: ['kind'],
+      registers,
+    })
+    this.#describeState()
+    this.#describeProcess(version)
+  }
+
+  /** The text that Prometheus reads. */
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  observeRound(seconds: number): void {
+    this.#round.observe(seconds)
+  }
+
+  countPublishFailure(kind: string): void {
+    this.#publishFailures.inc({ kind })
+  }
+
+  [Symbol.dispose](): void {
+    this.#delay.disable()
+  }
+
+  #describeState(): void {
+    const gauge = (name: string, help: string, value: (state: HealthState) => number | undefined) => {
+      const state = this.#state
+      new Gauge({
+        name: `vrouter_${name}`,
+        help,
+        registers: [this.#registry],
+        collect() {
+          const now = value(state())
+          if (now === undefined) this.remove()
+          else this.set(now)
+        },
+      })
+    }
+    gauge('ready', '1: pods can be started on this node.', ({ ready }) => Number(ready))
+    gauge('ports', 'Attached pods.', ({ ports }) => ports)
+    gauge('vrfs', 'VRFs, the two of the underlay included.', ({ vrfs }) => vrfs)
+    gauge('routes', 'Routes of all VRFs.', ({ routes }) => routes)
+    gauge('problems', 'Things that can not be brought into the kernel now.', ({ problems }) => problems)
+    gauge('rejected_objects', 'Objects that were set aside, being wrong.', ({ rejected }) => rejected)
+    gauge('source_in_sync', '1: the daemon works on what the source has.', ({ source }) => Number(source.inSync))
+    gauge('source_age_seconds', 'Since the source was last heard of.', ({ source }) => source.ageSeconds)
+    this.#describeTables()
+    this.#describeDrops()
+  }
+
+  #describeTables(): void {
+    const state = this.#state
+    for (const [name, help, value] of [
+      ['used', 'Entries in use.', ({ used }: TableUse) => used],
+      ['max', 'Entries that there is room for.', ({ max }: TableUse) => max],
+    ] as const) {
+      new Gauge({
+        name: `vrouter_table_${name}`,
+        help: `${help} At 80 % the daemon warns, a full table refuses.`,
+        labelNames: ['table'],
+        registers: [this.#registry],
+        collect() {
+          for (const use of state().tables) this.set({ table: use.table }, value(use))
+        },
+      })
+    }
+  }
+
+  #describeDrops(): void {
+    const state = this.#state
+    new Counter({
+      name: 'vrouter_dropped_packets_total',
+      help: 'Packets that the datapath dropped, since it was loaded.',
+      labelNames: ['reason'],
+      registers: [this.#registry],
+      collect() {
+        // The kernel counts; here it is only repeated.
+        this.reset()
+        for (const [reason, packets] of state().drops.entries()) {
+          if (packets > 0n) this.inc({ reason: reasons.get(reason) ?? `${reason}` }, Number(packets))
+        }
+      },
+    })
+  }
+
+  #describeProcess(version: string): void {
+    const registers = [this.#registry]
+    const delay = this.#delay
+    new Gauge({ name: 'vrouter_build_info', help: 'Version.', labelNames: ['version'], registers }).set({ version }, 1)
+    new Gauge({
+      name: 'vrouter_event_loop_lag_seconds',
+      help: 'How late the event loop was, since it was last asked for.',
+      labelNames: ['quantile'],
+      registers,
+      collect() {
+        const lag = (nanoseconds: number) => Math.max(0, nanoseconds / NANOSECONDS - SAMPLE_MS / 1000)
+        this.set({ quantile: '0.5' }, lag(delay.percentile(50)))
+        this.set({ quantile: '0.99' }, lag(delay.percentile(99)))
+        this.set({ quantile: '1' }, lag(delay.max))
+        delay.reset()
+      },
+    })
+    new Gauge({
+      name: 'process_resident_memory_bytes',
+      help: 'Resident memory of the daemon.',
+      registers,
+      collect() {
+        this.set(process.memoryUsage.rss())
+      },
+    })
+    new Counter({
+      name: 'process_cpu_seconds_total',
+      help: 'CPU time of the daemon.',
+      registers,
+      collect() {
+        const { user, system } = process.cpuUsage()
+        this.reset()
+        this.inc((user + system) / 1e6)
+      },
+    })
+    new Gauge({
+      name: 'process_start_time_seconds',
+      help: 'When the daemon started, since 1970.',
+      registers,
+    }).set(Date.now() / 1000 - process.uptime())
+  }
+}

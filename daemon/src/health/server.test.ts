@@ -1,0 +1,176 @@
+import { strict as assert } from 'node:assert'
+import { createServer } from 'node:net'
+import { silent } from '../log.ts'
+import { DROP_DISCARD, DROP_INVALID_NH } from '../maps/constants.ts'
+import type { HealthState } from './health.ts'
+import { type Health, startHealth } from './server.ts'
+
+const quiet: HealthState = {
+  ready: true,
+  state: 'in service',
+  ports: 3,
+  vrfs: 4,
+  routes: 50,
+  tables: [
+    { table: 'route4', used: 50, max: 131072 },
+    { table: 'flow4', used: 7, max: 1000 },
+  ],
+  drops: [],
+  source: { inSync: true },
+  problems: 0,
+  rejected: 0,
+}
+
+/** A port that nobody has now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.on('listening', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+describe('health', () => {
+  let state: HealthState
+  let health: Health
+  let port: number
+
+  beforeEach(async () => {
+    state = quiet
+    port = await freePort()
+    health = await startHealth({
+      config: { health: { addresses: ['127.0.0.1'], port } },
+      log: silent,
+      version: '1.2.3',
+      state: () => state,
+    })
+  })
+
+  afterEach(() => health[Symbol.asyncDispose]())
+
+  const get = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init)
+  const metrics = async () => (await (await get('/metrics')).text()).split('\n')
+
+  it('is alive whatever the state', async () => {
+    state = { ...quiet, ready: false, problems: 5, source: { inSync: false } }
+    assert.equal((await get('/healthz')).status, 200)
+  })
+
+  it('is ready when pods can be started, and says what holds it up', async () => {
+    assert.equal((await get('/readyz')).status, 200)
+    state = { ...quiet, ready: false, state: 'reading the source' }
+    const response = await get('/readyz')
+    assert.equal(response.status, 503)
+    assert.equal(await response.text(), 'reading the source\n')
+  })
+
+  it('stays ready without the source', async () => {
+    state = { ...quiet, source: { inSync: false, ageSeconds: 600 } }
+    assert.equal((await get('/readyz')).status, 200)
+  })
+
+  it('shows the state as metrics', async () => {
+    state = { ...quiet, problems: 2, rejected: 1, source: { inSync: true, ageSeconds: 1.5 } }
+    const lines = await metrics()
+    for (const line of [
+      'vrouter_ready 1',
+      'vrouter_ports 3',
+      'vrouter_vrfs 4',
+      'vrouter_routes 50',
+      'vrouter_problems 2',
+      'vrouter_rejected_objects 1',
+      'vrouter_source_in_sync 1',
+      'vrouter_source_age_seconds 1.5',
+      'vrouter_table_used{table="flow4"} 7',
+      'vrouter_table_max{table="route4"} 131072',
+      'vrouter_build_info{version="1.2.3"} 1',
+    ]) {
+      assert.ok(lines.includes(line), line)
+    }
+  })
+
+  it('follows the state, and forgets what no longer applies', async () => {
+    state = { ...quiet, source: { inSync: true, ageSeconds: 9 } }
+    await metrics()
+    state = { ...quiet, ports: 8 }
+    const lines = await metrics()
+    assert.ok(lines.includes('vrouter_ports 8'))
+    assert.ok(!lines.some((line) => line.startsWith('vrouter_source_age_seconds ')))
+  })
+
+  it('shows drops by the names of their reasons, as the kernel counts them', async () => {
+    const drops = Array<bigint>(64).fill(0n)
+    drops[DROP_DISCARD] = 12n
+    drops[DROP_INVALID_NH] = 1n
+    state = { ...quiet, drops }
+    await metrics()
+    const lines = await metrics()
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('vrouter_dropped_packets_total')),
+      ['vrouter_dropped_packets_total{reason="discard"} 12', 'vrouter_dropped_packets_total{reason="invalid_nh"} 1'],
+    )
+  })
+
+  it('counts rounds and failed publications', async () => {
+    health.metrics.observeRound(0.004)
+    health.metrics.observeRound(0.2)
+    health.metrics.countPublishFailure('IPAMBlock')
+    const lines = await metrics()
+    assert.ok(lines.includes('vrouter_round_duration_seconds_bucket{le="0.005"} 1'))
+    assert.ok(lines.includes('vrouter_round_duration_seconds_count 2'))
+    assert.ok(lines.includes('vrouter_publish_failures_total{kind="IPAMBlock"} 1'))
+  })
+
+  it('tells how late the event loop was', async () => {
+    await metrics()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const end = performance.now() + 150
+    while (performance.now() < end);
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const line = (await metrics()).find((text) => text.startsWith('vrouter_event_loop_lag_seconds{quantile="1"}'))
+    assert.ok(Number(line?.split(' ')[1]) > 0.1, line)
+  })
+
+  it('answers 500 and goes on when the state can not be told', async () => {
+    state = {
+      ...quiet,
+      get ready(): boolean {
+        throw new Error('boom')
+      },
+    }
+    assert.equal((await get('/readyz')).status, 500)
+    assert.equal((await get('/healthz')).status, 200)
+    state = quiet
+    assert.equal((await get('/readyz')).status, 200)
+  })
+
+  it('answers nothing else', async () => {
+    assert.equal((await get('/')).status, 404)
+    const response = await get('/healthz', { method: 'POST' })
+    assert.equal(response.status, 405)
+    assert.equal(response.headers.get('allow'), 'GET, HEAD')
+  })
+
+  it('is not served on port 0', async () => {
+    await using off = await startHealth({
+      config: { health: { addresses: ['127.0.0.1'], port: 0 } },
+      log: silent,
+      version: '1',
+      state: () => state,
+    })
+    assert.deepEqual(off.addresses, [])
+    off.metrics.observeRound(1)
+  })
+
+  it('fails when the port is taken', async () => {
+    await assert.rejects(
+      startHealth({
+        config: { health: { addresses: ['127.0.0.1'], port } },
+        log: silent,
+        version: '1',
+        state: () => state,
+      }),
+      { code: 'EADDRINUSE' },
+    )
+  })
+})
