@@ -413,6 +413,12 @@ static __always_inline int flow_source_is_own(const struct packet *p, const stru
 	return p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6);
 }
 
+/* The host reaches the pods of tenants' networks by its own address only: it forwards nobody's packets into them. */
+static __always_inline int host_source_is_own(const struct packet *p, const struct globals *g)
+{
+	return p->family == AF_INET ? p->key.k4.sip == g->underlay_ip : ip6_equal(p->key.k6.sip, g->underlay_ip6);
+}
+
 #ifdef TRANSLATES_SOURCE
 /* The first packet of a flow to an address outside, and those after a change of routes (snat.h). p->nh is the SNAT nexthop. */
 enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes);
@@ -467,6 +473,8 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		return VERDICT_PASS;
 	if (reason)
 		return DROP(p, reason);
+	if (p->bits & PACKET_FROM_HOST && p->dvrf != p->vrf && !host_source_is_own(p, g))
+		return DROP(p, DROP_INVALID_SOURCE);
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP(p, DROP_INVALID_NH);
 #ifdef TRANSLATES_SOURCE

@@ -270,7 +270,7 @@ function words(tables: Tables, id: number, label?: number): string {
         .sort()
         .join(' + ')
     case 'vrf-translate':
-      return nexthop.snat === true ? 'snat' : nexthop.type
+      return nexthop.snat === true ? 'snat' : `vrf ${tables.vrfs.find((vrf) => vrf.id === nexthop.vrf)?.vn}`
     case 'discard':
     case 'receive':
     case 'resolve':
@@ -360,7 +360,7 @@ function tenantOnNode({ source, ports: local }: World, address: Address): string
   )
   if (rivals && (hasDefault ? isInDefault : ownDefault)) return undefined
   const [first] = owners.filter((one) => one.vn !== standard!.fqName).sort((a, b) => (a.uuid < b.uuid ? -1 : 1))
-  return first && `encap ${first.tap}`
+  return first && `vrf ${first.vn}`
 }
 
 const probes: readonly Address[] = [

@@ -84,7 +84,7 @@ export class FabricTable {
       ...receiveRoutes(input),
       ...metadataRoutes(input),
       ...held.map((one) => one.route),
-      ...reached.map(({ pod, address }) => podRoute(pod, address)),
+      ...reached.map(({ pod, address }) => tenantRoute(pod, address)),
       ...nodeGatewayRoutes(reached),
       ...subnets.flatMap((subnet) => [...subnetRoutes(subnet, input.defaultNetwork!.vn)]),
       ...kernelRoutes(input, prefixes),
@@ -219,6 +219,15 @@ function podRoutes({ defaultNetwork }: FabricInput, reach: Reach): { readonly ro
 
 function podRoute({ port, nexthop, label }: LocalPod, address: Address): Route {
   const only = path('LocalVmPort', nexthop, port.vn, label, PREFERENCE_LIVE)
+  return route(address, bitsOf(familyOf(address)), only, 'pod', PROXY)
+}
+
+/**
+ * By way of its VRF: what crosses from the underlay's VRF into a tenant's must have the node's own address, for the host forwards
+ * nobody else's packets there.
+ */
+function tenantRoute({ port, vrf }: LocalPod, address: Address): Route {
+  const only = path('LocalVmPort', vrf.nexthop, port.vn, undefined, PREFERENCE_LIVE)
   return route(address, bitsOf(familyOf(address)), only, 'pod', PROXY)
 }
 
