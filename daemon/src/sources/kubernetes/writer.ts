@@ -89,6 +89,7 @@ export class Writer {
       const { node = '', network, cidr } = (present.spec ?? {}) as Partial<Record<'node' | 'network' | 'cidr', string>>
       if (node !== block.node || network !== block.vn || cidr !== block.cidr) {
         store.wrote(present)
+        cluster.settle()
         throw new ClusterError('BLOCK_TAKEN', `IPAMBlock ${block.name} is held by node ${node}`)
       }
       store.wrote(present)
