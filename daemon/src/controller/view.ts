@@ -3,11 +3,12 @@
  * do, in the same words. Pure; what didn't change isn't decoded again.
  */
 
+import { resourceName } from '../kubernetes/objects.ts'
 import type { Cidr, FqName, Rejection, SourceState } from '../model/objects.ts'
 import { decodeObject } from '../sources/kubernetes/newer.ts'
 import { assemble, EMPTY_STATE, type LoadedFile } from '../sources/objects/assemble.ts'
 import { BUILT_IN_LABEL, type Decoded, type Item, type Kind } from '../sources/objects/decode.ts'
-import { KINDS, type Resourceful, type Watched, type World } from './resources.ts'
+import { KINDS, type Resourceful, WATCHED, type Watched, type World } from './resources.ts'
 
 export interface Cluster {
   readonly name: string
@@ -64,7 +65,7 @@ export function viewOf(world: World, cluster: Cluster): View {
       rejections.push(...decoded.issues.map((issue) => ({ object: decoded.id, ...issue })))
       return { object }
     })
-    files.push({ path: KINDS[of], items, rejections: [] })
+    files.push({ path: resourceName(WATCHED[of]), items, rejections: [] })
     return entries
   }
   read('namespaces', 'Namespace')
