@@ -33,7 +33,7 @@ export interface CommandLine {
 
 export const usage = `A Kubernetes cluster on this machine: sets of namespaces as nodes, with real containerd, kubelet and API server.
 
-  hack/kubelab up [--nodes N] [FLAGS]      builds what is missing, starts N nodes (2), installs the chart, waits until all are Ready
+  hack/kubelab up [--nodes N] [FLAGS]      builds what is missing, starts N nodes (2), installs the chart, waits for Ready
       --no-cni                             nodes without a network: they stay NotReady
       --reference-cni                      the reference plugins bridge and host-local instead of kube-vrouter, to compare with
       --dual-stack                         IPv4 and IPv6
@@ -51,7 +51,7 @@ export const usage = `A Kubernetes cluster on this machine: sets of namespaces a
   hack/kubelab dump FOLDER                 logs, objects and tables of everything, to look into a failure
   hack/kubelab down                        removes everything again, also what is left of a lab that ended badly
 
---name NAME (default: ${defaultName}) as the first word after hack/kubelab, or among a verb's own flags: several labs can live side by side.`
+--name NAME (default: ${defaultName}) right after hack/kubelab, or among a verb's own flags: labs can live side by side.`
 
 /** A mistake on the command line. */
 export class UsageError extends Error {

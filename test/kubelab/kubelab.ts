@@ -186,14 +186,18 @@ export class Kubelab implements AsyncDisposable {
   }
 
   /** A command on a node (1 or `node1`), in all of its namespaces. */
-  exec(node: number | `node${number}`, command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+  async exec(
+    node: number | `node${number}`,
+    command: readonly string[],
+    options: CommandOptions = {},
+  ): Promise<Outcome> {
     const number = typeof node === 'number' ? node : Number(node.slice('node'.length))
-    return attempt(onNode(this.node(number), command, this.#state.containerd), options)
+    return await attempt(onNode(this.node(number), command, this.#state.containerd), options)
   }
 
   /** A command on the host outside of the cluster. */
-  outside(command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
-    return attempt([...enterOutside(this.name), ...command], options)
+  async outside(command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    return await attempt([...enterOutside(this.name), ...command], options)
   }
 
   /** A command in a pod. */
@@ -350,9 +354,15 @@ export class Kubelab implements AsyncDisposable {
       ['get', 'events', '-A', '--sort-by=.lastTimestamp'],
     ]
     const answers = await Promise.all(questions.map((question) => this.tryKubectl(question, { timeoutMs: 10_000 })))
-    return answers
-      .map(({ stdout, stderr }) => (stdout + stderr).trimEnd().split('\n').slice(-25).join('\n'))
-      .join('\n\n')
+    const daemons =
+      this.cni === 'kube-vrouter' ? await Promise.all(this.nodes.map((node) => this.#lastWords(node))) : []
+    const texts = [...answers.map(({ stdout, stderr }) => stdout + stderr), ...daemons]
+    return texts.map((text) => text.trimEnd().split('\n').slice(-25).join('\n')).join('\n\n')
+  }
+
+  async #lastWords({ number, name }: NodePaths): Promise<string> {
+    const words = await this.daemonLogs(number).catch((error: Error) => error.message)
+    return `daemon of ${name}:\n${words.trimEnd().split('\n').slice(-5).join('\n')}`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
