@@ -2,7 +2,7 @@
  * The daemon's command line: reads the configuration, starts a Vrouter, and stops it on SIGTERM or SIGINT. Exit codes: 0 stopped or done, 1
  * failed, 2 the command line or the configuration is wrong.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -12,7 +12,9 @@ import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
 import { findNic } from './dataplane/find-nic.ts'
 import { uninstallNode } from './dataplane/uninstall.ts'
 import { DEFAULT_FOLDER, DEFAULT_LOOPBACK, DEFAULT_PLUGIN, installLoopback, installPlugin } from './install/install.ts'
+import { type DaemonSet, uninstallFromCluster } from './install/uninstall-cluster.ts'
 import { uninstallFromNode } from './install/uninstall-node.ts'
+import { ApiClient } from './kubernetes/client.ts'
 import { createLog, errorFields } from './log.ts'
 import { removeConflist } from './port-api/conflist.ts'
 import { preflight, printPreflight } from './preflight.ts'
@@ -27,6 +29,7 @@ const usage = `vrouter: the per-node daemon of kube-vrouter
   vrouter preflight [--json]       says what this machine lacks, and the remedy
   vrouter install                  copies the CNI binary to --bin-dir, unless it is there; SKIP_CNI_BINARIES=true: does nothing
   vrouter uninstall-node           takes everything off this node: conflist, programs, devices, state, and the binary in --bin-dir
+  vrouter uninstall-cluster        the same for all nodes of a cluster, by the DaemonSet in --daemonset; what the chart runs before it goes
   vrouter --uninstall              gives the network card its addresses back and removes programs, maps and devices
   vrouter --print-config           prints the configuration in force, defaults and environment included
   vrouter --info                   limits and settings of the running datapath
@@ -34,10 +37,12 @@ const usage = `vrouter: the per-node daemon of kube-vrouter
 
   --config FILE    default: $VROUTER_CONFIG, else /etc/vrouter/vrouter.yaml if that exists
   --bin-dir DIR    where the container runtime looks for CNI plugins; default: ${DEFAULT_FOLDER}
+  --daemonset FILE manifest (JSON) of the pods that run uninstall-node
+  --timeout S      seconds for all nodes together; default: 300
   --plugin FILE    what is installed; default: ${DEFAULT_PLUGIN}
 `
 
-const COMMANDS = ['preflight', 'install', 'uninstall-node'] as const
+const COMMANDS = ['preflight', 'install', 'uninstall-node', 'uninstall-cluster'] as const
 
 function isCommand(word: string): word is (typeof COMMANDS)[number] {
   return (COMMANDS as readonly string[]).includes(word)
@@ -55,6 +60,8 @@ async function main(argv: readonly string[]): Promise<number> {
       'print-config': { type: 'boolean' },
       'bin-dir': { type: 'string', default: DEFAULT_FOLDER },
       plugin: { type: 'string', default: DEFAULT_PLUGIN },
+      daemonset: { type: 'string' },
+      timeout: { type: 'string', default: '300' },
     },
   })
   if (values.help) {
@@ -88,6 +95,13 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     if (command === 'uninstall-node') {
       await uninstallFromNode({ config, pluginFolder: values['bin-dir'], log })
+      return 0
+    }
+    if (command === 'uninstall-cluster') {
+      const daemonSet = JSON.parse(readFileSync(values.daemonset ?? '', 'utf8')) as DaemonSet
+      using client = new ApiClient(config.source)
+      const namespace = daemonSet.metadata.namespace ?? 'default'
+      await uninstallFromCluster({ client, namespace, daemonSet, timeoutMs: Number(values.timeout) * 1000, log })
       return 0
     }
     const nic = findNic(config)
