@@ -57,8 +57,8 @@ export class Daemon implements Disposable {
     this.#path = path
   }
 
-  /** Throws DaemonUnreachable. */
-  static connect(path: string): Daemon {
+  /** `waitMs`: how long to wait for a place in the daemon's queue. Throws DaemonUnreachable. */
+  static connect(path: string, waitMs = CONNECT_MS): Daemon {
     const address = Buffer.alloc(110)
     address.writeUInt16LE(AF_UNIX, 0)
     if (Buffer.byteLength(path) > 107)
@@ -71,7 +71,7 @@ export class Daemon implements Disposable {
     const fd = socket(AF_UNIX, SOCK_STREAM, 0)
     try {
       setNonBlocking(fd)
-      connectWithin(fd, address, CONNECT_MS)
+      connectWithin(fd, address, waitMs)
       return new Daemon(fd, path)
     } catch (error) {
       close(fd)
@@ -169,8 +169,21 @@ function connectWithin(fd: number, address: Uint8Array, ms: number): void {
   }
 }
 
+/** Errors that the daemon knows of, or can't be told. */
+const fromDaemon = new WeakSet<CniError>()
+
+export function isFromDaemon(error: CniError): boolean {
+  return fromDaemon.has(error)
+}
+
 /** What the runtime is told when the daemon can't be reached or refuses. */
 export function daemonError(error: unknown): CniError {
+  const known = refusalOf(error)
+  fromDaemon.add(known)
+  return known
+}
+
+function refusalOf(error: unknown): CniError {
   if (error instanceof DaemonUnreachable)
     return new CniError(ErrorCode.TRY_AGAIN, error.message, 'start the vRouter daemon on this node, or see its log')
   if (error instanceof DaemonRefused) {

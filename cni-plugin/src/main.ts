@@ -8,11 +8,12 @@ import { POLLIN, poll } from '@kube-vrouter/linux/ffi'
 import { add } from './add.ts'
 import { check } from './check.ts'
 import { type NetworkConfig, parseConfig } from './config.ts'
+import { isFromDaemon } from './daemon.ts'
 import { del } from './del.ts'
 import { type Command, readAttachment, readCommand, unknownCommand } from './environment.ts'
 import { CniError, cniErrorOf, ErrorCode, errorDocument } from './errors.ts'
 import { gc } from './gc.ts'
-import { log } from './log.ts'
+import { log, report } from './log.ts'
 import { status } from './status.ts'
 import { version } from './version.ts'
 import { isSupported, LATEST, SUPPORTED_VERSIONS } from './versions.ts'
@@ -168,14 +169,17 @@ function main(): number {
   } catch (thrown) {
     const error = cniErrorOf(thrown)
     printError(errorDocument(error, isSupported(askedVersion) ? askedVersion : LATEST))
-    if (config)
-      log(config, 'error', {
-        ...call,
-        ms: Math.round(performance.now() - started),
-        code: error.code,
-        error: error.message,
-        details: error.details,
-      })
+    if (config) {
+      const ms = Math.round(performance.now() - started)
+      log(config, 'error', { ...call, ms, code: error.code, error: error.message, details: error.details })
+      // STATUS is asked every few seconds, and its answer is the daemon's own.
+      if (command !== 'STATUS' && !isFromDaemon(error)) {
+        const { code, details = '' } = error
+        report(config, `${command} failed: ${error.message}`, {
+          ...{ containerId: containerId ?? '', ifname: ifname ?? '', code, details, ms },
+        })
+      }
+    }
     return 1
   }
 }

@@ -24,6 +24,27 @@ const ports = new Ports({
   quarantineMs: 0,
   garbageMs: 0,
 })
+/**
+ * Turns of the event loop that took more than 100 ms of this thread's own time: what others do on the machine doesn't count. SIGUSR2 has it told and
+ * reset.
+ */
+const STALL_US = 100_000
+let stalls = 0
+let longest = 0
+let before = process.threadCpuUsage()
+const turn = setInterval(() => {
+  const now = process.threadCpuUsage()
+  const us = now.user + now.system - before.user - before.system
+  before = now
+  if (us > STALL_US) stalls++
+  longest = Math.max(longest, us)
+}, 1)
+turn.unref()
+process.on('SIGUSR2', () => {
+  console.log('turns', JSON.stringify({ stalls, longestUs: longest }))
+  stalls = longest = 0
+})
+
 await ports.start()
 await PortServer.listen({ path: socket, service: ports, log })
 await ports.maintain()

@@ -101,6 +101,8 @@ export class Node implements AsyncDisposable {
   readonly netns = namedPath(this.name)
   source = memorySource()
   ports: Ports | undefined
+  /** What the daemon logged as a warning or an error. */
+  readonly logged: (Readonly<Record<string, unknown>> & { readonly message: string })[] = []
   #server: PortServer | undefined
   readonly #route: RouteSocket
   readonly #pods: string[] = []
@@ -116,7 +118,8 @@ export class Node implements AsyncDisposable {
     wrap: (ports: Ports) => PortService = (ports) => ports,
   ): Promise<Ports> {
     const silent = () => undefined
-    const log = { debug: silent, info: silent, warn: silent, error: silent }
+    const keep = (fields: object, message: string) => void this.logged.push({ ...fields, message })
+    const log = { debug: silent, info: silent, warn: keep, error: keep }
     const ports = new Ports({
       source: this.source,
       node: 'n1',

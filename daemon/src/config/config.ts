@@ -41,6 +41,25 @@ export interface Config {
     /** Where /proc/sys can be written. */
     readonly sysctl: string
   }
+  /** What the conflist says besides our own plugin. */
+  readonly cni: {
+    /** Log file of the CNI binary; empty: it writes none, and tells the daemon of failures. */
+    readonly logFile: string
+    /** Plugins of others behind ours: portmap, bandwidth, tuning. */
+    readonly chained: readonly ('portmap' | 'bandwidth' | 'tuning')[]
+  }
+  /** The REST API of Contrail's agent, for Contrail's own CNI plugin and tools. */
+  readonly portApi: {
+    readonly rest: {
+      readonly enabled: boolean
+      readonly address: string
+      readonly port: number
+      /** Where ports are kept as files; those of pods lie in its folder `vm`. */
+      readonly portsDir: string
+      /** Seconds from /syncports until ports that were not added again are removed; 0: never. */
+      readonly staleSeconds: number
+    }
+  }
   readonly introspect: { readonly addresses: readonly string[]; readonly port: number }
   readonly limits: {
     readonly vifs: number

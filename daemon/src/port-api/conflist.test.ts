@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { removeConflist, writeConflist } from './conflist.ts'
+import { conflistText, removeConflist, writeConflist } from './conflist.ts'
 
 describe('conflist', () => {
   let root: string
@@ -21,6 +21,18 @@ describe('conflist', () => {
     assert.equal(conflist.plugins[0].type, 'vrouter-cni')
     assert.equal(conflist.plugins[0].socket, '/run/vrouter/cni.sock')
     assert.deepEqual(readdirSync(folder), ['10-vrouter.conflist'])
+  })
+
+  it('takes what the runtime has for a pod, and has plugins of others behind ours where the configuration names them', () => {
+    const plain = JSON.parse(conflistText(options('')))
+    assert.equal(plain.plugins.length, 1)
+    assert.equal('logFile' in plain.plugins[0], false)
+    for (const capability of ['mac', 'ips', 'portMappings', 'bandwidth', 'io.kubernetes.cri.pod-annotations'])
+      assert.equal(plain.plugins[0].capabilities[capability], true)
+    const chained = conflistText({ ...options(''), logFile: '/var/log/cni.log', chained: ['tuning', 'portmap'] })
+    const { plugins } = JSON.parse(chained)
+    assert.deepEqual(plugins.slice(1), [{ type: 'tuning' }, { type: 'portmap', capabilities: { portMappings: true } }])
+    assert.equal(plugins[0].logFile, '/var/log/cni.log')
   })
 
   it('leaves the file alone that is right already, and repairs another one', () => {

@@ -14,12 +14,34 @@ export interface ConflistOptions {
   readonly socket: string
   /** paths.state. */
   readonly state: string
+  /** cni.logFile; empty or absent: the binary writes no log. */
+  readonly logFile?: string
+  /** cni.chained. */
+  readonly chained?: readonly ChainedPlugin[]
+}
+
+export type ChainedPlugin = 'portmap' | 'bandwidth' | 'tuning'
+
+/** What the plugins of others need to work behind ours. */
+const CHAINED: Readonly<Record<ChainedPlugin, object>> = {
+  portmap: { type: 'portmap', capabilities: { portMappings: true } },
+  bandwidth: { type: 'bandwidth', capabilities: { bandwidth: true } },
+  tuning: { type: 'tuning' },
+}
+
+/** What our plugin takes from the runtime. Port mappings and bandwidth are recorded with the port. */
+const CAPABILITIES = {
+  'io.kubernetes.cri.pod-annotations': true,
+  mac: true,
+  ips: true,
+  portMappings: true,
+  bandwidth: true,
 }
 
 /**
  * Old runtimes (libcni before 1.2) know `cniVersion` alone, newer ones choose the best of `cniVersions`. With 1.1.0 come STATUS and GC.
  */
-export function conflistText({ socket, state }: ConflistOptions): string {
+export function conflistText({ socket, state, logFile = '', chained = [] }: ConflistOptions): string {
   const conflist = {
     cniVersion: '1.0.0',
     cniVersions: ['0.3.1', '0.4.0', '1.0.0', '1.1.0'],
@@ -29,8 +51,10 @@ export function conflistText({ socket, state }: ConflistOptions): string {
         type: 'vrouter-cni',
         socket,
         stateDir: state,
-        capabilities: { 'io.kubernetes.cri.pod-annotations': true },
+        ...(logFile !== '' && { logFile }),
+        capabilities: CAPABILITIES,
       },
+      ...chained.map((plugin) => CHAINED[plugin]),
     ],
   }
   return `${JSON.stringify(conflist, undefined, 2)}\n`

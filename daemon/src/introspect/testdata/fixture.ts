@@ -20,6 +20,10 @@ export const config: Config = {
   cluster: { name: 'k8s', domain: 'cluster.local' },
   source: { type: 'directory', kubeconfig: '', server: '', path: '/var/lib/vrouter/objects' },
   snat: { enabled: true, ports: '61000-65535' },
+  cni: { logFile: '', chained: [] },
+  portApi: {
+    rest: { enabled: false, address: '127.0.0.1', port: 9091, portsDir: '/var/lib/contrail/ports', staleSeconds: 60 },
+  },
   health: { addresses: ['127.0.0.1'], port: 0 },
   underlay: { interface: 'eth0', vhost: 'vhost0', agent: 'pkt0', watchSeconds: 10, gateway: 'auto' },
   paths: { state: '/var/lib/vrouter', run: '/run/vrouter', pins: '/sys/fs/bpf/vrouter', objects: '/objects', cniConf: '', sysctl: '/proc/sys' },
