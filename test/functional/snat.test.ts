@@ -51,7 +51,7 @@ def serve(client):
     data = client.recv(4096)
     if not data: return
     client.sendall(data)
-s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+s = socket.create_server((sys.argv[1], int(sys.argv[2])), family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
 print('ready', flush=True)
 while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
 `
@@ -211,7 +211,7 @@ print('ready', flush=True)
       for (const [i, address] of OUTSIDE.entries()) {
         const [seen, port] = inPod(pod, 'python3', '-c', askIt, address).trim().split(' ')
         assert.equal(seen, i === 0 ? node.address4 : node.address6, `${pod.name} -> ${address}`)
-        assert.ok(Number(port) >= 60500 && Number(port) <= 62499, port)
+        assert.ok(Number(port) >= 60500 && Number(port) <= 62499, `port ${port}`)
       }
   })
 
@@ -231,7 +231,7 @@ print('ready', flush=True)
       const first = lab.ping(red, BEYOND[i]!, '-t', '1', '-c', '1').stdout
       assert.match(first, i === 0 ? /10\.1\.255\.254|10\.1\.0\.1.*exceeded/ : /fd01::.*exceeded/)
       const second = lab.ping(red, BEYOND[i]!, '-t', '2', '-c', '1').stdout
-      assert.match(second, i === 0 ? new RegExp(`${underlay.gateway4}.*exceeded`) : /fd30::1.*exceeded/)
+      assert.match(second, i === 0 ? new RegExp(`${underlay.gateway4}.*exceeded`) : /fd30::(1|99) .*exceeded/)
     })
 
     it(`keeps a hundred ${family} sockets with one port each`, async () => {
@@ -257,7 +257,7 @@ except OSError as error: print(type(error).__name__)`
     assert.match(flows, /Action:N\(SPs\)/)
     assert.match(flows, /Action:N\(DPd\)/)
     assert.match(flows, new RegExp(`${OUTSIDE[0].replaceAll('.', '\\.')}`))
-    assert.match(lab.node(1, 'nh', '--list'), /Type:Vrf_Translate[^]*?Flags:Valid, Snat, /)
+    assert.match(lab.node(1, 'nh', '--list'), /Type:Vrf_Translate.*\n.*Flags:Valid, Snat, /)
     assert.match(lab.fetch(1, 'Snh_FetchAllFlowRecords?x='), /<nat[^>]*>enabled</)
   })
 
@@ -324,6 +324,6 @@ except OSError as error: print(type(error).__name__)`
   })
 
   it('never let a pod’s address out', () => {
-    assert.equal(leaked, '')
+    assert.equal(leaked.trim(), '')
   })
 })

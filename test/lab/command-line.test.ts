@@ -29,6 +29,7 @@ describe('the command line of hack/lab', () => {
         'exec node/1 -- sh -c -- x',
         { verb: 'exec', target: { kind: 'node', name: '1' }, command: ['sh', '-c', '--', 'x'] },
       ],
+      ['exec fabric -- ip addr', { verb: 'exec', target: { kind: 'fabric', name: 'fabric' }, command: ['ip', 'addr'] }],
       ['daemon 2 restart', { verb: 'daemon', node: '2', action: 'restart' }],
       ['status --json', { verb: 'status', json: true }],
     ]
@@ -89,7 +90,7 @@ describe('the command line of hack/lab', () => {
     refused('up --node 1', /up has no --node/)
     refused('down -- ls', /takes no command/)
     refused('apply', /which file/)
-    refused('exec', /pod\/NAME or node\/I is missing/)
+    refused('exec', /pod\/NAME, node\/I or fabric is missing/)
     refused('exec web -- ls', /neither pod\/NAME nor node\/I/)
     refused('exec pod/web', /command is missing/)
     refused('exec pod/web --', /command is missing/)

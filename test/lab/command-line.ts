@@ -21,7 +21,7 @@ export type Request =
   | { readonly verb: 'status'; readonly json: boolean }
   | { readonly verb: 'demo'; readonly keep: boolean }
 
-export type Target = { readonly kind: 'pod' | 'node'; readonly name: string }
+export type Target = { readonly kind: 'pod' | 'node' | 'fabric'; readonly name: string }
 
 const daemonActions = ['start', 'stop', 'kill', 'restart', 'logs'] as const
 export type DaemonAction = (typeof daemonActions)[number]
@@ -58,7 +58,7 @@ const verbs: Readonly<Record<Exclude<Request['verb'], 'help'>, VerbHelp>> = {
   },
   'pod del': { usage: 'pod del NAME', says: [], flags: [] },
   exec: {
-    usage: 'exec pod/NAME|node/I -- CMD…',
+    usage: 'exec pod/NAME|node/I|fabric -- CMD…',
     says: [
       'runs a command there; on a node the tools (vif, rt, nh, mpls, vrfstats, flow,',
       'dropstats, vrouter) are on its PATH and read that node',
@@ -215,12 +215,13 @@ function requestOf(verb: Verb, rest: readonly string[], given: Words): Request {
     case 'pod del':
       return { verb, pod: checkName('pod name', words('the name of the pod')[0]!) }
     case 'exec': {
-      const [target] = words('pod/NAME or node/I')
-      const [, kind, name] = /^(pod|node)\/(.+)$/.exec(target!) ?? []
-      if (name === undefined) throw new UsageError(`${JSON.stringify(target)} is neither pod/NAME nor node/I`, verb)
+      const [target] = words('pod/NAME, node/I or fabric')
+      const [, kind, name] = /^(?:(pod|node)\/)?(.+)$/.exec(target!) ?? []
+      if (name === undefined || (kind === undefined && name !== 'fabric'))
+        throw new UsageError(`${JSON.stringify(target)} is neither pod/NAME nor node/I nor fabric`, verb)
       if (given.command === undefined || given.command.length === 0)
         throw new UsageError("the command is missing, behind a '--'", verb)
-      return { verb, target: { kind: kind as Target['kind'], name }, command: given.command }
+      return { verb, target: { kind: (kind ?? 'fabric') as Target['kind'], name }, command: given.command }
     }
     case 'daemon': {
       const [node, action] = words('the number of the node', 'the action')

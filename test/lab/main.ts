@@ -9,6 +9,7 @@ import {
   usage,
 } from './command-line.ts'
 import { demo } from './demo.ts'
+import { fabricNetns } from './fabric.ts'
 import { becomeInside, holderOf, isInside, needHolder, runInside, startHolder } from './holder.ts'
 import { Interrupts } from './interrupts.ts'
 import { clear, down, nodeOf, printStatus, status, up } from './lab.ts'
@@ -103,6 +104,7 @@ async function serve(lab: string, request: Service): Promise<void> {
     case 'exec': {
       const { kind, name } = request.target
       if (kind === 'pod') becomeInside(lab, podNetns(findPod(lab, name).name), request.command)
+      if (kind === 'fabric') becomeInside(lab, fabricNetns, request.command)
       const node = nodeOf(lab, name)
       return becomeInside(lab, node.netns, request.command, nodeEnvironment(node))
     }

@@ -31,20 +31,20 @@ static __always_inline enum snat_look snat_may_answer(struct __sk_buff *skb, con
 	struct ipv6hdr *ip6 = data + ETH_HLEN;
 	const __be16 *ports;
 
-	if (!g->snat_ports || (void *)(ip + 1) + 4 > packet_end(skb))
+	if (!g->snat_ports || (void *)(ip + 1) > packet_end(skb))
 		return SNAT_HOST;
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		ports = (void *)(ip + 1);
 		if (likely((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && *(__u8 *)ip == 0x45 &&
 			   !(ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))))
-			return snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
+			return (void *)(ports + 2) <= packet_end(skb) && snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
 		return ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP ? SNAT_CLOSER : SNAT_HOST;
 	}
 	if (eth->h_proto != bpf_htons(ETH_P_IPV6))
 		return SNAT_HOST;
 	ports = (void *)(ip6 + 1);
 	if ((void *)(ports + 2) > packet_end(skb)) /* not readable yet */
-		return skb->len >= ETH_HLEN + sizeof(*ip6) + 4 ? SNAT_CLOSER : SNAT_HOST;
+		return skb->len > ETH_HLEN + sizeof(*ip6) ? SNAT_CLOSER : SNAT_HOST;
 	if (likely(ip6->nexthdr == IPPROTO_TCP || ip6->nexthdr == IPPROTO_UDP))
 		return snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
 	return SNAT_CLOSER;
