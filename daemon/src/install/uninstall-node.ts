@@ -6,11 +6,13 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
 import { findNic } from '../dataplane/find-nic.ts'
 import { uninstallNode } from '../dataplane/uninstall.ts'
 import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { ROUTER_MAC } from '../model/names.ts'
 import { removeConflist } from '../port-api/conflist.ts'
 import { removePlugin } from './install.ts'
 
@@ -44,12 +46,23 @@ export async function uninstallFromNode(options: UninstallOptions): Promise<void
       removeConflist(cniConf)
     }
   }
+  removeTaps()
   // The pins are gone; the folder above them is ours too: /sys/fs/bpf/vrouter.
   removeEmpty(dirname(pins))
   remove(state)
   remove(run)
   if (pluginFolder !== '') removePlugin(pluginFolder)
   log.info({ component: 'install' }, 'kube-vrouter is gone from this node')
+}
+
+const TAP_NAME = /^tap[0-9a-f]{12}$/
+
+/** Of pods that still run: without programs on them they lead nowhere. */
+function removeTaps(): void {
+  using route = RouteSocket.open()
+  for (const { name, kind, mac, index } of route.links()) {
+    if (kind === 'veth' && mac === ROUTER_MAC && TAP_NAME.test(name)) route.deleteLink(index)
+  }
 }
 
 /** The folder itself goes too, unless it is a mount point. */
