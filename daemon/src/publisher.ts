@@ -11,7 +11,8 @@ import type { Tables } from './model/tables.ts'
 export interface PublisherOptions {
   readonly source: Source
   readonly node: string
-  readonly onError: (error: unknown) => void
+  /** `what`: `VirtualRouter`, or `others`. */
+  readonly onError: (error: unknown, what: string) => void
   /** Milliseconds until a failed publication is tried again: the first time, and at most (it doubles). */
   readonly retryMs?: number
   readonly longestRetryMs?: number
@@ -36,10 +37,15 @@ export class Publisher implements AsyncDisposable {
   constructor(options: PublisherOptions) {
     this.#options = { ...DEFAULTS, ...options }
     const { onError, retryMs, longestRetryMs } = this.#options
-    const lane = (work: (present: Present) => Promise<unknown>) =>
-      new Lane({ work: async () => this.#present && work(this.#present), onError, retryMs, longestRetryMs })
-    this.#router = lane((present) => this.#publishRouter(present))
-    this.#others = lane((present) => this.#publishOthers(present))
+    const lane = (what: string, work: (present: Present) => Promise<unknown>) =>
+      new Lane({
+        work: async () => this.#present && work(this.#present),
+        onError: (error) => onError(error, what),
+        retryMs,
+        longestRetryMs,
+      })
+    this.#router = lane('VirtualRouter', (present) => this.#publishRouter(present))
+    this.#others = lane('others', (present) => this.#publishOthers(present))
   }
 
   /** Resolves when the source has the router object as it is now, or can't take it at present. Never rejects. */

@@ -8,6 +8,7 @@
  */
 import { join } from 'node:path'
 import { setImmediate as setImmediatePromise, setTimeout as setTimeoutPromise } from 'node:timers/promises'
+import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config/config.ts'
 import { adoptIds } from './dataplane/adopt-ids.ts'
 import { Dataplane } from './dataplane/dataplane.ts'
@@ -16,6 +17,8 @@ import { removeLinks } from './dataplane/uninstall.ts'
 import { followChanges } from './dataplane/vhost0/follow.ts'
 import { migrate } from './dataplane/vhost0/migrate.ts'
 import { VrouterError } from './errors.ts'
+import { healthState } from './health/collect.ts'
+import { type Health as HealthServer, startHealth } from './health/server.ts'
 import type { Health, IntrospectContext } from './introspect/context.ts'
 import { kernelOf } from './introspect/kernel.ts'
 import { startIntrospect } from './introspect/server.ts'
@@ -73,6 +76,7 @@ export class Vrouter implements AsyncDisposable {
   readonly #model: Model
   readonly #source: Source
   readonly #publisher: Publisher
+  #healthServer: HealthServer | undefined
   #dataplane!: Dataplane
   #ports!: Ports
   #agentPort: AgentPort | undefined
@@ -123,8 +127,10 @@ export class Vrouter implements AsyncDisposable {
       new Publisher({
         source: this.#source,
         node: config.node,
-        onError: (error) =>
-          this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again'),
+        onError: (error, what) => {
+          this.#healthServer?.metrics.countPublishFailure(what)
+          this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again')
+        },
       }),
     )
   }
@@ -151,6 +157,7 @@ export class Vrouter implements AsyncDisposable {
     const { config, log } = this.#options
     const own = this.#owned
 
+    this.#healthServer = own.use(await this.#startHealth())
     this.#state = 'reading the source'
     await this.#source.start(() => {
       this.#logRejections()
@@ -277,8 +284,10 @@ export class Vrouter implements AsyncDisposable {
       await (wait > 0 ? setTimeoutPromise(wait) : setImmediatePromise())
       this.#isNudged = false
       if (this.#isClosed || !this.#isOpen) return
+      const begun = performance.now()
       try {
         await this.#reconcile()
+        this.#healthServer?.metrics.observeRound((performance.now() - begun) / 1000)
       } catch (error) {
         this.#log.error(
           { err: errorFields(error) },
@@ -405,6 +414,31 @@ export class Vrouter implements AsyncDisposable {
   #health(): Health {
     const problems = this.#dataplane.problems().map(({ object, message }) => `${object}: ${message}`)
     return { ready: this.#isReady, state: this.#state, startedAt: this.#startedAt, problems }
+  }
+
+  /** First of all, so that a long start can be told from a daemon that died. */
+  #startHealth(): Promise<HealthServer> {
+    const { config, log } = this.#options
+    return startHealth({
+      config,
+      log: log.child({ component: 'health' }),
+      version: packageJson.version,
+      state: () => {
+        const maps = this.#isOpen ? this.#dataplane.maps : undefined
+        const kernel = maps && kernelOf(maps)
+        return healthState({
+          ready: this.#isReady,
+          state: this.#state,
+          limits: config.limits,
+          ports: this.#isOpen ? this.#ports.all().length : 0,
+          source: this.#source.state(),
+          ...(this.#tables !== undefined && { tables: this.#tables }),
+          drops: kernel?.drops() ?? [],
+          flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
+          problems: this.#isOpen ? this.#dataplane.problems().length : 0,
+        })
+      },
+    })
   }
 
   #introspectContext(): IntrospectContext {
