@@ -1,7 +1,6 @@
 /** VirtualNetworkRouters: what they select and are joined with, and what keeps them from leaking. Pure. */
 
-import { mustParseCidr, overlaps } from '../model/address.ts'
-import { areJoinable, imports, leaksOf, selectedBy } from '../model/leaks.ts'
+import { areJoinable, imports, type Leaks, leaksOf, selectedBy } from '../model/leaks.ts'
 import type { FqName, VirtualNetworkRouter } from '../model/objects.ts'
 import { type Action, count, listed, statusPatch, withConditions } from './actions.ts'
 import type { Resourceful } from './resources.ts'
@@ -26,14 +25,14 @@ export function reconcileNetworkRouters(view: View, now: number): Action[] {
     item === undefined ? [] : [{ router: item, networks: selectedBy(item, view.state) }],
   )
   const byKey = new Map(all.map((one) => [nameOf(one.router), one]))
-  const problems = leaksOf(view.state).problems
+  const { refused } = leaksOf(view.state)
   return view.networkRouters.flatMap(({ object, item }) => {
     const own = item === undefined ? undefined : byKey.get(nameOf(item))
     const joined = own === undefined ? [] : all.filter((other) => isJoined(view, own.router, other.router))
     const findings =
       own === undefined
         ? view.problemsOf('networkRouters', object).map((message): Finding => ({ kind: 'Rejected', message }))
-        : [...findingsOf(view, own, joined, all), ...overlapsOf(view, own, joined, problems.length > 0)]
+        : [...findingsOf(view, own, joined, all), ...overlapsOf(own, joined, refused)]
     return report(view, object, own, joined, findings, now)
   })
 }
@@ -92,28 +91,19 @@ function describePair(a: VirtualNetworkRouter['type'], b: VirtualNetworkRouter['
   return `a ${a} is not joined with a ${b}`
 }
 
-/** Networks that it would join, and whose addresses are the same. */
-function overlapsOf(view: View, own: Selected, joined: readonly Selected[], areThere: boolean): Finding[] {
-  if (!areThere) return []
-  const { router, networks } = own
+/** Joins that it asks for and that were left out, for the addresses are the same. */
+function overlapsOf({ router, networks }: Selected, joined: readonly Selected[], refused: Leaks['refused']): Finding[] {
   const others = new Set([...(router.type === 'mesh' ? networks : []), ...joined.flatMap((other) => other.networks)])
-  const findings: Finding[] = []
-  for (const a of networks) {
-    for (const b of others) {
-      if (a === b || (networks.includes(b) && a > b)) continue
-      const [one, other] = [view.state.virtualNetworks.get(a)!, view.state.virtualNetworks.get(b)!]
-      const clash = one.subnets.flatMap(({ cidr }) => {
-        const rival = other.subnets.find((subnet) => overlaps(mustParseCidr(subnet.cidr), mustParseCidr(cidr)))
-        return rival === undefined ? [] : [`subnet ${cidr} of ${a} overlaps ${rival.cidr} of ${b}`]
-      })[0]
-      if (clash === undefined) continue
-      findings.push({
+  return refused.flatMap(({ pair: [a, b], clash }): Finding[] => {
+    const isOurs = (networks.includes(a) && others.has(b)) || (networks.includes(b) && others.has(a))
+    if (!isOurs) return []
+    return [
+      {
         kind: 'Overlap',
-        message: `${clash}: their routes are not leaked; give one of them another subnet`,
-      })
-    }
-  }
-  return findings
+        message: `routes are not leaked between ${a} and ${b}: ${clash}; give one of them another subnet`,
+      },
+    ]
+  })
 }
 
 function report(

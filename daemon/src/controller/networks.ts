@@ -200,8 +200,11 @@ function describeUsers({ interfaces, blocks }: Users): string {
 }
 
 /** Leaks that would make an address of the network ambiguous, and were left out. */
-function overlapsOf(fqName: FqName, { problems }: Leaks): string[] {
-  return problems.filter(({ object }) => object === `VirtualNetwork ${fqName}`).map(({ message }) => message)
+function overlapsOf(fqName: FqName, { refused }: Leaks): string[] {
+  return refused.flatMap(({ pair: [a, b], clash }) => {
+    if (a !== fqName && b !== fqName) return []
+    return [`its routes are not leaked to ${a === fqName ? b : a}: ${clash}; give one of them another subnet`]
+  })
 }
 
 function rangesOf({ spec }: Resourceful): string | undefined {

@@ -14,9 +14,11 @@ export interface Leaks {
   /** VNs whose routes a VN sees beside its own, sorted; a VN that sees none is missing. Symmetric. */
   readonly of: ReadonlyMap<FqName, readonly FqName[]>
   readonly problems: readonly Problem[]
+  /** Joins that were left out, the smaller name first, and what overlaps. */
+  readonly refused: readonly { readonly pair: readonly [FqName, FqName]; readonly clash: string }[]
 }
 
-export const NO_LEAKS: Leaks = { of: new Map(), problems: [] }
+export const NO_LEAKS: Leaks = { of: new Map(), problems: [], refused: [] }
 
 type LeakState = Pick<SourceState, 'namespaces' | 'virtualNetworks' | 'networkRouters'>
 
@@ -42,6 +44,7 @@ export function leaksOf(state: LeakState): Leaks {
   if (state.networkRouters.size === 0) return NO_LEAKS
   const accepted = new Map<FqName, Set<FqName>>()
   const problems: Problem[] = []
+  const refused: Leaks['refused'][number][] = []
   const neighbours = (vn: FqName) => accepted.get(vn) ?? new Set<FqName>()
   const network = (vn: FqName) => state.virtualNetworks.get(vn)!
   for (const [a, b] of wantedPairs(state)) {
@@ -50,6 +53,7 @@ export function leaksOf(state: LeakState): Leaks {
       firstClash(network(b), [...neighbours(a)].map(network)) ??
       firstClash(network(a), [...neighbours(b)].map(network))
     if (clash !== undefined) {
+      refused.push({ pair: [a, b], clash })
       problems.push({
         object: `VirtualNetwork ${a}`,
         message: `routes are not leaked between it and ${b}: ${clash}; give one of them another subnet`,
@@ -65,7 +69,7 @@ export function leaksOf(state: LeakState): Leaks {
       else known.add(to)
     }
   }
-  return { of: new Map([...accepted].map(([vn, others]) => [vn, [...others].sort()])), problems }
+  return { of: new Map([...accepted].map(([vn, others]) => [vn, [...others].sort()])), problems, refused }
 }
 
 function firstClash(network: VirtualNetwork, others: readonly VirtualNetwork[]): string | undefined {

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { TestCluster } from './testdata/cluster.ts'
+
+const deletions = (cluster: TestCluster) =>
+  cluster
+    .settle()
+    .done.flatMap((action) =>
+      action.type === 'delete' ? [`${action.of} ${action.object.metadata.name}: ${action.why}`] : [],
+    )
+
+describe('garbage', () => {
+  it('of nodes that are gone goes after a minute, confirmed by the API server; that of others stays', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1')
+    cluster.router('n1')
+    cluster.network('red')
+    cluster.block('b1')
+    cluster.interface('web1', ['10.1.0.5'])
+    // As a backup of another cluster brings them, without owners.
+    cluster.router('old')
+    cluster.block('b2', '10.1.0.64/26', 'old')
+    cluster.interface('web2', ['10.1.0.65'], { node: 'old' })
+    cluster.settle()
+    cluster.now += 59_000
+    assert.deepEqual(deletions(cluster), [])
+    cluster.now += 1000
+    const gone = cluster.wanted().filter((action) => action.type === 'delete')
+    assert.ok(gone.every(({ unless }) => unless?.kind === 'node' && unless.name === 'old'))
+    assert.deepEqual(deletions(cluster).sort(), [
+      'blocks b2: node old is gone',
+      'interfaces web2-x: node old is gone',
+      'routers old: node old is gone',
+    ])
+    assert.deepEqual([...cluster.world.blocks.keys(), ...cluster.world.interfaces.keys()], ['b1', 'default/web1-x'])
+  })
+
+  it('is none when a node comes back in time', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1')
+    cluster.block('b', '10.1.0.64/26', 'n2')
+    cluster.wait(50_000).settle()
+    cluster.node('n2')
+    cluster.settle()
+    cluster.world.nodes.delete('n2')
+    cluster.wait(50_000)
+    assert.deepEqual(deletions(cluster), [])
+  })
+
+  it('is never seen in a cluster without nodes: the list must be wrong', () => {
+    const cluster = new TestCluster()
+    cluster.block('b')
+    cluster.router('n1')
+    cluster.wait(600_000)
+    assert.deepEqual(deletions(cluster), [])
+  })
+
+  it('of pods that are gone goes after a minute, where pods have been counted since', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1')
+    cluster.network('red')
+    cluster.block('b')
+    cluster.interface('here', ['10.1.0.5'])
+    cluster.interface('gone', ['10.1.0.6'])
+    cluster.interface('untold', ['10.1.0.7'], { pod: { name: 'untold', uid: '' } })
+    cluster.wait(600_000)
+    assert.deepEqual(deletions(cluster), [])
+    cluster.pods = { uids: new Set(['uid of here']), at: cluster.now }
+    const young = cluster.interface('young', ['10.1.0.8'])
+    cluster.change('interfaces', 'default/young-x', {
+      metadata: { creationTimestamp: new Date(cluster.now + 1).toISOString() },
+    })
+    assert.ok(young)
+    cluster.wait(60_000)
+    const [action] = cluster.wanted().filter(({ type }) => type === 'delete')
+    assert.ok(action?.type === 'delete')
+    assert.deepEqual(action.unless, { kind: 'pod', namespace: 'default', name: 'gone', uid: 'uid of gone' })
+    assert.deepEqual(deletions(cluster), ['interfaces gone-x: pod default/gone (uid of gone) is gone'])
+  })
+})

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { TAINT } from './nodes.ts'
+import { TestCluster } from './testdata/cluster.ts'
+
+const foreign = { key: 'dedicated', value: 'db', effect: 'NoSchedule' }
+const taints = (cluster: TestCluster, node: string) =>
+  (cluster.world.nodes.get(node)!.spec as { taints?: { key: string }[] } | undefined)?.taints?.map(({ key }) => key) ??
+  []
+
+describe('nodes', () => {
+  it('whose daemon is ready take pods: no taint of ours, the network is there', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1', { spec: { taints: [foreign, { key: TAINT, effect: 'NoSchedule' }] } })
+    cluster.router('n1')
+    cluster.agent('n1', true)
+    cluster.settle()
+    assert.deepEqual(taints(cluster, 'n1'), ['dedicated'])
+    assert.match(cluster.condition('nodes', 'n1', 'NetworkUnavailable')!, /^False VrouterReady/)
+    assert.equal(cluster.condition('routers', 'n1', 'Ready'), 'True AgentReady')
+  })
+
+  it('lose it only after a minute, with the reason; a daemon that restarts costs nothing', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1', { spec: { taints: [foreign] } })
+    cluster.router('n1')
+    cluster.agent('n1', true)
+    cluster.settle()
+    cluster.agent('n1', false, 'containers with unready status: [vrouter]')
+    cluster.settle()
+    cluster.now += 59_000
+    assert.deepEqual(cluster.settle().done, [])
+    cluster.agent('n1', true)
+    cluster.settle()
+    cluster.agent('n1', false, 'containers with unready status: [vrouter]')
+    cluster.wait(59_000)
+    assert.deepEqual(cluster.settle().done, [])
+    cluster.now += 1000
+    const { events } = cluster.settle()
+    assert.deepEqual(taints(cluster, 'n1'), ['dedicated', TAINT])
+    const words = 'the vRouter daemon vrouter-n1 is not ready: containers with unready status: [vrouter]'
+    assert.equal(cluster.condition('nodes', 'n1', 'NetworkUnavailable'), `True VrouterNotReady: ${words}`)
+    assert.equal(cluster.condition('routers', 'n1', 'Ready'), `False AgentNotReady: ${words}`)
+    assert.deepEqual(
+      events.map(({ of, reason }) => [of, reason]),
+      [['nodes', 'VrouterNotReady']],
+    )
+    // And back, at once.
+    cluster.agent('n1', true)
+    cluster.settle()
+    assert.deepEqual(taints(cluster, 'n1'), ['dedicated'])
+  })
+
+  it('that have no daemon and never had one are left alone', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1')
+    cluster.wait(600_000)
+    assert.deepEqual(cluster.settle().done, [])
+  })
+
+  it('whose daemon was taken away lose their network', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1')
+    cluster.router('n1')
+    cluster.wait(60_000).settle()
+    assert.equal(
+      cluster.condition('nodes', 'n1', 'NetworkUnavailable'),
+      'True VrouterNotReady: node n1 has no vRouter daemon',
+    )
+  })
+})
