@@ -83,7 +83,7 @@ export class Credentials {
     const token = read(`${serviceAccount}/token`).trim()
     const address = server !== '' ? server : `https://${host!.includes(':') ? `[${host}]` : host}:${port}`
     return {
-      server: parseServer(address, 'KUBERNETES_SERVICE_HOST'),
+      server: parseServer(address, server !== '' ? 'source.server' : 'KUBERNETES_SERVICE_HOST'),
       ca: read(`${serviceAccount}/ca.crt`),
       authorization: `Bearer ${token}`,
     }

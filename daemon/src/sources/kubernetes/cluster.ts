@@ -40,8 +40,11 @@ export const WHOLE_KINDS = [
 ] as const
 export type WholeKind = (typeof WHOLE_KINDS)[number]
 
-/** A burst of changes makes one state, milliseconds. */
+/** A burst of changes makes one state, milliseconds. Where states take long to make (thousands of nodes), they get rarer. */
 const GATHER_MS = 5
+const LONGEST_GATHER_MS = 250
+/** Of the time, states take at most one part in so many. */
+const SHARE = 5
 /** A failure shows up in `rejected` only after so long: most pass at once, milliseconds. */
 const PATIENCE_MS = 10_000
 
@@ -70,6 +73,8 @@ export class Cluster implements Disposable {
   #isOpen = false
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
   #settledAt = 0
+  /** How long making the last state took. */
+  #settleMs = 0
   #recheck: NodeJS.Timeout | undefined
 
   constructor(options: ClusterOptions) {
@@ -176,7 +181,17 @@ export class Cluster implements Disposable {
   settle(): void {
     this.#cancel()
     if (!this.#isOpen) return
+    const startedAt = performance.now()
+    const next = this.#next()
     this.#settledAt = performance.now()
+    this.#settleMs = this.#settledAt - startedAt
+    const before = this.#state
+    if ((Object.keys(next) as (keyof SourceState)[]).every((key) => next[key] === before[key])) return
+    this.#state = next
+    this.#options.onChange()
+  }
+
+  #next(): SourceState {
     const dirty = new Set(this.#dirty)
     this.#dirty.clear()
     const before = this.#state
@@ -203,15 +218,12 @@ export class Cluster implements Disposable {
       ...this.interfaces.rejections,
       ...this.#index.rejections(),
     ]
-    const next: SourceState = {
+    return {
       ...this.#assembled,
       interfaces: dirty.has('VirtualMachineInterface') ? new MapView(this.#index.map) : before.interfaces,
       pods: dirty.has('Pod') ? this.#podMap() : before.pods,
       rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
     }
-    if ((Object.keys(next) as (keyof SourceState)[]).every((key) => next[key] === before[key])) return
-    this.#state = next
-    this.#options.onChange()
   }
 
   [Symbol.dispose](): void {
@@ -245,8 +257,9 @@ export class Cluster implements Disposable {
   /** The first change after a quiet time is shown at once, the next ones together. */
   #schedule(): void {
     if (!this.#isOpen || this.#timer !== undefined) return
-    const isQuiet = performance.now() - this.#settledAt > 10 * GATHER_MS
-    this.#timer = isQuiet ? setImmediate(() => this.settle()) : setTimeout(() => this.settle(), GATHER_MS)
+    const gatherMs = Math.min(LONGEST_GATHER_MS, Math.max(GATHER_MS, this.#settleMs * SHARE))
+    const isQuiet = performance.now() - this.#settledAt > 10 * gatherMs
+    this.#timer = isQuiet ? setImmediate(() => this.settle()) : setTimeout(() => this.settle(), gatherMs)
   }
 
   #cancel(): void {
