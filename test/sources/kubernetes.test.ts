@@ -213,6 +213,15 @@ describe('the kubernetes source and a server that lies', () => {
     assert.ok(source.state().virtualNetworks.has(RED))
   })
 
+  it('stops while it waits for one', async () => {
+    await server.close()
+    const source = make()
+    const start = source.start(() => undefined)
+    await sleep(350)
+    const [result] = await Promise.allSettled([start, source[Symbol.asyncDispose]()])
+    assert.equal(result.status, 'rejected')
+  })
+
   it('starts without a server from what was last known, and puts itself right when it answers', async () => {
     server.put('/pods', pod('here', { uid: 'u-1' }))
     server.put(VMI, vmi(1))

@@ -46,6 +46,8 @@ export interface ReflectorOptions {
   readonly backOff?: BackOffOptions
 }
 
+const DEFAULT_PAGE_SIZE = 500
+
 interface Page {
   readonly metadata?: { readonly resourceVersion?: unknown; readonly continue?: unknown }
   readonly items?: unknown
@@ -55,6 +57,9 @@ interface Page {
 const SOUND_WATCH_MS = 10_000
 /** Failures in a row after which everything is listed again, if the server answers at all. */
 const RESUME_ATTEMPTS = 5
+/** A new list of everything waits up to so long for each object of the last one, and at most so long, milliseconds. */
+const SPREAD_MS = 0.2
+const LONGEST_SPREAD_MS = 30_000
 /** A kind that isn't installed yet is asked for at least so often, milliseconds. */
 const LONGEST_MISSING_MS = 5_000
 
@@ -65,6 +70,8 @@ export class Reflector implements AsyncDisposable {
   readonly #backOff: BackOff
   readonly #synced = Promise.withResolvers<void>()
   #pageSize: number
+  /** Objects of the last whole list. */
+  #size = 0
   #resourceVersion: string | undefined
   #isSynced = false
   #missingSince: number | undefined
@@ -75,7 +82,7 @@ export class Reflector implements AsyncDisposable {
     this.#options = options
     this.#path = pathOf(options.resource, { namespace: options.namespace })
     this.#backOff = new BackOff(options.backOff ?? API_BACK_OFF)
-    this.#pageSize = options.pageSize ?? 500
+    this.#pageSize = options.pageSize ?? DEFAULT_PAGE_SIZE
   }
 
   /** Begins; called once. */
@@ -137,7 +144,9 @@ export class Reflector implements AsyncDisposable {
     }
     handler.onFlush?.()
     if (failure.code === 'API_NOT_FOUND') return Math.min(wait, LONGEST_MISSING_MS)
-    return Math.max(wait, failure.retryAfterMs ?? 0)
+    // A server that has just started has forgotten what all nodes stand at: large lists must not all be asked for at once.
+    const spread = failure.code === 'API_GONE' ? Math.random() * Math.min(LONGEST_SPREAD_MS, this.#size * SPREAD_MS) : 0
+    return Math.max(wait + spread, failure.retryAfterMs ?? 0)
   }
 
   async #list(): Promise<void> {
@@ -146,6 +155,7 @@ export class Reflector implements AsyncDisposable {
     const slices = new Slices()
     let token: string | undefined
     let version: string | undefined
+    let size = 0
     do {
       const page: Page | null = await this.#page(client, token, pageTimeoutMs)
       const { items, metadata } = page ?? {}
@@ -159,12 +169,15 @@ export class Reflector implements AsyncDisposable {
       for (const item of items as unknown[]) {
         if (!isKubeObject(item)) throw new ApiError('API_GARBLED', `${attempted}: an item has no name`)
         handler.listed(item)
+        size++
         await slices.next()
       }
       token = typeof next === 'string' && next !== '' ? next : undefined
     } while (token !== undefined)
     handler.endList(version)
     this.#resourceVersion = version
+    this.#size = size
+    this.#pageSize = this.#options.pageSize ?? DEFAULT_PAGE_SIZE
     this.#inSync()
     handler.onFlush?.()
   }

@@ -48,6 +48,9 @@ const SHARE = 5
 /** A failure shows up in `rejected` only after so long: most pass at once, milliseconds. */
 const PATIENCE_MS = 10_000
 
+/** Pods that are remembered without the watch. */
+const ASKED_PODS = 256
+
 interface Problem {
   readonly error: ApiError
   readonly since: number
@@ -61,6 +64,7 @@ export class Cluster implements Disposable {
   readonly #options: ClusterOptions
   readonly #index = new InterfaceIndex()
   readonly #podsByUid = new Map<string, KnownPod>()
+  readonly #askedPods = new Map<string, KnownPod>()
   /** When VirtualNetworks were made: of two with one FQ name, the older counts. */
   readonly #created = new Map<string, string>()
   readonly #dirty = new Set<Kind | 'Pod'>()
@@ -143,7 +147,16 @@ export class Cluster implements Disposable {
 
   /** A pod of this node by the uid that its runtime knows. */
   pod(uid: string): KnownPod | undefined {
-    return this.#podsByUid.get(uid)
+    return this.#podsByUid.get(uid) ?? this.#askedPods.get(uid)
+  }
+
+  /** A pod that the watch hasn't shown yet, and the API server was asked for: whoever needs its uid finds it. */
+  asked(known: KnownPod): void {
+    this.#askedPods.set(known.pod.uid, known)
+    for (const oldest of this.#askedPods.keys()) {
+      if (this.#askedPods.size <= ASKED_PODS) break
+      this.#askedPods.delete(oldest)
+    }
   }
 
   /** uid of this node's Node object; undefined: not known yet, or there is none. */

@@ -143,7 +143,7 @@ export class KindStore<T> implements Handler {
     if (this.#isOldNews(key, resourceVersion)) return
     if (uid !== undefined && performance.now() - (this.#removed.get(uid) ?? Number.NEGATIVE_INFINITY) < GUARD_MS) return
     const before = this.#values.get(key)
-    const accepted = this.#options.decode(object)
+    const accepted = this.#decode(key, object)
     if (!accepted.ok) {
       const kept = before === undefined ? '' : ' (what was last accepted of it stays in force)'
       const rejections = accepted.rejections.map((one) => ({ ...one, message: `${one.message}${kept}` }))
@@ -159,6 +159,15 @@ export class KindStore<T> implements Handler {
     this.#values.set(key, value)
     this.#options.onSet(key, value, before, object)
     this.#hasChanged = true
+  }
+
+  /** Nothing that somebody writes into the cluster may stop the news of everything else. */
+  #decode(key: string, object: KubeObject): Accepted<T> {
+    try {
+      return this.#options.decode(object)
+    } catch (error) {
+      return { ok: false, rejections: [{ object: key, message: `cannot be understood: ${(error as Error).message}` }] }
+    }
   }
 
   #remove(key: string): void {

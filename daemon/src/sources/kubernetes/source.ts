@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackOffOptions } from '../../kubernetes/back-off.ts'
 import { ApiClient } from '../../kubernetes/client.ts'
 import { followApiServers } from '../../kubernetes/discovery.ts'
-import { isApiError } from '../../kubernetes/errors.ts'
+import { ApiError, isApiError } from '../../kubernetes/errors.ts'
 import { type KubeObject, pathOf, type Resource } from '../../kubernetes/objects.ts'
 import { type Handler, Reflector } from '../../kubernetes/reflector.ts'
 import { errorFields, type Log } from '../../log.ts'
@@ -85,10 +85,12 @@ export class KubernetesSource implements Source {
   readonly #pods: Reflector
   #onChange: () => void = () => undefined
   #remembering: Promise<void> = Promise.resolve()
+  readonly #stopped = Promise.withResolvers<never>()
   #isStopped = false
 
   /** Reads what was kept, and asks nobody anything yet. */
   constructor(options: KubernetesSourceOptions) {
+    this.#stopped.promise.catch(() => undefined)
     this.#options = options
     this.#timings = { ...TIMINGS, ...options.timings }
     const { node, cluster, defaultSubnets, state, log } = options
@@ -125,8 +127,8 @@ export class KubernetesSource implements Source {
   }
 
   /**
-   * Resolves when everything was listed once; without a server, when what was last known is in force. Never gives up. Throws
-   * CREDENTIALS_UNUSABLE.
+   * Resolves when everything was listed once; without a server, when what was last known is in force. Never gives up before it is
+   * disposed of. Throws CREDENTIALS_UNUSABLE.
    */
   async start(onChange: () => void): Promise<void> {
     const { log } = this.#options
@@ -137,10 +139,11 @@ export class KubernetesSource implements Source {
     const servers = this.#owned.use(followApiServers(this.#client, log, this.#timings.backOff))
     servers.start()
     const synced = Promise.all(this.#reflectors.map((reflector) => reflector.synced))
-    const isSynced = await Promise.race([synced.then(() => true), this.#isHopeless()])
+    const stopped = this.#stopped.promise
+    const isSynced = await Promise.race([synced.then(() => true), this.#isHopeless(), stopped])
     if (!isSynced && !this.#resume()) {
       log.warn({}, 'waiting for the API server: nothing is known of the cluster from before')
-      await synced
+      await Promise.race([synced, stopped])
     }
     this.#onChange = onChange
     this.#cluster.open()
@@ -205,6 +208,7 @@ export class KubernetesSource implements Source {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopped = true
+    this.#stopped.reject(new ApiError('API_UNREACHABLE', 'stopped before the API server answered'))
     await this.#owned.disposeAsync()
     await this.#remembering
   }
