@@ -25,9 +25,14 @@ const questions: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
+/** Every VRF that an interface is in, and that of the underlay. */
+const routeTables = `for vrf in $( (echo 0; vif --list | sed -n 's/.* Vrf:\\([0-9]*\\) .*/\\1/p') | sort -nu); do
+  [ "$vrf" = 65535 ] || for family in inet inet6 bridge; do rt --dump "$vrf" --family "$family"; done
+done`
+
 const nodeQuestions: Readonly<Record<string, readonly string[]>> = {
   'vif.txt': ['vif', '--list'],
-  'rt.txt': ['rt', '--dump', '--all'],
+  'rt.txt': ['sh', '-c', routeTables],
   'nh.txt': ['nh', '--list'],
   'flow.txt': ['flow', '-l'],
   'dropstats.txt': ['dropstats'],

@@ -32,7 +32,9 @@ export function needHolder(name: string): ProcessId {
   if (holder !== undefined) return holder
   if (existsSync(labPaths(name).root))
     throw new Error(`lab ${name} ended badly: hack/kubelab down${nameFlag(name)} clears it away`)
-  throw new Error(`no lab ${name} is up: hack/kubelab up${nameFlag(name)}`)
+  const others = existsSync(labsDirectory) ? readdirSync(labsDirectory) : []
+  const hint = others.length > 0 ? ` (there is ${others.join(', ')}: --name)` : ''
+  throw new Error(`no lab ${name} is up${hint}: hack/kubelab up${nameFlag(name)}`)
 }
 
 /** Makes the lab's folder. @throws where there is a lab of that name already, also a dead one */

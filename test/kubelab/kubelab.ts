@@ -76,15 +76,16 @@ export class Kubelab implements AsyncDisposable {
   }
 
   /**
-   * `start` for tests: builds what is missing first (programs, image); what fails half-way is dumped into a folder, which the error names, and
-   * taken down.
+   * Makes a lab, for tests: builds what is missing first (programs, image); what fails half-way is dumped into a folder, which the error names,
+   * and taken down. Returns when every node is Ready (with `cni: 'none'`: registered).
+   * @throws at once where a lab of that name exists
    */
-  static async up(options: StartOptions = {}): Promise<Kubelab> {
+  static async start(options: StartOptions = {}): Promise<Kubelab> {
     const name = options.name ?? defaultName
     await prepare(options.cni ?? 'kube-vrouter', options.signal)
     const wasThere = existsSync(labPaths(name).root)
     try {
-      return await Kubelab.start(options)
+      return await Kubelab.create(options)
     } catch (error) {
       if (wasThere) throw error
       const folder = dumpFolder()
@@ -97,10 +98,9 @@ export class Kubelab implements AsyncDisposable {
   }
 
   /**
-   * Makes a lab; returns when every node is Ready (with `cni: 'none'`: registered). What failed half-way is left to look at: `down` removes it.
-   * @throws at once where a lab of that name exists
+   * Makes a lab of what is built. What fails half-way is left to look at: `down` removes it.
    */
-  static async start(options: StartOptions = {}): Promise<Kubelab> {
+  static async create(options: StartOptions = {}): Promise<Kubelab> {
     const name = options.name ?? defaultName
     const count = options.nodes ?? 2
     const state: LabState = {

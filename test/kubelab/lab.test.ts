@@ -59,7 +59,7 @@ describe('a Kubernetes lab', function () {
   })
 
   it('runs pods that are probed, and reaches them across nodes; the outside host tells who asks; a node comes back', async () => {
-    await using lab = await Kubelab.up({ name, cni: 'reference' })
+    await using lab = await Kubelab.start({ name, cni: 'reference' })
     await assert.rejects(Kubelab.start({ name, cni: 'none' }), /is up already/)
     const grpc = { readinessProbe: { grpc: { port: 50051 }, periodSeconds: 1 } }
     await lab.apply(pod('health', 'node1', ['nettool', 'health'], grpc))

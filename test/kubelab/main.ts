@@ -49,7 +49,7 @@ async function up(name: string, request: Up): Promise<number> {
       await buildImage(abort.signal)
       say('image built')
     }
-    const lab = await Kubelab.start({ ...request, name, say, signal: abort.signal })
+    const lab = await Kubelab.create({ ...request, name, say, signal: abort.signal })
     console.log(await status(lab))
     return 0
   } catch (error) {

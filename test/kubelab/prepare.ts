@@ -16,8 +16,16 @@ export async function whyNot(): Promise<string | undefined> {
   return undefined
 }
 
-/** Builds what is missing or out of date. From nothing that takes about ten minutes. */
-export async function prepare(cni: Cni, signal?: AbortSignal): Promise<void> {
+const prepared = new Map<Cni, Promise<void>>()
+
+/** Builds what is missing or out of date, once in a process. From nothing that takes about ten minutes. */
+export function prepare(cni: Cni, signal?: AbortSignal): Promise<void> {
+  const work = prepared.get(cni) ?? build(cni, signal)
+  prepared.set(cni, work)
+  return work
+}
+
+async function build(cni: Cni, signal?: AbortSignal): Promise<void> {
   await mustRun(['hack/kubernetes/packages'], 300_000, signal)
   await mustRun(['hack/kubernetes/build'], 3_600_000, signal)
   if (cni === 'kube-vrouter') await buildImage(signal)
