@@ -81,7 +81,7 @@ describe('adopting ids from the maps', () => {
     const limits = { vrf: 64, nexthop: 1024, label: 512, vif: 64, bridge: 1024 }
     const modelOf = (ids: Ids) =>
       new Model(
-        { node: 'node-1', cluster: 'k8s', limits: { routes: 1000 }, flowsPerVif: 0, snat: false, now: () => 0 },
+        { node: 'node-1', cluster: 'k8s', limits: { routes: 1000 }, flowsPerVif: 0, snat: true, now: () => 0 },
         ids,
       )
     const original = new Ids({ limits, quarantineMs: { vif: 0, nexthop: 0, label: 0, vrf: 0, bridge: 0 } })

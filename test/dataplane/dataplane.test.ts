@@ -7,6 +7,7 @@ import type { Config } from '@kube-vrouter/daemon/config/config'
 import { type ApplyResult, Dataplane } from '@kube-vrouter/daemon/dataplane/dataplane'
 import { VROUTER_PROTOCOL } from '@kube-vrouter/daemon/dataplane/neighbours'
 import { createLog, type Log } from '@kube-vrouter/daemon/log'
+import { NH_FLAG_SNAT, NH_FLAG_VALID } from '@kube-vrouter/daemon/maps/constants'
 import { readGlobals } from '@kube-vrouter/daemon/maps/globals'
 import { nexthopById } from '@kube-vrouter/daemon/maps/nexthops'
 import { openMaps } from '@kube-vrouter/daemon/maps/open'
@@ -287,6 +288,36 @@ describe('Dataplane', function () {
     assert.equal(epochOf(dataplane), epoch)
     await dataplane.apply(tablesOf(dataplane, [1], 8))
     assert.equal(epochOf(dataplane), epoch + 1)
+  })
+
+  it('tells the datapath of SNAT only while a network wants it, and lets flows learn of that', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [1])
+    const snat = {
+      id: 9,
+      nexthop: { type: 'vrf-translate', vrf: 0, snat: true },
+      isValid: true,
+      references: 1,
+    } as const
+    const seen = () => {
+      const { snatPort, snatPorts, hostNh } = readGlobals(dataplane.maps.globals)
+      return { snatPort, snatPorts, hostNh }
+    }
+    const host = { ...tables.vifs[1]!, flowNexthop: 7 }
+    await dataplane.apply({ ...tables, vifs: tables.vifs.with(1, host) })
+    assert.deepEqual(seen(), { snatPort: 0, snatPorts: 0, hostNh: 7 })
+    const epoch = epochOf(dataplane)
+    const wanted = { ...tables, vifs: tables.vifs.with(1, host), nexthops: [...tables.nexthops, snat] }
+    await dataplane.apply(wanted)
+    assert.deepEqual(seen(), { snatPort: 61000, snatPorts: 4536, hostNh: 7 })
+    assert.equal(nexthopById(dataplane.maps.nexthops, 9)!.flags, NH_FLAG_VALID + NH_FLAG_SNAT)
+    assert.equal(epochOf(dataplane), epoch + 1)
+    await dataplane.apply({ ...wanted })
+    assert.equal(epochOf(dataplane), epoch + 1)
+    await dataplane.apply({ ...tables, vifs: tables.vifs.with(1, host) })
+    assert.deepEqual(seen(), { snatPort: 0, snatPorts: 0, hostNh: 7 })
+    assert.equal(epochOf(dataplane), epoch + 2)
   })
 
   it('lets an entry that is refused stop nothing else, and writes it as soon as it can', async () => {

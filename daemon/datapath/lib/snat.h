@@ -313,6 +313,7 @@ __noinline enum verdict snat_output(struct __sk_buff *skb, struct packet *p)
 {
 	const struct globals *g = node_globals();
 	const struct nexthop *nh = NULL;
+	struct vrf_stats *counters;
 	__u32 reason, way;
 	void *data;
 
@@ -330,7 +331,11 @@ __noinline enum verdict snat_output(struct __sk_buff *skb, struct packet *p)
 	if (data + ETH_HLEN + ip_header_length(p) > packet_end(skb))
 		return DROP(p, DROP_REWRITE_FAIL);
 	ttl_decrement(p, data + ETH_HLEN);
-	COUNT_VRF(p->dvrf, encaps);
+	counters = vrf_counters(p->dvrf);
+	if (counters) {
+		counters->vrf_translates++;
+		counters->encaps++;
+	}
 	if (way != LABEL_NONE)
 		nh = bpf_map_lookup_elem(&nexthops, &way);
 	if (nh && nh->type == NH_ENCAP && nh->oif_type == VIF_PHYSICAL && nh->ifindex) {

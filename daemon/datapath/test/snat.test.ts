@@ -479,6 +479,19 @@ describe('datapath: SNAT', function () {
     assert.equal(flowCounters(node.maps.flows).created - flowCounters(node.maps.flows).deleted, 28n)
   })
 
+  it('leaves nothing of a flow for whose second direction there was no room', () => {
+    using small = new Fixture({ sizes: { flow4: 7 } })
+    small.enableSnat()
+    const packet = (port: number) => frame(ROUTER_MAC, A.mac, udp(A.ip4, OUTSIDE.ip4, port, 53))
+    for (let port = 1; port <= 3; port++) assert.equal(small.fromPod(A, packet(port)).verdict, REDIRECT)
+    for (let port = 11; port <= 15; port++)
+      small.assertDrop(c.DROP_FLOW_TABLE_FULL, A.vif, () => small.fromPod(A, packet(port)))
+    assert.equal(small.flows().length, 6)
+    assert.equal([...small.maps.flows.flow4.entries()].length, 6)
+    assert.equal(small.maps.vifState.get(A.vif)!.flows, 6)
+    assert.equal(flowCounters(small.maps.flows).next, 8, 'indices are used again')
+  })
+
   it('finds a free port where nine of ten are taken', () => {
     node.enableSnat(1000)
     let failed = 0

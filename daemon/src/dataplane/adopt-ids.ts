@@ -9,10 +9,12 @@ import {
   NH_AF_BRIDGE,
   NH_ENCAP,
   NH_FLAG_POLICY_ENABLED,
+  NH_FLAG_SNAT,
   NH_L2_RCV,
   NH_RCV,
   NH_RESOLVE,
   NH_TUNNEL,
+  NH_VRF_TRANSLATE,
   VIF_ID_AGENT,
   VIF_ID_FABRIC,
 } from '../maps/constants.ts'
@@ -98,6 +100,8 @@ function nodeKey(nexthop: NexthopStruct): string | undefined {
       return keys.RESOLVE
     case NH_L2_RCV:
       return keys.L2_RECEIVE
+    case NH_VRF_TRANSLATE:
+      return (nexthop.flags & NH_FLAG_SNAT) !== 0 ? keys.SNAT : undefined
     case NH_ENCAP:
       return nexthop.oif === VIF_ID_AGENT ? keys.AGENT : undefined
     default:

@@ -9,6 +9,7 @@ import {
   NH_ENCAP,
   NH_FLAG_COMPOSITE_ECMP,
   NH_FLAG_POLICY_ENABLED,
+  NH_FLAG_SNAT,
   NH_FLAG_TUNNEL_UDP_MPLS,
   NH_FLAG_VALID,
   NH_L2_RCV,
@@ -216,6 +217,11 @@ describe('encodeTables', () => {
     assert.deepEqual([receive.type, receive.oif, receive.oifType, receive.keyNh], [NH_RCV, 1, VIF_HOST, 5])
     assert.equal(nexthop({ nexthop: { type: 'vrf-translate', vrf: 7 } }).nh.vrf, 7)
     assert.equal(nexthop({ nexthop: { type: 'vrf-translate', vrf: 7 } }).nh.type, NH_VRF_TRANSLATE)
+    assert.equal(nexthop({ nexthop: { type: 'vrf-translate', vrf: 7 } }).nh.flags, NH_FLAG_VALID)
+    assert.equal(
+      nexthop({ nexthop: { type: 'vrf-translate', vrf: 0, snat: true } }).nh.flags,
+      NH_FLAG_VALID + NH_FLAG_SNAT,
+    )
     assert.equal(nexthop({ nexthop: { type: 'l2-receive' } }).nh.type, NH_L2_RCV)
     const { nh: discard } = nexthop({ nexthop: { type: 'discard' } })
     assert.deepEqual([discard.type, discard.flags], [NH_DISCARD, NH_FLAG_VALID])

@@ -13,8 +13,8 @@ import { type DeviceNames, factsOf, isSameFacts, type NodeState, readNode } from
 /** Events come in bursts; milliseconds to gather them. */
 const GATHER_MS = 20
 
-/** Taps that the CNI binary makes: `tap` and 12 hex digits. */
-const TAP_NAME = /^tap[0-9a-f]{12}$/
+/** Taps that the CNI binary makes (`tap` and 12 hex digits), and those of Contrail's own plugins. */
+const TAP_NAME = /^tap[\w.-]{1,12}$/
 
 /** No address is for the moment between two devices, or two leases: what the programs run on may have changed nevertheless. */
 function hasAddress({ addresses }: NodeState): boolean {
