@@ -102,11 +102,19 @@ describe('pods reach their own network and nobody else', function () {
       assert.equal(receivedBy(pods.blue1), before)
     })
 
-    it('a custom network reaches neither nodes nor the underlay', () => {
+    it('a custom network without SNAT reaches its own node, and neither others nor the underlay', async () => {
       lab.expectDrops('Discards')
-      for (const address of ['172.30.0.1', '172.30.0.11', '172.30.0.12']) {
-        assert.notEqual(lab.ping(pods.red1, address).status, 0, address)
-      }
+      const reached = () =>
+        ['172.30.0.1', '172.30.0.11', '172.30.0.12'].filter((address) => lab.ping(pods.red1, address).status === 0)
+      const silent = twoTenants.replaceAll(/^( {2}subnets:)$/gm, '  fabricSNAT: false\n$1')
+      assert.deepEqual(reached(), ['172.30.0.1', '172.30.0.11', '172.30.0.12'])
+      lab.apply(silent)
+      await eventually(() => {
+        assert.deepEqual(reached(), ['172.30.0.11'])
+        return true
+      })
+      lab.apply(twoTenants)
+      await eventually(() => reached().length === 3)
     })
 
     it('the gateway and the service address answer ARP, NS and ping', () => {
