@@ -4,7 +4,8 @@ import { type Cluster, cluster, type RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 import { assertUnharmed, startFlow } from './traffic.ts'
 
-describe('bad input', () => {
+describe('bad input', function () {
+  this.timeout(120_000)
   let here: Cluster
   let namespace: string
   let a: RunningPod

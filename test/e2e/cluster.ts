@@ -74,7 +74,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async removeNamespaces(...names: string[]): Promise<void> {
-    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=60s', ...names)
+    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=90s', ...names)
   }
 
   /** Creates the pods and waits until all of them are Ready. */

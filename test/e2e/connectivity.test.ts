@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { type Cluster, cluster, type RunningPod } from './cluster.ts'
 import { hostPorts } from './pods.ts'
 
-describe('the default network', () => {
+describe('the default network', function () {
+  this.timeout(120_000)
   let here: Cluster
   let namespace: string
   let a: RunningPod

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { type Cluster, cluster, type RunningPod } from './cluster.ts'
 import { networkManifest, podManifest } from './pods.ts'
 
-describe('custom networks', () => {
+describe('custom networks', function () {
+  this.timeout(120_000)
   let here: Cluster
   const namespaces: string[] = []
   before(async function () {

@@ -5,7 +5,8 @@ import { type Cluster, cluster, nodes, numberOf, type RunningPod } from './clust
 import { networkManifest } from './pods.ts'
 import { assertUnharmed, type Flow, startFlow } from './traffic.ts'
 
-describe('when something dies', () => {
+describe('when something dies', function () {
+  this.timeout(120_000)
   let here: Cluster
   let namespace: string
   let a: RunningPod

@@ -2,14 +2,20 @@
 import assert from 'node:assert/strict'
 import { type Cluster, cluster, nodes } from './cluster.ts'
 
-describe('an installed cluster', () => {
-  let it_: Cluster
+describe('an installed cluster', function () {
+  this.timeout(120_000)
+  let here: Cluster
   before(async function () {
-    it_ = await cluster(this)
+    here = await cluster(this)
   })
 
   it('has Ready nodes whose network is available and which nothing keeps pods from', async () => {
-    const { items } = await it_.json<{
+    // The node lifecycle controller takes its own taint off some time after a node is Ready.
+    await here.until(
+      'nodes without taints',
+      async () => !(await here.kubectl('get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints}')).includes('key'),
+    )
+    const { items } = await here.json<{
       items: {
         metadata: { name: string }
         spec: { taints?: { key: string }[] }
@@ -26,29 +32,29 @@ describe('an installed cluster', () => {
   })
 
   it('shows operators its networks and routers', async () => {
-    const networks = await it_.kubectl('get', 'vn', '--all-namespaces')
+    const networks = await here.kubectl('get', 'vn', '--all-namespaces')
     assert.match(networks, /NAMESPACE +NAME.*STATE/)
     assert.match(networks, /^default +k8s-default-pod-network .*10\.244\.0\.0\/16.* Success/m)
-    const routers = await it_.kubectl('get', 'vr')
+    const routers = await here.kubectl('get', 'vr')
     assert.match(routers, /^node1 .*10\.10\.0\.11/m)
     assert.match(routers, /^node2 .*10\.10\.0\.12/m)
-    assert.match(await it_.kubectl('explain', 'virtualnetwork.spec.subnets'), /DESCRIPTION/)
+    assert.match(await here.kubectl('explain', 'virtualnetwork.spec.subnets'), /DESCRIPTION/)
   })
 
   it('moved each node to vhost0, and its tools answer inside of the daemon', async () => {
     for (const node of nodes) {
-      assert.match(await it_.output(node, 'ip', '-4', 'address', 'show', 'vhost0'), /inet 10\.10\.0\.1\d\/24/)
-      const pod = await it_.kubectl(
+      assert.match(await here.output(node, 'ip', '-4', 'address', 'show', 'vhost0'), /inet 10\.10\.0\.1\d\/24/)
+      const pod = await here.kubectl(
         ...['get', 'pods', '-n', 'kube-vrouter', '-l', 'app.kubernetes.io/component=vrouter'],
         ...['--field-selector', `spec.nodeName=${node}`, '-o', 'name'],
       )
-      const vifs = await it_.kubectl('exec', '-n', 'kube-vrouter', pod.trim(), '--', 'vif', '--list')
+      const vifs = await here.kubectl('exec', '-n', 'kube-vrouter', pod.trim(), '--', 'vif', '--list')
       assert.match(vifs, /^vif0\/1 +(PMD|OS): vhost0/m)
     }
   })
 
   it('runs its agents with the capabilities that they need and no more', async () => {
-    const daemonSet = await it_.json<{
+    const daemonSet = await here.json<{
       spec: {
         template: {
           spec: { containers: { securityContext: { privileged?: boolean; capabilities: { drop: string[] } } }[] }

@@ -12,7 +12,8 @@ function routerManifest(namespace: string, name: string, type: string, labels: o
   }
 }
 
-describe('a VirtualNetworkRouter', () => {
+describe('a VirtualNetworkRouter', function () {
+  this.timeout(120_000)
   let here: Cluster
   const namespaces: string[] = []
   before(async function () {

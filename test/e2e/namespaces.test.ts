@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { type Cluster, cluster } from './cluster.ts'
 import { podManifest } from './pods.ts'
 
-describe('namespaces and bursts', () => {
+describe('namespaces and bursts', function () {
+  this.timeout(120_000)
   let here: Cluster
   before(async function () {
     here = await cluster(this)

@@ -9,7 +9,8 @@ const probes = {
   grpc: { grpc: { port: 50051 } },
 } as const
 
-describe('probes', () => {
+describe('probes', function () {
+  this.timeout(120_000)
   let here: Cluster
   const namespaces: string[] = []
   before(async function () {

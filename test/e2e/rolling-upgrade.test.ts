@@ -4,7 +4,8 @@ import { type Cluster, cluster, type RunningPod } from './cluster.ts'
 import { podManifest } from './pods.ts'
 import { assertUnharmed, startFlow } from './traffic.ts'
 
-describe('a rolling upgrade of the agents', () => {
+describe('a rolling upgrade of the agents', function () {
+  this.timeout(120_000)
   let here: Cluster
   let namespace: string
   before(async function () {

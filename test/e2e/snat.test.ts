@@ -10,7 +10,8 @@ const nodeAddress = {
 }
 const target = { ip4: outside.address4, ip6: outside.address6 }
 
-describe('speaking to the outside', () => {
+describe('speaking to the outside', function () {
+  this.timeout(120_000)
   let here: Cluster
   const namespaces: string[] = []
   const pods: RunningPod[] = []

@@ -6,7 +6,8 @@ import { Kubelab } from '../kubelab/kubelab.ts'
 import { Cluster } from './cluster.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
-describe('uninstall', () => {
+describe('uninstall', function () {
+  this.timeout(120_000)
   it('leaves the NIC with its address, and no program, map, device, file or taint; the CRDs stay', async function () {
     this.timeout(5 * 60_000)
     const reason = whyNoCluster()
