@@ -1,9 +1,19 @@
 /** hack/kubernetes/build and hack/kind, with stand-ins for the programs that they call. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { parse } from 'yaml'
 import { repository } from './layout.ts'
 
 let folder: string
@@ -13,10 +23,14 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-function program(name: string, script: string): void {
-  const file = join(folder, 'path', name)
+function executable(file: string, script: string): void {
+  mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, `#!/bin/bash\n${script}\n`)
   chmodSync(file, 0o755)
+}
+
+function program(name: string, script: string): void {
+  executable(join(folder, 'path', name), script)
 }
 
 const calls = () =>
@@ -33,7 +47,7 @@ function run(
   path = `${join(folder, 'path')}:${process.env['PATH']}`,
 ): Outcome {
   const env = { ...process.env, KUBE_VROUTER_CACHE: join(folder, 'cache'), CALLS: join(folder, 'calls'), PATH: path }
-  return spawnSync('/bin/bash', [join(repository, script), ...args], { env, encoding: 'utf8' })
+  return spawnSync('/bin/bash', [resolve(repository, script), ...args], { env, encoding: 'utf8' })
 }
 
 /** Writes what it is asked to build. */
@@ -112,29 +126,81 @@ describe('hack/kubernetes/build', () => {
 })
 
 describe('hack/kind', () => {
-  const programs = (clusters = '') => {
+  /** A tree with the script and stand-ins for everything that it calls. */
+  function standIns({ clusters = '', mocha = 0 } = {}): void {
     for (const name of ['docker', 'kubectl', 'helm']) program(name, `echo "${name} $*" >>"$CALLS"; echo 172.18.0.2`)
-    program('kind', `echo "kind $*" >>"$CALLS"; [ "$1" = get ] && echo "${clusters}"; exit \${KIND_FAILS:-0}`)
+    program(
+      'kind',
+      `echo "kind $*" >>"$CALLS"
+case "$1 $2" in 'get clusters') echo "${clusters}" ;; 'get nodes') echo "x-worker" ;; 'create cluster') cat >"$CALLS.config" ;; esac`,
+    )
+    for (const script of ['hack/setup', 'hack/image', 'hack/kubernetes/packages', 'hack/kubernetes/build'])
+      executable(join(folder, 'tree', script), `echo "${script} $*" >>"$CALLS"`)
+    executable(join(folder, 'tree/node_modules/.bin/node'), 'echo /box.tar')
+    executable(join(folder, 'tree/node_modules/.bin/mocha'), `echo "mocha for $E2E_KIND" >>"$CALLS"; exit ${mocha}`)
+    copyFileSync(join(repository, 'hack/kind'), join(folder, 'tree/hack/kind'))
   }
+  const kind = (...args: string[]) => run(join(folder, 'tree/hack/kind'), args)
+  const indexOf = (pattern: RegExp) => calls().findIndex((call) => pattern.test(call))
+
+  it('makes a cluster without a network, installs the chart, runs the suite and deletes the cluster', () => {
+    standIns()
+    const outcome = kind()
+    assert.equal(outcome.status, 0, outcome.stderr)
+    const config = parse(readFileSync(join(folder, 'calls.config'), 'utf8')) as {
+      networking: object
+      nodes: { role: string; kubeadmConfigPatches?: string[] }[]
+    }
+    assert.deepEqual(config.networking, { disableDefaultCNI: true, ipFamily: 'dual' })
+    assert.deepEqual(
+      config.nodes.flatMap((node) => node.kubeadmConfigPatches ?? []).map((patch) => parse(patch) as object),
+      ['node1', 'node2'].map((name) => ({ kind: 'JoinConfiguration', nodeRegistration: { name } })),
+    )
+    const steps = [
+      /kind create/,
+      /load image-archive .*kube-vrouter.tar/,
+      /helm .*install/,
+      /wait .*Ready/,
+      /mocha for kube-vrouter/,
+      /kind delete/,
+    ]
+    const at = steps.map(indexOf)
+    assert.ok(!at.includes(-1), `${calls().join('\n')}`)
+    assert.deepEqual(
+      at,
+      at.toSorted((a, b) => a - b),
+    )
+    assert.match(calls()[at[2]!]!, /k8sServiceHost=172\.18\.0\.2/)
+  })
+
+  it('fails as the suite does, and deletes the cluster all the same; --keep leaves it', () => {
+    standIns({ mocha: 3 })
+    assert.equal(kind().status, 3)
+    assert.notEqual(indexOf(/kind delete/), -1)
+    rmSync(join(folder, 'calls'))
+    assert.equal(kind('--keep').status, 3)
+    assert.equal(indexOf(/kind delete/), -1)
+  })
 
   it('says that Docker does not answer', () => {
-    programs()
+    standIns()
     for (const name of ['docker', 'podman']) program(name, 'exit 1')
-    const outcome = run('hack/kind')
+    const outcome = kind()
     assert.equal(outcome.status, 1)
     assert.match(outcome.stderr, /neither Docker nor Podman answers/)
   })
 
   it('leaves a cluster of that name alone', () => {
-    programs('kube-vrouter')
-    const outcome = run('hack/kind')
+    standIns({ clusters: 'kube-vrouter' })
+    const outcome = kind()
     assert.equal(outcome.status, 1)
     assert.match(outcome.stderr, /there is a cluster kube-vrouter already/)
-    assert.ok(!calls().some((call) => /delete|create/.test(call)))
+    assert.equal(indexOf(/delete|create/), -1)
   })
 
   it('tells its use', () => {
-    assert.equal(run('hack/kind', ['--help']).status, 0)
-    assert.equal(run('hack/kind', ['--bogus']).status, 2)
+    standIns()
+    assert.equal(kind('--help').status, 0)
+    assert.equal(kind('--bogus').status, 2)
   })
 })

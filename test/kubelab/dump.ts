@@ -1,9 +1,8 @@
 /** What a human needs when something went wrong in a lab, as files in a folder. Nothing of it may fail: what can't be had says why in its file. */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import type { ClusterNode, TestCluster } from './cluster.ts'
 import type { Outcome } from './command.ts'
-import type { Kubelab } from './kubelab.ts'
-import { labPaths, type NodePaths } from './layout.ts'
 
 const kinds = 'ipamblocks,virtualrouters,virtualnetworks,virtualmachineinterfaces,virtualnetworkrouters'
 
@@ -44,17 +43,16 @@ const nodeQuestions: Readonly<Record<string, readonly string[]>> = {
   'cni.txt': ['sh', '-c', 'ls -l /opt/cni/bin /etc/cni/net.d; cat /etc/cni/net.d/*'],
 }
 
-export async function dump(lab: Kubelab, folder: string): Promise<void> {
+export async function dump(lab: TestCluster, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true })
   const cluster = Object.entries(questions).map(([file, question]) =>
     keep(join(folder, file), () => lab.tryKubectl(question, { timeoutMs: 15_000 })),
   )
   await Promise.all([...cluster, ...lab.nodes.map((node) => dumpNode(lab, node, join(folder, node.name)))])
-  const { controlPlane, root } = labPaths(lab.name)
-  for (const source of [controlPlane, root]) copyLogs(source, join(folder, 'lab'))
+  for (const source of lab.logFolders) copyLogs(source, join(folder, 'lab'))
 }
 
-async function dumpNode(lab: Kubelab, node: NodePaths, folder: string): Promise<void> {
+async function dumpNode(lab: TestCluster, node: ClusterNode, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true })
   for (const [file, question] of Object.entries(nodeQuestions))
     await keep(join(folder, file), () => lab.exec(node.number, question, { timeoutMs: 15_000 }))

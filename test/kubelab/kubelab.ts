@@ -12,9 +12,9 @@ import { writeWhole } from '../lab/files.ts'
 import { end } from '../lab/process.ts'
 import { removeCgroups } from './cgroups.ts'
 import { type ChartOptions, installChart } from './chart.ts'
-import { attempt, type CommandOptions, failure, type Outcome, run, together, until } from './command.ts'
+import { TestCluster } from './cluster.ts'
+import { attempt, type CommandOptions, type Outcome, together, until } from './command.ts'
 import { type Part, parts, startPart, stopPart } from './control-plane.ts'
-import { dump } from './dump.ts'
 import { createFabric, enterOutside } from './fabric.ts'
 import { claimFolder, enter, holderOf, needHolder, startersOf, startHolder } from './holder.ts'
 import { buildImages } from './images.ts'
@@ -60,11 +60,12 @@ interface LabState extends NodeOptions {
   readonly cni: Cni
 }
 
-export class Kubelab implements AsyncDisposable {
-  readonly name: string
+export class Kubelab extends TestCluster {
+  override readonly name: string
   readonly #state: LabState
 
   private constructor(name: string, state: LabState) {
+    super()
     this.name = name
     this.#state = state
   }
@@ -135,8 +136,17 @@ export class Kubelab implements AsyncDisposable {
     return lab
   }
 
-  get nodes(): NodePaths[] {
+  override get nodes(): NodePaths[] {
     return nodesOf(this.name, this.#state.nodes)
+  }
+
+  override get hasVrouter(): boolean {
+    return this.cni === 'kube-vrouter'
+  }
+
+  override get logFolders(): readonly string[] {
+    const { controlPlane, root } = labPaths(this.name)
+    return [controlPlane, root]
   }
 
   get cni(): Cni {
@@ -149,44 +159,22 @@ export class Kubelab implements AsyncDisposable {
 
   /** @throws where there is no such node */
   node(number: number): NodePaths {
-    if (!Number.isInteger(number) || number < 1 || number > this.#state.nodes)
-      throw new Error(`node ${number}: lab ${this.name} has nodes 1 to ${this.#state.nodes}`)
-    return nodePaths(this.name, number)
+    return nodePaths(this.name, this.known(number).number)
   }
 
-  /** Prefix of a command that shall run in the fabric's network, with an administrator's kubeconfig: kubectl, helm. */
-  get inFabric(): { readonly prefix: readonly string[]; readonly env: Readonly<Record<string, string>> } {
+  override get administrator(): { readonly prefix: readonly string[]; readonly env: Readonly<Record<string, string>> } {
     return {
       prefix: enter(needHolder(this.name).pid, ['net']),
       env: { KUBECONFIG: labPaths(this.name).adminKubeconfig, PATH: `${tools.bin}:${process.env['PATH'] ?? ''}` },
     }
   }
 
-  /** Runs kubectl as the cluster's administrator. Failing is an answer too: see `kubectl`. */
-  tryKubectl(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
-    const { prefix, env } = this.inFabric
+  override tryKubectl(args: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+    const { prefix, env } = this.administrator
     return attempt([...prefix, 'kubectl', ...args], { ...options, env: { ...env, ...options.env } })
   }
 
-  /** Standard output of kubectl. @throws with what it said where it failed */
-  async kubectl(args: readonly string[], options: CommandOptions = {}): Promise<string> {
-    const outcome = await this.tryKubectl(args, options)
-    if (outcome.status !== 0) throw failure(['kubectl', ...args], outcome)
-    return outcome.stdout
-  }
-
-  async json<T>(args: readonly string[], options: CommandOptions = {}): Promise<T> {
-    return JSON.parse(await this.kubectl([...args, '-o', 'json'], options)) as T
-  }
-
-  /** @param manifest YAML, or an object */
-  async apply(manifest: string | object): Promise<void> {
-    const input = typeof manifest === 'string' ? manifest : JSON.stringify(manifest)
-    await this.kubectl(['apply', '-f', '-'], { input })
-  }
-
-  /** A command on a node (1 or `node1`), in all of its namespaces. */
-  async exec(
+  override async exec(
     node: number | `node${number}`,
     command: readonly string[],
     options: CommandOptions = {},
@@ -195,14 +183,8 @@ export class Kubelab implements AsyncDisposable {
     return await attempt(onNode(this.node(number), command, this.#state.containerd), options)
   }
 
-  /** A command on the host outside of the cluster. */
-  async outside(command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
+  override async outside(command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
     return await attempt([...enterOutside(this.name), ...command], options)
-  }
-
-  /** A command in a pod. */
-  execPod(namespace: string, pod: string, command: readonly string[], options: CommandOptions = {}): Promise<Outcome> {
-    return this.tryKubectl(['exec', '-n', namespace, pod, '--', ...command], options)
   }
 
   /** Imports an image archive on every node that is up. */
@@ -211,71 +193,20 @@ export class Kubelab implements AsyncDisposable {
     await together<unknown>(nodes.map((node) => loadImage(node, archive, this.#state, signal)))
   }
 
-  /** Power loss. @returns whether the node was up */
-  nodeDown(node: number): Promise<boolean> {
+  override nodeDown(node: number): Promise<boolean> {
     return powerOff(this.node(node), this.#state)
   }
 
-  /** Boots a node that is down; returns when its containerd answers. */
-  async nodeUp(node: number, signal?: AbortSignal): Promise<void> {
+  override async nodeUp(node: number, signal?: AbortSignal): Promise<void> {
     await boot(this.name, this.node(node), this.#state, signal)
   }
 
-  async untilReady(node: number, timeoutMs = 60_000, signal?: AbortSignal): Promise<void> {
-    const { name } = this.node(node)
-    await until(`${name} to be Ready`, async () => (await this.#readiness(signal)).get(name)?.isReady, {
-      timeoutMs,
-      signal,
-      explain: () => this.explain(),
-    })
-  }
-
-  /** Ends a part of the control plane; it stays away until `startPart`. */
-  stopPart(part: Part, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<boolean> {
+  override stopPart(part: Part, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<boolean> {
     return stopPart(this.name, part, signal)
   }
 
-  startPart(part: Part): Promise<void> {
+  override startPart(part: Part): Promise<void> {
     return startPart(this.name, part, this.#state)
-  }
-
-  /** The daemon's pod on a node. */
-  async daemonPod(
-    node: number,
-  ): Promise<{ readonly namespace: string; readonly name: string; readonly containerId: string }> {
-    const { name } = this.node(node)
-    const selector = ['-l', 'app.kubernetes.io/name=kube-vrouter', '--field-selector', `spec.nodeName=${name}`]
-    const { items } = await this.json<{ items: Pod[] }>(['get', 'pods', '-A', ...selector])
-    const pod = items.find((item) => item.metadata.ownerReferences?.some((owner) => owner.kind === 'DaemonSet'))
-    if (pod === undefined) throw new Error(`no kube-vrouter daemon runs on ${name}`)
-    const statuses = pod.status.containerStatuses ?? []
-    const container = statuses.find((status) => status.name === 'vrouter') ?? statuses[0]
-    return {
-      namespace: pod.metadata.namespace,
-      name: pod.metadata.name,
-      containerId: container?.containerID?.replace(/^.*\/\//, '') ?? '',
-    }
-  }
-
-  /** Kills the daemon as a crash does (SIGKILL); the kubelet starts it again. */
-  async killDaemon(node: number): Promise<void> {
-    const { name, containerId } = await this.daemonPod(node)
-    if (containerId === '') throw new Error(`${name} has no container yet`)
-    const command = ['ctr', '-n', 'k8s.io', 'tasks', 'kill', '--signal', 'SIGKILL', containerId]
-    await run(onNode(this.node(node), command, this.#state.containerd))
-  }
-
-  /** What the daemon of a node wrote, the run before the last restart included. */
-  async daemonLogs(node: number): Promise<string> {
-    const { namespace, name } = await this.daemonPod(node)
-    const logs = ['logs', '-n', namespace, name, '-c', 'vrouter']
-    const previous = await this.tryKubectl([...logs, '--previous'])
-    return (previous.status === 0 ? previous.stdout : '') + (await this.kubectl(logs))
-  }
-
-  /** Writes what a human needs to understand a failure into a folder. */
-  dump(folder: string): Promise<void> {
-    return dump(this, folder)
   }
 
   async #startControlPlane(signal?: AbortSignal): Promise<void> {
@@ -304,7 +235,7 @@ export class Kubelab implements AsyncDisposable {
     await until(
       'the nodes to register',
       async () => {
-        const known = await this.#readiness(signal)
+        const known = await this.readiness(signal)
         return this.nodes.every((node) => (known.get(node.name)?.podCidrs.length ?? 0) > 0)
       },
       { signal },
@@ -318,7 +249,7 @@ export class Kubelab implements AsyncDisposable {
         return
       case 'reference':
         await step('reference CNI', async () => {
-          const known = await this.#readiness(signal)
+          const known = await this.readiness(signal)
           const ranges = new Map([...known].map(([name, { podCidrs }]) => [name, podCidrs]))
           await installReferenceCni(this.name, this.nodes, ranges, this.#state)
         })
@@ -333,39 +264,7 @@ export class Kubelab implements AsyncDisposable {
     )
   }
 
-  async #readiness(signal?: AbortSignal): Promise<Map<string, { isReady: boolean; podCidrs: readonly string[] }>> {
-    const { items } = await this.json<{ items: KubernetesNode[] }>(['get', 'nodes'], { signal })
-    return new Map(
-      items.map((item) => [
-        item.metadata.name,
-        {
-          isReady: item.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
-          podCidrs: item.spec.podCIDRs ?? [],
-        },
-      ]),
-    )
-  }
-
-  /** Nodes, pods and the last events, in short. */
-  async explain(): Promise<string> {
-    const questions = [
-      ['get', 'nodes', '-o', 'wide'],
-      ['get', 'pods', '-A', '-o', 'wide'],
-      ['get', 'events', '-A', '--sort-by=.lastTimestamp'],
-    ]
-    const answers = await Promise.all(questions.map((question) => this.tryKubectl(question, { timeoutMs: 10_000 })))
-    const daemons =
-      this.cni === 'kube-vrouter' ? await Promise.all(this.nodes.map((node) => this.#lastWords(node))) : []
-    const texts = [...answers.map(({ stdout, stderr }) => stdout + stderr), ...daemons]
-    return texts.map((text) => text.trimEnd().split('\n').slice(-25).join('\n')).join('\n\n')
-  }
-
-  async #lastWords({ number, name }: NodePaths): Promise<string> {
-    const words = await this.daemonLogs(number).catch((error: Error) => error.message)
-    return `daemon of ${name}:\n${words.trimEnd().split('\n').slice(-5).join('\n')}`
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  override async [Symbol.asyncDispose](): Promise<void> {
     await down(this.name)
   }
 }
@@ -414,21 +313,4 @@ function stepper(say: (line: string) => void): Stepper {
     say(`${title}: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
     return result
   }
-}
-
-interface Pod {
-  readonly metadata: {
-    readonly name: string
-    readonly namespace: string
-    readonly ownerReferences?: readonly { readonly kind: string }[]
-  }
-  readonly status: {
-    readonly containerStatuses?: readonly { readonly name: string; readonly containerID?: string }[]
-  }
-}
-
-interface KubernetesNode {
-  readonly metadata: { readonly name: string }
-  readonly spec: { readonly podCIDRs?: readonly string[] }
-  readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
 }

@@ -76,7 +76,7 @@ async function serve(lab: Kubelab, request: Service): Promise<number> {
   switch (request.verb) {
     case 'kubectl':
     case 'helm': {
-      const { prefix, env } = lab.inFabric
+      const { prefix, env } = lab.administrator
       return become([...prefix, request.verb, ...request.args], env)
     }
     case 'exec': {
