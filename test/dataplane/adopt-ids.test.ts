@@ -34,6 +34,7 @@ const facts: NodeFacts = {
   },
   vhost: { name: 'vhost0', ifindex: 11 },
   agent: { name: 'pkt0', ifindex: 12 },
+  otherRoutes: [],
   fabricRoutes: [
     { destination: '0.0.0.0', prefixLength: 0, gateway: '192.0.2.1' },
     { destination: '192.0.2.0', prefixLength: 24 },

@@ -64,6 +64,21 @@ describe('facts of the node', () => {
     assert.deepEqual([...found.neighbours.keys()], ['198.51.0.1'])
   })
 
+  it('tell what the host reaches by other devices, or not at all', () => {
+    const routes = [
+      ...state().routes,
+      route('172.17.0.0', 16, { oif: 40 }),
+      route('10.8.0.0', 16, { oif: 41, gateway: '172.17.0.9' }),
+      route('0.0.0.0', 0, { oif: 41, gateway: '172.17.0.9', metric: 900 }),
+      route('10.9.0.0', 16, { oif: undefined, type: RouteType.BLACKHOLE }),
+      route('10.7.0.0', 16, { oif: NIC }),
+    ]
+    assert.deepEqual(
+      facts({ routes }).otherRoutes.map(({ destination }) => destination),
+      ['10.8.0.0', '10.9.0.0', '172.17.0.0'],
+    )
+  })
+
   it('take the address in the gateway’s subnet, never a secondary or a link-scope one', () => {
     const addresses = [
       address(VHOST, '169.254.3.3', 16, { scope: Scope.LINK }),

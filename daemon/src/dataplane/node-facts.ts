@@ -88,6 +88,7 @@ export function factsOf(node: string, state: NodeState): NodeFacts {
     vhost: { name: vhost.name, ifindex: vhost.index },
     agent: { name: agent.name, ifindex: agent.index },
     fabricRoutes: routes,
+    otherRoutes: otherRoutes(state.routes, [nic.index, vhost.index]),
     neighbours: knownNeighbours(state.neighbours, holder.index),
   }
 }
@@ -120,6 +121,19 @@ function fabricRoutes(routes: readonly RouteInfo[], index: number): FabricRoute[
   return [...best.values()]
     .map(({ route }) => route)
     .sort((a, b) => ip4Number(a.destination) - ip4Number(b.destination) || a.prefixLength - b.prefixLength)
+}
+
+/** Everything that is reached, or refused, without the underlay's devices; sorted as `fabricRoutes`. */
+function otherRoutes(routes: readonly RouteInfo[], devices: readonly number[]): FabricRoute[] {
+  const found = new Map<string, FabricRoute>()
+  for (const { destination, prefixLength, oif, multipath, protocol } of routes) {
+    const isUnderlay = [oif, ...(multipath ?? []).map((path) => path.oif)].some((one) => devices.includes(one ?? 0))
+    if (isUnderlay || prefixLength === 0 || protocol === VROUTER_PROTOCOL) continue
+    found.set(`${destination}/${prefixLength}`, { destination, prefixLength })
+  }
+  return [...found.values()].sort(
+    (a, b) => ip4Number(a.destination) - ip4Number(b.destination) || a.prefixLength - b.prefixLength,
+  )
 }
 
 function knownNeighbours(neighbours: readonly NeighbourInfo[], index: number): Map<string, string> {

@@ -69,6 +69,11 @@ export class Endpoints {
     return endpoints.sort((a, b) => failedAt(a) - failedAt(b))
   }
 
+  /** Addresses of the API servers, as far as they are known; sorted. */
+  addresses(): string[] {
+    return this.#addresses.map(({ host }) => host).sort()
+  }
+
   failed(endpoint: Endpoint): void {
     this.#failed.set(nameOf(endpoint), performance.now())
   }

@@ -71,6 +71,7 @@ const facts: NodeFacts = {
     { destination: '192.0.2.0', prefixLength: 24 },
     { destination: '198.51.100.0', prefixLength: 24, gateway: '192.0.2.254' },
   ],
+  otherRoutes: [],
   neighbours: new Map(),
 }
 

@@ -24,6 +24,8 @@ export interface NodeFacts {
   readonly agent: { readonly name: string; readonly ifindex: number }
   /** The kernel's routes through vhost0: what VRF 0 follows. IPv4. */
   readonly fabricRoutes: readonly FabricRoute[]
+  /** Where the kernel's routes lead by other devices, default routes apart: a management network, container bridges. IPv4. */
+  readonly otherRoutes: readonly FabricRoute[]
   /** Underlay neighbours whose MAC the kernel knows (REACHABLE, STALE, DELAY, PROBE, PERMANENT…). */
   readonly neighbours: ReadonlyMap<Address, Mac>
 }

@@ -27,6 +27,7 @@ const facts: NodeFacts = {
     { destination: '192.0.2.0', prefixLength: 24 },
     { destination: '10.9.0.0', prefixLength: 16, gateway: '192.0.2.254' },
   ],
+  otherRoutes: [{ destination: '10.1.128.0', prefixLength: 24 }],
   neighbours: new Map(),
 }
 const isolated = { name: 'dev', labels: {}, annotations: { 'vrouter.dev/isolation': 'true' } }
@@ -129,10 +130,11 @@ describe('the node’s way to its pods', () => {
 
   it('leaves the host’s own traffic alone', () => {
     for (const [address, reason] of [
-      ['192.0.2.77', 'it lies in the underlay'],
+      ['192.0.2.77', 'the host has a route of its own there'],
       ['192.0.2.11', 'this node has it'],
       ['2001:db8::11', 'this node has it'],
-      ['10.9.3.4', 'it lies in the underlay'],
+      ['10.9.3.4', 'the host has a route of its own there'],
+      ['10.1.128.4', 'the host has a route of its own there'],
       ['10.1.0.200', 'node n2 has it'],
       ['10.1.0.100', 'a server that this node needs has it'],
       ['169.254.0.9', 'it is not for pods'],

@@ -2,7 +2,7 @@
  * The node's own way to its pods, in whatever network they are: kubelet's probes, and nothing else, need it. VRF 0 holds each pod's
  * address once. The default network comes first, then who was there first; what the host needs for itself is never a pod's.
  */
-import { contains, familyOf, mustParseAddress, type Prefix, parseCidr } from './address.ts'
+import { canonicalAddress, contains, familyOf, mustParseAddress, type Prefix, parseCidr } from './address.ts'
 import type { NodeFacts } from './facts.ts'
 import { type LocalPod, podName } from './interfaces.ts'
 import type { Address, FqName, SourceState, VirtualMachineInterface } from './objects.ts'
@@ -75,7 +75,7 @@ class Territory {
     const { facts, source, hostPeers } = input
     this.#prefixes = [
       connectedSubnet(facts),
-      ...underlayRoutes(facts)
+      ...[...underlayRoutes(facts), ...facts.otherRoutes]
         .filter(({ prefixLength }) => prefixLength > 0)
         .map(({ destination, prefixLength }) => ({ ...mustParseAddress(destination), length: prefixLength })),
     ]
@@ -83,7 +83,8 @@ class Territory {
       this.#nodes.set(address, `node ${name}`)
       if (address6 !== undefined) this.#nodes.set(address6, `node ${name}`)
     }
-    for (const address of hostPeers) this.#nodes.set(address, 'a server that this node needs')
+    for (const address of hostPeers)
+      this.#nodes.set(canonicalAddress(address) ?? address, 'a server that this node needs')
     const { address, address6 } = facts.underlay
     for (const own of address6 === undefined ? [address] : [address, address6]) this.#nodes.set(own, 'this node')
   }
@@ -97,7 +98,7 @@ class Territory {
     const { defaultNetwork } = this.#input
     const isInDefault = defaultNetwork?.subnets.some((subnet) => contains(subnet, parsed)) ?? false
     if (isInDefault && this.#isOfDefaultPool(vn)) return undefined
-    if (this.#prefixes.some((prefix) => contains(prefix, parsed))) return 'it lies in the underlay'
+    if (this.#prefixes.some((prefix) => contains(prefix, parsed))) return 'the host has a route of its own there'
     // While the default network's object is gone its pods keep their routes, wherever they are.
     const isGone = defaultNetwork !== undefined && !this.#input.source.virtualNetworks.has(defaultNetwork.vn)
     return isInDefault || isGone ? this.#holderInDefault(address) : undefined

@@ -194,6 +194,8 @@ export interface Source extends AsyncDisposable {
    * knows no pods, or that one doesn't exist (any more).
    */
   findPod(pod: { readonly namespace: string; readonly name: string; readonly uid: string }): Promise<Pod | undefined>
+  /** Addresses of the source itself, such as the API servers': no pod may draw the node's traffic to them to itself. */
+  hostPeers(): readonly Address[]
   /** Never fails and never makes anybody wait. Repeated reports are gathered. */
   report(report: Report): void
 }

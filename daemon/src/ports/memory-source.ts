@@ -1,6 +1,7 @@
 /** A Source without a store, for tests: what is published is there at once, unless the test delays or refuses it. */
 
 import type {
+  Address,
   IpamBlock,
   Namespace,
   Pod,
@@ -81,6 +82,10 @@ export class MemorySource implements Source {
 
   async findPod({ uid }: { readonly uid: string }): Promise<Pod | undefined> {
     return this.pods.get(uid)
+  }
+
+  hostPeers(): readonly Address[] {
+    return []
   }
 
   report(report: Report): void {

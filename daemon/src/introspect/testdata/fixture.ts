@@ -58,6 +58,7 @@ export const facts: NodeFacts = {
   },
   vhost: { name: 'vhost0', ifindex: 5 },
   agent: { name: 'pkt0', ifindex: 6 },
+  otherRoutes: [],
   fabricRoutes: [
     { destination: '0.0.0.0', prefixLength: 0, gateway: '10.0.0.1' },
     { destination: '10.0.0.0', prefixLength: 24 },

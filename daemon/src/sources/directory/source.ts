@@ -8,7 +8,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
+import type { Address, Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
 import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
 import type { Item } from '../objects/decode.ts'
 import { SourceError } from './errors.ts'
@@ -140,6 +140,10 @@ export class DirectorySource implements Source {
 
   /** A folder of networks knows no pods: what the runtime says of them is all there is. */
   async findPod(): Promise<undefined> {}
+
+  hostPeers(): readonly Address[] {
+    return []
+  }
 
   /** There is nobody to tell: what goes wrong stands in the log and in introspect. */
   report(): void {}

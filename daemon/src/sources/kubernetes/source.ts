@@ -12,7 +12,7 @@ import { ApiError, isApiError } from '../../kubernetes/errors.ts'
 import { type KubeObject, pathOf, type Resource } from '../../kubernetes/objects.ts'
 import { type Handler, Reflector } from '../../kubernetes/reflector.ts'
 import { errorFields, type Log } from '../../log.ts'
-import type { Cidr, Pod, Published, Report, Source, SourceState } from '../../model/objects.ts'
+import type { Address, Cidr, Pod, Published, Report, Source, SourceState } from '../../model/objects.ts'
 import { NetworkMemory } from '../directory/memory.ts'
 import { Cluster, WHOLE_KINDS } from './cluster.ts'
 import { decodePod } from './pods.ts'
@@ -200,6 +200,10 @@ export class KubernetesSource implements Source {
       if (late !== undefined) return late.pod
       throw error
     }
+  }
+
+  hostPeers(): readonly Address[] {
+    return this.#client.endpoints.addresses()
   }
 
   report(report: Report): void {
