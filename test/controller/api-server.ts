@@ -132,6 +132,7 @@ export class ApiServer implements AsyncDisposable {
       `--service-account-signing-key-file=${folder}/sa.key`,
       '--service-cluster-ip-range=10.96.0.0/16',
       '--authorization-mode=RBAC',
+      '--allow-privileged=true',
       '--disable-admission-plugins=ServiceAccount',
       '--max-requests-inflight=2000',
       '--max-mutating-requests-inflight=1000',
