@@ -16,6 +16,8 @@ export interface AllocateRequest {
   /** Pod labels and annotations, where the caller knows them (hack/lab); a Kubernetes source has its own. */
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
+  /** uuid of the interface, where an orchestrator has given it one; the daemon makes one otherwise. */
+  readonly uuid?: string
   /** The pod's MAC address, where the caller wants a certain one: lower-case hex with colons. */
   readonly mac?: string
   /** The pod's addresses, where the caller wants certain ones; they count before an annotation. */

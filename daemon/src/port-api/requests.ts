@@ -53,7 +53,9 @@ export function parseRequest(line: string): Request {
 }
 
 function checkWishes(request: Record<string, unknown>): void {
-  const { mac, addresses, portMappings, bandwidth } = request
+  const { uuid, mac, addresses, portMappings, bandwidth } = request
+  if (uuid !== undefined && (typeof uuid !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)))
+    throw bad('uuid', uuid, 'a uuid in lower case')
   if (mac !== undefined && (typeof mac !== 'string' || !/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac)))
     throw bad('mac', mac, 'the MAC address of one station, in lower case')
   if (addresses !== undefined)

@@ -220,6 +220,33 @@ export class Ports implements AsyncDisposable {
     }
   }
 
+  /** As register, for who makes taps under names of its own and doesn't wait for the datapath. The tap may come later. */
+  async announce(request: {
+    readonly containerId: string
+    readonly ifname: string
+    readonly tap: string
+    readonly netns: string
+  }): Promise<void> {
+    const key = keyOf(request)
+    await this.#serial.run(key, async () => {
+      const record = this.#byKey.get(key)
+      if (!record)
+        throw PortError.of('NOT_ALLOCATED', `nothing is allocated for ${request.containerId} ${request.ifname}`)
+      const { ifindex: _, ...port } = record.port
+      const ifindex = this.#options.linkIndex(request.tap)
+      const announced: PortRecord = {
+        ...record,
+        registered: true,
+        netns: request.netns || record.netns,
+        port: { ...port, tap: request.tap, ...(ifindex !== undefined && { ifindex }) },
+      }
+      // The tap's name can't be found out by a restarted daemon.
+      await this.#records.write(announced)
+      this.#byKey.set(key, announced)
+    })
+    this.#options.onPortsChanged()
+  }
+
   release(request: ReleaseRequest): Promise<void> {
     const key = keyOf(request)
     return this.#serial.run(key, async () => {
@@ -397,7 +424,7 @@ export class Ports implements AsyncDisposable {
     if (!asked.ok) throw PortError.ofModel(asked.error)
     const mac = request.mac ?? asked.mac
     if (mac !== undefined) this.#checkMac(mac, network.vn.fqName)
-    const uuid = interfaceUuid(containerId, ifname)
+    const uuid = request.uuid ?? interfaceUuid(containerId, ifname)
     const enter = (addresses: readonly PodAddress[]): PortRecord => {
       const record: PortRecord = {
         port: {
