@@ -32,6 +32,7 @@ import { MPLS_UDP_OVERHEAD } from './model/tunnels.ts'
 import { contextFromTables } from './packet/context.ts'
 import { AgentPort } from './packet/packet.ts'
 import { writeConflist } from './port-api/conflist.ts'
+import { startRest } from './port-api/rest/server.ts'
 import { PortServer } from './port-api/server.ts'
 import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
 import { Publisher } from './publisher.ts'
@@ -198,6 +199,14 @@ export class Vrouter implements AsyncDisposable {
         log: log.child({ component: 'port-api' }),
       }),
     )
+    const rest = await startRest({
+      config,
+      ports: this.#ports,
+      source: this.#source,
+      hasDevice: (name) => this.#dataplane.watch.taps.has(name),
+      log: log.child({ component: 'rest' }),
+    })
+    if (rest) own.use(rest)
     this.#isReady = true
     this.#state = 'in service'
     // A DEL may have been queued between the reading of the records and the socket.
