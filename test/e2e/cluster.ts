@@ -8,11 +8,10 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { attempt, type Outcome } from '../kubelab/command.ts'
-import { enter } from '../kubelab/holder.ts'
+import type { TestCluster } from '../kubelab/cluster.ts'
+import type { Outcome } from '../kubelab/command.ts'
+import { KindCluster } from '../kubelab/kind.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
-import { labPaths } from '../kubelab/layout.ts'
-import { readProcess } from '../lab/process.ts'
 import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
@@ -31,9 +30,9 @@ export type From = RunningPod | `node${number}` | 'outside'
 export const nodes = ['node1', 'node2'] as const
 
 export class Cluster implements AsyncDisposable {
-  readonly lab: Kubelab
+  readonly lab: TestCluster
 
-  constructor(lab: Kubelab) {
+  constructor(lab: TestCluster) {
     this.lab = lab
   }
 
@@ -112,13 +111,7 @@ export class Cluster implements AsyncDisposable {
 
   async run(from: From, ...command: string[]): Promise<Outcome> {
     if (typeof from === 'object') return await this.lab.execPod(from.namespace, from.name, command)
-    return from === 'outside' ? await this.#outside(command) : await this.lab.exec(numberOf(from), command)
-  }
-
-  #outside(command: readonly string[]): Promise<Outcome> {
-    const host = readProcess(join(labPaths(this.lab.name).root, 'outside.pid'))
-    if (host === undefined) throw new Error('the host outside of the cluster is gone')
-    return attempt([...enter(host.pid, ['mount', 'net', 'pid']), ...command])
+    return from === 'outside' ? await this.lab.outside(command) : await this.lab.exec(numberOf(from), command)
   }
 
   async output(from: From, ...command: string[]): Promise<string> {
@@ -189,6 +182,13 @@ function nameOf(from: From): string {
 let shared: Promise<Cluster> | undefined
 let hasFailed = false
 
+/** The cluster of kind that E2E_KIND names (hack/kind), else one of our own. */
+async function start(): Promise<TestCluster> {
+  const kind = process.env['E2E_KIND']
+  if (kind !== undefined) return new KindCluster(kind)
+  return await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: nodes.length, dualStack: true })
+}
+
 /** Call it in `before`: starts the cluster, or skips the suite with the reason. */
 export async function cluster(context: Mocha.Context): Promise<Cluster> {
   context.timeout(10 * 60_000)
@@ -197,11 +197,7 @@ export async function cluster(context: Mocha.Context): Promise<Cluster> {
     console.log(`skipped: ${reason}`)
     context.skip()
   }
-  shared ??= Kubelab.start({
-    name: `e2e-${randomBytes(3).toString('hex')}`,
-    nodes: nodes.length,
-    dualStack: true,
-  }).then((lab) => new Cluster(lab))
+  shared ??= start().then((lab) => new Cluster(lab))
   return await shared
 }
 
