@@ -24,11 +24,13 @@ export interface Exchange {
 }
 
 const KEEP_ALIVE_MS = 15_000
+/** Connections to one server besides watches. Requests that find none free wait for one: shaking hands takes longer than most of them. */
+const MOST_SOCKETS = 16
 
 export class Transport implements Disposable {
   #access: Access | undefined
   #secure: https.Agent | undefined
-  readonly #plain = new http.Agent({ keepAlive: true, maxFreeSockets: 4 })
+  readonly #plain = new http.Agent({ keepAlive: true, maxSockets: MOST_SOCKETS, maxFreeSockets: MOST_SOCKETS })
 
   /**
    * Resolves when the headers of the answer are there. Throws API_UNREACHABLE, whose cause is an ExchangeFailure.
@@ -106,7 +108,8 @@ export class Transport implements Disposable {
       this.#secure = new https.Agent({
         ...tlsOptions(access),
         keepAlive: true,
-        maxFreeSockets: 4,
+        maxSockets: MOST_SOCKETS,
+        maxFreeSockets: MOST_SOCKETS,
         maxCachedSessions: 4,
       })
       this.#access = access
