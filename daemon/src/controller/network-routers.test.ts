@@ -98,7 +98,7 @@ describe('network routers', () => {
       ['default/a', d],
       ['default/d', a],
     ] as const) {
-      const words = `True JoinedNetworksOverlap: its routes are not leaked to ${other}: ${clash}`
+      const words = `True AddressesOverlap: its routes are not leaked to ${other}: ${clash}`
       assert.equal(made.condition('networks', key, 'Overlap'), words)
       assert.equal(made.condition('networks', key, 'Ready'), 'True Accepted')
     }

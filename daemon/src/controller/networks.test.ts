@@ -133,6 +133,22 @@ describe('networks', () => {
     assert.equal(cluster.status('networks', RED)['pods'], 1)
   })
 
+  it('write them more seldom still where there are many nodes and networks', () => {
+    const cluster = new TestCluster()
+    cluster.usageMs = 1000
+    cluster.network('red')
+    for (let i = 0; i < 4000; i++) cluster.node(`n${i}`)
+    cluster.namespace('default')
+    cluster.settle()
+    cluster.block('b')
+    cluster.interface('web')
+    cluster.wait(3000)
+    assert.deepEqual(cluster.settle().done, [])
+    cluster.now += 1000
+    cluster.settle()
+    assert.equal(cluster.status('networks', RED)['pods'], 1)
+  })
+
   describe('that are deleted', () => {
     const deleted = () => {
       const cluster = new TestCluster()
@@ -155,7 +171,7 @@ describe('networks', () => {
       assert.equal(cluster.condition('networks', RED, 'InUse'), `True Deleting: ${words}`)
       assert.deepEqual(
         events.map(({ reason, message }) => [reason, message]),
-        [['InUse', words]],
+        [['InUse', 'is being deleted, and waits for who uses it: see its status']],
       )
       cluster.wait(600_000).settle()
       assert.ok(cluster.world.networks.has(RED) && cluster.world.blocks.has('b'))
@@ -248,6 +264,21 @@ describe('built-in networks', () => {
     cluster.namespace('default')
     cluster.settle()
     assert.equal(cluster.world.networks.size, 0)
+  })
+
+  it('that hold addresses of nodes say so', () => {
+    const cluster = new TestCluster()
+    cluster.namespace('default')
+    cluster.node('n1')
+    cluster.router('n1', '10.244.7.1')
+    cluster.network('custom', { subnets: [{ cidr: '10.244.0.0/16' }] })
+    cluster.settle()
+    const said = cluster.condition('networks', 'default/k8s-default-pod-network', 'Overlap')
+    assert.equal(
+      said,
+      'True AddressesOverlap: subnet 10.244.0.0/16 holds addresses of nodes: n1 (10.244.7.1); choose another (defaultNetwork.subnets)',
+    )
+    assert.equal(cluster.condition('networks', 'default/custom', 'Overlap'), 'False None')
   })
 
   it('of one pool share its free blocks', () => {

@@ -118,7 +118,7 @@ function report(
   options: NetworkOptions,
 ): Action[] {
   const { object, item } = entry
-  const { now, durations, usageMs } = options
+  const { now, durations } = options
   const { metadata } = object
   const isLeaving = (metadata.deletionTimestamp ?? null) !== null
   const inForce = isInForce(view, entry)
@@ -126,7 +126,7 @@ function report(
   const problems = [...view.problemsOf('networks', object)]
   if (!inForce && problems.length === 0) problems.push(whyNotInForce(object))
   const users = usersOf(view, entry)
-  const overlap = inForce ? overlapsOf(item!.fqName, leaks) : []
+  const overlap = inForce ? [...overlapsOf(item!.fqName, leaks), ...nodesInside(view, item!)] : []
   const usage = inForce ? usageOf(view.state.virtualNetworks.get(item!.fqName)!, users, census) : undefined
   const exhausted = usage === undefined ? [] : exhaustedFamilies(usage.subnets)
   const failures = vniProblem === undefined ? problems : [...problems, vniProblem]
@@ -150,7 +150,7 @@ function report(
     {
       type: 'Overlap',
       status: overlap.length > 0,
-      reason: overlap.length > 0 ? 'JoinedNetworksOverlap' : 'None',
+      reason: overlap.length > 0 ? 'AddressesOverlap' : 'None',
       message: overlap.join('; '),
     },
     ...(leaving === undefined ? [] : [{ type: 'InUse', status: true, reason: 'Deleting', message: leaving }]),
@@ -168,13 +168,24 @@ function report(
   const whole = statusPatch('networks', object, { ...essential, ...usage })
   // What an operator must know is written at once; numbers in their own time, or along with it.
   const isUrgent = statusPatch('networks', object, essential) !== undefined
-  if (whole !== undefined && (isUrgent || durations.haveLasted(`usage of ${metadata.uid}`, usageMs)))
+  if (whole !== undefined && (isUrgent || durations.haveLasted(`usage of ${metadata.uid}`, usageMsOf(view, options))))
     actions.push(whole)
   for (const message of failures) actions.push(warn(object, vniProblem === message ? 'VniTaken' : 'Rejected', message))
   for (const message of overlap) actions.push(warn(object, 'Overlap', message))
   if (exhausted.length > 0) actions.push(warn(object, 'SubnetExhausted', notes.at(-1)!))
-  if (leaving !== undefined) actions.push(warn(object, 'InUse', leaving))
+  // Who they are changes all the time: that is for the status.
+  if (leaving !== undefined)
+    actions.push(warn(object, 'InUse', 'is being deleted, and waits for who uses it: see its status'))
   return actions
+}
+
+/** Words of changes that all daemons together get for mere numbers, a millisecond: 2000 a second. */
+const WORDS_PER_MS = 2
+
+/** In a large cluster more seldom than is asked for: every daemon gets word of every write. */
+function usageMsOf({ world, networks }: View, { usageMs }: NetworkOptions): number {
+  const leastMs = (world.nodes.size * networks.length) / WORDS_PER_MS
+  return leastMs < 1000 ? usageMs : Math.max(usageMs, leastMs)
 }
 
 function warn(object: Resourceful, reason: string, message: string): Action {
@@ -204,6 +215,21 @@ function overlapsOf(fqName: FqName, { refused }: Leaks): string[] {
   return refused.flatMap(({ pair: [a, b], clash }) => {
     if (a !== fqName && b !== fqName) return []
     return [`its routes are not leaked to ${a === fqName ? b : a}: ${clash}; give one of them another subnet`]
+  })
+}
+
+/** Nodes are reached from the networks that share the pool of the default one: an address can't be a node's and a pod's. */
+function nodesInside({ state }: View, { fqName }: VirtualNetwork): string[] {
+  const network = state.virtualNetworks.get(fqName)!
+  if (network.ipam === undefined) return []
+  return network.subnets.flatMap(({ cidr }) => {
+    const prefix = mustParseCidr(cidr)
+    const inside = [...state.routers.values()].filter(({ address, address6 }) =>
+      [address, address6].some((text) => text !== undefined && contains(prefix, mustParseAddress(text))),
+    )
+    if (inside.length === 0) return []
+    const nodes = listed(inside.map(({ name, address }) => `${name} (${address})`).sort())
+    return [`subnet ${cidr} holds addresses of nodes: ${nodes}; choose another (defaultNetwork.subnets)`]
   })
 }
 
