@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { defaultSubnet } from '@kube-vrouter/daemon/model/built-in-networks'
-import { defaultPodNetwork, networkFqName, uuidOf } from '@kube-vrouter/daemon/model/names'
+import { defaultPodNetwork, networkFqName, tapName, uuidOf } from '@kube-vrouter/daemon/model/names'
 import type { VirtualNetwork } from '@kube-vrouter/daemon/model/objects'
 import { PortServer, type PortService } from '@kube-vrouter/daemon/port-api/server'
 import { MemorySource } from '@kube-vrouter/daemon/ports/memory-source'
@@ -154,6 +154,15 @@ export class Node implements AsyncDisposable {
     createNamed(name)[Symbol.dispose]()
     this.#pods.push(name)
     return namedPath(name)
+  }
+
+  /** Makes the namespace of a pod again that was deleted. */
+  remakePod(name: string): void {
+    createNamed(name)[Symbol.dispose]()
+  }
+
+  tapOf(containerId: string, ifname = 'eth0'): string {
+    return tapName(containerId, ifname)
   }
 
   config(cniVersion = '1.1.0', more: object = {}): object {
