@@ -61,38 +61,51 @@ export function assertGolden(name: string, text: string): void {
   assert.equal(text, readFileSync(file, 'utf8'), `${file} (UPDATE_GOLDEN=1 writes it anew)`)
 }
 
-/** What `objects` have that `base` has not, and the other way round: one line for each field, `-` before it or `+`. */
+/**
+ * What `objects` have that `base` has not (`+`), and the other way round (`-`): one line for each field, or for an object that is on one side
+ * only. Checksums are left out, they change with everything.
+ */
 export function differences(base: readonly KubeObject[], objects: readonly KubeObject[]): string {
-  const before = fieldsOf(base)
-  const after = fieldsOf(objects)
-  return [...new Set([...before.keys(), ...after.keys()])]
-    .sort()
-    .flatMap((path) => {
-      const [old, now] = [before.get(path), after.get(path)]
-      if (old === now) return []
-      return [...(old === undefined ? [] : [`- ${path} ${old}`]), ...(now === undefined ? [] : [`+ ${path} ${now}`])]
-    })
-    .join('\n')
-    .concat('\n')
+  const named = (all: readonly KubeObject[]) => new Map(all.map((object) => [nameOf(object), object]))
+  const [before, after] = [named(base), named(objects)]
+  const names = [...new Set([...before.keys(), ...after.keys()])].sort()
+  const lines = names.flatMap((name) => {
+    const [old, now] = [before.get(name), after.get(name)]
+    if (old === undefined) return [`+ ${name}`]
+    if (now === undefined) return [`- ${name}`]
+    return fieldDifferences(name, old, now)
+  })
+  return lines.map((line) => `${line}\n`).join('')
 }
 
-function fieldsOf(objects: readonly KubeObject[]): Map<string, string> {
+function fieldDifferences(name: string, base: KubeObject, object: KubeObject): string[] {
+  const [before, after] = [fieldsOf(base), fieldsOf(object)]
+  return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((path) => {
+    const [old, now] = [before.get(path), after.get(path)]
+    if (old === now || path.endsWith('.checksum/config')) return []
+    const line = (mark: string, value: string | undefined) =>
+      value === undefined ? [] : [`${mark} ${name} ${path} ${value}`]
+    return [...line('-', old), ...line('+', now)]
+  })
+}
+
+/** By path; lists of things with names by their names. */
+function fieldsOf(object: KubeObject): Map<string, string> {
   const fields = new Map<string, string>()
   const walk = (path: string, value: unknown) => {
     // Configurations inside of ConfigMaps are told field by field too.
-    const text = /\.(vrouter\.yaml|daemonset\.json)$/.test(path) ? parse(value as string) : value
-    if (typeof text !== 'object' || text === null || Object.keys(text).length === 0) {
-      fields.set(path, JSON.stringify(text))
+    const inner = /^data\.(vrouter\.yaml|daemonset\.json)$/.test(path) ? parse(value as string) : value
+    if (typeof inner !== 'object' || inner === null || Object.keys(inner).length === 0) {
+      fields.set(path, JSON.stringify(inner))
       return
     }
-    for (const [key, child] of Object.entries(text)) {
+    for (const [key, child] of Object.entries(inner)) {
       const name = (child as { name?: unknown } | null)?.name
-      walk(Array.isArray(text) && typeof name === 'string' ? `${path}[${name}]` : `${path}.${key}`, child)
+      if (Array.isArray(inner)) walk(`${path}[${typeof name === 'string' ? name : key}]`, child)
+      else walk(path === '' ? key : `${path}.${key}`, child)
     }
   }
-  for (const { kind, metadata, ...rest } of objects) {
-    walk(nameOf({ kind, metadata, apiVersion: rest.apiVersion }), { metadata, ...rest })
-  }
+  walk('', object)
   return fields
 }
 
