@@ -3,11 +3,35 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseAllDocuments } from 'yaml'
 import { silent } from '../../daemon/src/log.ts'
 import type { Report } from '../../daemon/src/model/objects.ts'
 import { KubernetesSource } from '../../daemon/src/sources/kubernetes/source.ts'
 import { ApiServer, eventually, skipWithoutApiServer } from '../controller/api-server.ts'
 import { block, NODE, network, node, ownInterface, pod, RED, router, vmi } from './kubernetes-objects.ts'
+
+/** The daemon's service account, with the rights that the chart gives it and no others. */
+const USER = 'kube-vrouter:vrouter'
+
+function rights(): object[] {
+  const file = join(import.meta.dirname, '../../charts/kube-vrouter/templates/rbac-vrouter.yaml')
+  const text = readFileSync(file, 'utf8').replaceAll(/^.*\{\{.*$/gm, '')
+  const roles = parseAllDocuments(text)
+    .map(
+      (document) => document.toJS() as { kind: string; metadata: { name: string; labels?: unknown }; rules?: unknown },
+    )
+    .filter(({ rules }) => rules !== undefined)
+  return roles.flatMap((role) => [
+    { ...role, metadata: { ...role.metadata, labels: undefined } },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: `${role.kind}Binding`,
+      metadata: { ...role.metadata, labels: undefined },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: role.kind, name: role.metadata.name },
+      subjects: [{ kind: 'User', name: `system:serviceaccount:${USER}`, apiGroup: 'rbac.authorization.k8s.io' }],
+    },
+  ])
+}
 
 describe('the kubernetes source and a real API server', function () {
   this.timeout(120_000)
@@ -18,8 +42,9 @@ describe('the kubernetes source and a real API server', function () {
   before(async function () {
     skipWithoutApiServer(this)
     folder = mkdtempSync(join(tmpdir(), 'vrouter-kubernetes-'))
-    server = await ApiServer.start()
+    server = await ApiServer.start([USER])
     await server.installCrds()
+    await server.apply(...rights())
     await server.apply(
       { apiVersion: 'v1', kind: 'Node', ...node() },
       { apiVersion: 'v1', kind: 'Node', ...node('node-2') },
@@ -39,7 +64,7 @@ describe('the kubernetes source and a real API server', function () {
       node: name,
       cluster: 'k8s',
       defaultSubnets: ['10.244.0.0/16'],
-      kubeconfig: server.kubeconfig(),
+      kubeconfig: server.kubeconfig(USER),
       server: '',
       state: join(folder, state),
       log: silent,
@@ -107,9 +132,7 @@ describe('the kubernetes source and a real API server', function () {
     source.report({ object: { kind: 'Node', name: NODE }, type: 'Warning', reason: 'Odd', message: 'odd' })
     await eventually('kubectl describe shows it', async () => {
       const text = await server.run(['describe', 'pod', 'a'])
-      return (
-        /NetworkMissing .*vrouter.dev\/vrouter.*there is no network blue/.test(text) && /NetworkReady +False/.test(text)
-      )
+      return /NetworkMissing .*vrouter.*there is no network blue/.test(text) && /NetworkReady +False/.test(text)
     })
     await eventually('of the node too', async () => (await server.run(['describe', 'node', NODE])).includes('odd'))
     await source.publish({

@@ -524,22 +524,22 @@ describe('the kubernetes source and a server that lies', () => {
     } as const
     for (let i = 0; i < 10; i++) source.report(report)
     source.report({ object: { kind: 'Node', name: NODE }, type: 'Warning', reason: 'RouterAddressTaken', message: 'x' })
-    await eventually(() => assert.equal(server.all('events.k8s.io/events').length, 2))
+    await eventually(() => assert.equal(server.all('/events').length, 2))
     await sleep(50)
-    const [event] = server.all('events.k8s.io/events') as unknown as {
-      regarding: object
-      note: string
-      series?: { count: number }
+    const [event] = server.all('/events') as unknown as {
+      involvedObject: object
+      message: string
+      count: number
       metadata: { namespace: string }
     }[]
-    assert.deepEqual(event!.regarding, {
+    assert.deepEqual(event!.involvedObject, {
       apiVersion: 'v1',
       kind: 'Pod',
       namespace: 'default',
       name: 'pod-3',
       uid: 'u-3',
     })
-    assert.equal(event!.note, report.message)
+    assert.equal(event!.message, report.message)
     const condition = () => {
       const patch = server.requests.findLast(({ path }) => path.endsWith('/pods/pod-3/status'))
       const { status } = (patch?.body ?? {}) as { status?: { conditions: { status: string; message: string }[] } }

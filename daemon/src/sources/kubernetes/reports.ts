@@ -29,8 +29,8 @@ const CONTROLLER = 'vrouter.dev/vrouter'
 const BURST = 20
 /** Reports that are remembered, to count repetitions. */
 const REMEMBERED = 500
-/** As the API allows. */
-const LONGEST_NOTE = 1000
+/** As the API allows (1024 bytes). */
+const LONGEST_MESSAGE = 1000
 const TIMEOUT_MS = 5000
 
 interface Told {
@@ -170,29 +170,29 @@ export class Reporter implements AsyncDisposable {
     const namespace = object.kind === 'Pod' ? object.namespace : HOME_NAMESPACE
     const path = pathOf(EVENTS, { namespace })
     const common = { timeoutMs: TIMEOUT_MS, signal: this.#abort.signal }
+    const times = { count, lastTimestamp: second(lastAt) }
     if (isCreated) {
-      const series = { count, lastObservedTime: microTime(lastAt) }
       await client.request({
         ...common,
         method: 'PATCH',
         path: `${path}/${encodeURIComponent(name)}`,
         contentType: PATCH_TYPES.merge,
-        body: { series },
+        body: times,
       })
     } else {
       const body = {
-        apiVersion: 'events.k8s.io/v1',
+        apiVersion: 'v1',
         kind: 'Event',
         metadata: { name, namespace },
-        eventTime: microTime(firstAt),
-        ...(count > 1 && { series: { count, lastObservedTime: microTime(lastAt) } }),
-        reportingController: CONTROLLER,
-        reportingInstance: node,
-        action: 'Networking',
-        reason,
+        involvedObject: this.#reference(report),
         type,
-        regarding: this.#reference(report),
-        note: message.length > LONGEST_NOTE ? `${message.slice(0, LONGEST_NOTE)}…` : message,
+        reason,
+        message: message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message,
+        firstTimestamp: second(firstAt),
+        ...times,
+        source: { component: 'vrouter', host: node },
+        reportingComponent: CONTROLLER,
+        reportingInstance: node,
       }
       try {
         await client.request({ ...common, method: 'POST', path, body })
@@ -227,7 +227,7 @@ export class Reporter implements AsyncDisposable {
       status: type === 'Warning' ? 'False' : 'True',
       reason,
       message,
-      lastTransitionTime: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
+      lastTransitionTime: second(new Date()),
     }
     const body = { metadata: { uid: cluster.pod(uid)?.uid ?? uid }, status: { conditions: [condition] } }
     try {
@@ -246,7 +246,7 @@ export class Reporter implements AsyncDisposable {
   }
 }
 
-/** As events.k8s.io wants it: six digits after the second. */
-function microTime(date: Date): string {
-  return date.toISOString().replace('Z', '000Z')
+/** As `metav1.Time` is written. */
+function second(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z')
 }

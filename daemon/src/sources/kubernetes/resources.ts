@@ -16,4 +16,4 @@ export const RESOURCES: Readonly<Record<Kind, Resource>> = {
 
 export const NODES = core('nodes')
 export const PODS = core('pods')
-export const EVENTS: Resource = { group: 'events.k8s.io', version: 'v1', plural: 'events' }
+export const EVENTS = core('events')
