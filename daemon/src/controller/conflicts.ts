@@ -3,7 +3,7 @@
  * network or each other. Told as condition Conflict and by an Event; the daemons' own rules say what counts. Pure.
  */
 import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
-import type { VirtualMachineInterface } from '../model/objects.ts'
+import type { SourceState, VirtualMachineInterface } from '../model/objects.ts'
 import { type Action, statusPatch, withConditions } from './actions.ts'
 import type { Durations } from './durations.ts'
 import { conditionOf, type Resourceful, type Watched } from './resources.ts'
@@ -68,17 +68,20 @@ function misfitsOf(view: View, item: VirtualMachineInterface): string[] {
   })
 }
 
-/** Two interfaces with one address in one network, or with one label on one node: the one whose name comes first is named. */
-function clashesOf({ interfaces }: View): Map<VirtualMachineInterface, string[]> {
+type Clashes = ReadonlyMap<VirtualMachineInterface, readonly string[]>
+
+/** By the interfaces that they are of: they change more seldom than all else. */
+const clashesIn = new WeakMap<SourceState['interfaces'], Clashes>()
+
+/** Two interfaces with one address in one network, or with one label on one node: the older one is named. */
+function clashesOf({ state, interfaces }: View): Clashes {
+  const known = clashesIn.get(state.interfaces)
+  if (known !== undefined) return known
   const clashes = new Map<VirtualMachineInterface, string[]>()
   const owners = new Map<string, VirtualMachineInterface>()
-  const items = interfaces.flatMap(({ item }) => item ?? [])
-  for (const item of items) {
-    const claims = [
-      ...item.addresses.map((address) => [`${item.vn} ${address}`, `spec.addresses (${address})`] as const),
-      [`${item.node} ${item.label}`, `spec.label (${item.label})`] as const,
-    ]
-    for (const [claim, field] of claims) {
+  for (const { item } of interfaces) {
+    if (item === undefined) continue
+    for (const [claim, field] of claimsOf(item)) {
       const owner = owners.get(claim)
       if (owner === undefined) {
         owners.set(claim, item)
@@ -88,7 +91,20 @@ function clashesOf({ interfaces }: View): Map<VirtualMachineInterface, string[]>
       clashes.set(item, [...(clashes.get(item) ?? []), message])
     }
   }
+  clashesIn.set(state.interfaces, clashes)
   return clashes
+}
+
+function claimsOf({
+  vn,
+  addresses,
+  node,
+  label,
+}: VirtualMachineInterface): (readonly [claim: string, field: string])[] {
+  return [
+    ...addresses.map((address) => [`${vn} ${address}`, `spec.addresses (${address})`] as const),
+    [`${node} ${label}`, `spec.label (${label})`] as const,
+  ]
 }
 
 const prefixes = new Map<string, ReturnType<typeof mustParseCidr>>()

@@ -20,7 +20,7 @@ import { Metrics } from './metrics.ts'
 import type { ControllerOptions } from './options.ts'
 import { PODS, WATCHED, type Watched } from './resources.ts'
 import { Store } from './store.ts'
-import { type Cluster, viewOf } from './view.ts'
+import { type Cluster, type View, viewOf } from './view.ts'
 
 /** Changes that come together are passed over together. */
 const GATHER_MS = 100
@@ -29,9 +29,9 @@ const BUSY_SHARE = 0.2
 const RESYNC_MS = 30_000
 /** A pass that takes so long means that something hangs. */
 const STUCK_MS = 300_000
-/** Pods are counted at most this often, and more seldom where there are many. */
-const CENSUS_MS = 60_000
+/** The more pods there are, the more seldom they are counted. */
 const CENSUS_MS_PER_POD = 4
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
 
 export class Controller implements AsyncDisposable {
   readonly #options: ControllerOptions
@@ -46,6 +46,7 @@ export class Controller implements AsyncDisposable {
   readonly #abort = new AbortController()
   #durations = new Durations()
   #pods: Census | undefined
+  #view: View | undefined
   #health: HealthServer | undefined
   #wakeAt = 0
   #timer: NodeJS.Timeout | undefined
@@ -179,7 +180,8 @@ export class Controller implements AsyncDisposable {
     try {
       const durations = this.#durations
       durations.begin(startedAt)
-      const actions = reconcile(viewOf(this.#store.world, this.#cluster), {
+      this.#view = viewOf(this.#store.world, this.#cluster, this.#view)
+      const actions = reconcile(this.#view, {
         ...this.#options,
         now: Date.now(),
         durations,
@@ -205,23 +207,30 @@ export class Controller implements AsyncDisposable {
     }
   }
 
-  /** Counts the pods now and then, while leading. */
+  /** Counts the pods now and then, while leading and if need be. */
   async #censuses(): Promise<void> {
     const { signal } = this.#abort
     while (!signal.aborted) {
-      let pods = 0
-      if (this.#election.isLeader && this.#store.world.interfaces.size > 0) {
+      let waitMs = this.#options.goneMs / 4
+      if (this.#election.isLeader && this.#hasOrphans()) {
         try {
           this.#pods = await this.#census(this.#election.session)
-          pods = this.#pods.uids.size
+          waitMs = Math.max(this.#options.goneMs, this.#pods.uids.size * CENSUS_MS_PER_POD)
           this.#wakeIn(GATHER_MS)
         } catch (error) {
           this.#log.debug({ err: error }, 'the pods could not be counted')
         }
       }
-      const wait = this.#pods === undefined ? this.#options.goneMs / 4 : Math.max(CENSUS_MS, pods * CENSUS_MS_PER_POD)
-      await this.#sleep(Math.min(wait, Math.max(this.#options.goneMs, pods * CENSUS_MS_PER_POD)))
+      await this.#sleep(waitMs)
     }
+  }
+
+  /** Whether there are interfaces whose pod Kubernetes doesn't know as their owner: it takes away all others itself. */
+  #hasOrphans(): boolean {
+    return [...this.#store.world.interfaces.values()].some(({ metadata: { ownerReferences = [] }, spec }) => {
+      const { uid = '' } = (spec as { readonly pod?: { readonly uid?: string } } | undefined)?.pod ?? {}
+      return uid !== '' && !ownerReferences.some((owner) => owner.uid === uid)
+    })
   }
 
   async #census(signal: AbortSignal): Promise<Census> {
@@ -233,7 +242,7 @@ export class Controller implements AsyncDisposable {
       const page = await this.#client.request<{
         readonly metadata?: { readonly continue?: string }
         readonly items?: readonly KubeObject[]
-      }>({ method: 'GET', path: pathOf(PODS), query: { limit: 500, continue: token }, signal })
+      }>({ method: 'GET', path: pathOf(PODS), query: { limit: 500, continue: token }, accept: METADATA_ONLY, signal })
       for (const pod of page.items ?? []) for (const uid of uidsOf(pod)) uids.add(uid)
       token = page.metadata?.continue || undefined
     } while (token !== undefined)

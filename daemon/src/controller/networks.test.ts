@@ -138,7 +138,7 @@ describe('networks', () => {
     cluster.usageMs = 1000
     cluster.network('red')
     for (let i = 0; i < 4000; i++) cluster.node(`n${i}`)
-    cluster.namespace('default')
+    for (let i = 1; i < 10; i++) cluster.network(`net-${i}`)
     cluster.settle()
     cluster.block('b')
     cluster.interface('web')

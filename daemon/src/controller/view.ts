@@ -50,7 +50,8 @@ export function isBuiltIn(object: Resourceful): boolean {
   return object.metadata.labels?.[BUILT_IN_LABEL] === 'true'
 }
 
-export function viewOf(world: World, cluster: Cluster): View {
+/** `before`: an earlier view of the same cluster; parts of `state` that say the same are the same. */
+export function viewOf(world: World, cluster: Cluster, before?: View): View {
   const rejections: Rejection[] = []
   const files: LoadedFile[] = []
   function read<K extends Kind>(of: Watched, kind: K): Entry<K>[] {
@@ -75,7 +76,8 @@ export function viewOf(world: World, cluster: Cluster): View {
   const interfaces = read('interfaces', 'VirtualMachineInterface')
   const routers = read('routers', 'VirtualRouter')
   const options = { cluster: cluster.name, defaultSubnets: cluster.defaultSubnets }
-  const state = assemble(files, options, EMPTY_STATE)
+  // What was accepted once doesn't count here: the API server lets nobody change what pods rest on.
+  const state = assemble(files, options, before?.state ?? EMPTY_STATE, EMPTY_STATE.virtualNetworks)
   const problems = Map.groupBy([...rejections, ...state.rejected], ({ object }) => object)
   return {
     world,

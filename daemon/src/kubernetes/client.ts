@@ -27,6 +27,8 @@ export interface ApiRequest {
   readonly body?: unknown
   /** Default `application/json`; patches have types of their own (PATCH_TYPES). */
   readonly contentType?: string
+  /** Default `application/json`. */
+  readonly accept?: string
   /** Everything included, retries too. Default 30 s. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
@@ -121,7 +123,7 @@ export class ApiClient implements Disposable {
       method: request.method,
       path: `${request.path}${queryText(request.query)}`,
       headers: {
-        accept: 'application/json',
+        accept: request.accept ?? 'application/json',
         ...(isStream ? {} : { 'accept-encoding': 'gzip' }),
         ...(request.body !== undefined && { 'content-type': request.contentType ?? 'application/json' }),
       },

@@ -4,7 +4,7 @@ import { Durations } from '../durations.ts'
 import type { Census } from '../garbage.ts'
 import { reconcile } from '../loops.ts'
 import { type Resourceful, WATCHED, type Watched, type World } from '../resources.ts'
-import { viewOf } from '../view.ts'
+import { type View, viewOf } from '../view.ts'
 
 type Metadata = Partial<Resourceful['metadata']>
 
@@ -22,6 +22,7 @@ export class TestCluster {
   defaultSubnets: string[] = ['10.244.0.0/16']
   usageMs = 0
   #created = 0
+  #view: View | undefined
 
   add(of: Watched, name: string, { namespace, ...rest }: Metadata = {}, more: object = {}): Resourceful {
     const number = ++this.#created
@@ -92,7 +93,8 @@ export class TestCluster {
   /** What all loops want now. */
   wanted(): Action[] {
     this.durations.begin(this.now)
-    const actions = reconcile(viewOf(this.world, { name: 'k8s', defaultSubnets: this.defaultSubnets }), {
+    this.#view = viewOf(this.world, { name: 'k8s', defaultSubnets: this.defaultSubnets }, this.#view)
+    const actions = reconcile(this.#view, {
       now: this.now,
       durations: this.durations,
       ...(this.pods && { pods: this.pods }),
