@@ -1,8 +1,18 @@
 /** The images that every node of a lab has: pause, and `box`, which tests run (busybox with its applets, nettool). Made by hand, kept in the cache. */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
 import { type Entry, imageArchive } from './archive.ts'
 import { run } from './command.ts'
 import { tools } from './layout.ts'
@@ -87,7 +97,13 @@ function archiveOf(name: string, ...parts: (string | Buffer)[]): string {
   return join(tools.images, `${name}-${hash.digest('hex').slice(0, 16)}.tar`)
 }
 
+/** Takes away what the archive supersedes: not the young ones, which another tree may be using. */
 function keep(file: string, content: Buffer): string {
+  const prefix = basename(file).replace(/-[0-9a-f]+\.tar$/, '-')
+  for (const old of readdirSync(tools.images).filter((entry) => entry.startsWith(prefix))) {
+    const path = join(tools.images, old)
+    if (Date.now() - statSync(path).mtimeMs > 24 * 3600_000) rmSync(path, { force: true })
+  }
   writeFileSync(`${file}.${process.pid}`, content)
   renameSync(`${file}.${process.pid}`, file)
   return file
