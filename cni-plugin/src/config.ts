@@ -105,6 +105,8 @@ function parseJson(text: string): Json {
   } catch (error) {
     throw undecodable((error as Error).message)
   }
+  // The reference library reads null as a configuration without anything.
+  if (value === null) return {}
   if (!isObject(value)) throw undecodable('it is not a JSON object')
   return value
 }
