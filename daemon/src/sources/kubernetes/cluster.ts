@@ -20,6 +20,7 @@ import { type Accepted, KindStore } from './kind-store.ts'
 import { MapView } from './map-view.ts'
 import { decodeObject } from './newer.ts'
 import { decodePod, type KnownPod } from './pods.ts'
+import { Problems } from './problems.ts'
 import { RESOURCES } from './resources.ts'
 
 export interface ClusterOptions extends AssembleOptions {
@@ -45,16 +46,8 @@ const GATHER_MS = 5
 const LONGEST_GATHER_MS = 250
 /** Of the time, states take at most one part in so many. */
 const SHARE = 5
-/** A failure shows up in `rejected` only after so long: most pass at once, milliseconds. */
-const PATIENCE_MS = 10_000
-
 /** Pods that are remembered without the watch. */
 const ASKED_PODS = 256
-
-interface Problem {
-  readonly error: ApiError
-  readonly since: number
-}
 
 export class Cluster implements Disposable {
   readonly whole: Readonly<Record<WholeKind, KindStore<Item>>>
@@ -68,7 +61,7 @@ export class Cluster implements Disposable {
   /** When VirtualNetworks were made: of two with one FQ name, the older counts. */
   readonly #created = new Map<string, string>()
   readonly #dirty = new Set<Kind | 'Pod'>()
-  readonly #problems = new Map<string, Problem>()
+  readonly #problems = new Problems(() => this.#schedule())
   readonly #podWaiters = new Set<(uid: string) => void>()
   #files: Partial<Record<WholeKind, LoadedFile>> = {}
   #assembled = EMPTY_STATE
@@ -79,7 +72,6 @@ export class Cluster implements Disposable {
   #settledAt = 0
   /** How long making the last state took. */
   #settleMs = 0
-  #recheck: NodeJS.Timeout | undefined
 
   constructor(options: ClusterOptions) {
     this.#options = options
@@ -131,7 +123,7 @@ export class Cluster implements Disposable {
       decode: ({ metadata: { uid } }) => (uid === undefined ? { ok: false, rejections: [] } : { ok: true, value: uid }),
       onSet: () => undefined,
       onFlush: () => undefined,
-      onProblem: (error) => this.#note('nodes', error),
+      onProblem: (error) => this.#problems.note('nodes', error),
     })
   }
 
@@ -226,7 +218,7 @@ export class Cluster implements Disposable {
     }
     const rejected = [
       ...this.#extra,
-      ...this.#lasting(),
+      ...this.#problems.lasting(),
       ...this.#assembled.rejected.map(({ file: _, ...rejection }) => rejection),
       ...this.interfaces.rejections,
       ...this.#index.rejections(),
@@ -242,7 +234,7 @@ export class Cluster implements Disposable {
   [Symbol.dispose](): void {
     this.#isOpen = false
     this.#cancel()
-    clearTimeout(this.#recheck)
+    this.#problems[Symbol.dispose]()
   }
 
   #reactions(kind: Kind | 'Pod', name: string) {
@@ -251,7 +243,7 @@ export class Cluster implements Disposable {
         this.#dirty.add(kind)
         this.#schedule()
       },
-      onProblem: (error: ApiError | undefined) => this.#note(name, error),
+      onProblem: (error: ApiError | undefined) => this.#problems.note(name, error),
     }
   }
 
@@ -299,38 +291,6 @@ export class Cluster implements Disposable {
     const pods = new Map([...this.#podsByUid].map(([uid, { pod }]) => [uid, pod] as const))
     const before = this.#state.pods
     return before.size === pods.size && [...pods].every(([uid, pod]) => before.get(uid) === pod) ? before : pods
-  }
-
-  #note(name: string, error: ApiError | undefined): void {
-    if (error === undefined) {
-      if (this.#problems.delete(name)) this.#schedule()
-      return
-    }
-    const since = this.#problems.get(name)?.since ?? performance.now()
-    this.#problems.set(name, { error, since })
-    this.#schedule()
-    this.#recheck ??= setTimeout(() => {
-      this.#recheck = undefined
-      this.#schedule()
-    }, PATIENCE_MS + 100).unref()
-  }
-
-  /** What keeps us from following a kind, once it isn't a passing trouble. A server that is away is told of once, for all kinds. */
-  #lasting(): Rejection[] {
-    const now = performance.now()
-    return [...this.#problems].flatMap(([object, { error, since }]) => {
-      switch (error.code) {
-        case 'API_UNREACHABLE':
-          return []
-        case 'API_NOT_FOUND':
-          return [{ object, message: 'is not installed: install the CRDs of the chart (waiting for it)' }]
-        case 'API_FORBIDDEN':
-          return [{ object, message: `may not be read: ${error.message}` }]
-        default:
-          if (now - since < PATIENCE_MS) return []
-          return [{ object, message: `cannot be followed (${error.code}); what was last known stays in force` }]
-      }
-    })
   }
 }
 
