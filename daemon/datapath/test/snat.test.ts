@@ -396,7 +396,10 @@ describe('datapath: SNAT', function () {
     const restored = cut(withTtl(udp(OUTSIDE.ip4, A.ip4, 53, 9, data), 63), 78)
     for (const [i, part] of answer.entries()) assertIn(fromOutside(part), restored[i]!)
     // the host's own fragments are the host's, and aren't remembered here
+    const remembered = () => [...node.raw.get('fragments')!.keys()].length
+    const before = remembered()
     for (const part of cut(udp(OUTSIDE.ip4, HOST.ip4, 53, 2049, data), 79)) assertHost(part)
+    assert.equal(remembered(), before)
     for (const part of [...cut(udp(OUTSIDE.ip4, HOST.ip4, 53, 61001, data), 80)].reverse()) assertHost(part)
     node.assertDrop(c.DROP_FRAGMENTS, A.vif, () => from(A, cut(udp(A.ip4, OUTSIDE.ip4, 9, 53, data), 99)[1]))
   })
@@ -441,6 +444,17 @@ describe('datapath: SNAT', function () {
       assertHost(packet)
     assert.equal(node.totalDrops(), 0)
     assert.equal(node.flows().length, 2)
+  })
+
+  it('takes no other flow to the host for one of its own', () => {
+    const packet = udp(REMOTE.ip4, HOST.ip4, 53, 61500)
+    const tunnelled = mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label: HOST.label }, packet)
+    assert.equal(node.fromFabric(frame(HOST.mac, PEER.mac, tunnelled)).verdict, REDIRECT)
+    assert.deepEqual(
+      node.flows().map(({ nexthop }) => nexthop),
+      [NH.RCV, NH.RCV],
+    )
+    assertHost(packet)
   })
 
   it('translates what has a port or an id, and nothing else', () => {
@@ -529,6 +543,10 @@ describe('datapath: SNAT', function () {
       node.fromFabric(frame(HOST.mac, PEER.mac, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label: A.label }, packet)))
         .verdict,
       REDIRECT,
+    )
+    assert.deepEqual(
+      node.flows().map(({ flow }) => flow.nh),
+      [A.nh, c.NH_ID_DISCARD],
     )
     node.assertDrop(c.DROP_DISCARD, A.vif, () => from(A, udp(A.ip4, '203.0.113.5', 2, 1)))
   })
