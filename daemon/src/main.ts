@@ -2,7 +2,7 @@
  * The daemon's command line: reads the configuration, starts a Vrouter, and stops it on SIGTERM or SIGINT. Exit codes: 0 stopped or done, 1
  * failed, 2 the command line or the configuration is wrong.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -11,7 +11,7 @@ import { setSysctlRoot } from '@kube-vrouter/linux/sysctl'
 import { ConfigError, describeConfig, loadConfig } from './config/load.ts'
 import { findNic } from './dataplane/find-nic.ts'
 import { uninstallNode } from './dataplane/uninstall.ts'
-import { DEFAULT_FOLDER, DEFAULT_LOOPBACK, DEFAULT_PLUGIN, installLoopback, installPlugin } from './install/install.ts'
+import { DEFAULT_FOLDER, IMAGE_FOLDER, install } from './install/install.ts'
 import { type DaemonSet, uninstallFromCluster } from './install/uninstall-cluster.ts'
 import { uninstallFromNode } from './install/uninstall-node.ts'
 import { ApiClient } from './kubernetes/client.ts'
@@ -39,7 +39,6 @@ const usage = `vrouter: the per-node daemon of kube-vrouter
   --bin-dir DIR    where the container runtime looks for CNI plugins; default: ${DEFAULT_FOLDER}
   --daemonset FILE manifest (JSON) of the pods that run uninstall-node
   --timeout S      seconds for all nodes together; default: 300
-  --plugin FILE    what is installed; default: ${DEFAULT_PLUGIN}
 `
 
 const COMMANDS = ['preflight', 'install', 'uninstall-node', 'uninstall-cluster'] as const
@@ -59,7 +58,6 @@ async function main(argv: readonly string[]): Promise<number> {
       uninstall: { type: 'boolean' },
       'print-config': { type: 'boolean' },
       'bin-dir': { type: 'string', default: DEFAULT_FOLDER },
-      plugin: { type: 'string', default: DEFAULT_PLUGIN },
       daemonset: { type: 'string' },
       timeout: { type: 'string', default: '300' },
     },
@@ -89,8 +87,7 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     if (command === 'install') {
       if (process.env['SKIP_CNI_BINARIES'] === 'true') return 0
-      installPlugin({ folder: values['bin-dir'], plugin: values.plugin, log })
-      if (existsSync(DEFAULT_LOOPBACK)) installLoopback({ folder: values['bin-dir'], plugin: DEFAULT_LOOPBACK, log })
+      install({ folder: values['bin-dir'], image: IMAGE_FOLDER, log })
       return 0
     }
     if (command === 'uninstall-node') {

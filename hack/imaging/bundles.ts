@@ -15,7 +15,21 @@ export interface NpmPackage {
 /** Places in the image. */
 const DAEMON = 'usr/lib/vrouter/daemon'
 const OBJECTS = 'usr/lib/vrouter/bpf'
-const PATCH = 'usr/lib/vrouter/cni/vrouter-cni.patch'
+const CNI = 'usr/lib/vrouter/cni'
+const PATCH = `${CNI}/vrouter-cni.patch`
+const MULTIARCH = `${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-gnu`
+const LOADER = process.arch === 'x64' ? 'ld-linux-x86-64.so.2' : 'ld-linux-aarch64.so.1'
+
+/** What the plugin needs of its host, were it not for these. */
+const LIBRARIES = [
+  'libatomic.so.1',
+  'libc.so.6',
+  'libdl.so.2',
+  'libgcc_s.so.1',
+  'libm.so.6',
+  'libpthread.so.0',
+  'libstdc++.so.6',
+]
 
 /** Node without symbols and debug information, which are a fifth of it. In the cache, by what it was made of. */
 export function strippedNode(root: string): string {
@@ -38,23 +52,40 @@ export function productEntries(root: string, node: string, mtime: number): TarEn
     mtime,
     content: { type: 'file', from: { file: from } },
   })
+  const link = (path: string, target: string): TarEntry => ({
+    path,
+    mode: 0o777,
+    mtime,
+    content: { type: 'symlink', target },
+  })
   const dist = join(root, 'daemon/dist')
   const objects = join(root, 'daemon/datapath/build')
   const commands = readdirSync(join(dist, 'bin')).filter((name) => !name.startsWith('.') && !name.endsWith('.tmp'))
   return [
     ...globSync('*.mjs', { cwd: dist }).map((name) => file(`${DAEMON}/${name}`, join(dist, name))),
     ...commands.map((name) => file(`${DAEMON}/bin/${name}`, join(dist, 'bin', name), 0o755)),
-    ...commands.map(
-      (name): TarEntry => ({
-        path: `usr/bin/${name}`,
-        mode: 0o777,
-        mtime,
-        content: { type: 'symlink', target: `../lib/vrouter/daemon/bin/${name}` },
-      }),
-    ),
+    ...commands.map((name) => link(`usr/bin/${name}`, `../lib/vrouter/daemon/bin/${name}`)),
     ...globSync('*.bpf.o', { cwd: objects }).map((name) => file(`${OBJECTS}/${name}`, join(objects, name))),
     { path: PATCH, mode: 0o644, mtime, content: { type: 'file', from: { bytes: cniPatch(root, node) } } },
+    { path: `${CNI}/launcher`, mode: 0o755, mtime, content: { type: 'file', from: { bytes: launcher(root) } } },
+    // The installer copies what these links lead to.
+    link(`${CNI}/lib/ld.so`, `../../../${MULTIARCH}/${LOADER}`),
+    ...LIBRARIES.map((name) => link(`${CNI}/lib/${name}`, `../../../${MULTIARCH}/${name}`)),
+    link(`${CNI}/loopback`, '../../cni/loopback'),
   ]
+}
+
+/** What the runtime runs, and what starts the plugin with its own libraries: needs nothing of the host. */
+function launcher(root: string): Uint8Array {
+  const output = join(cacheFolder('image'), `launcher-${process.pid}`)
+  try {
+    const source = join(root, 'cni-plugin/launcher.c')
+    // No build id and no path of this machine: equal sources give equal bytes.
+    execFileSync('clang', ['-static', '-Os', '-Wall', '-Werror', '-s', '-Wl,--build-id=none', '-o', output, source])
+    return readFileSync(output)
+  } finally {
+    rmSync(output, { force: true })
+  }
 }
 
 /** A single executable made of the same node that the image holds, which is what makes the patch small. */

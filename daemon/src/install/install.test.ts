@@ -1,69 +1,120 @@
 import { strict as assert } from 'node:assert'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silent } from '../log.ts'
-import { installLoopback, installPlugin, removePlugin } from './install.ts'
+import { install, uninstall } from './install.ts'
 import { applyPatch, makePatch } from './patch.ts'
 
 describe('installing the CNI binary', () => {
   let root: string
   let folder: string
-  let plugin: string
-  const file = () => join(folder, 'vrouter-cni')
-  const install = (more: { plugin?: string; base?: string } = {}) =>
-    installPlugin({ folder, plugin, log: silent, ...more })
+  let image: string
+  const base = () => join(root, 'node')
+  const run = () => install({ folder, image, base: base(), log: silent })
+  const plugin = () => readFileSync(join(folder, '.vrouter-cni/vrouter-cni'), 'utf8')
+
+  /** What the image holds of a version. */
+  function release(version: string): void {
+    const node = Buffer.alloc(1000, 'node')
+    writeFileSync(base(), node)
+    writeFileSync(join(image, 'vrouter-cni.patch'), makePatch(node, Buffer.concat([node, Buffer.from(version)])))
+    writeFileSync(join(image, 'launcher'), `launcher ${version}`)
+    writeFileSync(join(image, 'lib/ld.so'), 'the loader')
+    writeFileSync(join(root, 'libc'), 'the library')
+    rmSync(join(image, 'lib/libc.so.6'), { force: true })
+    symlinkSync(join(root, 'libc'), join(image, 'lib/libc.so.6'))
+  }
 
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'kv-install-'))
     folder = join(root, 'opt/cni/bin')
-    plugin = join(root, 'plugin')
-    writeFileSync(plugin, 'the plugin, version 1')
+    image = join(root, 'image')
+    mkdirSync(join(image, 'lib'), { recursive: true })
+    release('1')
   })
 
   afterEach(() => rmSync(root, { recursive: true, force: true }))
 
-  it('makes the folder, and an executable file in it', () => {
-    assert.equal(install(), 'installed')
-    assert.equal(readFileSync(file(), 'utf8'), 'the plugin, version 1')
-    assert.equal(statSync(file()).mode & 0o777, 0o755)
-    assert.deepEqual(readdirSync(folder), ['vrouter-cni'])
+  it('makes the folder, the launcher, and what that starts', () => {
+    assert.equal(run(), true)
+    assert.equal(readFileSync(join(folder, 'vrouter-cni'), 'utf8'), 'launcher 1')
+    assert.equal(statSync(join(folder, 'vrouter-cni')).mode & 0o777, 0o755)
+    assert.match(plugin(), /node1$/)
+    assert.deepEqual(readdirSync(join(folder, '.vrouter-cni')).sort(), ['ld.so', 'libc.so.6', 'vrouter-cni'])
+    assert.ok(lstatSync(join(folder, '.vrouter-cni/libc.so.6')).isFile(), 'a library, and no link into the image')
+    assert.equal(readdirSync(folder).length, 3)
   })
 
   it('leaves alone what is there and the same', () => {
-    install()
-    const before = statSync(file())
-    assert.equal(install(), 'identical')
-    assert.equal(statSync(file()).ino, before.ino)
+    run()
+    const before = statSync(join(folder, 'vrouter-cni')).ino
+    assert.equal(run(), false)
+    assert.equal(statSync(join(folder, 'vrouter-cni')).ino, before)
   })
 
-  it('replaces an older one by a new file, so that who runs the old one keeps it', () => {
-    install()
-    const before = statSync(file())
-    writeFileSync(plugin, 'the plugin, version 2')
-    assert.equal(install(), 'installed')
-    assert.notEqual(statSync(file()).ino, before.ino)
-    assert.equal(readFileSync(file(), 'utf8'), 'the plugin, version 2')
+  it('is fine with what is there and the same even without the node that the patch is for', () => {
+    run()
+    writeFileSync(base(), 'another node')
+    assert.equal(run(), false)
+    rmSync(join(folder, '.vrouter-cni/vrouter-cni'))
+    assert.throws(run, { code: 'CNI_PLUGIN_UNUSABLE', message: /another node binary/ })
   })
 
-  it('makes the same bytes executable again', () => {
-    install()
-    chmodSync(file(), 0o600)
-    assert.equal(install(), 'identical')
-    assert.equal(statSync(file()).mode & 0o777, 0o755)
+  it('upgrades by new files; the version before stays for those who are starting it, older ones go', () => {
+    run()
+    const [first] = readdirSync(folder).filter((name) => name.startsWith('.vrouter-cni-'))
+    const before = statSync(join(folder, 'vrouter-cni')).ino
+    release('2')
+    assert.equal(run(), true)
+    assert.match(plugin(), /node2$/)
+    assert.notEqual(statSync(join(folder, 'vrouter-cni')).ino, before)
+    assert.ok(readdirSync(folder).includes(first!))
+    release('3')
+    run()
+    assert.ok(!readdirSync(folder).includes(first!))
+    assert.equal(readdirSync(folder).filter((name) => name.startsWith('.vrouter-cni-')).length, 2)
+  })
+
+  it('repairs what is damaged, or not executable', () => {
+    run()
+    writeFileSync(join(folder, '.vrouter-cni/ld.so'), 'damaged!!!')
+    chmodSync(join(folder, 'vrouter-cni'), 0o600)
+    assert.equal(run(), true)
+    assert.equal(readFileSync(join(folder, '.vrouter-cni/ld.so'), 'utf8'), 'the loader')
+    assert.equal(statSync(join(folder, 'vrouter-cni')).mode & 0o777, 0o755)
+  })
+
+  it('takes the place of a plugin that was installed as one file', () => {
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'vrouter-cni'), 'the plugin itself')
+    run()
+    assert.equal(readFileSync(join(folder, 'vrouter-cni'), 'utf8'), 'launcher 1')
   })
 
   it('removes what a killed installer left, and nothing of others', () => {
     mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, '.vrouter-cni.17.tmp'), 'half')
+    writeFileSync(join(folder, '.vrouter-vrouter-cni.17.tmp'), 'half')
     writeFileSync(join(folder, 'bridge'), 'of others')
-    install()
-    assert.deepEqual(readdirSync(folder).sort(), ['bridge', 'vrouter-cni'])
+    run()
+    assert.ok(!readdirSync(folder).includes('.vrouter-vrouter-cni.17.tmp'))
+    assert.equal(readFileSync(join(folder, 'bridge'), 'utf8'), 'of others')
   })
 
   it('says which file could not be written, and what to do', () => {
     writeFileSync(join(root, 'opt'), 'a file where a folder is wanted')
-    assert.throws(install, (error: Error & { code?: string; remedy?: string }) => {
+    assert.throws(run, (error: Error & { code?: string; remedy?: string }) => {
       assert.equal(error.code, 'CNI_FOLDER_NOT_WRITABLE')
       assert.match(error.message, /opt\/cni\/bin\/vrouter-cni/)
       assert.match(error.remedy ?? '', /cni\.binPath/)
@@ -72,54 +123,33 @@ describe('installing the CNI binary', () => {
   })
 
   it('says that the image is incomplete', () => {
-    assert.throws(() => install({ plugin: join(root, 'absent') }), { code: 'CNI_PLUGIN_UNUSABLE' })
+    rmSync(join(image, 'launcher'))
+    assert.throws(run, { code: 'CNI_PLUGIN_UNUSABLE', message: /launcher/ })
   })
 
-  it('makes the binary of the node beside it and a patch', () => {
-    const base = join(root, 'node')
-    const patch = join(root, 'vrouter-cni.patch')
-    writeFileSync(base, Buffer.alloc(1000, 'node'))
-    const wanted = Buffer.concat([Buffer.alloc(1000, 'node'), Buffer.from('a script')])
-    writeFileSync(patch, makePatch(readFileSync(base), wanted))
-    assert.equal(install({ plugin: patch, base }), 'installed')
-    assert.deepEqual(readFileSync(file()), wanted)
-    writeFileSync(base, 'another node')
-    assert.equal(install({ plugin: patch, base }), 'identical', 'nothing needs to be made')
-    rmSync(file())
-    assert.throws(() => install({ plugin: patch, base }), {
-      code: 'CNI_PLUGIN_UNUSABLE',
-      message: /another node binary/,
-    })
+  it('brings a loopback plugin where there is none, and keeps its own up to date', () => {
+    writeFileSync(join(image, 'loopback'), 'loopback 1')
+    run()
+    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'loopback 1')
+    assert.equal(run(), false)
+    writeFileSync(join(image, 'loopback'), 'loopback 2')
+    assert.equal(run(), true)
+    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'loopback 2')
   })
 
-  it('brings a loopback plugin where there is none, and takes it away again', () => {
-    install()
-    const loopback = () => installLoopback({ folder, plugin, log: silent })
-    assert.equal(loopback(), 'installed')
-    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'the plugin, version 1')
-    assert.equal(loopback(), 'identical')
-    writeFileSync(plugin, 'the plugin, version 2')
-    assert.equal(loopback(), 'installed', 'our own is kept up to date')
-    assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'the plugin, version 2')
-    removePlugin(folder)
-    assert.deepEqual(readdirSync(folder), [])
-  })
-
-  it('leaves a loopback plugin of others alone', () => {
-    install()
+  it('is undone; what others brought stays, a loopback plugin too', () => {
+    mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, 'loopback'), 'of others')
-    assert.equal(installLoopback({ folder, plugin, log: silent }), 'identical')
-    removePlugin(folder)
+    writeFileSync(join(image, 'loopback'), 'ours')
+    run()
+    uninstall(folder)
+    assert.deepEqual(readdirSync(folder), ['loopback'])
     assert.equal(readFileSync(join(folder, 'loopback'), 'utf8'), 'of others')
-  })
-
-  it('is undone, other plugins staying', () => {
-    install()
-    writeFileSync(join(folder, 'bridge'), 'of others')
-    removePlugin(folder)
-    assert.deepEqual(readdirSync(folder), ['bridge'])
-    removePlugin(folder)
-    removePlugin(join(root, 'absent'))
+    rmSync(join(folder, 'loopback'))
+    run()
+    uninstall(folder)
+    assert.deepEqual(readdirSync(folder), [])
+    uninstall(join(root, 'absent'))
   })
 })
 

@@ -1,184 +1,199 @@
 /**
- * `vrouter install`, the init container: puts the CNI binary where the container runtime looks for it. The file is never opened for writing
- * while a runtime may run it: a copy is made beside it, synced, and renamed. What is there and the same is left alone, so a host whose folder is
- * read-only and whose image has the binary baked in is fine.
+ * `vrouter install`, the init container: puts the CNI binary where the container runtime looks for it. No file is ever opened for writing while a
+ * runtime may run it: a copy is made beside it, synced, and renamed. What is there and the same is left alone, so a host whose folder is read-only
+ * and whose image has the same files baked in is fine.
+ *
+ * The image holds (IMAGE_FOLDER) the plugin as a patch to its own node, the libraries that it needs, and a launcher without needs; the host gets
+ *
+ *   vrouter-cni                              the launcher: what the runtime runs
+ *   .vrouter-cni -> .vrouter-cni-<digest>    the plugin with its libraries
+ *   loopback -> .vrouter-loopback            where there is none
  */
+import { createHash } from 'node:crypto'
 import {
-  chmodSync,
-  closeSync,
-  fchmodSync,
-  fsyncSync,
+  existsSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
-  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { applyPatch, type Fingerprint, fingerprint, isSame, patchHeader } from './patch.ts'
+import { applyPatch, type Fingerprint, fingerprint, patchHeader } from './patch.ts'
+import { isThere, removeLeftovers, replace, syncFolder } from './replace.ts'
 
 export const PLUGIN_NAME = 'vrouter-cni'
-
-/** Where the image has what the binary is made of. */
-export const DEFAULT_PLUGIN = '/usr/lib/vrouter/cni/vrouter-cni.patch'
-/** The loopback plugin of the reference plugins (containernetworking-plugins). */
-export const DEFAULT_LOOPBACK = '/usr/lib/cni/loopback'
 export const DEFAULT_FOLDER = '/opt/cni/bin'
+export const IMAGE_FOLDER = '/usr/lib/vrouter/cni'
+
+/** In the image's folder. */
+const LAUNCHER = 'launcher'
+const PATCH = 'vrouter-cni.patch'
+const LIBRARIES = 'lib'
+const LOOPBACK = 'loopback'
+
+/** In the host's folder. */
+const FOLDER_LINK = '.vrouter-cni'
+const OUR_LOOPBACK = '.vrouter-loopback'
 
 export interface InstallOptions {
   /** The runtime's folder of plugins. */
   readonly folder: string
-  /** The binary, or (`*.patch`) what makes it of `base`. */
-  readonly plugin: string
+  /** What is installed. */
+  readonly image: string
   /** The node binary that the patch was made for; default: the one that runs this. */
   readonly base?: string
   readonly log: Log
 }
 
-export type Installed = 'identical' | 'installed'
-
-/** Throws CNI_PLUGIN_UNUSABLE or CNI_FOLDER_NOT_WRITABLE. */
-export function installPlugin({ folder, plugin, base = process.execPath, log }: InstallOptions): Installed {
-  const file = join(folder, PLUGIN_NAME)
-  const wanted = readPlugin(plugin, base)
-  if (isThere(file, wanted.fingerprint)) {
-    log.info({ component: 'install', file, sha256: wanted.fingerprint.sha256 }, 'the CNI binary is there already')
-    return 'identical'
-  }
-  const bytes = wanted.bytes()
-  try {
-    mkdirSync(folder, { recursive: true })
-    removeLeftovers(folder)
-    replace(folder, file, bytes)
-    if (!isThere(file, wanted.fingerprint)) throw new Error('what was written reads differently')
-  } catch (error) {
-    throw VrouterError.of('CNI_FOLDER_NOT_WRITABLE', { file, reason: reasonOf(error) }, { cause: error })
-  }
-  log.info({ component: 'install', file, sha256: wanted.fingerprint.sha256 }, 'the CNI binary is installed')
-  return 'installed'
-}
-
-/** The plugin that brings up `lo`: container runtimes call it by this name for every pod. */
-const LOOPBACK = 'loopback'
-/** What `loopback` links to where we brought it: so an uninstall knows. */
-const OUR_LOOPBACK = '.vrouter-loopback'
-
-/** Puts the loopback plugin where there is none; that of somebody else is never touched. Throws CNI_FOLDER_NOT_WRITABLE, CNI_PLUGIN_UNUSABLE. */
-export function installLoopback({ folder, plugin, log }: Omit<InstallOptions, 'base'>): Installed {
-  const link = join(folder, LOOPBACK)
-  const file = join(folder, OUR_LOOPBACK)
-  const existing = lstatSync(link, { throwIfNoEntry: false })
-  if (existing !== undefined && !isOurLoopback(link)) return 'identical'
-  const wanted = readPlugin(plugin, '')
-  if (existing !== undefined && isThere(file, wanted.fingerprint)) return 'identical'
-  try {
-    replace(folder, file, wanted.bytes())
-    if (existing === undefined) symlinkSync(OUR_LOOPBACK, link)
-  } catch (error) {
-    throw VrouterError.of('CNI_FOLDER_NOT_WRITABLE', { file: link, reason: reasonOf(error) }, { cause: error })
-  }
-  log.info({ component: 'install', file: link }, 'there was no loopback plugin: ours is installed')
-  return 'installed'
-}
-
-function isOurLoopback(link: string): boolean {
-  return lstatSync(link).isSymbolicLink() && readlinkSync(link) === OUR_LOOPBACK
-}
-
-/** For an uninstall: without the binary a runtime can't even delete pods, so it goes last. */
-export function removePlugin(folder: string): void {
-  if (readable(folder) === undefined) return
-  removeLeftovers(folder)
-  rmSync(join(folder, PLUGIN_NAME), { force: true })
-  const link = join(folder, LOOPBACK)
-  if (lstatSync(link, { throwIfNoEntry: false }) !== undefined && isOurLoopback(link)) rmSync(link)
-  rmSync(join(folder, OUR_LOOPBACK), { force: true })
-}
-
-interface Plugin {
+interface Part {
+  readonly name: string
   readonly fingerprint: Fingerprint
   readonly bytes: () => Uint8Array
 }
 
-function readPlugin(plugin: string, base: string): Plugin {
+/** Tells whether anything had to be written. Throws CNI_PLUGIN_UNUSABLE or CNI_FOLDER_NOT_WRITABLE. */
+export function install(options: InstallOptions): boolean {
+  const { folder, image, log } = options
+  const launcher = readPart(join(image, LAUNCHER), PLUGIN_NAME)
+  const parts = [
+    readPlugin(options),
+    ...namesIn(join(image, LIBRARIES)).map((name) => readPart(join(image, LIBRARIES, name), name)),
+  ]
+  const version = `${FOLDER_LINK}-${digestOf(parts)}`
   try {
-    const content = readFileSync(plugin)
-    if (!plugin.endsWith('.patch')) return { fingerprint: fingerprint(content), bytes: () => content }
-    return {
-      fingerprint: patchHeader(content).result,
-      bytes: () => {
-        try {
-          return applyPatch(readFileSync(base), content)
-        } catch (error) {
-          throw VrouterError.of('CNI_PLUGIN_UNUSABLE', { file: plugin, reason: reasonOf(error) }, { cause: error })
-        }
-      },
+    let isChanged = false
+    if (!isInstalled(folder, version, launcher, parts)) {
+      mkdirSync(folder, { recursive: true })
+      removeLeftovers(folder)
+      installParts(folder, version, parts)
+      pointTo(folder, version)
+      if (!isThere(join(folder, PLUGIN_NAME), launcher.fingerprint)) {
+        replace(join(folder, PLUGIN_NAME), launcher.bytes())
+      }
+      if (!isInstalled(folder, version, launcher, parts)) throw new Error('what was written reads differently')
+      isChanged = true
     }
+    log.info({ component: 'install', folder, version }, isChanged ? 'installed the CNI binary' : 'nothing to install')
+    return installLoopback(options) || isChanged
   } catch (error) {
-    throw VrouterError.of('CNI_PLUGIN_UNUSABLE', { file: plugin, reason: reasonOf(error) }, { cause: error })
+    if (error instanceof VrouterError) throw error
+    throw VrouterError.of(
+      'CNI_FOLDER_NOT_WRITABLE',
+      { file: join(folder, PLUGIN_NAME), reason: reasonOf(error) },
+      { cause: error },
+    )
   }
 }
 
-const MODE = 0o755
+/** For an uninstall: without the binary a runtime can't even delete pods, so it goes last. What others brought stays. */
+export function uninstall(folder: string): void {
+  if (!existsSync(folder)) return
+  removeLeftovers(folder)
+  rmSync(join(folder, PLUGIN_NAME), { force: true })
+  for (const name of namesIn(folder)) {
+    if (name === FOLDER_LINK || name.startsWith(`${FOLDER_LINK}-`)) rmSync(join(folder, name), { recursive: true })
+  }
+  if (hasOurLoopback(folder)) rmSync(join(folder, LOOPBACK))
+  rmSync(join(folder, OUR_LOOPBACK), { force: true })
+}
 
-/** Same bytes, and executable. A mode that is too tight is put right where that is possible. */
-function isThere(file: string, wanted: Fingerprint): boolean {
-  const info = statSync(file, { throwIfNoEntry: false })
-  if (info === undefined || !info.isFile() || info.size !== wanted.size) return false
-  if (!isSame(fingerprint(readFileSync(file)), wanted)) return false
-  if ((info.mode & MODE) !== MODE) {
+// ---- what is installed ------------------------------------------------------------------------------------------------------
+
+function readPlugin({ image, base = process.execPath }: InstallOptions): Part {
+  const file = join(image, PATCH)
+  const attempt = <T>(work: () => T): T => {
     try {
-      chmodSync(file, MODE)
-    } catch {
-      return false
+      return work()
+    } catch (error) {
+      throw VrouterError.of('CNI_PLUGIN_UNUSABLE', { file, reason: reasonOf(error) }, { cause: error })
     }
   }
+  const patch = attempt(() => readFileSync(file))
+  return {
+    name: PLUGIN_NAME,
+    fingerprint: attempt(() => patchHeader(patch)).result,
+    bytes: () => attempt(() => applyPatch(readFileSync(base), patch)),
+  }
+}
+
+function readPart(file: string, name: string): Part {
+  try {
+    const bytes = readFileSync(file)
+    return { name, fingerprint: fingerprint(bytes), bytes: () => bytes }
+  } catch (error) {
+    throw VrouterError.of('CNI_PLUGIN_UNUSABLE', { file, reason: reasonOf(error) }, { cause: error })
+  }
+}
+
+function digestOf(parts: readonly Part[]): string {
+  const hash = createHash('sha256')
+  for (const { name, fingerprint } of parts) hash.update(`${name} ${fingerprint.sha256}\n`)
+  return hash.digest('hex').slice(0, 16)
+}
+
+// ---- where it is installed ----------------------------------------------------------------------------------------------------
+
+function isInstalled(folder: string, version: string, launcher: Part, parts: readonly Part[]): boolean {
+  return (
+    linkTarget(join(folder, FOLDER_LINK)) === version &&
+    isThere(join(folder, PLUGIN_NAME), launcher.fingerprint) &&
+    parts.every(({ name, fingerprint }) => isThere(join(folder, version, name), fingerprint))
+  )
+}
+
+function installParts(folder: string, version: string, parts: readonly Part[]): void {
+  mkdirSync(join(folder, version), { recursive: true, mode: 0o755 })
+  for (const { name, fingerprint, bytes } of parts) {
+    const file = join(folder, version, name)
+    if (!isThere(file, fingerprint)) replace(file, bytes())
+  }
+}
+
+/** A plugin that is being started may still read the version before; older ones go. */
+function pointTo(folder: string, version: string): void {
+  const link = join(folder, FOLDER_LINK)
+  const before = linkTarget(link)
+  if (before !== version) {
+    const temporary = `${link}.${process.pid}.tmp`
+    symlinkSync(version, temporary)
+    renameSync(temporary, link)
+    syncFolder(folder)
+  }
+  for (const name of namesIn(folder)) {
+    if (!name.startsWith(`${FOLDER_LINK}-`) || name === version || name === before) continue
+    rmSync(join(folder, name), { recursive: true })
+  }
+}
+
+/** The plugin that brings up `lo`, which container runtimes call for every pod. One of somebody else is never touched. */
+function installLoopback({ folder, image, log }: InstallOptions): boolean {
+  const source = join(image, LOOPBACK)
+  const link = join(folder, LOOPBACK)
+  const isAbsent = lstatSync(link, { throwIfNoEntry: false }) === undefined
+  if (!existsSync(source) || (!isAbsent && !hasOurLoopback(folder))) return false
+  const part = readPart(source, LOOPBACK)
+  const file = join(folder, OUR_LOOPBACK)
+  if (!isAbsent && isThere(file, part.fingerprint)) return false
+  replace(file, part.bytes())
+  if (isAbsent) symlinkSync(OUR_LOOPBACK, link)
+  log.info({ component: 'install', file: link }, 'installed the loopback plugin: there was none')
   return true
 }
 
-/** Runtimes take any name for a plugin: one with a dot is none that a configuration names. */
-function replace(folder: string, file: string, bytes: Uint8Array): void {
-  const temporary = join(folder, `.${PLUGIN_NAME}.${process.pid}.tmp`)
-  try {
-    const fd = openSync(temporary, 'wx', MODE)
-    try {
-      for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written)
-      fchmodSync(fd, MODE)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-    renameSync(temporary, file)
-    const directory = openSync(folder, 'r')
-    try {
-      fsyncSync(directory)
-    } finally {
-      closeSync(directory)
-    }
-  } finally {
-    rmSync(temporary, { force: true })
-  }
+function hasOurLoopback(folder: string): boolean {
+  return linkTarget(join(folder, LOOPBACK)) === OUR_LOOPBACK
 }
 
-/** Of installers that were killed. */
-function removeLeftovers(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith(`.${PLUGIN_NAME}.`) && name.endsWith('.tmp')) rmSync(join(folder, name), { force: true })
-  }
+function linkTarget(path: string): string | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : undefined
 }
 
-function readable(folder: string): readonly string[] | undefined {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return undefined
-  }
+function namesIn(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder).sort() : []
 }

@@ -14,7 +14,7 @@ import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { ROUTER_MAC } from '../model/names.ts'
 import { removeConflist } from '../port-api/conflist.ts'
-import { removePlugin } from './install.ts'
+import { uninstall } from './install.ts'
 
 export interface UninstallOptions {
   readonly config: Config
@@ -51,7 +51,7 @@ export async function uninstallFromNode(options: UninstallOptions): Promise<void
   removeEmpty(dirname(pins))
   remove(state)
   remove(run)
-  if (pluginFolder !== '') removePlugin(pluginFolder)
+  if (pluginFolder !== '') uninstall(pluginFolder)
   log.info({ component: 'install' }, 'kube-vrouter is gone from this node')
 }
 
