@@ -7,8 +7,6 @@ import { SystemError } from '@kube-vrouter/linux/errors'
 
 export const ErrorCode = {
   INCOMPATIBLE_VERSION: 1,
-  UNSUPPORTED_FIELD: 2,
-  UNKNOWN_CONTAINER: 3,
   INVALID_ENVIRONMENT: 4,
   IO_FAILURE: 5,
   DECODING_FAILURE: 6,
