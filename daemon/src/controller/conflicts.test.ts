@@ -13,7 +13,7 @@ describe('conflicts', () => {
   it('of blocks with the same addresses are told of the one that doesn’t count, until it is solved', () => {
     const made = cluster()
     made.block('b2', '10.1.0.32/27', 'n2')
-    made.wait(9_000)
+    made.wait(9_000).settle()
     assert.equal(made.condition('blocks', 'b2', 'Conflict'), undefined)
     made.now += 1000
     const { events } = made.settle()
@@ -69,7 +69,8 @@ describe('conflicts', () => {
   it('that nodes put right within seconds are nobody’s business', () => {
     const made = cluster()
     made.interface('web', ['10.9.0.5'])
-    made.wait(5_000)
+    made.wait(5_000).settle()
+    assert.equal(made.condition('interfaces', 'default/web-x', 'Conflict'), undefined)
     made.change('interfaces', 'default/web-x', { spec: { addresses: ['10.1.0.5'] } })
     made.wait(10_000)
     assert.ok(made.wanted().every((action) => action.type !== 'event'))
