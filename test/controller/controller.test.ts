@@ -262,7 +262,7 @@ describe('the controller on a real API server', function () {
     await api.serve()
     await leads(controller)
     await api.apply(network('after-outage', '10.5.0.0/16'))
-    await eventually('work goes on', async () => (await status('vn', 'after-outage'))['state'] === 'Success', 30_000)
+    await eventually('work goes on', async () => (await status('vn', 'after-outage'))['state'] === 'Success', 60_000)
     await api.run(['delete', 'vn', 'after-outage'])
     await sleep(4000)
     assert.equal(await api.run(['get', 'vn,ib,vr,vmi', '-A', '-o', 'name']), before)
