@@ -196,6 +196,12 @@ describe('datapath: SNAT', function () {
           // RFC 792: the header and 8 bytes; TCP's checksum isn't among them
           const short = (packet: Buffer) => packet.subarray(0, head)
           assertIn(fromOutside(error(router, own, short(quoted))), withTtl(error(router, pod, short(sent)), 63))
+          // bytes behind the packet are no part of what it quotes
+          const trailer = Buffer.alloc(20, 9)
+          assertIn(
+            fromOutside(join(error(router, own, short(quoted)), trailer)),
+            join(withTtl(error(router, pod, short(sent)), 63), trailer),
+          )
           assert.equal(node.totalDrops(), 0, what)
         }
         assertHost(error(router, own, udp(own, outside, udpPort, 54)))
