@@ -270,10 +270,20 @@ async function tell(story: Story): Promise<void> {
     const answer = ping(blue1, addressOf(red2, 4))
     return !answer.ok && received(red2) === before ? addressOf(red2, 4) : undefined
   })
-  await story.claim('red-1 reaches neither the underlay nor a node', () => {
-    const answers = [nodes[1]!.address4, underlay.gateway4].map((address) => ping(red1, address))
-    return answers.every((answer) => !answer.ok) ? '' : undefined
+  await story.claim(`node 1 → red-1, as kubelet's probes need it; node 2 doesn't get there`, () => {
+    const [near, far] = nodes.map((node) =>
+      attempt(inNode(node, ['ping', '-n', '-c', '1', '-W', '1', addressOf(red1, 4)])),
+    )
+    return near?.status === 0 && far?.status !== 0 ? addressOf(red1, 4) : undefined
   })
+  await story.claim(
+    `red-1 → ${underlay.gateway4}, outside of all networks: with the address of its node (SNAT)`,
+    () => {
+      const answer = ping(red1, underlay.gateway4)
+      const flows = run(inNode(nodes[0]!, ['flow', '-l']), { env: nodeEnvironment(nodes[0]!) })
+      return answer.ok && /Action:N\(/.test(flows) ? answer.summary : undefined
+    },
+  )
 
   story.chapter('5. On the wire: MPLS over UDP')
   await story.claim('a captured packet carries an MPLS label', () => captureLabel(red1, addressOf(red3, 4)))
