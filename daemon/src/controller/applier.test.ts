@@ -192,6 +192,22 @@ describe('events', () => {
     assert.match(requests[1]!, /^PATCH \/api\/v1\/namespaces\/shop\/events\/red\.[0-9a-f]{16}$/)
   })
 
+  it('of a namespace that is being deleted are dropped', async () => {
+    const words =
+      'POST: 403 events "x" is forbidden: unable to create new content in namespace shop because it is being terminated'
+    for (const error of [
+      new ApiError('API_FORBIDDEN', words),
+      new ApiError('API_NOT_FOUND', 'namespaces "shop" not found'),
+    ]) {
+      const { applier } = setUp(() => {
+        throw error
+      })
+      assert.deepEqual(await applier.apply([event('networks', object('red', 'shop'))], leading()), { done: 1 })
+    }
+    const { applier } = setUp(failing('API_FORBIDDEN'))
+    assert.equal((await applier.apply([event('networks', object('red', 'shop'))], leading())).done, 0)
+  })
+
   it('don’t flood the API server', async () => {
     const { applier, requests } = setUp()
     await applier.apply(

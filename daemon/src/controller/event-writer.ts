@@ -57,8 +57,8 @@ export class EventWriter {
       await this.#client.request({ method: 'POST', path: pathOf(EVENTS, { namespace }), body, signal })
     } catch (error) {
       // The leader before us told it already.
-      if (!isApiError(error, 'API_CONFLICT')) throw error
-      await this.#patch(namespace, name, { lastTimestamp: time }, signal)
+      if (isApiError(error, 'API_CONFLICT')) await this.#patch(namespace, name, { lastTimestamp: time }, signal)
+      else if (!isNamespaceLeaving(error)) throw error
     }
     this.#known.set(name, { at: performance.now(), count: 1, first: time })
   }
@@ -95,6 +95,14 @@ export class EventWriter {
       reportingInstance: this.#identity.slice(0, 128),
     }
   }
+}
+
+/** The namespace is being deleted, or is gone: nobody will read its events. */
+function isNamespaceLeaving(error: unknown): boolean {
+  return (
+    isApiError(error, 'API_NOT_FOUND') ||
+    (isApiError(error, 'API_FORBIDDEN') && error.message.includes('because it is being terminated'))
+  )
 }
 
 function namespaceOf({ of, object: { metadata } }: Event): string {
