@@ -4,6 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { loadConfig } from '../../daemon/src/config/load.ts'
+import { Metrics } from '../../daemon/src/health/metrics.ts'
 import {
   assertGolden,
   containersOf,
@@ -233,3 +234,34 @@ function loadFrom(text: string) {
     rmSync(file)
   }
 }
+
+describe('the dashboard', () => {
+  it('asks for metrics that the daemon has', async () => {
+    const text = readFileSync(resolve(import.meta.dirname, '../../charts/kube-vrouter/files/dashboard.json'), 'utf8')
+    const asked = new Set(text.match(/\b(vrouter|process)_[a-z_]+\b/g))
+    const metrics = new Metrics(
+      () => ({
+        ready: true,
+        state: '',
+        ports: 0,
+        vrfs: 0,
+        routes: 0,
+        tables: [{ table: 'flow', used: 0, max: 1 }],
+        drops: [0n, 1n],
+        source: { inSync: true, ageSeconds: 0 },
+        problems: 0,
+        rejected: 0,
+      }),
+      '1',
+    )
+    try {
+      metrics.observeRound(1)
+      metrics.countPublishFailure('IPAMBlock')
+      const known = await metrics.text()
+      for (const name of asked) assert.match(known, new RegExp(`^${name}\\b`, 'm'), name)
+      assert.ok(asked.size > 8)
+    } finally {
+      metrics[Symbol.dispose]()
+    }
+  })
+})
