@@ -48,6 +48,7 @@ const PARTICULARS: Readonly<Record<string, Schema>> = {
   'paths.state': absolutePath,
   'paths.run': absolutePath,
   'paths.netns': absolutePath,
+  'vrouter.podSecurityContext': anything,
   'vrouter.resources': anything,
   'vrouter.nodeSelector': texts,
   'vrouter.affinity': anything,
