@@ -4,7 +4,7 @@
  */
 import http from 'node:http'
 import https from 'node:https'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
 import type { Access } from './credentials.ts'
 import type { Endpoint } from './endpoints.ts'
@@ -30,6 +30,7 @@ const MOST_SOCKETS = 16
 export class Transport implements Disposable {
   #access: Access | undefined
   #secure: https.Agent | undefined
+  readonly #connected = new WeakSet<Socket>()
   readonly #plain = new http.Agent({ keepAlive: true, maxSockets: MOST_SOCKETS, maxFreeSockets: MOST_SOCKETS })
 
   /**
@@ -69,7 +70,8 @@ export class Transport implements Disposable {
     let timer: NodeJS.Timeout | undefined
     const done = () => clearTimeout(timer)
     request.on('socket', (socket) => {
-      isReused = request.reusedSocket
+      // A request that waited for a connection gets one that is in use already, without a word about it.
+      isReused = request.reusedSocket || this.#connected.has(socket)
       if (isReused) {
         isConnected = true
         return
@@ -81,6 +83,7 @@ export class Transport implements Disposable {
       )
       socket.once(protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         isConnected = true
+        this.#connected.add(socket)
         done()
       })
     })
