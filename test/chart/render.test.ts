@@ -102,7 +102,7 @@ describe('the chart', function () {
       containersOf(spec)
         .filter(({ securityContext }) => (securityContext?.capabilities?.add ?? []).length > 0)
         .map(({ name: container, securityContext }) => {
-          assert.deepEqual(securityContext!.capabilities!.add, ['NET_ADMIN', 'NET_RAW', 'BPF', 'PERFMON', 'SYS_ADMIN'])
+          assert.deepEqual(securityContext!.capabilities!.add, ['NET_ADMIN', 'BPF', 'PERFMON', 'SYS_ADMIN'])
           return `${name} ${container}`
         }),
     )

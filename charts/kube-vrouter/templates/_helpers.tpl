@@ -60,7 +60,6 @@ capabilities:
   drop: [ALL]
   add:
     - NET_ADMIN # devices, routes, tcx programs
-    - NET_RAW # ARP towards the gateway
     - BPF # maps and programs
     - PERFMON # programs that read packets
     - SYS_ADMIN # entering the network namespaces of pods
