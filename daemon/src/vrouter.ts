@@ -253,7 +253,15 @@ export class Vrouter implements AsyncDisposable {
 
   async #openDataplane(): Promise<void> {
     const { config, nic, log } = this.#options
-    this.#dataplane = this.#owned.use(await Dataplane.open({ config, nic, log: log.child({ component: 'dataplane' }) }))
+    this.#dataplane = this.#owned.use(
+      await Dataplane.open({
+        config,
+        nic,
+        log: log.child({ component: 'dataplane' }),
+        // It puts an ingress qdisc of its own on a tap that it was just given.
+        quickTaps: !config.cni.chained.includes('bandwidth'),
+      }),
+    )
     this.#ports = this.#owned.use(
       new Ports({
         source: this.#source,

@@ -19,6 +19,7 @@ import type { NumberedNexthop, Route, Tables, Vif } from '@kube-vrouter/daemon/m
 import { linkDetach, objGet, queryTcx, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
 import { close } from '@kube-vrouter/linux/ffi'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { newClsact, newIngressFilter } from '@kube-vrouter/linux/netlink/traffic-control'
 import { readSysctl } from '@kube-vrouter/linux/sysctl'
 import { openTap } from '@kube-vrouter/linux/tap'
 import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
@@ -276,6 +277,80 @@ describe('Dataplane', function () {
     ])
     await dataplane.resync()
     assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
+  })
+
+  const filtersOn = (device: string) => sandbox.run('tc', 'filter', 'show', 'dev', device, 'ingress')
+  const qdiscsOn = (device: string) => sandbox.run('tc', 'qdisc', 'show', 'dev', device)
+
+  it('gives the tap of a new pod its program by a filter at once, and its link when it is quiet', async () => {
+    await using dataplane = await open()
+    await dataplane.apply(tablesOf(dataplane, []))
+    addTap(1)
+    assert.deepEqual(settled(await dataplane.apply(tablesOf(dataplane, [1]))).attached, 1)
+    assert.match(filtersOn(tapName(1)), /bpf .*tap direct-action/)
+    assert.equal(isUp(tapName(1)), true)
+    assert.deepEqual(programsOn(tapName(1)), [])
+    assert.deepEqual(settled(await dataplane.apply(tablesOf(dataplane, [1]))), nothing)
+    const vifs = tablesOf(dataplane, [1]).vifs.map((vif) => (vif.id === 3 ? { ...vif, port: 'u1' } : vif))
+    await dataplane.apply({ ...tablesOf(dataplane, [1]), vifs })
+    assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
+    await until(() => programsOn(tapName(1)).length === 1, 'the link')
+    await until(() => !qdiscsOn(tapName(1)).includes('clsact'), 'no filter any more')
+    assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])
+    assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
+  })
+
+  it('takes a provisional tap out of service as any other, and makes links of all when it is closed', async () => {
+    {
+      await using dataplane = await open()
+      await dataplane.apply(tablesOf(dataplane, []))
+      for (const n of [1, 2, 3]) addTap(n)
+      await dataplane.apply(tablesOf(dataplane, [1, 2, 3]))
+      await dataplane.apply(tablesOf(dataplane, [1, 3]))
+      assert.equal(isUp(tapName(2)), false)
+      assert.doesNotMatch(qdiscsOn(tapName(2)), /clsact/)
+      // The device goes while it waits for its link.
+      sandbox.run('ip', 'link', 'del', tapName(3))
+    }
+    assert.equal(programsOn(tapName(1)).length, 1)
+    assert.doesNotMatch(qdiscsOn(tapName(1)), /clsact/)
+    assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])
+    assert.deepEqual(problemsLogged(), [])
+  })
+
+  it('removes the filter of a daemon that was killed before it made the link, and leaves those of others alone', async () => {
+    for (const n of [1, 2]) addTap(n)
+    {
+      await using dataplane = await open()
+      await dataplane.apply(tablesOf(dataplane, [1]))
+    }
+    // As a killed daemon leaves it: a filter and no link. And another one that somebody else made.
+    const program = objGet(join(pins, 'programs/tap'))
+    using route = RouteSocket.open()
+    const index = ifindexOf(tapName(2))
+    route.applyAll([
+      newClsact(index),
+      newIngressFilter({ index, priority: 0x7652 }, program, 'ours'),
+      newIngressFilter({ index, priority: 9 }, program, 'theirs'),
+    ])
+    close(program)
+    assert.match(filtersOn(tapName(2)), /ours/)
+    await using dataplane = await open()
+    await dataplane.apply(tablesOf(dataplane, [1, 2]))
+    assert.equal(programsOn(tapName(2)).length, 1)
+    assert.doesNotMatch(filtersOn(tapName(2)), /ours/)
+    assert.match(filtersOn(tapName(2)), /pref 9 bpf .*theirs/)
+  })
+
+  it('puts no filter where somebody else filters already', async () => {
+    await using dataplane = await open()
+    await dataplane.apply(tablesOf(dataplane, []))
+    addTap(1)
+    sandbox.run('tc', 'qdisc', 'add', 'dev', tapName(1), 'ingress')
+    await dataplane.apply(tablesOf(dataplane, [1]))
+    assert.equal(programsOn(tapName(1)).length, 1)
+    assert.match(qdiscsOn(tapName(1)), /ingress/)
+    assert.equal(filtersOn(tapName(1)).trim(), '')
   })
 
   it('raises the epoch once for a change of routes, and not for others', async () => {
@@ -602,7 +677,7 @@ describe('Dataplane', function () {
     addTap(2)
     const { problems } = await dataplane.apply(tablesOf(dataplane, [1, 2], 5, { neighbours: ['192.0.2.14'] }))
     assert.ok(problems.some(({ object }) => object === 'neighbour 192.0.2.14'))
-    assert.equal(programsOn(tapName(2)).length, 1)
+    assert.match(filtersOn(tapName(2)), /tap direct-action/)
     assert.equal(lookupRoute(dataplane.maps.routes, 2, '10.2.0.4')?.nexthop, 5)
     const old = dataplane.facts().vhost.ifindex
     makeVhost()

@@ -16,7 +16,11 @@ export class Attachments {
   readonly #done = new Map<string, number>()
   #failures: readonly TableFailure[] = []
 
-  constructor(route: RouteSocket, links: Links, log: Log) {
+  /** Whether new pods get their program by a filter first. */
+  readonly #areQuick: boolean
+
+  constructor(route: RouteSocket, links: Links, log: Log, areQuick: boolean) {
+    this.#areQuick = areQuick
     this.#route = route
     this.#links = links
     this.#log = log
@@ -39,7 +43,8 @@ export class Attachments {
     for (const attachment of wanted) {
       const name = linkName(attachment)
       try {
-        const result = this.#links.attach(attachment)
+        const isNewPod = this.#areQuick && !checkAll && attachment.program === 'tap'
+        const result = isNewPod ? this.#links.attachQuickly(attachment) : this.#links.attach(attachment)
         if (result !== 'kept') changed++
         this.#report(attachment, result)
         if (attachment.program === 'tap') this.#configure(attachment, links)

@@ -44,6 +44,8 @@ export interface DataplaneOptions {
   /** The fabric NIC, by name: found by vhost0/. */
   readonly nic: string
   readonly log: Log
+  /** False: the taps of new pods get their links at once, because plugins of others need the device's traffic control for themselves. */
+  readonly quickTaps?: boolean
   /** Milliseconds between full resyncs. */
   readonly resyncMs?: number
 }
@@ -54,6 +56,9 @@ const ALIVE_MS = 1_000
 const USAGE_MS = 5_000
 /** No event tells that a link was detached, and a pod without its program must not stay so for long. */
 const LINK_CHECK_MS = 3_000
+/** Quiet time after which new pods' taps get their links, and the pause between two of them. */
+const PROMOTE_MS = 2_000
+const PROMOTE_PAUSE_MS = 25
 /** Damage comes in bursts. */
 const DAMAGE_MS = 100
 
@@ -88,6 +93,7 @@ export class Dataplane implements AsyncDisposable {
   #isResyncDue = false
   #retry: NodeJS.Timeout | undefined
   #resync: NodeJS.Timeout | undefined
+  #promotion: NodeJS.Timeout | undefined
   #lostLinks: ReadonlySet<string> = new Set()
   #isClosed = false
   #reservation: { readonly isWanted: boolean; readonly failures: readonly TableFailure[] } = {
@@ -108,7 +114,7 @@ export class Dataplane implements AsyncDisposable {
     this.maps = parts.programs.maps.typed
     this.#tables = new KernelTables(parts.programs.maps, options.log)
     this.#links = parts.links
-    this.#attachments = new Attachments(parts.route, parts.links, options.log)
+    this.#attachments = new Attachments(parts.route, parts.links, options.log, options.quickTaps ?? true)
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
@@ -124,7 +130,7 @@ export class Dataplane implements AsyncDisposable {
     ensureAgentDevice(agent)
     const route = undo.use(RouteSocket.open())
     const programs = undo.use(Programs.load(config, pins, log))
-    const links = undo.use(new Links(pins, programs, log))
+    const links = undo.use(new Links(pins, programs, route, log))
     const watch = undo.use(await NodeWatch.open(route, config.node, { nic, vhost, agent }, log))
     initialiseFlows(programs.maps.typed)
     programs.startAgeing()
@@ -182,6 +188,9 @@ export class Dataplane implements AsyncDisposable {
     this.#isClosed = true
     clearTimeout(this.#retry)
     clearTimeout(this.#resync)
+    clearTimeout(this.#promotion)
+    // Those who detach everything afterwards look for links.
+    while (this.#links.promote());
     await this.#running.catch(() => {})
     await this.#evicting
     await this.#owned.disposeAsync()
@@ -223,6 +232,7 @@ export class Dataplane implements AsyncDisposable {
     const encoded = await pace.run(encodeTables(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
     const attached = await this.#attachments.attach(tables.vifs, pace, isFirst || isResync)
+    if (attached > 0) this.#promoteLater()
     if (isFirst) this.#programs.maps.commit()
 
     const detached = await this.#attachments.sweep(tables.vifs, pace)
@@ -327,6 +337,16 @@ export class Dataplane implements AsyncDisposable {
     // A resync that damage asked for comes before the regular one.
     if (this.#resync !== undefined && !replace) clearTimeout(this.#resync)
     this.#resync = setTimeout(() => this.#background(this.resync()), ms)
+  }
+
+  /** Taps of new pods get their links when no pod has come for a while, one at a time: each holds the kernel's network lock for some milliseconds. */
+  #promoteLater(): void {
+    clearTimeout(this.#promotion)
+    if (this.#isClosed || this.#links.provisional === 0) return
+    const step = (): void => {
+      if (this.#links.promote()) this.#promotion = setTimeout(step, PROMOTE_PAUSE_MS)
+    }
+    this.#promotion = setTimeout(step, PROMOTE_MS)
   }
 
   /** In the background: a large flow table takes its time, and nobody waits for it. */

@@ -2,12 +2,18 @@
  * Attaches the programs: one bpf_link for each vif, pinned as `<pins>/links/<program>-<vif id>`, so that it stays when the daemon
  * dies. A link that is there is kept, and gets the new program, if there is one, by BPF_LINK_UPDATE: no packet misses either. A link
  * whose device is gone, or that was detached by others, is replaced.
+ *
+ * Making a link takes an RCU grace period, 7 to 15 ms. A new pod doesn't wait for it: its tap gets the program as a traffic control filter at once, and the
+ * link when there is nothing else to do (decision 9). The link's verdict comes first, so while both are there each packet meets the
+ * program once.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { linkCreateTcx, linkInfo, linkUpdate, objGet, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { close } from '@kube-vrouter/linux/ffi'
+import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { delClsact, delIngressFilter, newClsact, newIngressFilter } from '@kube-vrouter/linux/netlink/traffic-control'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { VifType } from '../model/tables.ts'
@@ -45,6 +51,9 @@ export function linkName({ program, vif }: Pick<Attachment, 'program' | 'vif'>):
   return `${program}-${vif}`
 }
 
+/** Nobody else's filter has this priority. */
+const FILTER_PRIORITY = 0x7652
+
 export type AttachResult = 'kept' | 'updated' | 'attached' | 'replaced'
 
 export class Links implements Disposable {
@@ -53,8 +62,14 @@ export class Links implements Disposable {
   readonly #log: Log
   /** Descriptors of the pinned links, by name. */
   readonly #open = new Map<string, number>()
+  /** Taps that have the program as a filter still, by the link's name. */
+  readonly #provisional = new Map<string, Attachment>()
+  readonly #route: RouteSocket
+  /** The kernel may lack cls_bpf. */
+  #hasFilters = true
 
-  constructor(pins: Pins, programs: Programs, log: Log) {
+  constructor(pins: Pins, programs: Programs, route: RouteSocket, log: Log) {
+    this.#route = route
     this.#pins = pins
     this.#programs = programs
     this.#log = log
@@ -70,18 +85,24 @@ export class Links implements Disposable {
 
   /** Names of the links that exist, wanted or not. */
   get names(): readonly string[] {
-    return [...this.#open.keys()]
+    return [...this.#open.keys(), ...this.#provisional.keys()]
+  }
+
+  /** How many taps wait for their link. */
+  get provisional(): number {
+    return this.#provisional.size
   }
 
   /** ifindex of the device that a link sits on; 0 or undefined: it is gone. */
   ifindexOf(name: string): number | undefined {
     const fd = this.#open.get(name)
-    return fd === undefined ? undefined : linkInfo(fd).ifindex
+    return fd === undefined ? this.#provisional.get(name)?.ifindex : linkInfo(fd).ifindex
   }
 
   /** What is wrong with a link, in words; undefined: the program in service runs on that device. */
   faultOf({ program, device, ifindex, vif }: Attachment): string | undefined {
     const fd = this.#open.get(linkName({ program, vif }))
+    if (this.#provisional.get(linkName({ program, vif }))?.ifindex === ifindex) return undefined
     const link = fd === undefined ? undefined : linkInfo(fd)
     if (!link?.ifindex) return `program ${program} is not attached to ${device}`
     if (link.ifindex !== ifindex) return `program ${program} is attached to another device than ${device}`
@@ -93,6 +114,46 @@ export class Links implements Disposable {
   /** Links that sit on no device any more: it is gone, or somebody has detached them. One system call each. */
   lost(): string[] {
     return [...this.#open].filter(([, fd]) => linkInfo(fd).ifindex === 0).map(([name]) => name)
+  }
+
+  /** As `attach`, for the tap of a new pod: by a filter, until `promote`. A device that has filters of others gets its link at once. */
+  attachQuickly(attachment: Attachment): AttachResult {
+    const name = linkName(attachment)
+    if (this.#open.has(name)) return this.attach(attachment)
+    const { program, ifindex } = attachment
+    if (this.#provisional.get(name)?.ifindex === ifindex) return 'kept'
+    if (!this.#hasFilters) return this.attach(attachment)
+    try {
+      this.#route.socket.request(newClsact(ifindex))
+    } catch (error) {
+      this.#log.debug({ err: error }, `no filter for ${attachment.device}: ${reasonOf(error)}`)
+      return this.attach(attachment)
+    }
+    try {
+      const filter = { index: ifindex, priority: FILTER_PRIORITY }
+      this.#route.socket.request(newIngressFilter(filter, this.#programs.fd(program), program))
+    } catch (error) {
+      this.#hasFilters = false
+      this.#log.info({ err: error }, `this kernel takes no BPF filters: ADD takes some milliseconds more`)
+      this.#route.batch([delClsact(ifindex)])
+      return this.attach(attachment)
+    }
+    this.#provisional.set(name, attachment)
+    return 'attached'
+  }
+
+  /** Gives one provisional tap its link. Tells whether there was one. A device that is gone meanwhile is somebody else's news. */
+  promote(): boolean {
+    for (const [name, attachment] of this.#provisional) {
+      try {
+        this.attach(attachment)
+      } catch (error) {
+        this.#provisional.delete(name)
+        this.#log.debug({ err: error }, `no link for ${attachment.device}: ${reasonOf(error)}`)
+      }
+      return true
+    }
+    return false
   }
 
   /** Makes sure that the program runs on the device. Throws ATTACH_FAILED. */
@@ -109,6 +170,7 @@ export class Links implements Disposable {
         this.detach(name)
       }
       this.#create(name, attachment)
+      this.#removeFilter(name, attachment)
     } catch (error) {
       const { program, device } = attachment
       throw VrouterError.of('ATTACH_FAILED', { program, device, reason: reasonOf(error) }, { cause: error })
@@ -122,11 +184,23 @@ export class Links implements Disposable {
     unpin(join(this.#pins.links, name))
     if (fd !== undefined) close(fd)
     this.#open.delete(name)
+    const provisional = this.#provisional.get(name)
+    if (provisional) this.#removeFilter(name, provisional)
   }
 
   [Symbol.dispose](): void {
     for (const fd of this.#open.values()) close(fd)
     this.#open.clear()
+  }
+
+  /** A tap's filter is of no use any more; one that isn't there is fine. It may be of a daemon that was killed before it made the link. */
+  #removeFilter(name: string, { program, ifindex }: Attachment): void {
+    if (program !== 'tap') return
+    const isOurs = this.#provisional.delete(name)
+    const filter = { index: ifindex, priority: FILTER_PRIORITY }
+    const [result] = this.#route.batch([isOurs ? delClsact(ifindex) : delIngressFilter(filter)])
+    if (result?.ok !== false || isErrno(result.error, 'EINVAL', 'ENOENT', 'ENODEV')) return
+    this.#log.warn({ err: result.error }, `cannot remove the filter of ifindex ${ifindex}: ${reasonOf(result.error)}`)
   }
 
   /** Undefined: the link is dead, or sits on another device. */
