@@ -4,7 +4,7 @@
  * whose device is gone, or that was detached by others, is replaced.
  *
  * Making a link takes an RCU grace period, 7 to 15 ms. A new pod doesn't wait for it: its tap gets the program as a traffic control filter at once, and the
- * link when there is nothing else to do (decision 9). The link's verdict comes first, so while both are there each packet meets the
+ * link when there is nothing else to do (decision 6). The link's verdict comes first, so while both are there each packet meets the
  * program once.
  */
 import { readdirSync } from 'node:fs'
