@@ -4,7 +4,7 @@ import type { AllocateReply, AllocateRequest, RegisterReply } from '@kube-vroute
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { bringUp, configure, deleteTap, openNamespace, Tap } from './attachment.ts'
 import type { NetworkConfig } from './config.ts'
-import { Daemon, DaemonUnreachable, daemonError } from './daemon.ts'
+import { DaemonUnreachable, daemonError, PatientDaemon } from './daemon.ts'
 import type { Attachment } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
 import { release } from './release.ts'
@@ -16,7 +16,7 @@ export function add(config: NetworkConfig, attachment: Attachment, deliver: (res
   const { containerId, ifname } = attachment
   const request = allocateRequest(config, attachment)
   const namespace = undo.use(openNamespace(attachment.netns, attachment.netnsOverride))
-  const daemon = undo.use(connect(config.socket))
+  const daemon = undo.use(new PatientDaemon(config.socket, config.daemonWaitMs))
   const node = undo.use(RouteSocket.open())
   const pod = undo.use(RouteSocket.open({ netns: namespace }))
 
@@ -61,7 +61,7 @@ function allocateRequest(config: NetworkConfig, { containerId, ifname, netns, ar
   }
 }
 
-function allocate(daemon: Daemon, request: AllocateRequest, config: NetworkConfig): AllocateReply {
+function allocate(daemon: PatientDaemon, request: AllocateRequest, config: NetworkConfig): AllocateReply {
   try {
     return daemon.call<AllocateReply>(request)
   } catch (error) {
@@ -86,10 +86,6 @@ function clearFormer(node: RouteSocket, port: AllocateReply, ifname: string): vo
     )
   }
   deleteTap(node, port.tap)
-}
-
-function connect(socket: string): Daemon {
-  return ask(() => Daemon.connect(socket))
 }
 
 function ask<T>(question: () => T): T {

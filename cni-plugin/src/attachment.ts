@@ -12,17 +12,14 @@ import { setLink } from '@kube-vrouter/linux/netlink/link'
 import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { CniError, ErrorCode } from './errors.ts'
+import { sha256Hex } from './sha256.ts'
 
 /** Index of the loopback device in every network namespace. */
 const LOOPBACK = 1
 
-/**
- * Name of the tap: known without the daemon, so that DEL can do without. The daemon makes the same name (model/names.ts).
- * node:crypto is loaded here only: ADD hears the name from the daemon.
- */
+/** Name of the tap: known without the daemon, so that DEL can do without. The daemon makes the same name (model/names.ts). */
 export function tapName(containerId: string, ifname: string): string {
-  const { hash } = process.getBuiltinModule('node:crypto')
-  return `tap${hash('sha256', `${containerId}/${ifname}`, 'hex').slice(0, 12)}`
+  return `tap${sha256Hex(`${containerId}/${ifname}`).slice(0, 12)}`
 }
 
 /** Opens the pod's namespace. Throws NETNS_GONE, NOT_A_NETNS, or INVALID_NETNS for the node's own. */

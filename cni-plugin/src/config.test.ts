@@ -26,6 +26,7 @@ describe('the network configuration', () => {
       name: 'net',
       socket: '/run/vrouter/cni.sock',
       stateDir: '/var/lib/vrouter',
+      daemonWaitMs: 0,
       logLevel: 'info',
     })
     assert.equal(parseConfig('{"name":"n"}').cniVersion, '0.1.0')

@@ -16,6 +16,8 @@ export interface NetworkConfig {
   readonly socket: string
   /** Where deletions wait for a daemon that is down. The daemon's paths.state. */
   readonly stateDir: string
+  /** How long ADD waits for a daemon that is away (it restarts), milliseconds; `daemonWaitSeconds` of the configuration, default 0. */
+  readonly daemonWaitMs: number
   /** Absent: nothing is logged. */
   readonly logFile?: string
   readonly logLevel: LogLevel
@@ -81,6 +83,9 @@ export function parseConfig(text: string, command?: Command): NetworkConfig {
     stateDir:
       optional(config, 'stateDir', isAbsolute, 'an absolute path', 'name the paths.state of the daemon') ??
       DEFAULT_STATE,
+    daemonWaitMs:
+      1000 *
+      (optional(config, 'daemonWaitSeconds', isWait, 'a number from 0 to 60', 'write "daemonWaitSeconds": 30') ?? 0),
     ...(logFile && { logFile }),
     logLevel: optional(config, 'logLevel', isLevel, 'debug, info or error', 'choose one of these levels') ?? 'info',
     ...(prevResult && { prevResult }),
@@ -147,6 +152,7 @@ function optional<T>(
 }
 
 const isString = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isWait = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= 60
 const isAbsolute = (value: unknown): value is string => isString(value) && value.startsWith('/')
 const isLevel = (value: unknown): value is LogLevel => value === 'debug' || value === 'info' || value === 'error'
 export const isObject = (value: unknown): value is Json =>

@@ -27,6 +27,7 @@ const MSG_NOSIGNAL = 0x4000
 /** Longest wait for one answer: longer than the daemon's own deadline (30 s), far below kubelet's two minutes. */
 const ANSWER_MS = 40_000
 const CONNECT_MS = 5_000
+const RECONNECT_MS = 50
 
 /** The daemon can't be reached or broke off; DEL goes on without it. */
 export class DaemonUnreachable extends Error {
@@ -45,6 +46,72 @@ export class DaemonRefused extends Error {
 }
 
 type ReplyOf = Extract<Reply, { readonly ok: true }>
+
+/**
+ * A conversation that outlives the daemon: while it restarts (an upgrade, a crash), requests wait for its successor and are asked again of it, for
+ * `absentMs` from the first loss on. Every request may be asked twice: the second answer is that of the first.
+ */
+export class PatientDaemon implements Disposable {
+  readonly #path: string
+  readonly #absentMs: number
+  #daemon: Daemon | undefined
+  #giveUp: number | undefined
+
+  constructor(path: string, absentMs: number) {
+    this.#path = path
+    this.#absentMs = absentMs
+  }
+
+  /** Throws as `Daemon.call`. */
+  call<T extends ReplyOf>(request: Request): T {
+    return this.#patiently(() => this.#connected().call<T>(request))
+  }
+
+  /** Sends the request; the function that it returns waits for the answer. */
+  ask<T extends ReplyOf>(request: Request): () => T {
+    let answer: (() => T) | undefined
+    try {
+      answer = this.#connected().ask<T>(request)
+    } catch (error) {
+      this.#lose(error)
+    }
+    return () =>
+      this.#patiently(() => {
+        const wait = answer ?? this.#connected().ask<T>(request)
+        answer = undefined
+        return wait()
+      })
+  }
+
+  #connected(): Daemon {
+    this.#daemon ??= Daemon.connect(this.#path)
+    return this.#daemon
+  }
+
+  #patiently<T>(question: () => T): T {
+    for (;;) {
+      try {
+        return question()
+      } catch (error) {
+        this.#lose(error)
+        pause(RECONNECT_MS)
+      }
+    }
+  }
+
+  /** Throws what is no loss of the daemon, and a loss that has lasted too long. */
+  #lose(error: unknown): void {
+    if (!(error instanceof DaemonUnreachable)) throw error
+    this.#daemon?.[Symbol.dispose]()
+    this.#daemon = undefined
+    this.#giveUp ??= performance.now() + this.#absentMs
+    if (performance.now() >= this.#giveUp) throw error
+  }
+
+  [Symbol.dispose](): void {
+    this.#daemon?.[Symbol.dispose]()
+  }
+}
 
 export class Daemon implements Disposable {
   readonly #fd: number
@@ -164,9 +231,13 @@ function connectWithin(fd: number, address: Uint8Array, ms: number): void {
       return
     } catch (error) {
       if (!isErrno(error, 'EAGAIN') || waited >= ms) throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+      pause(20)
     }
   }
+}
+
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 /** Errors that the daemon knows of, or can't be told. */

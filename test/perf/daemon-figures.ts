@@ -6,24 +6,44 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { networkFqName } from '@kube-vrouter/daemon/model/names'
 import type { Published } from '@kube-vrouter/daemon/model/objects'
 import { fileName, textOf } from '@kube-vrouter/daemon/sources/directory/manifest-files'
+import { missingPlugins, plugins } from '../cni/reference.ts'
 import { labPaths, nodePaths } from '../lab/layout.ts'
 import { readProcess } from '../lab/process.ts'
-import { limit, type Verdict } from './figures.ts'
+import { limit, spreadOf, type Verdict } from './figures.ts'
 import { Lab } from './product.ts'
 
 const ADDS = 40
-const MAX_ADD_RATIO = 1.7
 
-/** p50 of the wall time of a CNI ADD, in multiples of an executable made the same way that does nothing. */
-export async function measureAdd(folder: string): Promise<Verdict> {
+/** Wall times of the CNI binary, one call at a time and many at once, against an executable made the same way that does nothing. */
+export async function measureCni(folder: string): Promise<Verdict[]> {
   const sea = buildEmptySea(mkdtempSync(join(folder, 'sea-')))
   await using lab = Lab.up(1)
   // A node that has a pod of the network already: the first one costs a VRF, a block and their publication on top.
   lab.addPod('first', 1)
   const script = join(import.meta.dirname, 'inside-node.ts')
-  const output = lab.run(['exec', 'node/1', '--', process.execPath, script, lab.name, `${ADDS}`, sea])
-  const { add, empty } = JSON.parse(output) as { add: number[]; empty: number[] }
-  return ratio('CNI ADD, wall time, p50', 'an empty Node executable', add, empty, MAX_ADD_RATIO)
+  const bridge = missingPlugins('bridge', 'host-local') ? [] : [plugins]
+  const command = ['exec', 'node/1', '--', process.execPath, script, lab.name, `${ADDS}`, sea, ...bridge]
+  const lines = lab.run(command).trimEnd().split('\n')
+  const times = JSON.parse(lines.at(-1)!) as Record<
+    'add' | 'del' | 'empty' | 'bridgeDel' | 'stormAdd' | 'stormEmpty' | 'rss' | 'emptyRss',
+    number[]
+  >
+  const empty = 'an empty Node executable'
+  const rss = limit('CNI ADD, resident memory', '', times.rss, 'MB', spreadOf(times.emptyRss).median + 8)
+  return [
+    ratio('CNI ADD, wall time, p50', empty, times.add, times.empty, 1.6),
+    ratio('CNI ADD, wall time, p95', empty, [percentile(times.add, 95)], [spreadOf(times.empty).median], 2.2),
+    ...(times.bridgeDel.length > 0
+      ? [ratio('CNI DEL, wall time, p50', 'the reference bridge plugin', times.del, times.bridgeDel, 1)]
+      : []),
+    ratio('110 CNI ADDs at once, last one done', '110 empty executables', times.stormAdd, times.stormEmpty, 1.3),
+    { ...rss, against: empty, theirs: spreadOf(times.emptyRss) },
+  ]
+}
+
+function percentile(values: readonly number[], percent: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)]!
 }
 
 function ratio(figure: string, against: string, ours: number[], theirs: number[], atMost: number): Verdict {

@@ -1,15 +1,18 @@
 /**
- * The part of hack/bench that runs inside a lab's mount namespace and on its first node: `hack/lab exec node/1 -- node …/inside-node.ts LAB COUNT SEA`.
- * Adds COUNT pods with the CNI binary, each after a run of the empty executable SEA, deletes them again, and prints both lists of wall times in ms.
+ * The part of hack/bench that runs inside a lab's mount namespace and on its first node: `hack/lab exec node/1 -- node …/inside-node.ts LAB COUNT SEA [BRIDGE]`.
+ * Adds COUNT pods with the CNI binary one by one, each after a run of the empty executable SEA, and deletes them again; then STORM of them at the same time; and
+ * prints all wall times (ms) and the largest resident sizes (MB). BRIDGE is the folder of the reference plugins, where there is one.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { nodePaths } from '../lab/layout.ts'
 import { cniBinary } from '../lab/node.ts'
 import { run } from '../lab/shell.ts'
 
-const [lab = '', countText = '', emptySea = ''] = process.argv.slice(2)
+const [lab = '', countText = '', emptySea = '', bridge = ''] = process.argv.slice(2)
+const STORM = 110
 const node = nodePaths(lab, 1)
 
 const config = JSON.stringify({
@@ -40,18 +43,98 @@ function environment(command: string, pod: string, containerId: string): NodeJS.
   }
 }
 
+function container(): string {
+  return randomBytes(32).toString('hex')
+}
+
 const add: number[] = []
+const del: number[] = []
 const empty: number[] = []
+const bridgeDel: number[] = []
+const bridgeConfig = JSON.stringify({
+  ...{ cniVersion: '1.0.0', name: 'bench', type: 'bridge', bridge: 'kvbench0' },
+  ipam: { type: 'host-local', ranges: [[{ subnet: '10.77.0.0/16' }]], dataDir: `/tmp/kv-bench-ipam-${process.pid}` },
+})
 for (let at = 0; at < Number(countText); at++) {
   const pod = `add-${at}`
-  const containerId = randomBytes(32).toString('hex')
+  const containerId = container()
   run(['ip', 'netns', 'add', pod])
   try {
     empty.push(timed(emptySea, '', { PATH: process.env['PATH'] }))
     add.push(timed(cniBinary, config, environment('ADD', pod, containerId)))
+    del.push(timed(cniBinary, config, environment('DEL', pod, containerId)))
+    if (bridge) {
+      const env = { CNI_PATH: bridge, CNI_IFNAME: 'eth1' }
+      timed(`${bridge}/bridge`, bridgeConfig, { ...environment('ADD', pod, containerId), ...env })
+      bridgeDel.push(timed(`${bridge}/bridge`, bridgeConfig, { ...environment('DEL', pod, containerId), ...env }))
+    }
+  } finally {
+    run(['ip', 'netns', 'del', pod])
+  }
+}
+if (bridge) {
+  run(['ip', 'link', 'del', 'kvbench0'])
+  rmSync(`/tmp/kv-bench-ipam-${process.pid}`, { recursive: true, force: true })
+}
+
+// ---- all at the same time
+
+/** ms until the last one has ended. */
+async function together(programs: readonly (() => Promise<number | null>)[]): Promise<number> {
+  const start = performance.now()
+  const codes = await Promise.all(programs.map((program) => program()))
+  const failed = codes.filter((code) => code !== 0).length
+  if (failed > 0) throw new Error(`${failed} of ${codes.length} failed`)
+  return performance.now() - start
+}
+
+function started(program: string, input: string, env: NodeJS.ProcessEnv): () => Promise<number | null> {
+  return () => {
+    const child = spawn(program, { env, stdio: ['pipe', 'ignore', 'ignore'] })
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(input)
+    return new Promise((resolve) => child.on('close', resolve))
+  }
+}
+
+const stormAdd: number[] = []
+const stormEmpty: number[] = []
+const pods = Array.from({ length: STORM }, (_, i) => ({ pod: `storm-${i}`, containerId: container() }))
+for (const { pod } of pods) run(['ip', 'netns', 'add', pod])
+try {
+  for (let round = 0; round < 3; round++) {
+    const calls = (command: string) =>
+      pods.map(({ pod, containerId }) => started(cniBinary, config, environment(command, pod, containerId)))
+    stormEmpty.push(await together(pods.map(() => started(emptySea, '', { PATH: process.env['PATH'] }))))
+    stormAdd.push(await together(calls('ADD')))
+    await together(calls('DEL'))
+  }
+} finally {
+  for (const { pod } of pods) run(['ip', 'netns', 'del', pod])
+}
+
+// ---- memory
+
+/** Largest resident size, MB: a shell says it of the one child that it had. */
+function peakMb(program: string, input: string, env: NodeJS.ProcessEnv): number {
+  const script =
+    'import json, resource, subprocess, sys\nsubprocess.run(sys.argv[1], input=sys.stdin.buffer.read(), stdout=subprocess.DEVNULL)\nprint(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)'
+  const { stdout } = spawnSync('python3', ['-c', script, program], { input, env, encoding: 'utf8' })
+  return Number(stdout) / 1024
+}
+
+const rss: number[] = []
+const emptyRss: number[] = []
+for (let at = 0; at < 5; at++) {
+  const pod = `rss-${at}`
+  const containerId = container()
+  run(['ip', 'netns', 'add', pod])
+  try {
+    emptyRss.push(peakMb(emptySea, '', { PATH: process.env['PATH'] }))
+    rss.push(peakMb(cniBinary, config, environment('ADD', pod, containerId)))
     timed(cniBinary, config, environment('DEL', pod, containerId))
   } finally {
     run(['ip', 'netns', 'del', pod])
   }
 }
-console.log(JSON.stringify({ add, empty }))
+console.log(JSON.stringify({ add, del, empty, bridgeDel, stormAdd, stormEmpty, rss, emptyRss }))

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, cpus, loadavg, release, setPriority, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { measureAdd, measureMemory, measureStart } from './daemon-figures.ts'
+import { measureCni, measureMemory, measureStart } from './daemon-figures.ts'
 import { COMPARISONS, compare, formatTable, OURS, type Series, spreadOf, type Verdict } from './figures.ts'
 import { bareHost, compileRedirectPeer, redirectPeer, routedVeth, vxlanBridge } from './peers.ts'
 import { Lab, productTopology } from './product.ts'
@@ -92,7 +92,7 @@ async function main(): Promise<number> {
     series.push(...(await measureTraffic(plan, compileTools(folder), compileRedirectPeer(folder))))
     verdicts.push(...compare(series, (what) => UNITS[what]))
   }
-  if (plan.parts.has('add')) verdicts.push(await measureAdd(folder))
+  if (plan.parts.has('add')) verdicts.push(...(await measureCni(folder)))
   if (plan.parts.has('memory')) verdicts.push(...(await measureMemory()))
   if (plan.parts.has('start')) verdicts.push(await measureStart(plan.runs))
 
