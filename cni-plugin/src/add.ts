@@ -66,7 +66,7 @@ function allocate(daemon: PatientDaemon, request: AllocateRequest, config: Netwo
     return daemon.call<AllocateReply>(request)
   } catch (error) {
     // Whether it allocated before it broke off nobody knows.
-    if (error instanceof DaemonUnreachable) release(config, request)
+    if (error instanceof DaemonUnreachable && daemon.wasReached) release(config, request)
     throw daemonError(error)
   }
 }

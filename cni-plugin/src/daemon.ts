@@ -56,10 +56,16 @@ export class PatientDaemon implements Disposable {
   readonly #absentMs: number
   #daemon: Daemon | undefined
   #giveUp: number | undefined
+  #wasReached = false
 
   constructor(path: string, absentMs: number) {
     this.#path = path
     this.#absentMs = absentMs
+  }
+
+  /** Whether a daemon may have heard of a request. */
+  get wasReached(): boolean {
+    return this.#wasReached
   }
 
   /** Throws as `Daemon.call`. */
@@ -85,6 +91,7 @@ export class PatientDaemon implements Disposable {
 
   #connected(): Daemon {
     this.#daemon ??= Daemon.connect(this.#path)
+    this.#wasReached = true
     return this.#daemon
   }
 

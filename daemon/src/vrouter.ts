@@ -34,6 +34,7 @@ import { AgentPort } from './packet/packet.ts'
 import { writeConflist } from './port-api/conflist.ts'
 import { startRest } from './port-api/rest/server.ts'
 import { PortServer } from './port-api/server.ts'
+import { ServiceMark } from './port-api/service-mark.ts'
 import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
 import { Publisher } from './publisher.ts'
 import { DirectorySource } from './sources/directory/source.ts'
@@ -209,6 +210,7 @@ export class Vrouter implements AsyncDisposable {
     if (rest) own.use(rest)
     this.#isReady = true
     this.#state = 'in service'
+    own.use(new ServiceMark(config.paths.run))
     // A DEL may have been queued between the reading of the records and the socket.
     await this.#ports.maintain()
     writeConflist({
@@ -323,6 +325,7 @@ export class Vrouter implements AsyncDisposable {
       facts,
       ports,
       unmanaged: this.#ports.unmanaged(),
+      hostPeers: this.#source.hostPeers(),
     })
     this.#idsStore.save(this.#ids)
     await this.#dataplane.apply(this.#withResolved(tables))

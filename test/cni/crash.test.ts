@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteNamed } from '@kube-vrouter/linux/namespace'
 import { DaemonProcess } from './daemon-child.ts'
-import { inPod, type Json, Node, type Outcome, obstacle } from './node.ts'
+import { inPod, type Json, Node, type Outcome, obstacle, result } from './node.ts'
 import {
   attach,
   attachKilling,
@@ -22,11 +22,6 @@ import {
   straceObstacle,
   tracing,
 } from './system-calls.ts'
-
-function result(outcome: Outcome): Json {
-  assert.equal(outcome.exit, 0, outcome.stdout + outcome.stderr)
-  return outcome.stdout === '' ? undefined : JSON.parse(outcome.stdout)
-}
 
 const nameOf = ({ call, number, text }: Step): string => `${call} #${number} (${text.slice(0, 90)})`
 

@@ -9,17 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { PortService } from '@kube-vrouter/daemon/port-api/server'
 import type { Ports } from '@kube-vrouter/daemon/ports/ports'
 import { deleteNamed } from '@kube-vrouter/linux/namespace'
-import { clean, inPod, type Json, Node, type Outcome, obstacle } from './node.ts'
-
-function result(outcome: Outcome): Json {
-  assert.equal(outcome.exit, 0, outcome.stdout + outcome.stderr)
-  return outcome.stdout === '' ? undefined : JSON.parse(outcome.stdout)
-}
-
-function failure(outcome: Outcome): Json {
-  assert.equal(outcome.exit, 1, outcome.stdout)
-  return JSON.parse(outcome.stdout)
-}
+import { clean, failure, inPod, type Json, Node, obstacle, result } from './node.ts'
 
 const addressesOf = (added: Json): string[] => added.ips.map(({ address }: Json) => address)
 

@@ -3,6 +3,7 @@
  * real socket server, with a source in memory and no datapath). The binary runs as a runtime runs it.
  */
 
+import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -232,3 +233,17 @@ export function inPod<T>(netns: string, look: (route: RouteSocket) => T): T {
 }
 
 export const clean = { taps: [], records: [], deletes: [], ports: 0 }
+
+/** The one document of a success; nothing on stderr. */
+export function result(outcome: Outcome): Json {
+  assert.equal(outcome.exit, 0, outcome.stdout + outcome.stderr)
+  assert.equal(outcome.stderr, '')
+  return outcome.stdout === '' ? undefined : JSON.parse(outcome.stdout)
+}
+
+/** The one error document of a failure. */
+export function failure(outcome: Outcome): Json {
+  assert.notEqual(outcome.exit, 0, outcome.stdout)
+  assert.equal(outcome.stderr, '')
+  return JSON.parse(outcome.stdout)
+}

@@ -6,23 +6,9 @@ import { join } from 'node:path'
 import { tapName } from '@kube-vrouter/daemon/model/names'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { tapName as pluginTapName } from '../../cni-plugin/src/attachment.ts'
-import { type Call, clean, inPod, type Json, Node, type Outcome, obstacle } from './node.ts'
+import { type Call, clean, failure, inPod, type Json, Node, obstacle, result } from './node.ts'
 
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
-
-/** The one document of a success; nothing on stderr. */
-function result(outcome: Outcome): Json {
-  assert.equal(outcome.exit, 0, outcome.stdout + outcome.stderr)
-  assert.equal(outcome.stderr, '')
-  return outcome.stdout === '' ? undefined : JSON.parse(outcome.stdout)
-}
-
-/** The one error document of a failure. */
-function failure(outcome: Outcome): Json {
-  assert.notEqual(outcome.exit, 0, outcome.stdout)
-  assert.equal(outcome.stderr, '')
-  return JSON.parse(outcome.stdout)
-}
 
 describe('the CNI binary', function () {
   this.timeout(60_000)

@@ -8,6 +8,9 @@ import { join } from 'node:path'
 
 export const CONFLIST_NAME = '10-vrouter.conflist'
 
+/** ADD waits that long for a daemon that restarts, as it does in an upgrade: pods start later then, but none fails. */
+const DAEMON_WAIT_SECONDS = 30
+
 export interface ConflistOptions {
   /** paths.cniConf; empty: nothing is written. */
   readonly folder: string
@@ -51,6 +54,7 @@ export function conflistText({ socket, state, logFile = '', chained = [] }: Conf
         type: 'vrouter-cni',
         socket,
         stateDir: state,
+        daemonWaitSeconds: DAEMON_WAIT_SECONDS,
         ...(logFile !== '' && { logFile }),
         capabilities: CAPABILITIES,
       },
