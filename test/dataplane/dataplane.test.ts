@@ -294,6 +294,8 @@ describe('Dataplane', function () {
     const vifs = tablesOf(dataplane, [1]).vifs.map((vif) => (vif.id === 3 ? { ...vif, port: 'u1' } : vif))
     await dataplane.apply({ ...tablesOf(dataplane, [1]), vifs })
     assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
+    sandbox.run('tc', 'filter', 'del', 'dev', tapName(1), 'ingress')
+    assert.deepEqual(dataplane.verifyPort('u1').mismatches, [`program tap is not attached to ${tapName(1)}`])
     await until(() => programsOn(tapName(1)).length === 1, 'the link')
     await until(() => !qdiscsOn(tapName(1)).includes('clsact'), 'no filter any more')
     assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])

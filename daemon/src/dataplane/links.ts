@@ -13,7 +13,13 @@ import { linkCreateTcx, linkInfo, linkUpdate, objGet, TcxAttach } from '@kube-vr
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { close } from '@kube-vrouter/linux/ffi'
 import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
-import { delClsact, delIngressFilter, newClsact, newIngressFilter } from '@kube-vrouter/linux/netlink/traffic-control'
+import {
+  delClsact,
+  delIngressFilter,
+  getIngressFilter,
+  newClsact,
+  newIngressFilter,
+} from '@kube-vrouter/linux/netlink/traffic-control'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { VifType } from '../model/tables.ts'
@@ -102,7 +108,8 @@ export class Links implements Disposable {
   /** What is wrong with a link, in words; undefined: the program in service runs on that device. */
   faultOf({ program, device, ifindex, vif }: Attachment): string | undefined {
     const fd = this.#open.get(linkName({ program, vif }))
-    if (this.#provisional.get(linkName({ program, vif }))?.ifindex === ifindex) return undefined
+    if (this.#provisional.get(linkName({ program, vif }))?.ifindex === ifindex && this.#hasFilter(ifindex))
+      return undefined
     const link = fd === undefined ? undefined : linkInfo(fd)
     if (!link?.ifindex) return `program ${program} is not attached to ${device}`
     if (link.ifindex !== ifindex) return `program ${program} is attached to another device than ${device}`
@@ -191,6 +198,11 @@ export class Links implements Disposable {
   [Symbol.dispose](): void {
     for (const fd of this.#open.values()) close(fd)
     this.#open.clear()
+  }
+
+  #hasFilter(ifindex: number): boolean {
+    const [result] = this.#route.batch([getIngressFilter({ index: ifindex, priority: FILTER_PRIORITY })])
+    return result?.ok === true
   }
 
   /** A tap's filter is of no use any more; one that isn't there is fine. It may be of a daemon that was killed before it made the link. */

@@ -10,6 +10,7 @@ const RTM_NEWQDISC = 36
 const RTM_DELQDISC = 37
 const RTM_NEWTFILTER = 44
 const RTM_DELTFILTER = 45
+const RTM_GETTFILTER = 46
 
 const TC_H_CLSACT_HANDLE = 0xffff_0000
 const TC_H_CLSACT = 0xffff_fff1
@@ -64,6 +65,16 @@ export function newIngressFilter({ index, priority }: IngressFilter, programFd: 
 export function delIngressFilter({ index, priority }: IngressFilter): Request {
   return {
     type: RTM_DELTFILTER,
+    flags: 0,
+    fixed: tcmsg(index, 1, TC_H_INGRESS_FILTERS, infoOf(priority)),
+    attributes: [text(TCA_KIND, 'bpf')],
+  }
+}
+
+/** Fails with EINVAL or ENOENT when there is none. */
+export function getIngressFilter({ index, priority }: IngressFilter): Request {
+  return {
+    type: RTM_GETTFILTER,
     flags: 0,
     fixed: tcmsg(index, 1, TC_H_INGRESS_FILTERS, infoOf(priority)),
     attributes: [text(TCA_KIND, 'bpf')],
