@@ -115,6 +115,10 @@ const TABLE = {
     (v: { file: string; reason: string }) => `cannot install ${v.file}: ${v.reason}`,
     "Name the folder of CNI plugins that the container runtime uses and that can be written (chart: cni.binPath); where the host's image has the same binary baked in: cni.skipBinaries.",
   ),
+  CNI_FOLDER_NOEXEC: entry(
+    (v: { folder: string }) => `nothing in ${v.folder} can be executed: it is mounted noexec`,
+    'Mount it without noexec, or give the container runtime another folder of plugins (chart: cni.binPath).',
+  ),
   CNI_PLUGIN_UNUSABLE: entry(
     (v: { file: string; reason: string }) => `the CNI binary can't be made of ${v.file}: ${v.reason}`,
     'The image is incomplete or damaged: fetch or build it again.',

@@ -24,6 +24,7 @@ import {
 import { join } from 'node:path'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { isNoexec } from './mount-flags.ts'
 import { applyPatch, type Fingerprint, fingerprint, patchHeader } from './patch.ts'
 import { isThere, removeLeftovers, replace, syncFolder } from './replace.ts'
 
@@ -57,7 +58,7 @@ interface Part {
   readonly bytes: () => Uint8Array
 }
 
-/** Tells whether anything had to be written. Throws CNI_PLUGIN_UNUSABLE or CNI_FOLDER_NOT_WRITABLE. */
+/** Tells whether anything had to be written. Throws CNI_PLUGIN_UNUSABLE, CNI_FOLDER_NOT_WRITABLE or CNI_FOLDER_NOEXEC. */
 export function install(options: InstallOptions): boolean {
   const { folder, image, log } = options
   const launcher = readPart(join(image, LAUNCHER), PLUGIN_NAME)
@@ -79,6 +80,7 @@ export function install(options: InstallOptions): boolean {
       if (!isInstalled(folder, version, launcher, parts)) throw new Error('what was written reads differently')
       isChanged = true
     }
+    if (isNoexec(folder)) throw VrouterError.of('CNI_FOLDER_NOEXEC', { folder })
     log.info({ component: 'install', folder, version }, isChanged ? 'installed the CNI binary' : 'nothing to install')
     return installLoopback(options) || isChanged
   } catch (error) {
