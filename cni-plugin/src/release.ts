@@ -1,6 +1,7 @@
 /** Giving an attachment back to the daemon, now or, when it is down, by a file that it reads when it is back. */
 
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { Daemon, DaemonRefused, DaemonUnreachable } from './daemon.ts'
 import { CniError, ErrorCode } from './errors.ts'
 
@@ -45,7 +46,6 @@ function queue(stateDir: string, key: Key): string {
   const folder = `${stateDir}/deletes`
   const file = `${folder}/${recordKey(key)}.json`
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o755 })
     makeFolder(folder)
     const fd = openSync(file, 'w', 0o600)
     try {
@@ -64,12 +64,16 @@ function queue(stateDir: string, key: Key): string {
   }
 }
 
-/** With `recursive` Node says ENOENT where the file system is read-only. */
+/** With its parents. Node's own `recursive` calls a read-only file system ENOENT, and never ends below /proc. */
 function makeFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || path === '/') throw error
+    makeFolder(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
   }
 }
 

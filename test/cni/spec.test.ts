@@ -467,6 +467,42 @@ describe('the CNI binary', function () {
       assert.equal(node.leftovers().taps.length, 1)
     })
 
+    it('takes an empty list for none valid, and prefers the newer spelling', async () => {
+      for (const id of ['a', 'b']) await add(id)
+      const [a, b] = ['a', 'b'].map((containerID) => [{ containerID, ifname: 'eth0' }])
+      // libcni writes both; what they say may differ in a list that somebody else made
+      result(await gc({ 'cni.dev/valid-attachments': a, 'cni.dev/attachments': b }))
+      assert.deepEqual(left(), ['a'])
+      result(await gc({ 'cni.dev/attachments': a }))
+      assert.deepEqual(left(), ['a'])
+      result(await gc({ 'cni.dev/valid-attachments': [] }))
+      assert.deepEqual(left(), [])
+      assert.deepEqual(node.leftovers(), clean)
+    })
+
+    it('goes on past failures, and names them all', async () => {
+      for (const id of ['a', 'b', 'c']) await add(id)
+      await node.stopDaemon()
+      // A daemon that refuses to release two of them, and nowhere to queue that.
+      await node.startDaemon({}, (started) => ({
+        allocate: (request) => started.allocate(request),
+        register: (request) => started.register(request),
+        get: (request) => started.get(request),
+        list: (request) => started.list(request),
+        status: () => started.status(),
+        release: (request) =>
+          request.containerId === 'b'
+            ? started.release(request)
+            : Promise.reject(Object.assign(new Error('busy'), { code: 'BUSY', retry: true })),
+      }))
+      const config = node.config('1.1.0', { 'cni.dev/valid-attachments': [], stateDir: '/proc/no/such' })
+      const error = failure(await node.run({ command: 'GC', config }))
+      assert.deepEqual([error.code, error.msg], [11, 'cannot remove 2 attachments'])
+      assert.match(error.details, /^a eth0: .*; c eth0: /)
+      assert.deepEqual(left(), ['a', 'c'])
+      assert.deepEqual(node.leftovers().taps, [], 'the devices are gone in any case')
+    })
+
     it('refuses a list that is none, and needs the daemon', async () => {
       assert.equal(failure(await gc({ 'cni.dev/valid-attachments': 'all' })).code, 7)
       assert.equal(failure(await gc({ 'cni.dev/valid-attachments': [{ containerID: 7 }] })).code, 7)
