@@ -22,7 +22,7 @@ import type { Problem, Tables } from '../model/tables.ts'
 import { ensureAgentDevice } from './agent-device.ts'
 import { Attachments } from './attachments.ts'
 import { BackOff } from './back-off.ts'
-import { encodeTables } from './encode-tables.ts'
+import { Encoder } from './encode-tables.ts'
 import { evictFlows } from './flow-eviction.ts'
 import { initialiseFlows, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
 import { ensureHostRoutes } from './host-routes.ts'
@@ -81,6 +81,7 @@ export class Dataplane implements AsyncDisposable {
   readonly #links: Links
   readonly #attachments: Attachments
   readonly #tables: KernelTables
+  readonly #encoder = new Encoder()
   readonly #owned: AsyncDisposableStack
   readonly #backOff = new BackOff({ firstMs: 200, maxMs: 30_000 })
   readonly #onProblems = new Set<(problems: readonly Problem[]) => void>()
@@ -229,7 +230,7 @@ export class Dataplane implements AsyncDisposable {
     const neighbourFailures = ensureNeighbours(this.#route, vhost.ifindex, tables.neighbours)
     const routeFailures = ensureHostRoutes(this.#route, vhost.ifindex, tables.hostRoutes)
 
-    const encoded = await pace.run(encodeTables(tables))
+    const encoded = await pace.run(this.#encoder.encode(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
     const attached = await this.#attachments.attach(tables.vifs, pace, isFirst || isResync)
     if (attached > 0) this.#promoteLater()

@@ -3,13 +3,18 @@
  *
  * `desired` is what should be in the kernel, `known` what is believed to be there: read back at the start and by every resync, and
  * kept up to date by those who write. The difference is the pending work, and nothing else decides it: an operation that
- * failed is simply still pending.
+ * failed is simply still pending. Once all entries were compared, only those are looked at again of which somebody says that they may differ.
  *
  * Keys and values are strings, because strings compare and hash by content: map entries are their bytes as latin1.
  */
 export class Delta {
   #desired: ReadonlyMap<string, string> = new Map()
   readonly #known = new Map<string, string>()
+  /** Keys outside of which nothing differs; undefined: not known, all are looked at. */
+  #suspects: Set<string> | undefined
+  /** Keys that differed when all were looked at. */
+  readonly #found = new Set<string>()
+  #hasLookedAtAll = false
   readonly #isSame: (desired: string, known: string) => boolean
 
   /** `isSame` may overlook what the kernel itself changes in an entry, such as counters. */
@@ -25,18 +30,24 @@ export class Delta {
     return this.#known
   }
 
-  setDesired(desired: ReadonlyMap<string, string>): void {
+  /** `touched`: it is the map of before, and only these keys of it may be different now. */
+  setDesired(desired: ReadonlyMap<string, string>, touched?: Iterable<string>): void {
+    if (touched === undefined || desired !== this.#desired) this.#suspectAll()
+    else if (this.#suspects !== undefined) for (const key of touched) this.#suspects.add(key)
+    else this.#suspectAll()
     this.#desired = desired
   }
 
   /** An entry was written, or seen. */
   setKnown(key: string, value: string): void {
     this.#known.set(key, value)
+    this.#suspects?.add(key)
   }
 
   /** An entry is gone. */
   deleteKnown(key: string): void {
     this.#known.delete(key)
+    this.#suspects?.add(key)
   }
 
   /** All that is there, after a full read. Returns how many entries weren't what was known: damage done by others. */
@@ -47,6 +58,7 @@ export class Delta {
       if (known === undefined || !this.#isSame(known, value)) differences++
     }
     for (const key of this.#known.keys()) if (!found.has(key)) differences++
+    this.#suspectAll()
     this.#known.clear()
     for (const [key, value] of found) this.#known.set(key, value)
     return differences
@@ -54,18 +66,51 @@ export class Delta {
 
   /** Entries to be written: missing, or different. Entries may be marked known while this runs. */
   *writes(): Generator<readonly [key: string, value: string]> {
+    if (this.#suspects !== undefined) {
+      for (const key of [...this.#suspects]) {
+        const value = this.#desired.get(key)
+        if (!this.#differs(key)) this.#suspects.delete(key)
+        else if (value !== undefined) yield [key, value]
+      }
+      return
+    }
     for (const entry of this.#desired) {
       const known = this.#known.get(entry[0])
-      if (known === undefined || !this.#isSame(entry[1], known)) yield entry
+      if (known !== undefined && this.#isSame(entry[1], known)) continue
+      this.#found.add(entry[0])
+      yield entry
     }
+    this.#hasLookedAtAll = true
   }
 
   /** Keys to be deleted. Entries may be marked gone while this runs. */
   *deletions(): Generator<string> {
-    for (const key of this.#known.keys()) if (!this.#desired.has(key)) yield key
+    if (this.#suspects !== undefined) {
+      for (const key of [...this.#suspects]) if (this.#known.has(key) && !this.#desired.has(key)) yield key
+      return
+    }
+    for (const key of this.#known.keys()) {
+      if (this.#desired.has(key)) continue
+      this.#found.add(key)
+      yield key
+    }
+    if (!this.#hasLookedAtAll) return
+    this.#suspects = new Set([...this.#found].filter((key) => this.#differs(key)))
+    this.#found.clear()
   }
 
   get isSettled(): boolean {
     return this.writes().next().done === true && this.deletions().next().done === true
+  }
+
+  #differs(key: string): boolean {
+    const [desired, known] = [this.#desired.get(key), this.#known.get(key)]
+    return desired === undefined || known === undefined ? desired !== known : !this.#isSame(desired, known)
+  }
+
+  #suspectAll(): void {
+    this.#suspects = undefined
+    this.#found.clear()
+    this.#hasLookedAtAll = false
   }
 }

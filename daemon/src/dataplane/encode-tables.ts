@@ -1,8 +1,7 @@
 /**
  * The model's tables as the entries of the maps: key bytes -> value bytes, both as latin1 strings (see delta.ts). Pure.
  *
- * Lists of routes are large and mostly the same from one set of tables to the next: a list that the model hands over again is not
- * encoded again.
+ * Lists of routes are large and mostly the same from one set of tables to the next: only what is different is encoded again.
  */
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
 import {
@@ -35,6 +34,7 @@ import {
   vrfCodec,
 } from '../maps/structs.ts'
 import { u32Codec } from '../maps/table.ts'
+import { changesBetween } from '../model/route-list.ts'
 import type { BridgeRoute, Route, Tables, Vif, Vrf } from '../model/tables.ts'
 import { encodeComposite, encodeNexthop, vifTypeNumbers } from './encode-nexthop.ts'
 
@@ -59,90 +59,136 @@ export type EncodedTables = { readonly [map in TableMap]: ReadonlyMap<string, st
 
 type Entries = Map<string, string>
 
-/** Yields now and then, so that the caller can give the event loop a turn. */
-export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
-  const vifs = new Map(tables.vifs.map((vif) => [vif.id, vif]))
-  const encoded = Object.fromEntries(TABLE_MAPS.map((name) => [name, new Map()])) as { [map in TableMap]: Entries }
+/** Tables of which only some entries are different from those of the call before, and which. The maps are the same maps. */
+export type Touched = { readonly [map in TableMap]?: ReadonlySet<string> }
 
-  for (const vrf of tables.vrfs) encoded.vrfs.set(text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf)))
-  for (const nexthop of tables.nexthops) {
-    encoded.nexthops.set(text(u32Codec, nexthop.id), text(nexthopCodec, encodeNexthop(nexthop, vifs)))
-    const composite = encodeComposite(nexthop)
-    if (composite) encoded.composites.set(text(u32Codec, nexthop.id), text(compositeCodec, composite))
+export interface Encoding {
+  readonly tables: EncodedTables
+  readonly touched: Touched
+}
+
+/** For one set of tables; see Encoder for a series of them. */
+export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
+  return (yield* new Encoder().encode(tables)).tables
+}
+
+/** Encodes one set of tables after the other. Of lists of routes, only what is different from the last one is encoded. */
+export class Encoder {
+  readonly #routes4 = new RouteEncoder('route4_host', 'route4_lpm', encodeRoute4)
+  readonly #routes6 = new RouteEncoder('route6_host', 'route6_lpm', encodeRoute6)
+
+  /** Yields now and then, so that the caller can give the event loop a turn. The maps of routes are those of the next call, too. */
+  encode(tables: Tables): Generator<void, Encoding> {
+    return this.#steps(tables)
   }
-  yield
-  for (const { label, nexthop } of tables.labels) encoded.mpls.set(text(u32Codec, label), text(u32Codec, nexthop))
-  for (const vif of tables.vifs) {
-    encoded.vifs.set(text(u32Codec, vif.ifindex), text(vifCodec, encodeVif(vif)))
-    encoded.vif_devices.set(text(u32Codec, vif.id), text(u32Codec, vif.ifindex))
-  }
-  yield
-  for (const [vrf, routes] of tables.inet) {
-    const { host, lpm } = yield* encodedRoutes(vrf, routes, encodeRoutes4)
-    addAll(encoded.route4_host, host)
-    addAll(encoded.route4_lpm, lpm)
-    yield
-  }
-  for (const [vrf, routes] of tables.inet6) {
-    const { host, lpm } = yield* encodedRoutes(vrf, routes, encodeRoutes6)
-    addAll(encoded.route6_host, host)
-    addAll(encoded.route6_lpm, lpm)
-    yield
-  }
-  for (const [vrf, routes] of tables.bridge) {
-    for (const route of routes) {
-      const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
-      encoded.bridge.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
+
+  *#steps(tables: Tables): Generator<void, Encoding> {
+    const vifs = new Map(tables.vifs.map((vif) => [vif.id, vif]))
+    const encoded = Object.fromEntries(TABLE_MAPS.map((name) => [name, new Map()])) as { [map in TableMap]: Entries }
+
+    for (const vrf of tables.vrfs) encoded.vrfs.set(text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf)))
+    for (const nexthop of tables.nexthops) {
+      encoded.nexthops.set(text(u32Codec, nexthop.id), text(nexthopCodec, encodeNexthop(nexthop, vifs)))
+      const composite = encodeComposite(nexthop)
+      if (composite) encoded.composites.set(text(u32Codec, nexthop.id), text(compositeCodec, composite))
     }
     yield
+    for (const { label, nexthop } of tables.labels) encoded.mpls.set(text(u32Codec, label), text(u32Codec, nexthop))
+    for (const vif of tables.vifs) {
+      encoded.vifs.set(text(u32Codec, vif.ifindex), text(vifCodec, encodeVif(vif)))
+      encoded.vif_devices.set(text(u32Codec, vif.id), text(u32Codec, vif.ifindex))
+    }
+    yield
+    for (const [vrf, routes] of tables.bridge) {
+      for (const route of routes) {
+        const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
+        encoded.bridge.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
+      }
+      yield
+    }
+    const inet = yield* this.#routes4.encode(tables.inet)
+    const inet6 = yield* this.#routes6.encode(tables.inet6)
+    return { tables: { ...encoded, ...inet.tables, ...inet6.tables }, touched: { ...inet.touched, ...inet6.touched } }
   }
-  return encoded
 }
 
 // ---- routes ----------------------------------------------------------------------------------------------------------
 
-interface RouteEntries {
-  readonly host: Entries
-  readonly lpm: Entries
-}
+type RouteMap = Extract<TableMap, `route${string}`>
 
 /** Routes encoded before the event loop gets a turn. */
 const SLICE = 1000
 
-const cache = new WeakMap<readonly Route[], { readonly vrf: number; readonly entries: RouteEntries }>()
-
-function* encodedRoutes(
-  vrf: number,
-  routes: readonly Route[],
-  encodeList: (vrf: number, routes: readonly Route[], into: RouteEntries) => void,
-): Generator<void, RouteEntries> {
-  const known = cache.get(routes)
-  if (known?.vrf === vrf) return known.entries
-  const entries: RouteEntries = { host: new Map(), lpm: new Map() }
-  for (let at = 0; at < routes.length; at += SLICE) {
-    encodeList(vrf, routes.slice(at, at + SLICE), entries)
-    yield
-  }
-  cache.set(routes, { vrf, entries })
-  return entries
+interface EncodedRoute {
+  readonly isHost: boolean
+  readonly key: string
 }
 
-function encodeRoutes4(vrf: number, routes: readonly Route[], into: RouteEntries): void {
-  for (const route of routes) {
-    const value = text(routeCodec, encodeRoute(route))
-    const ip = ip4Number(route.address)
-    if (route.prefixLength === 32) into.host.set(text(route4KeyCodec, { vrf, ip }), value)
-    else into.lpm.set(text(route4LpmKeyCodec, { prefixlen: 32 + route.prefixLength, vrf, ip }), value)
+class RouteEncoder<M extends RouteMap> {
+  readonly #names: readonly [host: M, lpm: M]
+  readonly #keyOf: (vrf: number, route: Route) => EncodedRoute
+  readonly #host: Entries = new Map()
+  readonly #lpm: Entries = new Map()
+  #lists = new Map<number, readonly Route[]>()
+  /** The maps say what the lists do. */
+  #isWhole = false
+
+  constructor(host: M, lpm: M, keyOf: (vrf: number, route: Route) => EncodedRoute) {
+    this.#names = [host, lpm]
+    this.#keyOf = keyOf
+  }
+
+  *encode(
+    lists: ReadonlyMap<number, readonly Route[]>,
+  ): Generator<void, { readonly tables: { readonly [map in M]: Entries }; readonly touched: Touched }> {
+    const wasWhole = this.#isWhole
+    this.#isWhole = false
+    if (!wasWhole) {
+      this.#lists = new Map()
+      this.#host.clear()
+      this.#lpm.clear()
+    }
+    const [host, lpm] = [new Set<string>(), new Set<string>()]
+    for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
+      const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
+      if (before === after) continue
+      const { gone, made } = changesBetween(before, after)
+      for (const route of gone) {
+        const { isHost, key } = this.#keyOf(vrf, route)
+        if (isHost) this.#host.delete(key)
+        else this.#lpm.delete(key)
+        if (wasWhole) (isHost ? host : lpm).add(key)
+      }
+      for (const [at, route] of made.entries()) {
+        const { isHost, key } = this.#keyOf(vrf, route)
+        const value = text(routeCodec, encodeRoute(route))
+        if (isHost) this.#host.set(key, value)
+        else this.#lpm.set(key, value)
+        if (wasWhole) (isHost ? host : lpm).add(key)
+        if (at % SLICE === SLICE - 1) yield
+      }
+      yield
+    }
+    this.#lists = new Map(lists)
+    this.#isWhole = true
+    const [hostName, lpmName] = this.#names
+    const tables = { [hostName]: this.#host, [lpmName]: this.#lpm } as { [map in M]: Entries }
+    return { tables, touched: wasWhole ? { [hostName]: host, [lpmName]: lpm } : {} }
   }
 }
 
-function encodeRoutes6(vrf: number, routes: readonly Route[], into: RouteEntries): void {
-  for (const route of routes) {
-    const value = text(routeCodec, encodeRoute(route))
-    const ip = ip6Bytes(route.address)
-    if (route.prefixLength === 128) into.host.set(text(route6KeyCodec, { vrf, ip }), value)
-    else into.lpm.set(text(route6LpmKeyCodec, { prefixlen: 32 + route.prefixLength, vrf, ip }), value)
-  }
+function encodeRoute4(vrf: number, { address, prefixLength }: Route): EncodedRoute {
+  const ip = ip4Number(address)
+  return prefixLength === 32
+    ? { isHost: true, key: text(route4KeyCodec, { vrf, ip }) }
+    : { isHost: false, key: text(route4LpmKeyCodec, { prefixlen: 32 + prefixLength, vrf, ip }) }
+}
+
+function encodeRoute6(vrf: number, { address, prefixLength }: Route): EncodedRoute {
+  const ip = ip6Bytes(address)
+  return prefixLength === 128
+    ? { isHost: true, key: text(route6KeyCodec, { vrf, ip }) }
+    : { isHost: false, key: text(route6LpmKeyCodec, { prefixlen: 32 + prefixLength, vrf, ip }) }
 }
 
 const NO_MAC = new Uint8Array(6)
@@ -206,8 +252,4 @@ function text<T>(codec: Codec<T>, value: T): string {
   const bytes = Buffer.allocUnsafe(codec.size)
   codec.encode(value, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   return bytes.toString('latin1')
-}
-
-function addAll(target: Entries, source: Entries): void {
-  for (const [key, value] of source) target.set(key, value)
 }

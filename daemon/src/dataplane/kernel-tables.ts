@@ -5,7 +5,7 @@
 import type { Log } from '../log.ts'
 import { flowCounters } from '../maps/flows.ts'
 import { decode, u32Codec } from '../maps/table.ts'
-import { type EncodedTables, TABLE_MAPS, type TableMap } from './encode-tables.ts'
+import { type Encoding, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import type { MapSet } from './map-set.ts'
 import type { Pace } from './pace.ts'
 import { type TableFailure, TableWriter } from './table-writer.ts'
@@ -54,11 +54,15 @@ export class KernelTables {
   }
 
   /** Writes all that is missing or different. Returns the number of entries, and whether flows have to look again. */
-  async write(desired: EncodedTables, pace: Pace): Promise<{ readonly written: number; readonly routing: boolean }> {
+  async write(
+    { tables, touched }: Encoding,
+    pace: Pace,
+  ): Promise<{ readonly written: number; readonly routing: boolean }> {
     let written = 0
     let routing = false
+    // All of them first: what was touched is told once.
+    for (const [name, writer] of this.#writers) writer.delta.setDesired(tables[name], touched[name])
     for (const [name, writer] of this.#writers) {
-      writer.delta.setDesired(desired[name])
       if (name === 'vif_devices') this.#clearNewVifs(writer)
       if (name === 'vrfs') this.#clearNewVrfs(writer)
       const count = await writer.write(pace)

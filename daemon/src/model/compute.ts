@@ -6,7 +6,7 @@
  * `update` may be called only with complete input: the source in sync, all port records read. A number whose owner is missing is
  * given back.
  */
-import { familyOf, mustParseAddress } from './address.ts'
+import { mustParseAddress } from './address.ts'
 import { BridgeTable } from './bridge.ts'
 import { isSameList, keepList } from './equal.ts'
 import { type FabricRoutes, FabricTable, gatewaysOf } from './fabric-routes.ts'
@@ -20,7 +20,9 @@ import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.
 import { networkOfPod } from './namespace-network.ts'
 import { type CompositeOf, type NetworkInput, type NetworkRoutes, NetworkTable } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
-import type { Address, FqName, IpamBlock, Pod, SourceState, VirtualMachineInterface } from './objects.ts'
+import type { Address, FqName, IpamBlock, Pod, SourceState } from './objects.ts'
+import { RemotePodTable } from './remote-pods.ts'
+import { changesBetween } from './route-list.ts'
 import type { BridgeRoute, Problem, Route, Tables } from './tables.ts'
 import { type RemoteNode, TunnelTable, Underlay } from './tunnels.ts'
 import { movedMessage, networkNow, unmanagedMessage } from './unmanaged-pods.ts'
@@ -74,14 +76,16 @@ export class Model {
   readonly #labels = new LabelTable()
   readonly #leaks = new LeakTable()
   readonly #blocks = new Groups<IpamBlock>()
-  readonly #remote = new Groups<VirtualMachineInterface>()
-  readonly #counts = new WeakMap<readonly object[], ReadonlyMap<number, number>>()
+  readonly #remote: RemotePodTable
+  readonly #bridgeCounts = new WeakMap<readonly BridgeRoute[], Counts>()
+  #routeCounts = new Map<string, { readonly routes: readonly Route[]; readonly counts: Counts }>()
   #neighbours: readonly Address[] = []
 
   constructor(options: ModelOptions, ids: Ids) {
     this.#options = options
     this.#ids = ids
     this.#nexthops = new NexthopTable(ids)
+    this.#remote = new RemotePodTable(options.node)
   }
 
   update({ source, facts, ports: unsorted, hostPeers = [], unmanaged = [] }: ModelInput): Tables {
@@ -125,7 +129,7 @@ export class Model {
     const vifs = this.#interfaces.vifs(facts, pods, vhost, this.#options.flowsPerVif)
     const labels = this.#labels.compute(vhost, byNetwork.values(), pods)
 
-    const references = this.#references([...inet.values(), ...inet6.values(), ...bridge.values()])
+    const references = this.#references(inet, inet6, bridge.values())
     for (const { nexthop } of labels) increase(references, nexthop, 1)
     for (const { flowNexthop } of vifs) if (flowNexthop !== 0) increase(references, flowNexthop, 1)
     for (const members of nexthops.composites(references)) {
@@ -179,12 +183,12 @@ export class Model {
     const { node, cluster } = this.#options
     const vn = defaultPodNetwork(cluster)
     this.#blocks.update(source.blocks, (block) => block.node !== node)
-    this.#remote.update(source.interfaces, (remote) => remote.node !== node)
+    this.#remote.update(source.interfaces)
     const needed = new Set<string>()
     const leaked = [...vrfs.keys()].flatMap((network) => leaks.of.get(network) ?? [])
     for (const network of new Set([...vrfs.keys(), ...leaked, vn])) {
       for (const name of this.#blocks.nodesOf(network)) needed.add(name)
-      for (const name of this.#remote.nodesOf(network)) needed.add(name)
+      for (const name of this.#remote.of(network).nodes()) needed.add(name)
     }
     if (vrfs.has(vn)) for (const name of source.routers.keys()) needed.add(name)
     const own = facts.underlay.address
@@ -259,7 +263,9 @@ export class Model {
     const count = { 4: 0, 6: 0 }
     for (const vn of vrfs.keys()) {
       for (const seen of [vn, ...(leaks.of.get(vn) ?? [])]) {
-        for (const { addresses } of this.#remote.of(seen)) for (const address of addresses) count[familyOf(address)]++
+        const { addresses } = this.#remote.of(seen)
+        count[4] += addresses[4]
+        count[6] += addresses[6]
       }
     }
     // A tenth is left for everything else.
@@ -302,21 +308,34 @@ export class Model {
     )
   }
 
-  /** Table entries by nexthop. Lists that are the same as before aren't counted again. */
-  #references(lists: readonly (readonly (Route | BridgeRoute)[])[]): Map<number, number> {
+  /** Table entries by nexthop. Lists that are the same as before aren't counted again, of others only what changed. */
+  #references(
+    inet: ReadonlyMap<number, readonly Route[]>,
+    inet6: ReadonlyMap<number, readonly Route[]>,
+    bridge: Iterable<readonly BridgeRoute[]>,
+  ): Map<number, number> {
     const references = new Map<number, number>()
-    for (const list of lists) {
-      let counts = this.#counts.get(list)
+    const known = this.#routeCounts
+    this.#routeCounts = new Map()
+    for (const [family, tables] of [
+      [4, inet],
+      [6, inet6],
+    ] as const) {
+      for (const [vrf, routes] of tables) {
+        const key = `${family} ${vrf}`
+        const before = known.get(key)
+        const counted = before?.routes === routes ? before : { routes, counts: recount(before, routes) }
+        this.#routeCounts.set(key, counted)
+        for (const [nexthop, count] of counted.counts) increase(references, nexthop, count)
+      }
+    }
+    for (const list of bridge) {
+      let counts = this.#bridgeCounts.get(list)
       if (counts === undefined) {
         const fresh = new Map<number, number>()
-        for (const entry of list) {
-          increase(fresh, entry.nexthop, 1)
-          if ('paths' in entry) {
-            for (const { nexthop } of entry.paths) if (nexthop !== entry.nexthop) increase(fresh, nexthop, 1)
-          }
-        }
+        for (const { nexthop } of list) increase(fresh, nexthop, 1)
         counts = fresh
-        this.#counts.set(list, counts)
+        this.#bridgeCounts.set(list, counts)
       }
       for (const [nexthop, count] of counts) increase(references, nexthop, count)
     }
@@ -376,6 +395,24 @@ function podProblems(
   ]
 }
 
+type Counts = ReadonlyMap<number, number>
+
+function recount(
+  before: { readonly routes: readonly Route[]; readonly counts: Counts } | undefined,
+  routes: readonly Route[],
+): Counts {
+  const counts = new Map(before?.counts)
+  const count = (route: Route, by: 1 | -1) => {
+    increase(counts, route.nexthop, by)
+    for (const { nexthop } of route.paths) if (nexthop !== route.nexthop) increase(counts, nexthop, by)
+  }
+  const { gone, made } = changesBetween(before?.routes ?? NO_ROUTES, routes)
+  for (const route of gone) count(route, -1)
+  for (const route of made) count(route, 1)
+  for (const [nexthop, number] of counts) if (number === 0) counts.delete(nexthop)
+  return counts
+}
+
 function increase(counts: Map<number, number>, key: number, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by)
 }
@@ -390,11 +427,14 @@ function compareAddresses(a: Address, b: Address): number {
 
 /** Objects of other nodes by VN. The list of a VN stays the same array while its objects do. */
 class Groups<T extends { readonly vn: FqName; readonly node: string; readonly name: string }> {
+  #source: ReadonlyMap<string, T> | undefined
   #isOurs: readonly T[] = []
   #groups = new Map<FqName, readonly T[]>()
   #nodes = new WeakMap<readonly T[], ReadonlySet<string>>()
 
   update(source: ReadonlyMap<string, T>, isWanted: (object: T) => boolean): void {
+    if (source === this.#source) return
+    this.#source = source
     const wanted = [...source.values()].filter(isWanted)
     if (isSameList(this.#isOurs, wanted)) return
     this.#isOurs = wanted

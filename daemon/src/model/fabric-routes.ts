@@ -25,6 +25,7 @@ import { DISCARD } from './nexthops.ts'
 import { type ReachedPod, reachedPods } from './node-to-pods.ts'
 import type { Address, FqName, IpamBlock, SourceState, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
 import { NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
+import type { RemotePods } from './remote-pods.ts'
 import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
 import type { HostRoute, Path, Problem, Route } from './tables.ts'
 import { connectedSubnet, type RemoteNode, underlayRoutes } from './tunnels.ts'
@@ -47,7 +48,7 @@ export interface FabricInput {
     readonly network: VirtualNetwork | undefined
     readonly pods: readonly LocalPod[]
     readonly blocks: readonly IpamBlock[]
-    readonly remote: readonly VirtualMachineInterface[]
+    readonly remote: RemotePods
     readonly nodes: ReadonlyMap<string, RemoteNode>
   }
 }
@@ -112,6 +113,14 @@ type RemoteEntries = Readonly<Record<Family, readonly ReachEntry[]>>
 class RemoteReach {
   #input: DefaultNetwork | undefined
   #reach: Reach | undefined
+  #indexed:
+    | {
+        readonly blocks: readonly IpamBlock[]
+        readonly nodes: ReadonlyMap<string, RemoteNode>
+        readonly vn: FqName
+        readonly index: BlockIndex
+      }
+    | undefined
   #entries: RemoteEntries = { 4: [], 6: [] }
 
   compute(network: DefaultNetwork | undefined, reach: Reach): RemoteEntries {
@@ -129,13 +138,29 @@ class RemoteReach {
       before.vn === network.vn &&
       before.nodes === network.nodes &&
       isSameList(before.blocks, network.blocks) &&
-      isSameList(before.remote, network.remote)
+      (before.remote === network.remote || this.#isCovered(network, before.remote))
     if (!isSame) this.#entries = { 4: this.#list(network, reach, 4), 6: this.#list(network, reach, 6) }
     return this.#entries
   }
 
+  /** Whether all that came, went or changed since is reached by blocks alone: then nothing is different here. */
+  #isCovered({ vn, blocks, remote, nodes }: DefaultNetwork, earlier: RemotePods): boolean {
+    const index = this.#blockIndex(blocks, nodes, vn)
+    const isCovered = (one: VirtualMachineInterface | undefined) =>
+      one === undefined || !nodes.has(one.node) || one.addresses.every((address) => index.nodeOf(address) === one.node)
+    const changes = remote.changesSince(earlier)
+    return changes?.every(({ before, after }) => isCovered(before) && isCovered(after)) === true
+  }
+
+  #blockIndex(blocks: readonly IpamBlock[], nodes: ReadonlyMap<string, RemoteNode>, vn: FqName): BlockIndex {
+    const { blocks: knownBlocks, nodes: knownNodes, vn: knownVn } = this.#indexed ?? {}
+    if (this.#indexed === undefined || knownBlocks !== blocks || knownNodes !== nodes || knownVn !== vn)
+      this.#indexed = { blocks, nodes, vn, index: new BlockIndex(blocks, nodes, vn) }
+    return this.#indexed.index
+  }
+
   #list({ vn, blocks, remote, nodes }: DefaultNetwork, reach: Reach, family: Family): readonly ReachEntry[] {
-    const index = new BlockIndex(blocks, nodes, vn)
+    const index = this.#blockIndex(blocks, nodes, vn)
     const owners = new Map<Address, VirtualMachineInterface>()
     for (const other of remote) {
       if (!nodes.has(other.node)) continue

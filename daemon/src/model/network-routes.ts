@@ -23,10 +23,14 @@ import { type LocalPod, podName } from './interfaces.ts'
 import { DISCARD } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
 import { FLOOD, NATIVE_LABEL, NO_FLAGS, PREFERENCE_LIVE, PROXY, path } from './paths.ts'
-import { compareEntries, entryOf, orderOf, type RouteEntry, RouteList } from './route-list.ts'
+import type { RemoteChange, RemotePods } from './remote-pods.ts'
+import { compareEntries, entryOf, orderOf, placeOf, type RouteEntry, RouteList } from './route-list.ts'
 import type { CompositeMember, Path, Problem, Route } from './tables.ts'
 import type { RemoteNode } from './tunnels.ts'
 import type { NetworkVrf } from './vrfs.ts'
+
+/** Changes of remote pods up to this number are worked in one by one; of more, everything is made anew. */
+const MAX_PATCH = 500
 
 /** Members of a composite that the datapath can hold (COMPOSITE_MAX). */
 export const COMPOSITE_MAX = 64
@@ -39,7 +43,7 @@ export interface NetworkInput {
   readonly pods: readonly LocalPod[]
   /** Blocks and interfaces of other nodes. */
   readonly blocks: readonly IpamBlock[]
-  readonly remote: readonly VirtualMachineInterface[]
+  readonly remote: RemotePods
   /** VNs whose routes this one sees, too. Their subnets overlap neither its own nor each other. */
   readonly leaks: readonly LeakedNetwork[]
   readonly nodes: ReadonlyMap<string, RemoteNode>
@@ -59,7 +63,7 @@ export interface LeakedNetwork {
   readonly network: VirtualNetwork
   readonly pods: readonly LocalPod[]
   readonly blocks: readonly IpamBlock[]
-  readonly remote: readonly VirtualMachineInterface[]
+  readonly remote: RemotePods
 }
 
 export interface NetworkRoutes {
@@ -91,7 +95,10 @@ export class NetworkTable {
 
   /** The routes; the same object when the input is the same. */
   compute(input: NetworkInput, compositeOf: CompositeOf): NetworkRoutes {
-    if (this.#input !== undefined && isSameInput(this.#input, input)) return this.#result
+    const before = this.#input
+    const isSame = before !== undefined && isSameButRemote(before, input)
+    if (isSame && before.remote === input.remote) return this.#result
+    if (isSame && this.#patch(before, input)) return this.#result
     this.#input = input
     const problems: Problem[] = []
     if (input.network === undefined) {
@@ -117,6 +124,18 @@ export class NetworkTable {
     this.#result = { inet, inet6, problems }
     return this.#result
   }
+
+  /** Works in a few remote pods that came, went or changed. @returns false when that isn't all that has to be done */
+  #patch(before: NetworkInput, input: NetworkInput): boolean {
+    const changes = input.isCompact || input.leaks.length > 0 ? undefined : input.remote.changesSince(before.remote)
+    if (changes === undefined || changes.length > MAX_PATCH) return false
+    const inet = this.#families[4].patch(input, changes)
+    const inet6 = inet && this.#families[6].patch(input, changes)
+    if (inet === undefined || inet6 === undefined) return false
+    this.#input = input
+    this.#result = { inet, inet6, problems: this.#result.problems }
+    return true
+  }
 }
 
 /** Blocks that were cut from a subnet which the network no longer has. */
@@ -128,7 +147,7 @@ function strayBlocks(network: VirtualNetwork, blocks: readonly IpamBlock[]): Ipa
   })
 }
 
-function isSameInput(a: NetworkInput, b: NetworkInput): boolean {
+function isSameButRemote(a: NetworkInput, b: NetworkInput): boolean {
   return (
     a.vrf === b.vrf &&
     a.network === b.network &&
@@ -143,17 +162,13 @@ function isSameInput(a: NetworkInput, b: NetworkInput): boolean {
     a.leaks.every((leak, index) => isSameLeak(leak, b.leaks[index]!)) &&
     isSameList(a.pods, b.pods) &&
     isSameList(a.blocks, b.blocks) &&
-    isSameList(a.remote, b.remote) &&
     isSameMap(a.nodes, b.nodes)
   )
 }
 
 function isSameLeak(a: LeakedNetwork, b: LeakedNetwork): boolean {
   return (
-    a.network === b.network &&
-    isSameList(a.pods, b.pods) &&
-    isSameList(a.blocks, b.blocks) &&
-    isSameList(a.remote, b.remote)
+    a.network === b.network && isSameList(a.pods, b.pods) && isSameList(a.blocks, b.blocks) && a.remote === b.remote
   )
 }
 
@@ -198,6 +213,51 @@ class FamilyTable {
     this.#hosts = this.#hostEntries(input, owners, compositeOf, problems)
     const others = [...own, ...nodes, ...wide].map((route) => entryOf(route, this.#family))
     return this.#list.settle(this.#hosts, others)
+  }
+
+  /**
+   * The routes after these changes; undefined, and nothing is different, when one of them touches an address that has other owners, or
+   * another route.
+   */
+  patch(input: NetworkInput, changes: readonly RemoteChange[]): readonly Route[] | undefined {
+    const bits = bitsOf(this.#family)
+    const hosts = [...this.#hosts]
+    const touched = new Map<Address, HostEntry | undefined>()
+    const placeIn = (order: number | bigint) => placeOf(hosts, order, bits, (entry) => entry)
+    for (const { before, after } of changes) {
+      for (const address of new Set([...(before?.addresses ?? []), ...(after?.addresses ?? [])])) {
+        if (familyOf(address) !== this.#family) continue
+        if (this.#list.isOther(address, bits) || this.#hasHostBlock(address, input.blocks)) return undefined
+        const order = orderOf(address, this.#family)
+        const { at, isThere } = placeIn(order)
+        const present = isThere ? hosts[at]! : undefined
+        if (present !== undefined && present.owner !== before) return undefined
+        if (!touched.has(address)) touched.set(address, present)
+        const isOwner = after?.addresses.includes(address) === true && input.nodes.has(after.node)
+        if (isOwner) hosts.splice(at, isThere ? 1 : 0, this.#remoteEntry(address, order, after, input, present))
+        else if (isThere) hosts.splice(at, 1)
+      }
+    }
+    const gone: HostEntry[] = []
+    const made: HostEntry[] = []
+    for (const [address, before] of touched) {
+      const { at, isThere } = placeIn(orderOf(address, this.#family))
+      if (isThere && hosts[at]!.route !== before?.route) made.push(hosts[at]!)
+      else if (!isThere && before !== undefined) gone.push(before)
+    }
+    this.#hosts = hosts
+    if (gone.length === 0 && made.length === 0) return this.#list.routes
+    return this.#list.patch(gone, made, this.#family)
+  }
+
+  /** A block of one address has a route of its own unless somebody has the address. */
+  #hasHostBlock(address: Address, blocks: readonly IpamBlock[]): boolean {
+    let hosts = hostBlocks.get(blocks)
+    if (hosts === undefined) {
+      hosts = new Set(blocks.filter(({ cidr }) => isHostCidr(cidr)).map(({ cidr }) => cidr.slice(0, cidr.indexOf('/'))))
+      hostBlocks.set(blocks, hosts)
+    }
+    return hosts.has(address)
   }
 
   #prefixesOf(network: VirtualNetwork): Prefix[] {
@@ -443,6 +503,13 @@ class FamilyTable {
   }
 }
 
+/** Addresses of blocks that hold but one. */
+const hostBlocks = new WeakMap<readonly IpamBlock[], ReadonlySet<Address>>()
+
+function isHostCidr(cidr: string): boolean {
+  return cidr.endsWith(`/${bitsOf(familyOf(cidr))}`)
+}
+
 /** Whether an address, of the prefixes' family, lies in one of them. For thousands of addresses: IPv4 without big integers. */
 function insideOf(prefixes: readonly Prefix[]): (address: Address) => boolean {
   const ranges = prefixes
@@ -525,10 +592,10 @@ export function blockRoutes(
   })
 }
 
-/** Which node's block route an address would take: the longest that holds it. */
+/** Which node's block route an address would take: the longest that holds it. IPv4 without big integers: it is asked for every pod. */
 export class BlockIndex {
   /** By prefix length, longest first; then by the network's number. */
-  readonly #lengths: (readonly [family: Family, length: number, blocks: Map<bigint, IpamBlock>])[] = []
+  readonly #lengths: (readonly [family: Family, length: number, blocks: Map<number | bigint, IpamBlock>])[] = []
 
   constructor(blocks: readonly IpamBlock[], nodes: ReadonlyMap<string, RemoteNode>, vn: FqName) {
     for (const block of blocks) {
@@ -539,20 +606,31 @@ export class BlockIndex {
         entry = [family, length, new Map()]
         this.#lengths.push(entry)
       }
-      const rival = entry[2].get(value)
-      if (rival === undefined || block.name < rival.name) entry[2].set(value, block)
+      const key = family === 4 ? Number(value) : value
+      const rival = entry[2].get(key)
+      if (rival === undefined || block.name < rival.name) entry[2].set(key, block)
     }
     this.#lengths.sort((a, b) => b[1] - a[1])
   }
 
   nodeOf(address: Address): string | undefined {
-    const { family, value } = mustParseAddress(address)
-    for (const [of, length, blocks] of this.#lengths) {
-      if (of !== family) continue
-      const host = BigInt(bitsOf(family) - length)
-      const block = blocks.get((value >> host) << host)
+    const number = ipv4ToNumber(address)
+    const parsed = number === undefined ? mustParseAddress(address) : undefined
+    for (const [family, length, blocks] of this.#lengths) {
+      if (family !== (number === undefined ? 6 : 4)) continue
+      const block = blocks.get(number === undefined ? networkOf(parsed!.value, length) : networkOf4(number, length))
       if (block !== undefined) return block.node
     }
     return undefined
   }
+}
+
+function networkOf4(address: number, length: number): number {
+  const size = 2 ** (32 - length)
+  return address - (address % size)
+}
+
+function networkOf(address: bigint, length: number): bigint {
+  const host = BigInt(128 - length)
+  return (address >> host) << host
 }

@@ -20,7 +20,7 @@ export interface ReachInput {
         readonly vn: FqName
         /** Those that VRF 0 has a route for. */
         readonly subnets: readonly Prefix[]
-        readonly remote: readonly VirtualMachineInterface[]
+        readonly remote: Iterable<VirtualMachineInterface>
       }
     | undefined
   /** Addresses of the default network's pods on this node. */
@@ -115,7 +115,7 @@ class Territory {
     const { vn, remote } = this.#input.defaultNetwork!
     const network = this.#input.source.virtualNetworks.get(vn)
     if (network?.subnets.some(({ gateway }) => gateway === address)) return `it is the gateway of ${vn}`
-    this.#remote ??= new Map(remote.flatMap((other) => other.addresses.map((one) => [one, other] as const)))
+    this.#remote ??= new Map([...remote].flatMap((other) => other.addresses.map((one) => [one, other] as const)))
     const rival = this.#remote.get(address)
     return rival && `Pod ${rival.namespace}/${rival.pod.name} on node ${rival.node} has it, too, in network ${vn}`
   }

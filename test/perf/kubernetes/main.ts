@@ -135,7 +135,13 @@ async function measureRestart({ agent }: Lab, isQuick: boolean): Promise<Figure[
     const note = `of ${result.sent} of ${result.flows.length} flows, longest silence ${result.longestMs.toFixed(0)} ms, in ${result.seconds.toFixed(0)} s`
     figures.push(
       single(`rolling restart ${round + 1}: lost`, result.lost, 'packets', 0, note),
-      single(`rolling restart ${round + 1}: failed starts`, result.failedStarts, 'pods', 0, `of ${result.startedPods}`),
+      single(
+        `rolling restart ${round + 1}: failed starts`,
+        result.failedStarts,
+        'pods',
+        0,
+        [`of ${result.startedPods}`, ...result.reasons].join('; '),
+      ),
     )
   }
   return figures

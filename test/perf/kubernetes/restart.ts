@@ -13,6 +13,7 @@ export interface Restart {
   readonly flows: readonly object[]
   readonly startedPods: number
   readonly failedStarts: number
+  readonly reasons: readonly string[]
   readonly seconds: number
 }
 
@@ -75,7 +76,7 @@ export async function rollingRestart(lab: Kubelab, api: Api): Promise<Restart> {
     const { stdout } = await lab.execPod(namespace, from, ['sh', '-c', stop])
     reports.push(JSON.parse(stdout) as FlowReport)
   }
-  const { items } = await lab.json<{ items: { reason: string; count?: number }[] }>(['get', 'events', '-n', namespace])
+  const { items } = await lab.json<{ items: { reason: string; message: string }[] }>(['get', 'events', '-n', namespace])
   const failures = items.filter(({ reason }) => reason === 'FailedCreatePodSandBox')
   await lab.kubectl(['delete', 'namespace', '--wait=true', namespace], { timeoutMs: 180_000 })
   const sum = (key: 'sent' | 'lost') => reports.reduce((total, report) => total + report[key], 0)
@@ -86,6 +87,7 @@ export async function rollingRestart(lab: Kubelab, api: Api): Promise<Restart> {
     flows: reports,
     startedPods: outcomes.length,
     failedStarts: outcomes.filter((isStarted) => !isStarted).length + failures.length,
+    reasons: failures.map(({ message }) => message),
     seconds,
   }
 }

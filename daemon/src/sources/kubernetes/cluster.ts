@@ -17,7 +17,6 @@ import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '..
 import { type Item, idOf, type Kind } from '../objects/decode.ts'
 import { InterfaceIndex } from './interfaces.ts'
 import { type Accepted, KindStore } from './kind-store.ts'
-import { MapView } from './map-view.ts'
 import { decodeObject } from './newer.ts'
 import { decodePod, type KnownPod } from './pods.ts'
 import { Problems } from './problems.ts'
@@ -225,7 +224,7 @@ export class Cluster implements Disposable {
     ]
     return {
       ...this.#assembled,
-      interfaces: dirty.has('VirtualMachineInterface') ? new MapView(this.#index.map) : before.interfaces,
+      interfaces: dirty.has('VirtualMachineInterface') ? this.#index.view() : before.interfaces,
       pods: dirty.has('Pod') ? this.#podMap() : before.pods,
       rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
     }

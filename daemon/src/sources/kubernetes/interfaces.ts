@@ -1,13 +1,26 @@
 /** Interface objects by uuid, changed one by one: there are tens of thousands of them. Of several with one uuid, that whose key comes first counts. */
 import type { Rejection, VirtualMachineInterface } from '../../model/objects.ts'
+import { MapView } from './map-view.ts'
 
 export class InterfaceIndex {
   readonly #byUuid = new Map<string, VirtualMachineInterface>()
   /** Only of uuids that several objects have: all of them by key. */
   readonly #rivals = new Map<string, Map<string, VirtualMachineInterface>>()
 
+  #view = MapView.of<string, VirtualMachineInterface>(this.#byUuid)
+  #changed = new Set<string>()
+
   get map(): ReadonlyMap<string, VirtualMachineInterface> {
     return this.#byUuid
+  }
+
+  /** What there is, under an identity that is a new one whenever something changed. */
+  view(): MapView<string, VirtualMachineInterface> {
+    if (this.#changed.size > 0) {
+      this.#view = this.#view.next(this.#changed)
+      this.#changed = new Set()
+    }
+    return this.#view
   }
 
   set(key: string, value: VirtualMachineInterface | undefined, before: VirtualMachineInterface | undefined): void {
@@ -25,7 +38,7 @@ export class InterfaceIndex {
       ])
       this.#rivals.set(value.uuid, all)
       this.#elect(value.uuid, all)
-    } else this.#byUuid.set(value.uuid, value)
+    } else this.#put(value.uuid, value)
   }
 
   rejections(): Rejection[] {
@@ -43,7 +56,7 @@ export class InterfaceIndex {
   #remove(key: string, { uuid }: VirtualMachineInterface): void {
     const rivals = this.#rivals.get(uuid)
     if (rivals === undefined) {
-      this.#byUuid.delete(uuid)
+      this.#put(uuid, undefined)
       return
     }
     rivals.delete(key)
@@ -52,7 +65,15 @@ export class InterfaceIndex {
   }
 
   #elect(uuid: string, rivals: ReadonlyMap<string, VirtualMachineInterface>): void {
-    this.#byUuid.set(uuid, rivals.get([...rivals.keys()].sort()[0]!)!)
+    this.#put(uuid, rivals.get([...rivals.keys()].sort()[0]!))
+  }
+
+  #put(uuid: string, value: VirtualMachineInterface | undefined): void {
+    if (value === undefined) this.#byUuid.delete(uuid)
+    else this.#byUuid.set(uuid, value)
+    // What changed last stands last.
+    this.#changed.delete(uuid)
+    this.#changed.add(uuid)
   }
 }
 
