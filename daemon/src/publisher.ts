@@ -3,9 +3,10 @@
  * source. Level-triggered: what is to be told follows from the latest tables and from what the source says already. The router object
  * (address, labels of VRFs) has a lane of its own: from it other nodes learn how to answer a new pod; everything else is news that nobody waits for.
  */
+import { isEqual } from './model/equal.ts'
 import type { NodeFacts, Port } from './model/facts.ts'
 import type { IpamBlock, Source } from './model/objects.ts'
-import { publication } from './model/publish.ts'
+import { publication, routerOf } from './model/publish.ts'
 import type { Tables } from './model/tables.ts'
 
 export interface PublisherOptions {
@@ -67,10 +68,10 @@ export class Publisher implements AsyncDisposable {
     return publication(this.#options.node, facts, ports, tables, this.#options.source.state())
   }
 
-  async #publishRouter(present: Present): Promise<void> {
-    for (const published of this.#publication(present).publish) {
-      if (published.kind === 'VirtualRouter') await this.#options.source.publish(published)
-    }
+  async #publishRouter({ facts, tables }: Present): Promise<void> {
+    const { source, node } = this.#options
+    const object = routerOf(node, facts, tables)
+    if (!isEqual(source.state().routers.get(node), object)) await source.publish({ kind: 'VirtualRouter', object })
   }
 
   /** All of them are tried, whatever becomes of one; the first failure is thrown. */

@@ -7,7 +7,7 @@
  * network as it is.
  */
 import { join } from 'node:path'
-import { setImmediate as setImmediatePromise, setTimeout as setTimeoutPromise } from 'node:timers/promises'
+import { setImmediate as setImmediatePromise } from 'node:timers/promises'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config/config.ts'
 import { adoptIds } from './dataplane/adopt-ids.ts'
@@ -42,6 +42,13 @@ import { KubernetesSource } from './sources/kubernetes/source.ts'
 
 /** Milliseconds from the end of a round to the next one: a burst of changes costs few rounds, and a change after a quiet time doesn't wait. */
 const GATHER_MS = 2
+
+/**
+ * For what others change, rounds take one part of the time in so many at most; the wait has a limit, milliseconds. With tens of thousands of remote
+ * pods a round takes tens of milliseconds, and somewhere in the cluster pods come and go all the time. What this node's own pods need doesn't wait.
+ */
+const SHARE = 5
+const LONGEST_GATHER_MS = 200
 
 /** Milliseconds that an underlay address is kept resolved after a packet for it arrived. */
 const RESOLVED_MS = 5 * 60_000
@@ -92,7 +99,12 @@ export class Vrouter implements AsyncDisposable {
   #isClosed = false
   #round: Promise<void> = Promise.resolve()
   #isNudged = false
-  #roundEndedAt = 0
+  /** Of the last round, milliseconds (performance.now). */
+  #roundEndedAt = Number.NEGATIVE_INFINITY
+  #roundMs = 0
+  /** Somebody waits for the next round. */
+  #isUrgent = false
+  #wake: () => void = () => undefined
   /** Underlay addresses that packets wait for, and until when they are kept resolved. */
   readonly #resolved = new Map<Address, number>()
 
@@ -151,6 +163,7 @@ export class Vrouter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
+    this.#wake()
     await this.#round
     await this.#owned.disposeAsync()
   }
@@ -163,7 +176,7 @@ export class Vrouter implements AsyncDisposable {
     this.#state = 'reading the source'
     await this.#source.start(() => {
       this.#logRejections()
-      this.#nudge()
+      this.#nudge(false)
     })
     this.#logRejections()
 
@@ -295,13 +308,17 @@ export class Vrouter implements AsyncDisposable {
   // ---- rounds ---------------------------------------------------------------------------------------------------------------
 
   /** Asks for a round; resolves when a round that began after this call is over. */
-  #nudge(): Promise<void> {
+  #nudge(isUrgent = true): Promise<void> {
+    if (isUrgent) {
+      this.#isUrgent = true
+      this.#wake()
+    }
     if (this.#isNudged || this.#isClosed) return this.#round
     this.#isNudged = true
     this.#round = this.#round.then(async () => {
-      const wait = this.#roundEndedAt + GATHER_MS - performance.now()
-      await (wait > 0 ? setTimeoutPromise(wait) : setImmediatePromise())
+      await this.#gather()
       this.#isNudged = false
+      this.#isUrgent = false
       if (this.#isClosed || !this.#isOpen) return
       const begun = performance.now()
       try {
@@ -313,8 +330,25 @@ export class Vrouter implements AsyncDisposable {
           'a round failed; the kernel stays as it is, the next change tries again',
         )
       }
+      this.#roundEndedAt = performance.now()
+      this.#roundMs = this.#roundEndedAt - begun
     })
     return this.#round
+  }
+
+  /** Waits for changes that come together; whoever is in a hurry cuts it short. */
+  async #gather(): Promise<void> {
+    for (;;) {
+      const patient = Math.min(LONGEST_GATHER_MS, Math.max(GATHER_MS, this.#roundMs * (SHARE - 1)))
+      const wait = this.#roundEndedAt + (this.#isUrgent || this.#isClosed ? GATHER_MS : patient) - performance.now()
+      if (wait <= 0) break
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#wake = resolve
+      const timer = setTimeout(resolve, wait)
+      await promise
+      clearTimeout(timer)
+    }
+    await setImmediatePromise()
   }
 
   async #reconcile(): Promise<void> {

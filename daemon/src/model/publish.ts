@@ -77,9 +77,11 @@ export function publication(
   for (const object of interfaces) {
     if (!isEqual(state.interfaces.get(object.uuid), object)) publish.push({ kind: 'VirtualMachineInterface', object })
   }
-  const withdraw = [...state.interfaces.values()]
-    .filter((object) => object.node === node && !wanted.has(object.uuid))
-    .map(({ name }) => ({ kind: 'VirtualMachineInterface' as const, name }))
+  const withdraw: { kind: 'VirtualMachineInterface'; name: string }[] = []
+  // Of tens of thousands only a few are this node's: no list of all is made.
+  for (const { node: owner, uuid, name } of state.interfaces.values()) {
+    if (owner === node && !wanted.has(uuid)) withdraw.push({ kind: 'VirtualMachineInterface', name })
+  }
   return { claim: missingBlocks(node, ports, state), publish, withdraw }
 }
 

@@ -5,7 +5,7 @@
 
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
 import type { Address, Mac } from '../model/objects.ts'
-import type { Tables } from '../model/tables.ts'
+import type { Route, Tables } from '../model/tables.ts'
 import { isInside } from './address.ts'
 
 export interface PacketContext {
@@ -36,7 +36,7 @@ export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new M
 export function contextFromTables(tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6'>): PacketContext {
   const vrfs = new Map<number, VrfContext>()
   for (const vrf of tables.vrfs) {
-    const routes = [...(tables.inet.get(vrf.id) ?? []), ...(tables.inet6.get(vrf.id) ?? [])]
+    const routes = [...ownRoutes(tables.inet.get(vrf.id)), ...ownRoutes(tables.inet6.get(vrf.id))]
     const own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service').map(({ address }) => address)
     const gateways = routes.filter(({ kind }) => kind === 'gateway').map(({ address }) => parseAddress(address))
     const subnets: RouterSubnet[] = []
@@ -53,6 +53,18 @@ export function contextFromTables(tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' 
     if (own.length > 0 || subnets.length > 0) vrfs.set(vrf.id, { own, subnets })
   }
   return { routerMac: tables.vifs.find(({ type }) => type === 'virtual')?.mac ?? ROUTER_MAC, vrfs }
+}
+
+const known = new WeakMap<readonly Route[], readonly Route[]>()
+
+/** Of tens of thousands of routes, those few that the router itself has a part in. Lists that didn't change aren't searched again. */
+function ownRoutes(routes: readonly Route[] = []): readonly Route[] {
+  let own = known.get(routes)
+  if (own === undefined) {
+    own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service' || kind === 'subnet')
+    known.set(routes, own)
+  }
+  return own
 }
 
 /** A context as the responder uses it: bytes instead of text. */

@@ -99,9 +99,9 @@ export async function scale(lab: Kubelab, api: Api, pods: number, nodes: number,
   const residentMb = await daemon.residentMb()
   const idlePercent = await daemon.cpuPercent(60)
 
-  // An interface that comes and goes, outside of every block: only its own route leads there.
-  const lone = '10.244.255.200'
-  watch.tell({ key: 'lone', pod, address: lone })
+  // An interface that comes and goes: until it is there, its node's block leads to it.
+  const lone = layout.addressOf(61 * nodes)
+  watch.tell({ key: 'lone', pod, address: lone, longerThan: 31 })
   await until('lone', false)
   resolutionMs.length = 0
   const changeMs: number[] = []
@@ -163,7 +163,7 @@ class Layout {
     return `10.244.${at >> 8}.${at & 255}`
   }
 
-  #addressOf(index: number): string {
+  addressOf(index: number): string {
     const [a, b, c, d] = this.#blockOf(index % this.#nodes)
       .split('.')
       .map(Number) as [number, number, number, number]
@@ -216,7 +216,7 @@ class Layout {
     await many(this.#pods, (index) =>
       api.create(
         RESOURCES.VirtualMachineInterface,
-        this.interfaceObject(`pod-${index}`, index % this.#nodes, this.#addressOf(index), index),
+        this.interfaceObject(`pod-${index}`, index % this.#nodes, this.addressOf(index), index),
       ),
     )
     return this.#pods
@@ -238,7 +238,7 @@ class Layout {
           : Promise.resolve(under.at(-1)).then(() =>
               api.create(
                 RESOURCES.VirtualMachineInterface,
-                this.interfaceObject(name, at % this.#nodes, this.#addressOf(at), at),
+                this.interfaceObject(name, at % this.#nodes, this.addressOf(at), at),
               ),
             ),
       )
