@@ -75,7 +75,7 @@ describe('custom networks', function () {
     })
     namespaces.push(namespace)
     await here.until('an Event', async () =>
-      (await here.events('default', 'Namespace', namespace)).some((text) => text.includes("doesn't exist")),
+      (await here.events(namespace, 'Namespace', namespace)).some((text) => text.includes("doesn't exist")),
     )
   })
 })

@@ -33,6 +33,14 @@ describe('when something dies', function () {
     ])
   }
 
+  /** Container id of the sandbox that runs for a pod; empty: none does. */
+  async function sandboxOf(node: 'node1' | 'node2', pod: string): Promise<string> {
+    const filter = `labels."io.kubernetes.pod.name"==${pod},labels."io.cri-containerd.kind"==sandbox`
+    const ids = (await here.output(node, 'ctr', '-n', 'k8s.io', 'containers', 'ls', '-q', filter)).trim().split('\n')
+    const tasks = await here.output(node, 'ctr', '-n', 'k8s.io', 'tasks', 'ls')
+    return ids.find((id) => new RegExp(`^${id} .*RUNNING`, 'm').test(tasks)) ?? ''
+  }
+
   it('the agents: no packet is lost, new connections work without them, and they come back', async () => {
     const running = await flows()
     for (const node of nodes) await here.lab.killDaemon(numberOf(node))
@@ -40,15 +48,8 @@ describe('when something dies', function () {
     await here.until(
       'the agents to be back',
       async () => {
-        const status = await here.kubectl(
-          'get',
-          'daemonset',
-          '-n',
-          'kube-vrouter',
-          'kube-vrouter',
-          '-o',
-          'jsonpath={.status.numberReady}',
-        )
+        const ready = ['-o', 'jsonpath={.status.numberReady}']
+        const status = await here.kubectl('get', 'daemonset', '-n', 'kube-vrouter', 'vrouter', ...ready)
         return status === '2'
       },
       60,
@@ -98,22 +99,44 @@ describe('when something dies', function () {
     await assertUnharmed(running)
   })
 
-  it('the API server: traffic goes on, an agent restarts without it, and a pod starts in the blocks that are there', async function () {
+  it('the API server: traffic goes on, an agent restarts without it, and pods start in the blocks that are there', async function () {
     this.timeout(180_000)
+    const [victim] = await here.start({ name: 'victim', namespace, node: 'node1' })
+    const agent = await here.lab.daemonPod(1)
     const running = await flows()
     await here.lab.stopPart('kube-apiserver')
     try {
-      await here.lab.exec(1, ['true'])
-      await sleep(3000)
-      // kubectl is of no use now: into the pods by way of their node.
-      const ping = await here.lab.exec(2, ['ping', '-c', '3', '-i', '0.2', far.ip4])
-      assert.equal(ping.status, 0, ping.stdout)
+      const kill = (id: string) =>
+        here.output('node1', 'ctr', '-n', 'k8s.io', 'tasks', 'kill', '--signal', 'SIGKILL', id)
+      await kill(agent.containerId)
+      // The kubelet makes a dead sandbox anew, by DEL and ADD, from what it remembers.
+      const sandbox = await sandboxOf('node1', 'victim')
+      await kill(sandbox)
+      await here.until('another sandbox', async () => !['', sandbox].includes(await sandboxOf('node1', 'victim')), 60)
+      let address = ''
+      await here.until(
+        'an answer of the pod in it',
+        async () => {
+          const records = await here.output('node1', 'sh', '-c', 'cat /var/lib/vrouter/ports/*.json')
+          const record = records
+            .split(/(?<=})\s*(?={)/)
+            .find((text) => text.includes('"victim"') && !text.includes(sandbox))
+          address = /"addresses":\s*\[\s*"([\d.]+)"/.exec(record ?? '')?.[1] ?? ''
+          return address !== '' && (await here.run('node2', 'ping', '-c', '1', '-W', '1', address)).status === 0
+        },
+        60,
+      )
+      assert.notEqual(address, victim!.ip4)
     } finally {
       await here.lab.startPart('kube-apiserver')
     }
     await here.until('the API server', async () => (await here.kubectl('get', '--raw', '/readyz')) === 'ok', 60)
     await assertUnharmed(running)
     await here.start({ name: 'after-api', namespace, node: 'node2' })
+    await here.until('one interface object of the pod', async () => {
+      const { items } = await here.json<{ items: { spec: { pod: { name: string } } }[] }>('get', 'vmi', '-n', namespace)
+      return items.filter(({ spec }) => spec.pod.name === 'victim').length === 1
+    })
   })
 
   it('a node (power loss): it comes back with its pods, and nothing of before is in their way', async function () {
@@ -141,5 +164,34 @@ describe('when something dies', function () {
       )
       return items.filter(({ spec }) => spec.pod.name === 'far').length === 1
     })
+  })
+
+  it('a node that is taken out of the cluster and joins again: its old blocks and routers are gone, its pods start', async function () {
+    this.timeout(240_000)
+    const running = [await startFlow(here, a, b.ip4, 'tcp')]
+    const before = await here.json<{ metadata: { uid: string } }>('get', 'vr', 'node2')
+    await here.lab.nodeDown(2)
+    await here.kubectl('delete', 'node', 'node2')
+    await here.until(
+      'nothing of the node',
+      async () => {
+        const left = await here.kubectl(
+          'get',
+          'vr,ib',
+          '-o',
+          'jsonpath={.items[*].spec.node} {.items[*].metadata.name}',
+        )
+        return !left.split(/\s+/).includes('node2')
+      },
+      120,
+    )
+    await here.lab.nodeUp(2)
+    await here.until('the node', async () => (await here.kubectl('get', 'nodes', '-o', 'name')).includes('node2'))
+    await here.lab.untilReady(2, 120_000)
+    const [again] = await here.start({ name: 'again', namespace, node: 'node2' })
+    assert.equal(await here.seenBy(again!, a.ip4), again!.ip4)
+    const after = await here.json<{ metadata: { uid: string } }>('get', 'vr', 'node2')
+    assert.notEqual(after.metadata.uid, before.metadata.uid)
+    await assertUnharmed(running)
   })
 })

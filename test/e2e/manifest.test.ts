@@ -1,0 +1,39 @@
+/**
+ * `kubectl apply -f manifests/kube-vrouter.yaml` alone, as it is in the repo: a cluster with kube-proxy, whose API server the daemons reach by its ClusterIP
+ * first. Runs in a cluster of its own.
+ */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { Kubelab } from '../kubelab/kubelab.ts'
+import { imageArchive, repository } from '../kubelab/layout.ts'
+import { Cluster } from './cluster.ts'
+import { whyNoCluster } from './prerequisites.ts'
+
+describe('the one-file manifest', () => {
+  it('installs, and what it installed goes again', async function () {
+    this.timeout(6 * 60_000)
+    const reason = whyNoCluster()
+    if (reason !== undefined) {
+      console.log(`skipped: ${reason}`)
+      this.skip()
+    }
+    const name = `e2e-${randomBytes(3).toString('hex')}`
+    await using lab = await Kubelab.start({ name, nodes: 2, cni: 'none', kubeProxy: true, images: [imageArchive] })
+    const here = new Cluster(lab)
+    const manifest = join(repository, 'manifests/kube-vrouter.yaml')
+    // The CRDs are in the same file as nothing that uses them: one apply is enough.
+    await here.kubectl('apply', '--server-side', '-f', manifest)
+    await Promise.all([lab.untilReady(1, 120_000), lab.untilReady(2, 120_000)])
+    const namespace = await here.namespace('plain')
+    const [a, far] = await here.start(
+      { name: 'a', namespace, node: 'node1' },
+      { name: 'far', namespace, node: 'node2' },
+    )
+    assert.equal(await here.seenBy(a!, far!.ip4), a!.ip4)
+    const servers = await here.output('node1', 'cat', '/var/lib/vrouter/api-servers.json')
+    assert.match(servers, /10\.10\.0\.1/, 'the own address of the API server is remembered')
+    await here.removeNamespaces(namespace)
+    await here.kubectl('apply', '--server-side', '-f', manifest)
+  })
+})
