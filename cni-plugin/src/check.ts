@@ -8,7 +8,7 @@ import type { LinkInfo as Link } from '@kube-vrouter/linux/netlink/link'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { openNamespace } from './attachment.ts'
 import { isObject, type Json, type NetworkConfig } from './config.ts'
-import { Daemon, daemonError } from './daemon.ts'
+import { Daemon, daemonError, markFromDaemon } from './daemon.ts'
 import type { Attachment } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
 
@@ -72,7 +72,7 @@ function expected(socket: string, containerId: string, ifname: string): GetReply
     return daemon.call<GetReply>({ op: 'get', containerId, ifname })
   } catch (error) {
     const refusal = daemonError(error)
-    throw refusal.code === ErrorCode.REFUSED ? failed(refusal.message, refusal.details) : refusal
+    throw refusal.code === ErrorCode.REFUSED ? markFromDaemon(failed(refusal.message, refusal.details)) : refusal
   }
 }
 

@@ -254,11 +254,14 @@ export function isFromDaemon(error: CniError): boolean {
   return fromDaemon.has(error)
 }
 
+export function markFromDaemon(error: CniError): CniError {
+  fromDaemon.add(error)
+  return error
+}
+
 /** What the runtime is told when the daemon can't be reached or refuses. */
 export function daemonError(error: unknown): CniError {
-  const known = refusalOf(error)
-  fromDaemon.add(known)
-  return known
+  return markFromDaemon(refusalOf(error))
 }
 
 function refusalOf(error: unknown): CniError {

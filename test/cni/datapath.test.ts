@@ -1,0 +1,57 @@
+/** CHECK against a real daemon: what it finds in the kernel of a pod's program and tables. */
+
+import assert from 'node:assert/strict'
+import { skipIfMissing, TestLab, twoTenants } from '../functional/lab.ts'
+import { nodePaths } from '../lab/layout.ts'
+import { binary, type Json, obstacle } from './node.ts'
+
+describe('CHECK of a pod in the datapath', function () {
+  this.timeout(90_000)
+  let lab: TestLab
+  before(function () {
+    skipIfMissing(this)
+    const reason = obstacle()
+    if (reason) {
+      console.log(`    skipped: ${reason}`)
+      this.skip()
+    }
+    lab = TestLab.up(1)
+    lab.apply(twoTenants)
+  })
+  after(() => lab?.close())
+
+  /** Runs the binary on node 1. */
+  function call(command: string, prevResult?: Json): { readonly exit: number; readonly stdout: string } {
+    const { socket, state } = nodePaths(lab.name, 1)
+    const config = { cniVersion: '1.1.0', name: 'net', type: 'vrouter-cni', socket, stateDir: state, prevResult }
+    const env = `CNI_COMMAND=${command} CNI_CONTAINERID=checked CNI_NETNS=/run/netns/checked CNI_IFNAME=eth0 CNI_ARGS='K8S_POD_NAMESPACE=red;K8S_POD_NAME=checked'`
+    const script = `printf '%s' '${JSON.stringify(config)}' | ${env} ${binary}; echo "exit $?"`
+    const { stdout } = lab.onNode(1, ['sh', '-c', script])
+    const [, output, exit] = /^([\s\S]*)exit (\d+)\n$/.exec(stdout)!
+    return { exit: Number(exit), stdout: output! }
+  }
+
+  it('succeeds right after ADD and later, and names a program that somebody took off', async () => {
+    lab.expectLog(/CHECK failed: program tap is not attached|get failed: the daemon knows no attachment/)
+    lab.node(1, 'ip', 'netns', 'add', 'checked')
+    try {
+      const added = call('ADD')
+      assert.equal(added.exit, 0, added.stdout)
+      const result = JSON.parse(added.stdout)
+      assert.deepEqual(call('CHECK', result), { exit: 0, stdout: '' })
+      lab.node(1, 'tc', 'filter', 'del', 'dev', result.interfaces[0].name, 'ingress')
+      const failed = call('CHECK', result)
+      assert.equal(failed.exit, 1)
+      const { code, msg } = JSON.parse(failed.stdout)
+      assert.deepEqual([code, msg], [103, `program tap is not attached to ${result.interfaces[0].name}`])
+      // When no pod has come for a while the tap gets its link.
+      await new Promise((resolve) => setTimeout(resolve, 3_000))
+      assert.deepEqual(call('CHECK', result), { exit: 0, stdout: '' })
+      assert.equal(call('DEL').exit, 0)
+      assert.match(JSON.parse(call('CHECK', result).stdout).msg, /the daemon knows no attachment checked eth0/)
+    } finally {
+      call('DEL')
+      lab.node(1, 'ip', 'netns', 'del', 'checked')
+    }
+  })
+})
