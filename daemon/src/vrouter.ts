@@ -35,8 +35,9 @@ import { writeConflist } from './port-api/conflist.ts'
 import { startRest } from './port-api/rest/server.ts'
 import { PortServer } from './port-api/server.ts'
 import { ServiceMark } from './port-api/service-mark.ts'
-import { Ports, type Programmed, type Readiness } from './ports/ports.ts'
+import { Ports, type Programmed } from './ports/ports.ts'
 import { Publisher } from './publisher.ts'
+import { ServiceState } from './service-state.ts'
 import { DirectorySource } from './sources/directory/source.ts'
 import { KubernetesSource } from './sources/kubernetes/source.ts'
 
@@ -52,6 +53,9 @@ const LONGEST_GATHER_MS = 200
 
 /** Milliseconds that an underlay address is kept resolved after a packet for it arrived. */
 const RESOLVED_MS = 5 * 60_000
+
+/** Milliseconds until a round that failed is tried again, if nothing changes before. */
+const RETRY_MS = 1000
 
 /** Underlay addresses that packets may make us resolve: a scan must not fill the neighbour table. */
 const MAX_RESOLVED = 256
@@ -92,13 +96,13 @@ export class Vrouter implements AsyncDisposable {
   #tables: Tables | undefined
   #loggedProblems: ReadonlySet<string> = new Set()
   #loggedRejections: ReadonlySet<string> = new Set()
-  #state = 'starting'
+  readonly #service = new ServiceState()
   /** Everything that a round needs is there. */
   #isOpen = false
-  #isReady = false
   #isClosed = false
   #round: Promise<void> = Promise.resolve()
   #isNudged = false
+  #retry: NodeJS.Timeout | undefined
   /** Of the last round, milliseconds (performance.now). */
   #roundEndedAt = Number.NEGATIVE_INFINITY
   #roundMs = 0
@@ -163,6 +167,7 @@ export class Vrouter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
+    clearTimeout(this.#retry)
     this.#wake()
     await this.#round
     await this.#owned.disposeAsync()
@@ -173,14 +178,14 @@ export class Vrouter implements AsyncDisposable {
     const own = this.#owned
 
     this.#healthServer = own.use(await this.#startHealth())
-    this.#state = 'reading the source'
+    this.#service.starts('reading the source')
     await this.#source.start(() => {
       this.#logRejections()
       this.#nudge(false)
     })
     this.#logRejections()
 
-    this.#state = 'moving the node to vhost0'
+    this.#service.starts('moving the node to vhost0')
     await this.#migrate()
     own.use(
       await followChanges({
@@ -194,7 +199,7 @@ export class Vrouter implements AsyncDisposable {
       }),
     )
 
-    this.#state = 'programming the node'
+    this.#service.starts('programming the node')
     this.#agentPort = own.use(
       await AgentPort.start({
         device: config.underlay.agent,
@@ -221,8 +226,7 @@ export class Vrouter implements AsyncDisposable {
       log: log.child({ component: 'rest' }),
     })
     if (rest) own.use(rest)
-    this.#isReady = true
-    this.#state = 'in service'
+    this.#service.inService()
     own.use(new ServiceMark(config.paths.run))
     // A DEL may have been queued between the reading of the records and the socket.
     await this.#ports.maintain()
@@ -290,7 +294,7 @@ export class Vrouter implements AsyncDisposable {
         programmed: (uuid, signal) => this.#programmed(uuid, signal),
         obstacle: (uuid) => this.#obstacle(uuid),
         verify: async (uuid) => this.#dataplane.verifyPort(uuid),
-        readiness: () => this.#readiness(),
+        readiness: () => this.#service.readiness(),
         maxPorts: config.limits.vifs - OWN_VIFS,
       }),
     )
@@ -320,15 +324,20 @@ export class Vrouter implements AsyncDisposable {
       this.#isNudged = false
       this.#isUrgent = false
       if (this.#isClosed || !this.#isOpen) return
+      clearTimeout(this.#retry)
       const begun = performance.now()
       try {
         await this.#reconcile()
+        if (this.#service.roundDone()) this.#log.info({}, 'rounds succeed again')
         this.#healthServer?.metrics.observeRound((performance.now() - begun) / 1000)
       } catch (error) {
-        this.#log.error(
-          { err: errorFields(error) },
-          'a round failed; the kernel stays as it is, the next change tries again',
-        )
+        if (this.#service.roundFailed(Error.isError(error) ? error.message : String(error))) {
+          this.#log.error(
+            { err: errorFields(error) },
+            'a round failed; what it has not changed in the kernel stays as it is, the next one tries again',
+          )
+        }
+        this.#retry = setTimeout(() => void this.#nudge(false), RETRY_MS)
       }
       this.#roundEndedAt = performance.now()
       this.#roundMs = this.#roundEndedAt - begun
@@ -459,15 +468,11 @@ export class Vrouter implements AsyncDisposable {
     })
   }
 
-  #readiness(): Readiness {
-    return this.#isReady ? { ready: true } : { ready: false, message: this.#state, podsAffected: false }
-  }
-
   // ---- what introspect shows --------------------------------------------------------------------------------------------------
 
   #health(): Health {
     const problems = this.#dataplane.problems().map(({ object, message }) => `${object}: ${message}`)
-    return { ready: this.#isReady, state: this.#state, startedAt: this.#startedAt, problems }
+    return { ready: this.#service.readiness().ready, state: this.#service.text, startedAt: this.#startedAt, problems }
   }
 
   /** First of all, so that a long start can be told from a daemon that died. */
@@ -481,8 +486,8 @@ export class Vrouter implements AsyncDisposable {
         const maps = this.#isOpen ? this.#dataplane.maps : undefined
         const kernel = maps && kernelOf(maps)
         return healthState({
-          ready: this.#isReady,
-          state: this.#state,
+          ready: this.#service.readiness().ready,
+          state: this.#service.text,
           limits: config.limits,
           ports: this.#isOpen ? this.#ports.all().length : 0,
           source: this.#source.state(),
