@@ -43,7 +43,7 @@ describe('bad input', function () {
     await here.kubectl('delete', 'vn', '-n', namespace, 'net', '--wait=false')
     await here.until('a status that says why', async () => {
       const status = await here.kubectl('get', 'vn', '-n', namespace, 'net', '-o', 'jsonpath={.status.observation}')
-      return /a|b/.test(status) && status !== ''
+      return status.includes(`${namespace}/a`) && status.includes(`${namespace}/b`)
     })
     assert.equal(await here.seenBy(b, a.ip4), b.ip4)
     await new Promise((resolve) => setTimeout(resolve, 700))
@@ -71,16 +71,31 @@ describe('bad input', function () {
   })
 
   it('blocks and routers that another cluster left are told of and used by nobody', async () => {
-    const stale = `stale-${namespace}`
-    await here.apply({
-      apiVersion: 'vrouter.dev/v1alpha1',
-      kind: 'VirtualRouter',
-      metadata: { name: stale },
-      spec: { address: '10.10.0.11', encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel: 16 },
-    })
+    const stale = `zz-stale-${namespace}`
+    const { items } = await here.json<{ items: { spec: { network: string; cidr: string; node: string } }[] }>(
+      'get',
+      'ib',
+    )
+    // The very block that a pod of ours has its address from.
+    const { network, cidr } = items.find(({ spec }) => spec.network.includes(namespace) && spec.node === a.node)!.spec
+    await here.apply(
+      {
+        apiVersion: 'vrouter.dev/v1alpha1',
+        kind: 'VirtualRouter',
+        metadata: { name: stale },
+        spec: { address: '10.10.0.11', encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel: 16 },
+      },
+      {
+        apiVersion: 'vrouter.dev/v1alpha1',
+        kind: 'IPAMBlock',
+        metadata: { name: stale },
+        spec: { network, cidr, node: stale },
+      },
+    )
+    assert.equal(await here.seenBy(b, a.ip4), b.ip4, 'while they are there')
     await here.until(
-      'the router without a node to be removed',
-      async () => !(await here.kubectl('get', 'vr', '-o', 'name')).includes(stale),
+      'what has no node to be removed',
+      async () => !(await here.kubectl('get', 'vr,ib', '-o', 'name')).includes(stale),
       120,
     )
     assert.equal(await here.seenBy(b, a.ip4), b.ip4)

@@ -33,6 +33,13 @@ describe('when something dies', function () {
     ])
   }
 
+  /** How often kubelets have started agents again. */
+  async function restarts(): Promise<number> {
+    const agents = ['pods', '-n', 'kube-vrouter', '-l', 'app.kubernetes.io/component=vrouter']
+    const counts = ['-o', 'jsonpath={.items[*].status.containerStatuses[*].restartCount}']
+    return (await here.kubectl('get', ...agents, ...counts)).split(' ').reduce((sum, count) => sum + Number(count), 0)
+  }
+
   /** Container id of the sandbox that runs for a pod; empty: none does. */
   async function sandboxOf(node: 'node1' | 'node2', pod: string): Promise<string> {
     const filter = `labels."io.kubernetes.pod.name"==${pod},labels."io.cri-containerd.kind"==sandbox`
@@ -43,6 +50,7 @@ describe('when something dies', function () {
 
   it('the agents: no packet is lost, new connections work without them, and they come back', async () => {
     const running = await flows()
+    const before = await restarts()
     for (const node of nodes) await here.lab.killDaemon(numberOf(node))
     assert.equal(await here.seenBy(a, far.ip4), a.ip4)
     await here.until(
@@ -50,7 +58,7 @@ describe('when something dies', function () {
       async () => {
         const ready = ['-o', 'jsonpath={.status.numberReady}']
         const status = await here.kubectl('get', 'daemonset', '-n', 'kube-vrouter', 'vrouter', ...ready)
-        return status === '2'
+        return status === '2' && (await restarts()) >= before + nodes.length
       },
       60,
     )

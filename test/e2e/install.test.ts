@@ -57,13 +57,16 @@ describe('an installed cluster', function () {
     const daemonSet = await here.json<{
       spec: {
         template: {
-          spec: { containers: { securityContext: { privileged?: boolean; capabilities: { drop: string[] } } }[] }
+          spec: {
+            containers: { securityContext: { privileged?: boolean; capabilities: { add: string[]; drop: string[] } } }[]
+          }
         }
       }
     }>('get', 'daemonset', '-n', 'kube-vrouter', 'vrouter')
     for (const { securityContext } of daemonSet.spec.template.spec.containers) {
       assert.notEqual(securityContext.privileged, true)
       assert.deepEqual(securityContext.capabilities.drop, ['ALL'])
+      assert.deepEqual(securityContext.capabilities.add.toSorted(), ['BPF', 'NET_ADMIN', 'PERFMON', 'SYS_ADMIN'])
     }
   })
 })

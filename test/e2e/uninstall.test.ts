@@ -25,13 +25,21 @@ describe('uninstall', function () {
     assert.match(await here.output('node1', 'ip', '-4', 'address', 'show', 'eth0'), /inet 10\.10\.0\.11\/24/)
     assert.doesNotMatch(await here.output('node1', 'ip', 'link'), /vhost0|pkt0|tap[0-9a-f]{12}/)
     assert.match(await here.output('node1', 'ip', 'route'), /default via 10\.10\.0\.1 dev eth0/)
+    // The programs are held by their pins alone.
     const left = await here.output(
       'node1',
       'sh',
       '-c',
-      'ls -A /sys/fs/bpf /etc/cni/net.d /var/lib/vrouter /run/vrouter 2>&1; ls /opt/cni/bin',
+      'for folder in /sys/fs/bpf /etc/cni/net.d /opt/cni/bin /var/lib /run; do ls -A $folder; done',
     )
-    assert.doesNotMatch(left, /vrouter-cni|conflist|cni\.sock/)
+    assert.doesNotMatch(left, /^vrouter|conflist/m)
+    const { spec } = await here.json<{ spec: { taints?: { key: string }[] } }>('get', 'node', 'node1')
+    assert.deepEqual(
+      (spec.taints ?? []).filter(({ key }) => key.startsWith('node.vrouter.dev/')),
+      [],
+    )
+    for (const kinds of ['vr,ib', 'vmi --all-namespaces'])
+      assert.equal(await here.kubectl('get', ...kinds.split(' '), '-o', 'name'), '', kinds)
     assert.match(await here.kubectl('get', 'crd', '-o', 'name'), /virtualnetworks\.vrouter\.dev/)
     assert.equal(
       await here.kubectl('get', 'clusterrole', '-o', 'name', '-l', 'app.kubernetes.io/name=kube-vrouter'),
