@@ -1,6 +1,6 @@
 /**
  * A large cluster, of which this lab's nodes are two: routers, blocks and interfaces of many nodes that don't exist, all in the default network, in
- * the real API server. What the daemon of node 1 costs then, how long it is deaf, and how soon one change is in its kernel.
+ * the real API server. They go with the lab: nothing can be measured on it afterwards. What the daemon of node 1 costs then, how long it is deaf, and how soon one change is in its kernel.
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,6 +25,7 @@ export interface Scale {
   readonly writeSeconds: number
   /** While the objects came in. */
   readonly fillPeakMb: number
+  readonly fillBlockMs: number
   readonly fillCpuSeconds: number
   readonly residentMb: number
   readonly idlePercent: number
@@ -36,7 +37,9 @@ export interface Scale {
   /** A daemon that starts: lists everything, from its first moment to the last route. */
   readonly startResidentMb: number
   readonly startPeakMb: number
+  /** Until it was ready, and in the time after that. */
   readonly startBlockMs: number
+  readonly servedBlockMs: number
   readonly startCpuSeconds: number
   readonly startSeconds: number
 }
@@ -46,9 +49,6 @@ export async function scale(lab: Kubelab, api: Api, pods: number, nodes: number,
   // It would take away, rightly, what nodes and pods left that don't exist.
   const controller = ['-n', release.namespace, 'deployment/vrouter-controller']
   await lab.kubectl(['scale', '--replicas=0', ...controller])
-  undo.defer(async () => {
-    await lab.kubectl(['scale', '--replicas=1', ...controller])
-  })
   await api.namespace(NAMESPACE)
   await api.startPod(NAMESPACE, 'here', 'node1')
   const pod = api.pod(NAMESPACE, 'here')!.status!.podIP!
@@ -87,14 +87,15 @@ export async function scale(lab: Kubelab, api: Api, pods: number, nodes: number,
   }
 
   const cpuBefore = await daemon.cpuSeconds()
+  await daemon.longestBlockMs()
   const begun = performance.now()
   const written = await layout.write(api)
-  undo.defer(() => layout.remove(lab))
   const writeSeconds = (performance.now() - begun) / 1000
   await untilRoutes(lab, pods)
   await sleep(SETTLE_MS)
   const fillCpuSeconds = (await daemon.cpuSeconds()) - cpuBefore
   const fillPeakMb = await daemon.peakMb()
+  const fillBlockMs = await daemon.longestBlockMs()
   await sleep(SETTLE_MS)
   const residentMb = await daemon.residentMb()
   const idlePercent = await daemon.cpuPercent(60)
@@ -125,12 +126,14 @@ export async function scale(lab: Kubelab, api: Api, pods: number, nodes: number,
   const startedAt = performance.now()
   const fresh = await untilServes(lab, daemon.pid)
   const startSeconds = (performance.now() - startedAt) / 1000
+  const startBlockMs = await fresh.longestBlockMs()
   await untilRoutes(lab, written)
   await sleep(SETTLE_MS)
-  const startBlockMs = await fresh.longestBlockMs()
+  const servedBlockMs = await fresh.longestBlockMs()
   return {
     writeSeconds,
     fillPeakMb,
+    fillBlockMs,
     fillCpuSeconds,
     residentMb,
     idlePercent,
@@ -142,6 +145,7 @@ export async function scale(lab: Kubelab, api: Api, pods: number, nodes: number,
     startResidentMb: await fresh.residentMb(),
     startPeakMb: await fresh.peakMb(),
     startBlockMs,
+    servedBlockMs,
     startCpuSeconds: await fresh.cpuSeconds(),
     startSeconds,
   }
@@ -245,23 +249,6 @@ class Layout {
     }
     await Promise.all(under)
     return { count: under.length, seconds: (performance.now() - begun) / 1000 }
-  }
-
-  async remove(lab: Kubelab): Promise<void> {
-    const all = ['delete', '--all', '--wait=false']
-    await lab.tryKubectl([...all, 'vmi', '-n', NAMESPACE], { timeoutMs: 600_000 })
-    await lab.tryKubectl(
-      ['delete', '--wait=false', 'vr', ...Array.from({ length: this.#nodes }, (_, i) => nodeName(i))],
-      {
-        timeoutMs: 600_000,
-      },
-    )
-    await lab.tryKubectl(
-      ['delete', '--wait=false', 'ib', ...Array.from({ length: this.#nodes }, (_, i) => `large-${i}`)],
-      {
-        timeoutMs: 600_000,
-      },
-    )
   }
 }
 
