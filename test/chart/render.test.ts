@@ -248,7 +248,7 @@ describe('the dashboard', () => {
         routes: 0,
         tables: [{ table: 'flow', used: 0, max: 1 }],
         drops: [0n, 1n],
-        source: { inSync: true, ageSeconds: 0 },
+        source: { inSync: true },
         problems: 0,
         rejected: 0,
       }),

@@ -19,8 +19,6 @@ export interface HealthState {
   readonly source: {
     /** What the daemon works on is what the source has, as far as it was told. */
     readonly inSync: boolean
-    /** Seconds since the source was last heard of; undefined: it is read from disk, and that can't be said. */
-    readonly ageSeconds?: number
   }
   /** What can't be brought into the kernel now. */
   readonly problems: number

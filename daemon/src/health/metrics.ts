@@ -24,13 +24,15 @@ const reasons = new Map(
 
 export class Metrics implements Disposable {
   readonly #registry = new Registry()
+  /** As it is now; asked for once for all that Prometheus reads at one time. */
   readonly #state: () => HealthState
+  #present: HealthState | undefined
   readonly #delay: ReturnType<typeof monitorEventLoopDelay>
   readonly #round: Histogram
   readonly #publishFailures: Counter<'kind'>
 
   constructor(state: () => HealthState, version: string) {
-    this.#state = state
+    this.#state = () => (this.#present ??= state())
     this.#delay = monitorEventLoopDelay({ resolution: SAMPLE_MS })
     this.#delay.enable()
     const registers = [this.#registry]
@@ -52,6 +54,7 @@ export class Metrics implements Disposable {
 
   /** The text that Prometheus reads. */
   text(): Promise<string> {
+    this.#present = undefined
     return this.#registry.metrics()
   }
 
@@ -72,16 +75,14 @@ export class Metrics implements Disposable {
   }
 
   #describeState(): void {
-    const gauge = (name: string, help: string, value: (state: HealthState) => number | undefined) => {
+    const gauge = (name: string, help: string, value: (state: HealthState) => number) => {
       const state = this.#state
       new Gauge({
         name: `vrouter_${name}`,
         help,
         registers: [this.#registry],
         collect() {
-          const now = value(state())
-          if (now === undefined) this.remove()
-          else this.set(now)
+          this.set(value(state()))
         },
       })
     }
@@ -92,7 +93,6 @@ export class Metrics implements Disposable {
     gauge('problems', 'Things that can not be brought into the kernel now.', ({ problems }) => problems)
     gauge('rejected_objects', 'Objects that were set aside, being wrong.', ({ rejected }) => rejected)
     gauge('source_in_sync', '1: the daemon works on what the source has.', ({ source }) => Number(source.inSync))
-    gauge('source_age_seconds', 'Since the source was last heard of.', ({ source }) => source.ageSeconds)
     this.#describeTables()
     this.#describeDrops()
   }
