@@ -31,6 +31,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/port-api/': 'port-api',
   'daemon/src/port-api/messages.ts': 'port-api messages',
   'daemon/src/ports/': 'ports',
+  'daemon/src/install/': 'install',
   'daemon/src/config/': 'config',
   'daemon/src/schema/': 'schema',
   'daemon/src/errors.ts': 'errors',
@@ -65,6 +66,7 @@ const RULES: readonly Rule[] = [
   { part: 'health', parts: MODEL_AND_MAPS, packages: ['prom-client'] },
   { part: 'port-api', parts: MODEL_AND_MAPS },
   { part: 'ports', parts: MODEL_AND_MAPS },
+  { part: 'install', parts: [...MODEL_AND_MAPS, 'dataplane', 'port-api', 'kubernetes'] },
   { part: 'utilities', parts: ['maps', 'linux'], packages: [] },
   { part: 'cni-plugin', parts: ['linux', 'port-api messages'], packages: [] },
 ]
