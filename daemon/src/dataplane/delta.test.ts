@@ -74,4 +74,38 @@ describe('Delta', () => {
       }),
     )
   })
+
+  it('finds the same when it is told what may differ, whatever failed or was done by others meanwhile', () => {
+    const key = fc.constantFrom<string[]>('a', 'b', 'c', 'd', 'e')
+    const value = fc.constantFrom('1', '2')
+    const change = fc.record({
+      desired: fc.array(fc.tuple(key, fc.option(value, { nil: undefined }))),
+      refused: fc.uniqueArray(key),
+      found: fc.option(fc.dictionary(key, value), { nil: undefined, freq: 5 }),
+    })
+    fc.assert(
+      fc.property(fc.array(change), (changes) => {
+        const desired = new Map<string, string>()
+        const delta = new Delta()
+        delta.setDesired(desired)
+        for (const { desired: sets, refused, found } of changes) {
+          if (found !== undefined) delta.replaceKnown(new Map(Object.entries(found)))
+          for (const [at, to] of sets) {
+            if (to === undefined) desired.delete(at)
+            else desired.set(at, to)
+          }
+          delta.setDesired(desired, new Set(sets.map(([at]) => at)))
+          for (const [at, to] of delta.writes()) if (!refused.includes(at)) delta.setKnown(at, to)
+          for (const at of delta.deletions()) if (!refused.includes(at)) delta.deleteKnown(at)
+          const whole = new Delta()
+          whole.replaceKnown(delta.known)
+          whole.setDesired(desired)
+          assert.deepEqual(new Map(delta.writes()), new Map(whole.writes()))
+          assert.deepEqual(new Set(delta.deletions()), new Set(whole.deletions()))
+          assert.ok([...whole.writes()].every(([at]) => refused.includes(at)))
+          assert.ok([...whole.deletions()].every((at) => refused.includes(at)))
+        }
+      }),
+    )
+  })
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { macBytes } from '../maps/addresses.ts'
+import fc from 'fast-check'
+import { ip4Number, macBytes } from '../maps/addresses.ts'
 import {
   LABEL_NONE,
   NH_AF_BRIDGE,
@@ -39,8 +40,9 @@ import {
   vrfCodec,
 } from '../maps/structs.ts'
 import { decode as decodeBytes, u32Codec } from '../maps/table.ts'
+import { NO_FLAGS } from '../model/paths.ts'
 import type { NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
-import { type EncodedTables, encodeTables, TABLE_MAPS } from './encode-tables.ts'
+import { type EncodedTables, Encoder, type Encoding, encodeTables, TABLE_MAPS } from './encode-tables.ts'
 
 const fabric: Vif = {
   ...{
@@ -245,5 +247,55 @@ describe('encodeTables', () => {
     encoded({ inet: new Map([[2, list]]) })
     const { route4_host } = encoded({ inet: new Map([[3, list]]) })
     assert.deepEqual([...route4_host.keys()], [bytes(route4KeyCodec, { vrf: 3, ip: 0x0a090001 })])
+  })
+})
+
+describe('an Encoder', () => {
+  const prefix = fc.constantFrom(...['10.0.0.0/24', '10.0.0.1/32', '10.0.0.2/32', '10.0.1.0/24', '0.0.0.0/0'])
+  const lists = fc.dictionary(fc.constantFrom('2', '3'), fc.dictionary(prefix, fc.integer({ min: 1, max: 3 })))
+  const made = new Map<string, Route>()
+  /** As the model does: what says the same is the same object. */
+  const routeTo = (at: string, nexthop: number): Route => {
+    const [address, length] = at.split('/') as [string, string]
+    const route = { address, prefixLength: Number(length), paths: [], nexthop, flags: NO_FLAGS, kind: 'pod' } as const
+    const key = `${at} ${nexthop}`
+    if (!made.has(key)) made.set(key, route)
+    return made.get(key)!
+  }
+  const run = (steps: Generator<void, Encoding>): Encoding => {
+    for (;;) {
+      const step = steps.next()
+      if (step.done) return step.value
+    }
+  }
+
+  it('ends with what encoding everything gives, and tells every entry that is different', () => {
+    fc.assert(
+      fc.property(fc.array(lists), (all) => {
+        const encoder = new Encoder()
+        let before: EncodedTables | undefined
+        for (const one of all) {
+          const inet = new Map(
+            Object.entries(one).map(([vrf, routes]) => [
+              Number(vrf),
+              Object.entries(routes)
+                .map(([at, nexthop]) => routeTo(at, nexthop))
+                .sort((a, b) => ip4Number(a.address) - ip4Number(b.address) || a.prefixLength - b.prefixLength),
+            ]),
+          )
+          const whole = encoded({ inet })
+          const { tables: now, touched } = run(encoder.encode({ ...tables, inet }))
+          assert.deepEqual(now, whole)
+          for (const name of ['route4_host', 'route4_lpm'] as const) {
+            if (before === undefined) assert.equal(touched[name], undefined)
+            for (const key of new Set([...(before?.[name].keys() ?? []), ...now[name].keys()])) {
+              if (before !== undefined && before[name].get(key) !== now[name].get(key))
+                assert.ok(touched[name]!.has(key))
+            }
+          }
+          before = { ...now, route4_host: new Map(now.route4_host), route4_lpm: new Map(now.route4_lpm) }
+        }
+      }),
+    )
   })
 })

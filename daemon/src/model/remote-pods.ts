@@ -62,12 +62,13 @@ export class RemotePodTable {
     return this.#networks.get(vn)?.latest ?? NONE
   }
 
-  /** Without word of what changed. Whatever the order in which things came about, those that are there are in the order of the source. */
+  /** Without word of what changed: those that are there are in the order of the source then, however they came about. */
   #different(source: Interfaces): Iterable<string> {
     const wanted = [...source].filter(([, { node }]) => node !== this.#node)
     const isSame = wanted.length === this.#known.size && isSameSequence(this.#known.values(), wanted)
     if (isSame) return []
-    return new Set([...this.#known.keys(), ...wanted.map(([uuid]) => uuid)])
+    const keys = new Set(wanted.map(([uuid]) => uuid))
+    return [...[...this.#known.keys()].filter((uuid) => !keys.has(uuid)), ...keys]
   }
 
   #put(uuid: string, object: VirtualMachineInterface | undefined): void {
