@@ -32,7 +32,7 @@ describe('uninstall', function () {
       '-c',
       'for folder in /sys/fs/bpf /etc/cni/net.d /opt/cni/bin /var/lib /run; do ls -A $folder; done',
     )
-    assert.doesNotMatch(left, /^vrouter|conflist/m)
+    assert.doesNotMatch(left, /^\.?vrouter|conflist/m)
     const { spec } = await here.json<{ spec: { taints?: { key: string }[] } }>('get', 'node', 'node1')
     assert.deepEqual(
       (spec.taints ?? []).filter(({ key }) => key.startsWith('node.vrouter.dev/')),
