@@ -199,6 +199,13 @@ describe('the chart', function () {
       assert.equal(container.readinessProbe.httpGet.path, '/readyz')
     }
     assert.deepEqual(loadFrom(configOf(standard)).health, { addresses: ['127.0.0.1'], port: 9485 })
+    const elsewhere = rendered('metrics.enabled=true', 'metrics.addresses={192.0.2.7}')
+    assert.deepEqual(loadFrom(configOf(elsewhere)).health.addresses, ['192.0.2.7', '127.0.0.1'])
+    const { env } = one(elsewhere, 'Deployment', 'vrouter-controller')['spec'].template.spec.containers[0]
+    assert.equal(
+      env.find(({ name }: { name: string }) => name.endsWith('HEALTH_ADDRESSES')).value,
+      '192.0.2.7,127.0.0.1',
+    )
   })
 
   it('keeps the CRDs, unless it is told otherwise', () => {

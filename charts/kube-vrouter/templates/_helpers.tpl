@@ -34,10 +34,19 @@ https://{{ $host }}:{{ $.Values.k8sServicePort }}
 {{- end -}}
 {{- end }}
 
+{{/* Where health and metrics are served, separated by commas: on the loopback in any case, for kubelet's probes. */}}
+{{- define "kube-vrouter.healthAddresses" -}}
+{{- $addresses := ternary .Values.metrics.addresses list .Values.metrics.enabled -}}
+{{- if not (or (has "0.0.0.0" $addresses) (has "::" $addresses)) -}}
+{{- $addresses = append $addresses "127.0.0.1" | uniq -}}
+{{- end -}}
+{{ join "," $addresses }}
+{{- end }}
+
 {{/* The daemon's and the controller's vrouter.yaml. */}}
 {{- define "kube-vrouter.config" -}}
 {{- $values := .Values -}}
-{{- $healthAddresses := ternary $values.metrics.addresses (list "127.0.0.1") $values.metrics.enabled -}}
+{{- $healthAddresses := include "kube-vrouter.healthAddresses" . | splitList "," -}}
 {{- $config := dict
   "cluster" (dict "name" $values.cluster.name "domain" $values.cluster.domain)
   "source" (dict "type" "kubernetes" "server" (include "kube-vrouter.server" .))
