@@ -162,7 +162,7 @@ class RemoteReach {
   #list({ vn, blocks, remote, nodes }: DefaultNetwork, reach: Reach, family: Family): readonly ReachEntry[] {
     const index = this.#blockIndex(blocks, nodes, vn)
     const owners = new Map<Address, VirtualMachineInterface>()
-    for (const other of remote) {
+    for (const other of remote.addresses[family] === 0 ? [] : remote) {
       if (!nodes.has(other.node)) continue
       for (const address of other.addresses) {
         if (familyOf(address) !== family || index.nodeOf(address) === other.node) continue

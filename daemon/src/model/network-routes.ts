@@ -18,7 +18,7 @@ import {
   mustParseCidr,
   type Prefix,
 } from './address.ts'
-import { isEqual, isSameList, isSameMap } from './equal.ts'
+import { isEqual, isSameList } from './equal.ts'
 import { type LocalPod, podName } from './interfaces.ts'
 import { DISCARD } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from './objects.ts'
@@ -96,9 +96,11 @@ export class NetworkTable {
   /** The routes; the same object when the input is the same. */
   compute(input: NetworkInput, compositeOf: CompositeOf): NetworkRoutes {
     const before = this.#input
-    const isSame = before !== undefined && isSameButRemote(before, input)
-    if (isSame && before.remote === input.remote) return this.#result
-    if (isSame && this.#patch(before, input)) return this.#result
+    if (before !== undefined && isSameButOthers(before, input)) {
+      const isWideSame = before.nodes === input.nodes && isSameList(before.blocks, input.blocks)
+      if (isWideSame && before.remote === input.remote) return this.#result
+      if (this.#patch(before, input, isWideSame)) return this.#result
+    }
     this.#input = input
     const problems: Problem[] = []
     if (input.network === undefined) {
@@ -107,7 +109,7 @@ export class NetworkTable {
         message: `does not exist, but ${input.pods.length} pods of this node are in it: they keep their routes`,
       })
     }
-    for (const block of input.network === undefined ? [] : strayBlocks(input.network, input.blocks)) {
+    for (const block of strayBlocks(input.network, input.blocks)) {
       problems.push({
         object: `IPAMBlock ${block.name}`,
         message: `${block.cidr} lies in no subnet of ${input.vrf.vn}: its pods are still reached, but have no gateway`,
@@ -125,21 +127,44 @@ export class NetworkTable {
     return this.#result
   }
 
-  /** Works in a few remote pods that came, went or changed. @returns false when that isn't all that has to be done */
-  #patch(before: NetworkInput, input: NetworkInput): boolean {
-    const changes = input.isCompact || input.leaks.length > 0 ? undefined : input.remote.changesSince(before.remote)
-    if (changes === undefined || changes.length > MAX_PATCH) return false
-    const inet = this.#families[4].patch(input, changes)
-    const inet6 = inet && this.#families[6].patch(input, changes)
-    if (inet === undefined || inet6 === undefined) return false
+  /** Works in a few remote pods, blocks and nodes that came, went or changed. @returns false when that isn't all that has to be done */
+  #patch(before: NetworkInput, input: NetworkInput, isWideSame: boolean): boolean {
+    if (input.isCompact || input.leaks.length > 0) return false
+    const changed = input.remote.changesSince(before.remote)
+    if (changed === undefined) return false
+    const isTold = this.#result.problems.length > 0 || strayBlocks(input.network, input.blocks).length > 0
+    if (!isWideSame && isTold) return false
+    const changes = [...changed, ...ofChangedNodes(before.nodes, input.nodes, input.remote)]
+    if (changes.length > MAX_PATCH) return false
+    const inet = this.#families[4].patch(input, changes, isWideSame)
+    const inet6 = inet && this.#families[6].patch(input, changes, isWideSame)
+    if (inet === undefined || inet6 === undefined) {
+      // One of the families may be patched already: it is made anew with the other.
+      this.#input = undefined
+      return false
+    }
     this.#input = input
     this.#result = { inet, inet6, problems: this.#result.problems }
     return true
   }
 }
 
+/** Pods of nodes that are reached in another way than before. */
+function ofChangedNodes(
+  before: ReadonlyMap<string, RemoteNode>,
+  after: ReadonlyMap<string, RemoteNode>,
+  remote: RemotePods,
+): RemoteChange[] {
+  if (before === after) return []
+  const names = new Set([...before.keys(), ...after.keys()].filter((name) => before.get(name) !== after.get(name)))
+  const changes: RemoteChange[] = []
+  if (names.size > 0) for (const pod of remote) if (names.has(pod.node)) changes.push({ before: pod, after: pod })
+  return changes
+}
+
 /** Blocks that were cut from a subnet which the network no longer has. */
-function strayBlocks(network: VirtualNetwork, blocks: readonly IpamBlock[]): IpamBlock[] {
+function strayBlocks(network: VirtualNetwork | undefined, blocks: readonly IpamBlock[]): IpamBlock[] {
+  if (network === undefined) return []
   const subnets = network.subnets.map((subnet) => mustParseCidr(subnet.cidr))
   return blocks.filter((block) => {
     const prefix = mustParseCidr(block.cidr)
@@ -147,7 +172,8 @@ function strayBlocks(network: VirtualNetwork, blocks: readonly IpamBlock[]): Ipa
   })
 }
 
-function isSameButRemote(a: NetworkInput, b: NetworkInput): boolean {
+/** Nothing is different but remote pods, blocks or nodes. */
+function isSameButOthers(a: NetworkInput, b: NetworkInput): boolean {
   return (
     a.vrf === b.vrf &&
     a.network === b.network &&
@@ -160,9 +186,7 @@ function isSameButRemote(a: NetworkInput, b: NetworkInput): boolean {
     a.snatNexthop === b.snatNexthop &&
     a.leaks.length === b.leaks.length &&
     a.leaks.every((leak, index) => isSameLeak(leak, b.leaks[index]!)) &&
-    isSameList(a.pods, b.pods) &&
-    isSameList(a.blocks, b.blocks) &&
-    isSameMap(a.nodes, b.nodes)
+    isSameList(a.pods, b.pods)
   )
 }
 
@@ -219,7 +243,7 @@ class FamilyTable {
    * The routes after these changes; undefined, and nothing is different, when one of them touches an address that has other owners, or
    * another route.
    */
-  patch(input: NetworkInput, changes: readonly RemoteChange[]): readonly Route[] | undefined {
+  patch(input: NetworkInput, changes: readonly RemoteChange[], isWideSame: boolean): readonly Route[] | undefined {
     const bits = bitsOf(this.#family)
     const hosts = [...this.#hosts]
     const touched = new Map<Address, HostEntry | undefined>()
@@ -227,7 +251,8 @@ class FamilyTable {
     for (const { before, after } of changes) {
       for (const address of new Set([...(before?.addresses ?? []), ...(after?.addresses ?? [])])) {
         if (familyOf(address) !== this.#family) continue
-        if (this.#list.isOther(address, bits) || this.#hasHostBlock(address, input.blocks)) return undefined
+        const isNode = address === input.host.address || address === input.host.address6
+        if (isNode || this.#list.isOther(address, bits) || this.#hasHostBlock(address, input.blocks)) return undefined
         const order = orderOf(address, this.#family)
         const { at, isThere } = placeIn(order)
         const present = isThere ? hosts[at]! : undefined
@@ -245,9 +270,24 @@ class FamilyTable {
       if (isThere && hosts[at]!.route !== before?.route) made.push(hosts[at]!)
       else if (!isThere && before !== undefined) gone.push(before)
     }
+    const others = isWideSame
+      ? undefined
+      : this.#others(input, (address) => placeIn(orderOf(address, this.#family)).isThere)
+    if (!isWideSame && others === undefined) return undefined
     this.#hosts = hosts
+    if (others !== undefined) return this.#list.settle(hosts, others)
     if (gone.length === 0 && made.length === 0) return this.#list.routes
     return this.#list.patch(gone, made, this.#family)
+  }
+
+  /** What isn't a pod's, without leaks; undefined where a pod has the node's own address. */
+  #others(input: NetworkInput, isHost: (address: Address) => boolean): RouteEntry[] | undefined {
+    const bits = bitsOf(this.#family)
+    const nodes = [...this.#nodeRoutes(input)]
+    if (!input.reachesNodes && nodes.some(({ address }) => isHost(address))) return undefined
+    const blocks = blockRoutes(input.blocks, input.vrf.vn, input.nodes, this.#family)
+    const wide = blocks.filter((route) => route.prefixLength < bits || !isHost(route.address))
+    return [...this.#own(input), ...nodes, ...wide].map((route) => entryOf(route, this.#family))
   }
 
   /** A block of one address has a route of its own unless somebody has the address. */
