@@ -406,10 +406,20 @@ export class Vrouter implements AsyncDisposable {
 
   #logProblems(tables: Tables): void {
     const problems = new Map(tables.problems.map((problem) => [`${problem.object}: ${problem.message}`, problem]))
-    for (const [text, { object }] of problems) {
-      if (!this.#loggedProblems.has(text)) this.#log.warn({ object }, text)
+    for (const [text, { object, message, port }] of problems) {
+      if (this.#loggedProblems.has(text)) continue
+      this.#log.warn({ object }, text)
+      if (port !== undefined) this.#tellPod(port, message)
     }
     this.#loggedProblems = new Set(problems.keys())
+  }
+
+  /** An Event for the pod of a port that works, but not from everywhere. */
+  #tellPod(uuid: string, message: string): void {
+    const port = this.#ports.all().find((one) => one.uuid === uuid)
+    if (port === undefined) return
+    const object = { kind: 'Pod', namespace: port.namespace, ...port.pod } as const
+    this.#source.report({ object, type: 'Warning', reason: 'NodeCannotReachPod', message, isWorking: true })
   }
 
   /** Tells the others what works here now, beside the rounds, and then those who wait for a pod: from then on other nodes answer it. */

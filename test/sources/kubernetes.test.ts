@@ -547,6 +547,9 @@ describe('the kubernetes source and a server that lies', () => {
     }
     await eventually(() => assert.equal(condition()?.status, 'False'))
     assert.equal(condition()?.message, report.message)
+    source.report({ ...report, reason: 'NodeCannotReachPod', message: 'its probes fail', isWorking: true })
+    await eventually(() => assert.equal(server.all('/events').length, 3))
+    assert.equal(condition()?.message, report.message, 'what works has no condition')
     server.put('/pods', {
       ...pod('pod-3', { uid: 'u-3' }),
       status: { conditions: [{ type: 'vrouter.dev/NetworkReady', status: 'False' }] },

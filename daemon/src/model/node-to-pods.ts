@@ -52,7 +52,10 @@ export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[
           ? territory.holderOf(address, vrf.vn)
           : `${podName(rival.port)} has it, too, in network ${rival.vrf.vn}`
       if (obstacle === undefined) reached.set(address, pod)
-      else problems.push({ object: podName(port), message: `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}` })
+      else {
+        const message = `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}`
+        problems.push({ object: podName(port), message, port: port.uuid })
+      }
     }
   }
   return [...reached].map(([address, pod]) => ({ pod, address }))
@@ -115,8 +118,20 @@ class Territory {
     const { vn, remote } = this.#input.defaultNetwork!
     const network = this.#input.source.virtualNetworks.get(vn)
     if (network?.subnets.some(({ gateway }) => gateway === address)) return `it is the gateway of ${vn}`
-    this.#remote ??= new Map([...remote].flatMap((other) => other.addresses.map((one) => [one, other] as const)))
+    this.#remote ??= firstOwners(remote)
     const rival = this.#remote.get(address)
     return rival && `Pod ${rival.namespace}/${rival.pod.name} on node ${rival.node} has it, too, in network ${vn}`
   }
+}
+
+/** Of several interfaces with one address that whose uuid comes first, in whatever order they come. */
+function firstOwners(interfaces: Iterable<VirtualMachineInterface>): Map<Address, VirtualMachineInterface> {
+  const owners = new Map<Address, VirtualMachineInterface>()
+  for (const one of interfaces) {
+    for (const address of one.addresses) {
+      const rival = owners.get(address)
+      if (rival === undefined || one.uuid < rival.uuid) owners.set(address, one)
+    }
+  }
+  return owners
 }

@@ -178,6 +178,8 @@ export interface Report {
   readonly reason: string
   /** The same words that ADD fails with. */
   readonly message: string
+  /** The pod has its network all the same: nothing to be told as its condition. */
+  readonly isWorking?: boolean
 }
 
 /** Both sources implement this. `onChange` is called (coalesced) after `state` has changed, never before the first full read. */

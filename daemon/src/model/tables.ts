@@ -24,6 +24,8 @@ export interface Tables {
 export interface Problem {
   readonly object: string
   readonly message: string
+  /** uuid of the port whose pod works, but not as people expect: to be told them. */
+  readonly port?: string
 }
 
 export interface Vrf {

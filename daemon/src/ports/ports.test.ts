@@ -212,8 +212,8 @@ describe('ports', () => {
     await ports.maintain()
     await ports.maintain()
     assert.deepEqual(
-      source.reports.map(({ reason }) => reason),
-      ['NetworkChanged'],
+      source.reports.map(({ reason, isWorking }) => [reason, isWorking]),
+      [['NetworkChanged', true]],
     )
     assert.match(
       source.reports[0]!.message,

@@ -336,17 +336,19 @@ export class Ports implements AsyncDisposable {
     const now = unmanagedPods(state.pods.values(), this.all())
     this.#unmanaged = new Map(now.map((pod) => [pod.uid, { pod, isCertain: before.has(pod.uid) }]))
     const reported = new Set<string>()
-    const report = (pod: PodName, reason: string, message: string) => {
+    const report = (pod: PodName, reason: string, message: string, isWorking = false) => {
       const { namespace, name, uid } = pod
       const key = `${uid} ${message}`
       reported.add(key)
       if (this.#reported.has(key)) return
-      source.report({ object: { kind: 'Pod', namespace, name, uid }, type: 'Warning', reason, message })
+      const object = { kind: 'Pod', namespace, name, uid } as const
+      source.report({ object, type: 'Warning', reason, message, ...(isWorking && { isWorking }) })
     }
     for (const pod of this.unmanaged()) report(pod, 'NotInNetwork', unmanagedMessage(pod))
     for (const port of this.all()) {
       const vn = networkNow(port, state, cluster.name)
-      if (vn !== undefined) report({ namespace: port.namespace, ...port.pod }, 'NetworkChanged', movedMessage(port, vn))
+      if (vn !== undefined)
+        report({ namespace: port.namespace, ...port.pod }, 'NetworkChanged', movedMessage(port, vn), true)
     }
     const isChanged = [...reported].some((key) => !this.#reported.has(key)) || reported.size !== this.#reported.size
     this.#reported = reported

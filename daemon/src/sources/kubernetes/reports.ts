@@ -107,7 +107,7 @@ export class Reporter implements AsyncDisposable {
   }
 
   #noteCondition(report: Report): void {
-    if (report.object.kind !== 'Pod' || report.type !== 'Warning') return
+    if (report.object.kind !== 'Pod' || report.type !== 'Warning' || report.isWorking === true) return
     const before = this.#conditions.get(report.object.uid)
     if (before?.message === report.message && before.type === report.type) return
     this.#conditions.set(report.object.uid, report)
