@@ -7,7 +7,7 @@ import { Publisher } from './publisher.ts'
 
 const present = { facts, ports, tables }
 
-function fixture(onPublish: MemorySource['onPublish'] = () => undefined) {
+function fixture(onPublish: MemorySource['onPublish'] = () => undefined, { patienceMs = 30, newsMs = 1 } = {}) {
   const source = new MemorySource([])
   const told: Published[] = []
   source.onPublish = async (published) => {
@@ -21,7 +21,8 @@ function fixture(onPublish: MemorySource['onPublish'] = () => undefined) {
     onError: (error) => errors.push(error),
     retryMs: 5,
     longestRetryMs: 20,
-    patienceMs: 30,
+    patienceMs,
+    newsMs,
   })
   return { source, told, errors, publisher }
 }
@@ -53,6 +54,25 @@ describe('publisher', () => {
     assert.equal(source.routers.size, 0, 'update answered though the source has not')
     answer.resolve()
     await until(() => source.routers.size === 1 && source.interfaces.size === ports.length)
+    await publisher[Symbol.asyncDispose]()
+  })
+
+  it('gives other nodes time to hear of a network that is new here, once', async () => {
+    const { publisher } = fixture(undefined, { patienceMs: 1000, newsMs: 80 })
+    const took = async (now: typeof present) => {
+      const begun = performance.now()
+      await publisher.update(now)
+      return performance.now() - begun
+    }
+    assert.ok((await took(present)) >= 75)
+    assert.ok((await took(present)) < 50, 'nothing is new')
+    const vrfs = tables.vrfs.filter(({ vn, label }) => vn === undefined || label === undefined)
+    assert.ok(vrfs.length < tables.vrfs.length)
+    assert.ok(
+      (await took({ ...present, tables: { ...tables, vrfs } })) < 50,
+      'a network that goes is waited for by nobody',
+    )
+    assert.ok((await took(present)) >= 75)
     await publisher[Symbol.asyncDispose]()
   })
 

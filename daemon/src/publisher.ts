@@ -3,6 +3,7 @@
  * source. Level-triggered: what is to be told follows from the latest tables and from what the source says already. The router object
  * (address, labels of VRFs) has a lane of its own: from it other nodes learn how to answer a new pod; everything else is news that nobody waits for.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isEqual } from './model/equal.ts'
 import type { NodeFacts, Port } from './model/facts.ts'
 import type { IpamBlock, Source } from './model/objects.ts'
@@ -19,6 +20,8 @@ export interface PublisherOptions {
   readonly longestRetryMs?: number
   /** Milliseconds that an ADD waits for the router object to be told, at most. */
   readonly patienceMs?: number
+  /** Milliseconds that other nodes are given to work in that a network is here now: the first packet from there shall find the way. */
+  readonly newsMs?: number
 }
 
 export interface Present {
@@ -27,13 +30,15 @@ export interface Present {
   readonly tables: Tables
 }
 
-const DEFAULTS = { retryMs: 1000, longestRetryMs: 30_000, patienceMs: 500 }
+const DEFAULTS = { retryMs: 1000, longestRetryMs: 30_000, patienceMs: 500, newsMs: 100 }
 
 export class Publisher implements AsyncDisposable {
   readonly #options: PublisherOptions & typeof DEFAULTS
   readonly #router: Lane
   readonly #others: Lane
   #present: Present | undefined
+  /** Over when other nodes had time to hear of the networks that came last. */
+  #news: Promise<unknown> = Promise.resolve()
 
   constructor(options: PublisherOptions) {
     this.#options = { ...DEFAULTS, ...options }
@@ -49,14 +54,14 @@ export class Publisher implements AsyncDisposable {
     this.#others = lane('others', (present) => this.#publishOthers(present))
   }
 
-  /** Resolves when the source has the router object as it is now, or can't take it at present. Never rejects. */
+  /** Resolves when the source has the router object as it is now and others had time to hear of it, or it can't be told at present. Never rejects. */
   async update(present: Present): Promise<void> {
     this.#present = present
     const told = this.#router.run()
     void told.then(() => this.#others.run())
     const { promise: patience, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, this.#options.patienceMs)
-    await Promise.race([told, patience])
+    await Promise.race([told.then(() => this.#news), patience])
     clearTimeout(timer)
   }
 
@@ -71,7 +76,11 @@ export class Publisher implements AsyncDisposable {
   async #publishRouter({ facts, tables }: Present): Promise<void> {
     const { source, node } = this.#options
     const object = routerOf(node, facts, tables)
-    if (!isEqual(source.state().routers.get(node), object)) await source.publish({ kind: 'VirtualRouter', object })
+    const before = source.state().routers.get(node)
+    if (isEqual(before, object)) return
+    await source.publish({ kind: 'VirtualRouter', object })
+    const isNews = Object.keys(object.vrfLabels).some((vn) => before?.vrfLabels[vn] === undefined)
+    if (isNews) this.#news = sleep(this.#options.newsMs, undefined, { ref: false })
   }
 
   /** All of them are tried, whatever becomes of one; the first failure is thrown. */

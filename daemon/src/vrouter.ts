@@ -41,8 +41,12 @@ import { ServiceState } from './service-state.ts'
 import { DirectorySource } from './sources/directory/source.ts'
 import { KubernetesSource } from './sources/kubernetes/source.ts'
 
-/** Milliseconds from the end of a round to the next one: a burst of changes costs few rounds, and a change after a quiet time doesn't wait. */
+/**
+ * Milliseconds from the end of a round to the next one, which is as long as the last round took, within these limits: a burst of changes costs few rounds,
+ * and a change after a quiet time doesn't wait.
+ */
 const GATHER_MS = 2
+const LONGEST_URGENT_MS = 10
 
 /**
  * For what others change, rounds take one part of the time in so many at most; the wait has a limit, milliseconds. With tens of thousands of remote
@@ -349,7 +353,8 @@ export class Vrouter implements AsyncDisposable {
   async #gather(): Promise<void> {
     for (;;) {
       const patient = Math.min(LONGEST_GATHER_MS, Math.max(GATHER_MS, this.#roundMs * (SHARE - 1)))
-      const wait = this.#roundEndedAt + (this.#isUrgent || this.#isClosed ? GATHER_MS : patient) - performance.now()
+      const urgent = Math.min(LONGEST_URGENT_MS, Math.max(GATHER_MS, this.#roundMs))
+      const wait = this.#roundEndedAt + (this.#isUrgent || this.#isClosed ? urgent : patient) - performance.now()
       if (wait <= 0) break
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#wake = resolve

@@ -82,14 +82,20 @@ describe('Delta', () => {
       desired: fc.array(fc.tuple(key, fc.option(value, { nil: undefined }))),
       refused: fc.uniqueArray(key),
       found: fc.option(fc.dictionary(key, value), { nil: undefined, freq: 5 }),
+      isPiecemeal: fc.boolean(),
     })
     fc.assert(
       fc.property(fc.array(change), (changes) => {
         const desired = new Map<string, string>()
         const delta = new Delta()
         delta.setDesired(desired)
-        for (const { desired: sets, refused, found } of changes) {
-          if (found !== undefined) delta.replaceKnown(new Map(Object.entries(found)))
+        for (const { desired: sets, refused, found, isPiecemeal } of changes) {
+          if (found !== undefined && isPiecemeal) {
+            for (const [at, is] of Object.entries(found)) {
+              const isNew = delta.known.get(at) !== is
+              assert.equal(delta.see(at, is), isNew)
+            }
+          } else if (found !== undefined) delta.replaceKnown(new Map(Object.entries(found)))
           for (const [at, to] of sets) {
             if (to === undefined) desired.delete(at)
             else desired.set(at, to)

@@ -50,6 +50,14 @@ export class Delta {
     this.#suspects?.add(key)
   }
 
+  /** What is there, entry by entry. @returns whether it wasn't known, or not like this: damage done by others */
+  see(key: string, value: string): boolean {
+    const known = this.#known.get(key)
+    if (known !== undefined && this.#isSame(known, value)) return false
+    this.setKnown(key, value)
+    return true
+  }
+
   /** All that is there, after a full read. Returns how many entries weren't what was known: damage done by others. */
   replaceKnown(found: ReadonlyMap<string, string>): number {
     let differences = 0

@@ -2,7 +2,7 @@
  * Brings one map to its desired contents. It never clears what is desired: entries are overwritten in place, and only such that
  * nobody wants are removed. An entry that is refused is reported and stays pending; the others go on.
  */
-import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import type { BpfMap, MapEntry } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { reasonOf, VrouterError } from '../errors.ts'
@@ -58,12 +58,26 @@ export class TableWriter {
 
   /** Reads the whole map. Returns how many entries weren't what they were believed to be. */
   async readBack(pace: Pace): Promise<number> {
+    let seen = 0
+    let differences = 0
+    for await (const page of this.#pages(pace)) {
+      for (const { key, value } of page) if (this.delta.see(latin1(key), latin1(value))) differences++
+      seen += page.length
+    }
+    // As many as are known, each of them known: none is missing. That is how it is, and no second list of all entries is made.
+    if (seen === this.delta.known.size) return differences
     const found = new Map<string, string>()
-    for (const page of this.#map.pages(PAGE, { skipZero: this.#isArray })) {
+    for await (const page of this.#pages(pace)) {
       for (const { key, value } of page) found.set(latin1(key), latin1(value))
+    }
+    return differences + this.delta.replaceKnown(found)
+  }
+
+  async *#pages(pace: Pace): AsyncGenerator<readonly MapEntry[]> {
+    for (const page of this.#map.pages(PAGE, { skipZero: this.#isArray })) {
+      yield page
       if (pace.isDue) await pace.rest()
     }
-    return this.delta.replaceKnown(found)
   }
 
   /** Writes what is missing or different. */
