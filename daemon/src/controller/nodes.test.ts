@@ -67,4 +67,43 @@ describe('nodes', () => {
       'True VrouterNotReady: node n1 has no vRouter daemon',
     )
   })
+
+  it('that are gone leave a router that is not ready, at once', () => {
+    const cluster = new TestCluster()
+    cluster.node('n1')
+    cluster.router('old')
+    cluster.settle()
+    assert.equal(cluster.condition('routers', 'old', 'Ready'), 'False NodeMissing: there is no node old')
+    cluster.node('old')
+    cluster.agent('old', true)
+    cluster.settle()
+    assert.equal(cluster.condition('routers', 'old', 'Ready'), 'True AgentReady')
+  })
+
+  it('whose machine runs under another name lose the address to it as soon as the node is not ready', () => {
+    const cluster = new TestCluster()
+    const ready = (status: string) => ({ status: { conditions: [{ type: 'Ready', status }] } })
+    cluster.node('n1', ready('True'))
+    cluster.router('n1', '192.0.2.1')
+    cluster.agent('n1', true)
+    cluster.settle()
+    cluster.node('n1b', ready('True'))
+    cluster.router('n1b', '192.0.2.1')
+    cluster.agent('n1b', true)
+    cluster.settle()
+    assert.equal(cluster.condition('routers', 'n1', 'Ready'), 'True AgentReady')
+    // Its daemon alone may just be restarting.
+    cluster.agent('n1', false)
+    cluster.settle()
+    assert.equal(cluster.condition('routers', 'n1', 'Ready'), 'True AgentReady')
+    cluster.change('nodes', 'n1', ready('Unknown'))
+    cluster.settle()
+    const words = 'node n1 is not ready, and node n1b is, which has its address now'
+    assert.equal(cluster.condition('routers', 'n1', 'Ready'), `False AddressTaken: ${words}`)
+    assert.deepEqual(taints(cluster, 'n1'), [])
+    cluster.wait(60_000).settle()
+    assert.deepEqual(taints(cluster, 'n1'), [TAINT])
+    assert.equal(cluster.condition('routers', 'n1', 'Ready'), `False AddressTaken: ${words}`)
+    assert.equal(cluster.condition('routers', 'n1b', 'Ready'), 'True AgentReady')
+  })
 })

@@ -1,6 +1,6 @@
 /**
  * Whether pods can be started on a node: condition NetworkUnavailable and taint `node.vrouter.dev/agent-not-ready` follow the node's vRouter
- * daemon, and so does condition Ready of its VirtualRouter. Pure.
+ * daemon, and so does condition Ready of its VirtualRouter: of two with one address, daemons go by the one that is ready. Pure.
  */
 import { type Action, statusPatch, withConditions } from './actions.ts'
 import type { Durations } from './durations.ts'
@@ -19,7 +19,13 @@ export interface NodeOptions {
 export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOptions): Action[] {
   const { nodes, agents, routers } = view.world
   const agentsOf = Map.groupBy(agents.values(), (pod) => (pod as AgentPod).spec?.nodeName ?? '')
-  return [...nodes.values()].flatMap((object) => {
+  const ready = new Set([...agentsOf].flatMap(([node, pods]) => (nodes.has(node) && pods.some(isReady) ? [node] : [])))
+  const holders = new Map(
+    view.routers.flatMap(({ item }) => (item && ready.has(item.name) ? [[item.address, item.name]] : [])),
+  )
+  const addresses = new Map(view.routers.flatMap(({ item }) => (item ? [[item.name, item.address]] : [])))
+  const successorOf = (name: string) => holders.get(addresses.get(name) ?? '')
+  const ofNodes = [...nodes.values()].flatMap((object) => {
     const node = object as NodeObject
     const { name } = node.metadata
     const pods = agentsOf.get(name) ?? []
@@ -29,13 +35,24 @@ export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOpti
     }
     // A node that never had a daemon isn't ours: its network may be another's.
     if (pods.length === 0 && router === undefined) return []
-    if (!durations.haveLasted(`no ready agent on ${name}`, graceMs)) return []
+    const isLong = durations.haveLasted(`no ready agent on ${name}`, graceMs)
     const message = pods.length === 0 ? `node ${name} has no vRouter daemon` : whyNotReady(pods[0]!)
-    return [
-      ...close(node, message, now),
-      ...(router === undefined ? [] : told(router, false, 'AgentNotReady', message, now)),
-    ]
+    // The machine runs under another name now: its traffic shall not wait for what it left behind.
+    const successor = conditionOf(node, 'Ready')?.status === 'True' ? undefined : successorOf(name)
+    const actions = isLong ? close(node, message, now) : []
+    if (router === undefined || (!isLong && successor === undefined)) return actions
+    const isTaken = successor !== undefined
+    const reason = isTaken ? 'AddressTaken' : 'AgentNotReady'
+    const words = isTaken ? `node ${name} is not ready, and node ${successor} is, which has its address now` : message
+    return [...actions, ...told(router, false, reason, words, now)]
   })
+  // A cluster has nodes: without any, it is the list that is wrong.
+  if (nodes.size === 0) return []
+  const orphans = [...routers.values()].filter(({ metadata: { name } }) => !nodes.has(name))
+  const ofOrphans = orphans.flatMap((router) =>
+    told(router, false, 'NodeMissing', `there is no node ${router.metadata.name}`, now),
+  )
+  return [...ofNodes, ...ofOrphans]
 }
 
 function isReady(pod: Resourceful): boolean {

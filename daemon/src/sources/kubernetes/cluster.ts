@@ -211,9 +211,14 @@ export class Cluster implements Disposable {
       isWholeDirty = true
     }
     if (isWholeDirty) {
-      const { cluster, defaultSubnets } = this.#options
+      const { cluster, defaultSubnets, node } = this.#options
       const files = WHOLE_KINDS.map((kind) => this.#files[kind]!)
-      this.#assembled = assemble(files, { cluster, defaultSubnets }, this.#assembled, this.#assembled.virtualNetworks)
+      this.#assembled = assemble(
+        files,
+        { cluster, defaultSubnets, node },
+        this.#assembled,
+        this.#assembled.virtualNetworks,
+      )
     }
     const rejected = [
       ...this.#extra,

@@ -1,4 +1,7 @@
-/** Objects that a newer version wrote: fields that we don't know are dropped, so that what we do know still counts. Pure. */
+/**
+ * From objects of the API server to those of the model. Fields that a newer version wrote and we don't know are dropped, so that what we do
+ * know still counts. Pure.
+ */
 import type { KubeObject } from '../../kubernetes/objects.ts'
 import { API_VERSIONS, type Decoded, decode, type Kind, SCHEMAS } from '../objects/decode.ts'
 
@@ -8,8 +11,26 @@ interface JsonSchema {
   readonly items?: JsonSchema
 }
 
-/** From an object of the API server to one of the model. */
-export function decodeObject(kind: Kind, { metadata, spec, status }: KubeObject, cluster: string): Decoded {
+export function decodeObject(kind: Kind, object: KubeObject, cluster: string): Decoded {
+  const decoded = decodeKnown(kind, object, cluster)
+  if (!decoded.ok || decoded.item.kind !== 'VirtualRouter') return decoded
+  const isReady = readiness(object.status)
+  if (isReady === undefined) return decoded
+  return { ok: true, item: { kind: 'VirtualRouter', object: { ...decoded.item.object, isReady } } }
+}
+
+/** What the controller's condition says; undefined: nothing (yet). */
+function readiness(status: unknown): boolean | undefined {
+  const { conditions } = (status ?? {}) as { readonly conditions?: unknown }
+  if (!Array.isArray(conditions)) return undefined
+  const ready = (conditions as ({ readonly type?: unknown; readonly status?: unknown } | null)[]).find(
+    (condition) => condition?.type === 'Ready',
+  )
+  if (ready?.status === 'True') return true
+  return ready?.status === 'False' ? false : undefined
+}
+
+function decodeKnown(kind: Kind, { metadata, spec, status }: KubeObject, cluster: string): Decoded {
   const { name, namespace, labels, annotations, deletionTimestamp = null } = metadata
   const document = {
     apiVersion: API_VERSIONS[kind],

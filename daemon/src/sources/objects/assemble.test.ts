@@ -130,6 +130,107 @@ describe('the state of a folder', () => {
     assert.match(texts(rejected)[0]!, /IPAMBlock host2/)
   })
 
+  describe('of nodes that the controller says are not ready', () => {
+    const said = (loaded: LoadedFile, readiness: Readonly<Record<string, boolean | undefined>>): LoadedFile => ({
+      ...loaded,
+      items: loaded.items.map((item) => {
+        const isReady = item.kind === 'VirtualRouter' ? readiness[item.object.name] : undefined
+        return item.kind === 'VirtualRouter' && isReady !== undefined
+          ? { kind: item.kind, object: { ...item.object, isReady } }
+          : item
+      }),
+    })
+    const look = (loaded: LoadedFile, node?: string, before = EMPTY_STATE) =>
+      assemble([loaded], { ...options, ...(node !== undefined && { node }) }, before)
+
+    it('takes the router whose node lives, whatever its name, and the looking node’s own always', () => {
+      const two = file('a.yaml', router('n1', '192.0.2.1'), router('n1b', '192.0.2.1'))
+      const names = (readiness: Readonly<Record<string, boolean | undefined>>, node?: string) => [
+        ...look(said(two, readiness), node).routers.keys(),
+      ]
+      assert.deepEqual(names({}), ['n1'])
+      assert.deepEqual(names({ n1: false }), ['n1b'])
+      assert.deepEqual(names({ n1: false, n1b: true }, 'n9'), ['n1b'])
+      assert.deepEqual(names({ n1: true, n1b: false }), ['n1'])
+      assert.deepEqual(names({ n1: false, n1b: false }), ['n1'])
+      assert.deepEqual(names({ n1: true, n1b: false }, 'n1b'), ['n1b'])
+    })
+
+    it('takes the block whose node lives, however small', () => {
+      const blocks = [
+        block('large', '10.1.0.64/26', 'dead'),
+        block('small', '10.1.0.80/28', 'n1'),
+        block('same', '10.1.0.128/26', 'dead'),
+        block('zame', '10.1.0.128/26', 'n2'),
+        block('inner', '10.1.1.0/28', 'dead'),
+        block('outer', '10.1.1.0/26', 'n2'),
+        block('host', '10.1.2.1/32', 'dead'),
+        block('zost', '10.1.2.1/32', 'n1'),
+        block('free', '10.1.3.0/26', 'dead'),
+        block('more', '10.1.3.0/28', 'dead2'),
+      ]
+      const loaded = file('a.yaml', ...blocks, router('dead', '192.0.2.1'), router('dead2', '192.0.2.2'))
+      const readiness = { dead: false, dead2: false }
+      const { blocks: counting, rejected } = look(said(loaded, readiness))
+      assert.deepEqual([...counting.keys()].sort(), ['free', 'outer', 'small', 'zame', 'zost'])
+      assert.match(
+        texts(rejected).join('\n'),
+        /IPAMBlock large spec\.cidr overlaps IPAMBlock small \(10\.1\.0\.80\/28\) of node n1/,
+      )
+      // The node itself knows better.
+      const own = look(said(loaded, readiness), 'dead')
+      assert.deepEqual([...own.blocks.keys()].sort(), ['free', 'host', 'large', 'outer', 'same'])
+    })
+
+    it('keeps the very router when only its readiness changes', () => {
+      const loaded = file('a.yaml', router('n1', '192.0.2.1'))
+      const before = look(said(loaded, { n1: true }))
+      const after = look(said(loaded, { n1: false }), undefined, before)
+      assert.equal(after.routers, before.routers)
+      assert.deepEqual(after.routers.get('n1'), look(loaded).routers.get('n1'))
+    })
+
+    it('leaves no two owners’ blocks in each other, never drops a live node’s for a dead one’s, and has no favourite order', () => {
+      const claim = fc.record({
+        at: fc.integer({ min: 0, max: 15 }),
+        bits: fc.integer({ min: 28, max: 32 }),
+        node: fc.integer({ min: 0, max: 4 }),
+      })
+      const dead = fc.subarray([0, 1, 2, 3, 4])
+      fc.assert(
+        fc.property(fc.array(claim, { maxLength: 12 }), dead, fc.nat(), (claims, gone, turn) => {
+          const documents = claims.map(({ at, bits, node }, i) => {
+            const host = (at * 4) & (-1 << (32 - bits)) & 63
+            return block(`b${i}`, `10.1.0.${host}/${bits}`, `n${node}`)
+          })
+          const routers = [0, 1, 2, 3, 4].map((node) => router(`n${node}`, `192.0.2.${node + 1}`))
+          const readiness = Object.fromEntries(gone.map((node) => [`n${node}`, false]))
+          const names = (documents: readonly string[]) =>
+            [...look(said(file('a.yaml', ...documents, ...routers), readiness)).blocks.keys()].sort()
+          const kept = names(documents)
+          const cut = turn % Math.max(1, documents.length)
+          assert.deepEqual(names([...documents.slice(cut), ...documents.slice(0, cut)]), kept)
+          // What the dead hold makes no difference to the living.
+          const living = (name: string) => !gone.includes(claims[Number(name.slice(1))]!.node)
+          const alone = names(documents.filter((_, i) => living(`b${i}`)))
+          assert.deepEqual(kept.filter(living), alone)
+          const span = (name: string) => {
+            const { at, bits } = claims[Number(name.slice(1))]!
+            const first = (at * 4) & (-1 << (32 - bits)) & 63
+            return { first, last: first + 2 ** (32 - bits) - 1, isHost: bits === 32 }
+          }
+          for (const a of kept)
+            for (const b of kept) {
+              if (claims[Number(a.slice(1))]!.node === claims[Number(b.slice(1))]!.node) continue
+              const [x, y] = [span(a), span(b)]
+              if (x.isHost !== y.isHost) continue
+              assert.ok(x.last < y.first || y.last < x.first, `${a} and ${b}`)
+            }
+        }),
+      )
+    })
+  })
+
   it('lets networks use the same addresses, unless they draw from one pool', () => {
     const isolated = file(
       'n.yaml',

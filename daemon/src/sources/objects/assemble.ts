@@ -15,7 +15,7 @@ import type {
   VirtualNetwork,
   VirtualRouter,
 } from '../../model/objects.ts'
-import { BUILT_IN_LABEL, type Item, idOf, type Kind } from './decode.ts'
+import { BUILT_IN_LABEL, type Item, idOf, type Kind, type KnownRouter } from './decode.ts'
 
 /** What was read from one place (a file, or the API server's list of a kind). */
 export interface LoadedFile {
@@ -29,6 +29,8 @@ export interface AssembleOptions {
   readonly cluster: string
   /** Subnets of the default pod network; empty: there is none. */
   readonly defaultSubnets: readonly Cidr[]
+  /** The node that looks: it knows that it is alive, whatever the controller says. Absent: none of them. */
+  readonly node?: string
 }
 
 export const EMPTY_STATE: SourceState = {
@@ -71,9 +73,13 @@ export function assemble(
   for (const [fqName, network] of builtIn) virtualNetworks.set(fqName, network)
   keepDeletedNetworks(virtualNetworks, blocks, accepted, rejected)
   keepCarvedNetworks(virtualNetworks, blocks, accepted, collected, rejected)
-  dropOverlappingBlocks(blocks, virtualNetworks, collected, rejected)
-  const routers = collected.map('VirtualRouter')
-  dropSharedAddresses(routers, collected, rejected)
+  const known = collected.map('VirtualRouter')
+  const isAlive = (node: string) => node === options.node || known.get(node)?.isReady !== false
+  dropOverlappingBlocks(blocks, virtualNetworks, isAlive, collected, rejected)
+  const routers = new Map<string, VirtualRouter>()
+  const losers = sharedAddresses(known, isAlive, options.node, collected, rejected)
+  for (const [name, router] of known)
+    if (!losers.has(name)) routers.set(name, asPublished(router, before.routers.get(name)))
   return {
     namespaces: kept(before.namespaces, namespaces),
     virtualNetworks: kept(before.virtualNetworks, virtualNetworks),
@@ -255,44 +261,96 @@ function disruption(
   return undefined
 }
 
+/** Whether a node is ready, or nobody says that it isn't. */
+type IsAlive = (node: string) => boolean
+
+interface Claim {
+  readonly block: IpamBlock
+  readonly prefix: Prefix
+}
+
 /**
- * Two nodes that hand out the same addresses: the larger block counts, of equal ones that whose name comes first. A block of one
- * address may lie in another node's block: that is a pod with a fixed address.
+ * Two nodes that hand out the same addresses: the block of a node that is alive counts, of two such the larger one, of equal ones that whose
+ * name comes first. A block of one address may lie in another node's block: that is a pod with a fixed address.
  */
 function dropOverlappingBlocks(
   blocks: Map<string, IpamBlock>,
   networks: ReadonlyMap<FqName, VirtualNetwork>,
+  isAlive: IsAlive,
   collected: Collector,
   rejected: Rejection[],
 ): void {
+  const drop = ({ block }: Claim, rival: Claim) => {
+    blocks.delete(block.name)
+    rejected.push({
+      object: `IPAMBlock ${block.name}`,
+      file: collected.fileOf('IPAMBlock', block.name),
+      field: 'spec.cidr',
+      value: block.cidr,
+      message: `overlaps IPAMBlock ${rival.block.name} (${rival.block.cidr}) of node ${rival.block.node}, which counts: remove one of them`,
+    })
+  }
   const poolsOf = Map.groupBy(blocks.values(), (block) => {
     const vn = networks.get(block.vn)
     return vn === undefined ? block.vn : poolOf(vn)
   })
   for (const pool of poolsOf.values()) {
     const sorted = pool
-      .map((block) => ({ block, prefix: prefixOf(block) }))
+      .map((block): Claim => ({ block, prefix: prefixOf(block) }))
       .sort((a, b) => compare(a.prefix, b.prefix) || (a.block.name < b.block.name ? -1 : 1))
-    let last: (typeof sorted)[number] | undefined
-    let lastHost: (typeof sorted)[number] | undefined
-    for (const entry of sorted) {
-      const isHost = entry.prefix.length === bitsOf(entry.prefix.family)
-      const rival = isHost ? lastHost : last
-      const isClash =
-        rival !== undefined && contains(rival.prefix, entry.prefix) && !isSameOwner(rival.block, entry.block)
-      if (isClash) {
-        blocks.delete(entry.block.name)
-        rejected.push({
-          object: `IPAMBlock ${entry.block.name}`,
-          file: collected.fileOf('IPAMBlock', entry.block.name),
-          field: 'spec.cidr',
-          value: entry.block.cidr,
-          message: `overlaps IPAMBlock ${rival.block.name} (${rival.block.cidr}) of node ${rival.block.node}, which counts: remove one of them`,
-        })
-      } else if (isHost) lastHost = entry
-      else if (last === undefined || !contains(last.prefix, entry.prefix)) last = entry
+    const hosts = sorted.filter(({ prefix }) => isHost(prefix))
+    const ranges = hosts.length === 0 ? sorted : sorted.filter(({ prefix }) => !isHost(prefix))
+    for (const claims of [ranges, hosts]) {
+      const alive = claims.filter(({ block }) => isAlive(block.node))
+      const counting = largestOf(alive, drop)
+      if (alive.length === claims.length) continue
+      const dead = claims.filter(({ block }) => !isAlive(block.node))
+      largestOf(beyond(counting, dead, drop), drop)
     }
   }
+}
+
+function isHost(prefix: Prefix): boolean {
+  return prefix.length === bitsOf(prefix.family)
+}
+
+/** Of sorted claims those that don't lie in another owner's. */
+function largestOf(claims: readonly Claim[], drop: (claim: Claim, rival: Claim) => void): Claim[] {
+  let last: Claim | undefined
+  return claims.filter((claim) => {
+    if (last === undefined || !contains(last.prefix, claim.prefix)) {
+      last = claim
+      return true
+    }
+    if (isSameOwner(last.block, claim.block)) return true
+    drop(claim, last)
+    return false
+  })
+}
+
+/** Of sorted claims those that overlap none of another owner that counts (`largestOf`: in each other lie only those of one owner). */
+function beyond(
+  counting: readonly Claim[],
+  claims: readonly Claim[],
+  drop: (claim: Claim, rival: Claim) => void,
+): Claim[] {
+  let root: Claim | undefined
+  const roots = counting.filter((claim) => {
+    if (root !== undefined && contains(root.prefix, claim.prefix)) return false
+    root = claim
+    return true
+  })
+  let next = 0
+  return claims.filter((claim) => {
+    while (next < roots.length && compare(roots[next]!.prefix, claim.prefix) < 0) next++
+    const around = next > 0 && contains(roots[next - 1]!.prefix, claim.prefix) ? roots[next - 1] : undefined
+    let rival = around !== undefined && !isSameOwner(around.block, claim.block) ? around : undefined
+    for (let i = next; rival === undefined && i < roots.length && contains(claim.prefix, roots[i]!.prefix); i++)
+      if (!isSameOwner(roots[i]!.block, claim.block)) rival = roots[i]
+    if (rival === undefined) return true
+    drop(claim, rival)
+    return false
+  })
 }
 
 function isSameOwner(a: IpamBlock, b: IpamBlock): boolean {
@@ -316,17 +374,28 @@ function prefixOf(block: IpamBlock): Prefix {
   return prefix
 }
 
-/** Two nodes with one underlay address: that whose name comes first counts. */
-function dropSharedAddresses(routers: Map<string, VirtualRouter>, collected: Collector, rejected: Rejection[]): void {
+/**
+ * Two nodes with one underlay address (a node that got another name leaves its old object): the node that looks counts, then one that is alive, of two
+ * such that whose name comes first.
+ */
+function sharedAddresses(
+  known: ReadonlyMap<string, KnownRouter>,
+  isAlive: IsAlive,
+  self: string | undefined,
+  collected: Collector,
+  rejected: Rejection[],
+): ReadonlySet<string> {
+  const rank = (name: string) => (name === self ? 0 : isAlive(name) ? 1 : 2)
   const owners = new Map<string, string>()
-  for (const name of [...routers.keys()].sort()) {
-    const { address } = routers.get(name)!
+  const losers = new Set<string>()
+  for (const name of [...known.keys()].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))) {
+    const { address } = known.get(name)!
     const owner = owners.get(address)
     if (owner === undefined) {
       owners.set(address, name)
       continue
     }
-    routers.delete(name)
+    losers.add(name)
     rejected.push({
       object: `VirtualRouter ${name}`,
       file: collected.fileOf('VirtualRouter', name),
@@ -335,4 +404,19 @@ function dropSharedAddresses(routers: Map<string, VirtualRouter>, collected: Col
       message: `is the address of VirtualRouter ${owner} too, which counts: give each node an address of its own`,
     })
   }
+  return losers
+}
+
+const published = new WeakMap<KnownRouter, VirtualRouter>()
+
+/** The router as its node wrote it: whether it is ready changes no table, and is nothing that the node would have to put right. */
+function asPublished(router: KnownRouter, before: VirtualRouter | undefined): VirtualRouter {
+  if (router.isReady === undefined) return router
+  let same = published.get(router)
+  if (same === undefined) {
+    const { isReady: _, ...rest } = router
+    same = keepEqual(before, rest)
+    published.set(router, same)
+  }
+  return same
 }

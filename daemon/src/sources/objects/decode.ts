@@ -36,7 +36,13 @@ export type Item =
   | { readonly kind: 'VirtualNetworkRouter'; readonly object: VirtualNetworkRouter }
   | { readonly kind: 'IPAMBlock'; readonly object: IpamBlock }
   | { readonly kind: 'VirtualMachineInterface'; readonly object: VirtualMachineInterface }
-  | { readonly kind: 'VirtualRouter'; readonly object: VirtualRouter }
+  | { readonly kind: 'VirtualRouter'; readonly object: KnownRouter }
+
+/** What a node says of itself, and what the controller says of the node: of two that are in each other's way, one that is ready counts. */
+export interface KnownRouter extends VirtualRouter {
+  /** Condition Ready. Absent: nobody says so (a directory has no controller), and it counts as ready. */
+  readonly isReady?: boolean
+}
 
 export type Kind = Item['kind']
 
