@@ -120,7 +120,7 @@ export class Vrouter implements AsyncDisposable {
     const { config, log } = options
     this.#options = options
     this.#log = log.child({ component: 'vrouter' })
-    this.#idsStore = new IdsStore(config.paths.state, log.child({ component: 'ids' }))
+    this.#idsStore = this.#owned.use(new IdsStore(config.paths.state, log.child({ component: 'ids' })))
     const { limits } = config
     const { ids, from } = this.#idsStore.load({
       limits: {

@@ -69,6 +69,7 @@ const c = bindAtFirstUse({
   fcntl: { arguments: ['int32', 'int32', 'int64'], return: 'int32' },
   mount: { arguments: ['string', 'string', 'string', 'uint64', 'string'], return: 'int32' },
   umount2: { arguments: ['string', 'int32'], return: 'int32' },
+  renameat2: { arguments: ['int32', 'string', 'int32', 'string', 'uint32'], return: 'int32' },
   gettid: { arguments: [], return: 'int32' },
   malloc_trim: { arguments: ['uint64'], return: 'int32' },
   abort: { arguments: [], return: 'void' },
@@ -188,6 +189,15 @@ export function duplicate(fd: number): number {
 
 export function setNonBlocking(fd: number): void {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK)
+}
+
+const AT_FDCWD = -100
+const RENAME_EXCHANGE = 2
+
+/** Two files change names, at one moment. Throws ENOENT when one of them isn't there, EINVAL where the file system can't. */
+export function exchangeFiles(a: string, b: string): void {
+  if (c.renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0)
+    throw new SystemError('renameat2', errno(), `cannot exchange ${a} and ${b}`)
 }
 
 // ---- waiting --------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ describe('IdsStore', () => {
     ids.allocate('vif', 'a', 0)
     ids.allocate('vif', 'b', 0)
     assert.equal(store.save(ids), true)
+    store.flush()
     return ids
   }
 

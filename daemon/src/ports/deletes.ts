@@ -3,7 +3,8 @@
  * is left to do is to give the addresses back and to forget the port.
  */
 
-import { readdir, unlink } from 'node:fs/promises'
+import { unlinkSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseRecordKey, recordKey } from './records.ts'
 
@@ -35,7 +36,7 @@ export class Deletes {
   /** Takes one off the queue. Tells whether it was there. */
   async remove({ containerId, ifname }: QueuedDelete): Promise<boolean> {
     try {
-      await unlink(join(this.#folder, `${recordKey(containerId, ifname)}.json`))
+      unlinkSync(join(this.#folder, `${recordKey(containerId, ifname)}.json`))
       return true
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false

@@ -4,8 +4,11 @@
  * number. A record that can't be read never stops the daemon: it is moved to `<state>/ports/corrupt/` and reported.
  */
 
-import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { closeSync, fsync, openSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { replaceFile } from '@kube-vrouter/linux/replace-file'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import type { Bandwidth, PortMapping } from '../port-api/messages.ts'
@@ -99,16 +102,18 @@ export class Records {
     const file = this.#file(record.port.containerId, record.port.ifname)
     const temporary = `${file}.${++this.#written}.tmp`
     try {
-      const handle = await open(temporary, 'wx', 0o600)
+      if (!options.durable) return replaceFile(file, temporary, encodeRecord(record), 0o600)
+      const fd = openSync(temporary, 'wx', 0o600)
       try {
-        await handle.writeFile(encodeRecord(record))
-        if (options.durable) await handle.sync()
+        const bytes = Buffer.from(encodeRecord(record))
+        for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+        await promisify(fsync)(fd)
       } finally {
-        await handle.close()
+        closeSync(fd)
       }
-      await rename(temporary, file)
+      renameSync(temporary, file)
     } catch (error) {
-      await unlink(temporary).catch(() => undefined)
+      rmSync(temporary, { force: true })
       throw recordError(file, error)
     }
   }
@@ -117,7 +122,7 @@ export class Records {
   async remove(containerId: string, ifname: string): Promise<void> {
     const file = this.#file(containerId, ifname)
     try {
-      await unlink(file)
+      unlinkSync(file)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw recordError(file, error)
     }
