@@ -18,6 +18,7 @@ import { followChanges } from './dataplane/vhost0/follow.ts'
 import { migrate } from './dataplane/vhost0/migrate.ts'
 import { VrouterError } from './errors.ts'
 import { healthState } from './health/collect.ts'
+import type { HealthState } from './health/health.ts'
 import { type Health as HealthServer, startHealth } from './health/server.ts'
 import type { Health, IntrospectContext } from './introspect/context.ts'
 import { kernelOf } from './introspect/kernel.ts'
@@ -29,6 +30,7 @@ import { podName } from './model/interfaces.ts'
 import type { Address, Source } from './model/objects.ts'
 import type { Tables } from './model/tables.ts'
 import { MPLS_UDP_OVERHEAD } from './model/tunnels.ts'
+import { type NodeReport, NodeReports } from './node-reports.ts'
 import { contextFromTables } from './packet/context.ts'
 import { AgentPort } from './packet/packet.ts'
 import { writeConflist } from './port-api/conflist.ts'
@@ -63,6 +65,9 @@ const RETRY_MS = 1000
 
 /** Underlay addresses that packets may make us resolve: a scan must not fill the neighbour table. */
 const MAX_RESOLVED = 256
+
+/** How often it is looked whether operators should hear something of the node, milliseconds. */
+const NODE_NEWS_MS = 5000
 
 /** vif 0 to 2 are the node's own. */
 const OWN_VIFS = 3
@@ -101,6 +106,7 @@ export class Vrouter implements AsyncDisposable {
   #loggedProblems: ReadonlySet<string> = new Set()
   #loggedRejections: ReadonlySet<string> = new Set()
   readonly #service = new ServiceState()
+  readonly #nodeReports = new NodeReports()
   /** Everything that a round needs is there. */
   #isOpen = false
   #isClosed = false
@@ -232,6 +238,15 @@ export class Vrouter implements AsyncDisposable {
     if (rest) own.use(rest)
     this.#service.inService()
     own.use(new ServiceMark(config.paths.run))
+    const news = setInterval(() => {
+      try {
+        this.#tellNews()
+      } catch (error) {
+        // While vhost0 is made anew there are no tables to look at.
+        this.#log.debug({ err: errorFields(error) }, 'the use of tables can not be read')
+      }
+    }, NODE_NEWS_MS).unref()
+    own.defer(() => clearInterval(news))
     // A DEL may have been queued between the reading of the records and the socket.
     await this.#ports.maintain()
     writeConflist({
@@ -254,16 +269,25 @@ export class Vrouter implements AsyncDisposable {
   }
 
   async #migrate(): Promise<void> {
-    await migrate({
-      ...this.#migration(),
-      hooks: {
-        beforeMove: () => this.#programNode(),
-        detach: async () => {
-          await this.#dataplane?.[Symbol.asyncDispose]()
-          removeLinks(this.#options.config)
+    try {
+      await migrate({
+        ...this.#migration(),
+        hooks: {
+          beforeMove: () => this.#programNode(),
+          detach: async () => {
+            await this.#dataplane?.[Symbol.asyncDispose]()
+            removeLinks(this.#options.config)
+          },
         },
-      },
-    })
+      })
+    } catch (error) {
+      // The node has its address on the NIC again, so this gets out.
+      if (error instanceof VrouterError) {
+        const reason = error.code === 'VHOST_GATEWAY_LOST' ? 'GatewayLost' : 'NodeNotMoved'
+        this.#tellNode({ type: 'Warning', reason, message: `${error.message}. ${error.remedy}` })
+      }
+      throw error
+    }
   }
 
   /** vhost0 exists and nothing has moved yet: load, adopt, program VRF 0 and the pods that are there. */
@@ -427,6 +451,21 @@ export class Vrouter implements AsyncDisposable {
     this.#source.report({ object, type: 'Warning', reason: 'NodeCannotReachPod', message, isWorking: true })
   }
 
+  /** An Event of the Node for what concerns all of it. */
+  #tellNode(report: NodeReport): void {
+    this.#source.report({ object: { kind: 'Node', name: this.#options.config.node }, ...report })
+  }
+
+  #tellNews(): void {
+    const { tables } = this.#healthState()
+    const problems = this.#tables?.problems ?? []
+    for (const report of this.#nodeReports.news({ tables, problems, readiness: this.#service.readiness() })) {
+      if (report.type === 'Warning') this.#log.warn({ reason: report.reason }, report.message)
+      else this.#log.info({ reason: report.reason }, report.message)
+      this.#tellNode(report)
+    }
+  }
+
   /** Tells the others what works here now, beside the rounds, and then those who wait for a pod: from then on other nodes answer it. */
   #publish(tables: Tables): void {
     const present = { facts: this.#dataplane.facts(), ports: this.#ports.all(), tables }
@@ -497,21 +536,23 @@ export class Vrouter implements AsyncDisposable {
       config,
       log: log.child({ component: 'health' }),
       version: packageJson.version,
-      state: () => {
-        const maps = this.#isOpen ? this.#dataplane.maps : undefined
-        const kernel = maps && kernelOf(maps)
-        return healthState({
-          ready: this.#service.readiness().ready,
-          state: this.#service.text,
-          limits: config.limits,
-          ports: this.#isOpen ? this.#ports.all().length : 0,
-          source: this.#source.state(),
-          ...(this.#tables !== undefined && { tables: this.#tables }),
-          drops: kernel?.drops() ?? [],
-          flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
-          problems: this.#isOpen ? this.#dataplane.problems().length : 0,
-        })
-      },
+      state: () => this.#healthState(),
+    })
+  }
+
+  #healthState(): HealthState {
+    const maps = this.#isOpen ? this.#dataplane.maps : undefined
+    const kernel = maps && kernelOf(maps)
+    return healthState({
+      ready: this.#service.readiness().ready,
+      state: this.#service.text,
+      limits: this.#options.config.limits,
+      ports: this.#isOpen ? this.#ports.all().length : 0,
+      source: this.#source.state(),
+      ...(this.#tables !== undefined && { tables: this.#tables }),
+      drops: kernel?.drops() ?? [],
+      flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
+      problems: this.#isOpen ? this.#dataplane.problems().length : 0,
     })
   }
 

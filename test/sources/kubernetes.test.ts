@@ -502,6 +502,7 @@ describe('the kubernetes source and a server that lies', () => {
     server.missing.add('vrouter.dev')
     const source = await started({ timings: { unreachableMs: 3000, unsyncedMs: 3000 } })
     assert.match(rejectedTexts(source).join('\n'), /virtualnetworks\.vrouter\.dev : is not installed/)
+    assert.ok(source.state().rejected.every(({ isStale }) => isStale === true))
     server.missing.clear()
     await eventually(() => assert.ok(source.state().virtualNetworks.has(RED)))
     await eventually(() => assert.deepEqual(rejectedTexts(source), []))
@@ -511,6 +512,32 @@ describe('the kubernetes source and a server that lies', () => {
     server.cut()
     await eventually(() => assert.match(rejectedTexts(source).join('\n'), /is not installed/))
     assert.ok(source.state().virtualNetworks.has(RED))
+  })
+
+  it('tells its last words before it ends, and waits for no server that is away', async () => {
+    const report = {
+      object: { kind: 'Node', name: NODE },
+      type: 'Warning',
+      reason: 'GatewayLost',
+      message: 'x',
+    } as const
+    const first = await started()
+    for (let i = 0; i < 20; i++) first.report({ ...report, message: `${i}` })
+    await first[Symbol.asyncDispose]()
+    assert.equal(server.all('/events').length, 20)
+    const [event] = server.all('/events') as unknown as { reason: string; metadata: { namespace: string } }[]
+    assert.equal(event?.reason, 'GatewayLost')
+    assert.equal(event?.metadata.namespace, 'default')
+    const second = await started()
+    server.intercept = ({ path }, response) => {
+      if (!path.endsWith('/events')) return false
+      response.destroy()
+      return true
+    }
+    second.report(report)
+    const begun = performance.now()
+    await second[Symbol.asyncDispose]()
+    assert.ok(performance.now() - begun < 2500)
   })
 
   it('gathers reports into Events, and tells a pod by a condition until it works', async () => {

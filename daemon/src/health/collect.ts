@@ -51,7 +51,7 @@ export function healthState({
       { table: 'flow', used: flows, max: limits.flows4 + limits.flows6 },
     ],
     drops,
-    source: { inSync: !source.rejected.some(({ object }) => object === 'API server') },
+    source: { inSync: !source.rejected.some(({ isStale }) => isStale === true) },
     problems: problems + (tables?.problems.length ?? 0),
     rejected: source.rejected.length,
   }

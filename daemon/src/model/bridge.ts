@@ -29,7 +29,11 @@ export class BridgeTable {
       for (const mac of isFabric ? [ROUTER_MAC, nicMac] : [ROUTER_MAC]) {
         const index = ids.allocate('bridge', keys.bridgeKey(vrf.name, mac), now)
         if (index === undefined) {
-          problems.push({ object: `VRF ${vrf.name}`, message: `no bridge index is left (limit ${ids.limits.bridge})` })
+          problems.push({
+            object: `VRF ${vrf.name}`,
+            message: `no bridge index is left (limit ${ids.limits.bridge})`,
+            table: 'bridge',
+          })
         } else routes.push({ mac, index, nexthop: l2Receive, floodDhcp: false, peer: 'Local_Vm' })
       }
       for (const { port, bridgeIndex, bridgeNexthop } of podsOf.get(vrf.id) ?? []) {

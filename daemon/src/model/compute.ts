@@ -253,7 +253,11 @@ export class Model {
   #snatNexthop(now: number, problems: Problem[]): number | undefined {
     const id = this.#nexthops.define(keys.SNAT, { type: 'vrf-translate', vrf: FABRIC_VRF_ID, snat: true }, now)
     if (id === undefined)
-      problems.push({ object: 'SNAT', message: 'no nexthop number is left: pods reach nothing outside' })
+      problems.push({
+        object: 'SNAT',
+        message: 'no nexthop number is left: pods reach nothing outside',
+        table: 'nexthop',
+      })
     return id
   }
 
@@ -275,6 +279,7 @@ export class Model {
       message:
         `${Math.max(count[4], count[6])} remote pods are too many for the route table (limit ${limit}): ` +
         'those inside a block of their node are reached by its block route; raise limits.routes',
+      table: count[4] >= count[6] ? 'route4' : 'route6',
     })
     return true
   }

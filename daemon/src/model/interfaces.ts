@@ -90,7 +90,11 @@ export class InterfaceTable {
       ) {
         const kind =
           vif === undefined ? 'vif' : label === undefined ? 'label' : bridgeIndex === undefined ? 'bridge' : 'nexthop'
-        problems.push({ object: podName(port), message: `no ${kind} number is left (limit ${ids.limits[kind]})` })
+        problems.push({
+          object: podName(port),
+          message: `no ${kind} number is left (limit ${ids.limits[kind]})`,
+          table: kind,
+        })
         continue
       }
       const known = this.#pods.get(port.uuid)

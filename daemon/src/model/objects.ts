@@ -160,6 +160,8 @@ export interface Rejection {
   readonly field?: string
   readonly value?: string
   readonly message: string
+  /** It is about a part of the source that can't be followed at present (a server, a kind, a folder): what was last known of that counts. */
+  readonly isStale?: true
 }
 
 /** What a daemon writes back for other nodes to read. */

@@ -26,6 +26,8 @@ export interface Problem {
   readonly message: string
   /** uuid of the port whose pod works, but not as people expect: to be told them. */
   readonly port?: string
+  /** The table that has no room left, as metrics name it: `vif`, `vrf`, `nexthop`, `label`, `bridge`, `route4`, `route6`. */
+  readonly table?: string
 }
 
 export interface Vrf {

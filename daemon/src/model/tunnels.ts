@@ -140,7 +140,7 @@ export class TunnelTable {
       const { nexthop, isValid } = underlay.tunnel(router.address)
       const id = nexthops.keep(keys.tunnelNexthop(router.address), nexthop, now, isValid)
       if (id === undefined) {
-        problems.push({ object, message: `no nexthop number is left (limit ${ids.limits.nexthop})` })
+        problems.push({ object, message: `no nexthop number is left (limit ${ids.limits.nexthop})`, table: 'nexthop' })
         continue
       }
       const known = this.#nodes.get(name)

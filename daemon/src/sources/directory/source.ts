@@ -260,6 +260,7 @@ export class DirectorySource implements Source {
       }
       this.#folderProblems = unreadable.map(({ path: folder, reason }) => ({
         object: 'folder',
+        isStale: true as const,
         file: folder,
         message: reason,
       }))
@@ -283,7 +284,7 @@ export class DirectorySource implements Source {
   }
 
   #folderIsBad(message: string): void {
-    this.#folderProblems = [{ object: 'folder', file: this.#options.path, message }]
+    this.#folderProblems = [{ object: 'folder', file: this.#options.path, message, isStale: true }]
     this.#settle()
   }
 

@@ -42,12 +42,20 @@ export class Problems implements Disposable {
         case 'API_UNREACHABLE':
           return []
         case 'API_NOT_FOUND':
-          return [{ object, message: 'is not installed: install the CRDs of the chart (waiting for it)' }]
+          return [
+            { object, message: 'is not installed: install the CRDs of the chart (waiting for it)', isStale: true },
+          ]
         case 'API_FORBIDDEN':
-          return [{ object, message: `may not be read: ${error.message}` }]
+          return [{ object, message: `may not be read: ${error.message}`, isStale: true }]
         default:
           if (now - since < PATIENCE_MS) return []
-          return [{ object, message: `cannot be followed (${error.code}); what was last known stays in force` }]
+          return [
+            {
+              object,
+              message: `cannot be followed (${error.code}); what was last known stays in force`,
+              isStale: true,
+            },
+          ]
       }
     })
   }

@@ -32,6 +32,8 @@ const REMEMBERED = 500
 /** As the API allows (1024 bytes). */
 const LONGEST_MESSAGE = 1000
 const TIMEOUT_MS = 5000
+/** What is being told at the end may take so long, milliseconds: the last words of a daemon that can't go on are worth most. */
+const LAST_WORDS_MS = 1000
 
 interface Told {
   /** Name of the Event object. */
@@ -102,6 +104,11 @@ export class Reporter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#work !== undefined) {
+      const patience = new AbortController()
+      await Promise.race([this.#work, sleep(LAST_WORDS_MS, undefined, { signal: patience.signal })])
+      patience.abort()
+    }
     this.#abort.abort()
     await this.#work
   }

@@ -288,7 +288,7 @@ export class KubernetesSource implements Source {
       awaySince = isAway ? (awaySince ?? performance.now()) : undefined
       const isLong = awaySince !== undefined && performance.now() - awaySince >= awayMs
       const message = 'can not be reached; what was last known stays in force'
-      this.#cluster.setExtra(isLong ? [{ object: 'API server', message }] : [])
+      this.#cluster.setExtra(isLong ? [{ object: 'API server', message, isStale: true }] : [])
     }, awayMs / 10).unref()
     this.#owned.defer(() => clearInterval(timer))
   }
