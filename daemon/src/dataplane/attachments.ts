@@ -6,7 +6,7 @@ import type { Vif } from '../model/tables.ts'
 import { type Attachment, type AttachResult, type Links, linkName, programOf } from './links.ts'
 import type { Pace } from './pace.ts'
 import type { TableFailure } from './table-writer.ts'
-import { configureTap, retireTap } from './tap-device.ts'
+import { configureNewTap, configureTap, retireTap } from './tap-device.ts'
 
 export class Attachments {
   readonly #route: RouteSocket
@@ -43,11 +43,12 @@ export class Attachments {
     for (const attachment of wanted) {
       const name = linkName(attachment)
       try {
-        const isNewPod = this.#areQuick && !checkAll && attachment.program === 'tap'
-        const result = isNewPod ? this.#links.attachQuickly(attachment) : this.#links.attach(attachment)
+        const isNewPod = !checkAll && attachment.program === 'tap'
+        const result =
+          isNewPod && this.#areQuick ? this.#links.attachQuickly(attachment) : this.#links.attach(attachment)
         if (result !== 'kept') changed++
         this.#report(attachment, result)
-        if (attachment.program === 'tap') this.#configure(attachment, links)
+        if (attachment.program === 'tap') this.#configure(attachment, links, isNewPod)
         this.#done.set(name, attachment.ifindex)
       } catch (error) {
         this.#done.delete(name)
@@ -79,10 +80,11 @@ export class Attachments {
     return stale.length
   }
 
-  #configure({ ifindex, device }: Attachment, links: ReadonlyMap<number, LinkInfo> | undefined): void {
+  #configure({ ifindex, device }: Attachment, links: ReadonlyMap<number, LinkInfo> | undefined, isNew: boolean): void {
     const link = links ? links.get(ifindex) : this.#route.link(ifindex)
     if (link?.name !== device) throw new Error(`the device with ifindex ${ifindex} isn't ${device}`)
-    configureTap(this.#route, link)
+    if (isNew) configureNewTap(this.#route, link)
+    else configureTap(this.#route, link)
   }
 
   #report({ program, device, vif }: Attachment, result: AttachResult): void {

@@ -25,11 +25,11 @@ import { BackOff } from './back-off.ts'
 import { Encoder } from './encode-tables.ts'
 import { evictFlows } from './flow-eviction.ts'
 import { initialiseFlows, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
-import { ensureHostRoutes } from './host-routes.ts'
+import { HostRoutes } from './host-routes.ts'
 import { KernelTables, type TableUsage } from './kernel-tables.ts'
 import { Links } from './links.ts'
-import { ensureNeighbours, pruneNeighbours } from './neighbours.ts'
-import { NodeWatch } from './node-watch.ts'
+import { Neighbours } from './neighbours.ts'
+import { type Loss, NodeWatch } from './node-watch.ts'
 import { Pace } from './pace.ts'
 import { openPins } from './pins.ts'
 import { Programs } from './programs.ts'
@@ -76,7 +76,8 @@ export class Dataplane implements AsyncDisposable {
   readonly watch: NodeWatch
   readonly #options: DataplaneOptions
   readonly #log: Log
-  readonly #route: RouteSocket
+  readonly #neighbours: Neighbours
+  readonly #hostRoutes: HostRoutes
   readonly #programs: Programs
   readonly #links: Links
   readonly #attachments: Attachments
@@ -108,7 +109,8 @@ export class Dataplane implements AsyncDisposable {
   ) {
     this.#options = options
     this.#log = options.log
-    this.#route = parts.route
+    this.#neighbours = new Neighbours(parts.route)
+    this.#hostRoutes = new HostRoutes(parts.route)
     this.#programs = parts.programs
     this.#owned = parts.owned
     this.watch = parts.watch
@@ -119,7 +121,7 @@ export class Dataplane implements AsyncDisposable {
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
-    this.watch.onDamage(() => this.#scheduleResync(DAMAGE_MS))
+    this.watch.onDamage((loss) => this.#isDamage(loss) && this.#scheduleResync(DAMAGE_MS))
   }
 
   /** Throws a VrouterError. vhost0 must exist. */
@@ -221,18 +223,19 @@ export class Dataplane implements AsyncDisposable {
     const maps = this.maps
     const isResync = this.#isResyncDue
     const isFirst = !this.#hasReadBack
+    const again = isFirst || isResync
     this.#isResyncDue = false
     const { vhost } = this.facts()
 
-    if (isFirst || isResync) await this.#readBack(pace, isFirst)
+    if (again) await this.#readBack(pace, isFirst)
     writeGlobals(maps, this.facts(), this.#options.config, tables)
-    const portFailures = this.#reservePorts(isFirst || isResync)
-    const neighbourFailures = ensureNeighbours(this.#route, vhost.ifindex, tables.neighbours)
-    const routeFailures = ensureHostRoutes(this.#route, vhost.ifindex, tables.hostRoutes)
+    const portFailures = this.#reservePorts(again)
+    const neighbourFailures = this.#neighbours.ensure(vhost.ifindex, tables.neighbours, again)
+    const routeFailures = this.#hostRoutes.ensure(vhost.ifindex, tables.hostRoutes, again)
 
     const encoded = await pace.run(this.#encoder.encode(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
-    const attached = await this.#attachments.attach(tables.vifs, pace, isFirst || isResync)
+    const attached = await this.#attachments.attach(tables.vifs, pace, again)
     if (attached > 0) this.#promoteLater()
     if (isFirst) this.#programs.maps.commit()
 
@@ -240,7 +243,7 @@ export class Dataplane implements AsyncDisposable {
     const swept = await this.#tables.sweepRouting(pace)
     if (routing || swept.routing) raiseEpoch(maps)
     const { deleted, removedNexthops } = await this.#tables.sweepReferredTo(pace)
-    pruneNeighbours(this.#route, vhost.ifindex, tables.neighbours)
+    this.#neighbours.prune(tables.neighbours)
 
     const failures = [
       ...this.#tables.failures,
@@ -319,6 +322,20 @@ export class Dataplane implements AsyncDisposable {
     const timer = setInterval(work, ms)
     timer.unref()
     this.#owned.defer(() => clearInterval(timer))
+  }
+
+  /** What this dataplane itself has removed is no damage. */
+  #isDamage(loss: Loss): boolean {
+    switch (loss.kind) {
+      case 'device':
+        return true
+      case 'route':
+        return this.#hostRoutes.has(loss.route)
+      case 'neighbour':
+        return this.#neighbours.has(loss.address)
+      default:
+        return loss satisfies never
+    }
   }
 
   /** A link that was found lost once is the passes' affair from then on. Nothing tells of a pin that was removed either. */

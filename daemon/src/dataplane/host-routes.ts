@@ -6,7 +6,7 @@
  * such are removed. Two routes to one place may stand beside each other for a moment; none that stays is ever missing.
  */
 import { isErrno } from '@kube-vrouter/linux/errors'
-import { type RouteInfo, type RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
+import { type NewRoute, type RouteInfo, type RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
 import type { HostRoute } from '../model/tables.ts'
 import { VROUTER_PROTOCOL } from './neighbours.ts'
@@ -15,51 +15,91 @@ import type { TableFailure } from './table-writer.ts'
 /** Stands behind whatever the administrator has for the same destination. */
 const METRIC = 4096
 
-/** Adds what is missing, removes what nobody wants any more. What is refused is returned. */
-export function ensureHostRoutes(
-  route: RouteSocket,
-  ifindex: number,
-  wanted: readonly HostRoute[],
-): readonly TableFailure[] {
-  const present = ours(route, ifindex)
-  const failures: TableFailure[] = []
-  const attempt = (object: string, work: () => void) => {
-    try {
-      work()
-    } catch (error) {
-      failures.push({ object, error: Error.isError(error) ? error : new Error(reasonOf(error)) })
+/** Remembers what is there, so that a pass asks the kernel only after damage; the node's watch tells when one of them vanishes. */
+export class HostRoutes {
+  readonly #route: RouteSocket
+  #ifindex: number | undefined
+  /** By destination. */
+  #present = new Map<string, NewRoute>()
+
+  constructor(route: RouteSocket) {
+    this.#route = route
+  }
+
+  /** Whether that one should be there. */
+  has(destination: { readonly destination: string; readonly prefixLength: number }): boolean {
+    return this.#present.has(nameOf(destination))
+  }
+
+  /** Adds what is missing, removes what nobody wants any more. What is refused is returned. `again`: looks in the kernel what there is. */
+  ensure(ifindex: number, wanted: readonly HostRoute[], again: boolean): readonly TableFailure[] {
+    const failures: TableFailure[] = []
+    const attempt = (object: string, work: () => void) => {
+      try {
+        work()
+      } catch (error) {
+        failures.push({ object, error: Error.isError(error) ? error : new Error(reasonOf(error)) })
+      }
     }
+    if (again || ifindex !== this.#ifindex) {
+      this.#present = new Map(ours(this.#route, ifindex).map((info) => [nameOf(info), keyOf(info)]))
+      this.#ifindex = ifindex
+    }
+    for (const one of wanted) {
+      const name = nameOf(one)
+      const present = this.#present.get(name)
+      if (present && isSame(present, one)) continue
+      const route = routeOf(one, ifindex)
+      attempt(`host route ${name}`, () => {
+        this.#route.addRoute({ ...route, replace: true })
+        this.#present.set(name, route)
+      })
+    }
+    if (this.#present.size <= wanted.length) return failures
+    const names = new Set(wanted.map(nameOf))
+    for (const [name, route] of this.#present) {
+      if (names.has(name)) continue
+      attempt(`host route ${name}`, () => {
+        // Before the kernel tells of it.
+        this.#present.delete(name)
+        remove(this.#route, route)
+      })
+    }
+    return failures
   }
-  for (const one of wanted) {
-    if (present.some((info) => isSame(info, one))) continue
-    attempt(`host route ${one.destination}/${one.prefixLength}`, () =>
-      route.addRoute({
-        ...one,
-        family: familyOf(one.destination),
-        oif: ifindex,
-        onlink: true,
-        protocol: VROUTER_PROTOCOL,
-        metric: METRIC,
-        replace: true,
-      }),
-    )
-  }
-  const names = new Set(wanted.map(nameOf))
-  for (const info of present) {
-    if (!names.has(nameOf(info))) attempt(`host route ${nameOf(info)}`, () => remove(route, info))
-  }
-  return failures
 }
 
-function remove(route: RouteSocket, info: RouteInfo): void {
+function routeOf(one: HostRoute, ifindex: number): NewRoute {
+  return {
+    ...one,
+    family: familyOf(one.destination),
+    oif: ifindex,
+    onlink: true,
+    protocol: VROUTER_PROTOCOL,
+    metric: METRIC,
+  }
+}
+
+/** What a route that was found is deleted by. */
+function keyOf({ family, destination, prefixLength, gateway, source, oif, protocol, metric }: RouteInfo): NewRoute {
+  return {
+    ...{ family, destination, prefixLength, protocol, onlink: true },
+    ...(gateway !== undefined && { gateway }),
+    ...(source !== undefined && { source }),
+    ...(oif !== undefined && { oif }),
+    ...(metric !== undefined && { metric }),
+  }
+}
+
+function remove(route: RouteSocket, key: NewRoute): void {
   try {
-    route.deleteRoute(info)
+    route.deleteRoute(key)
   } catch (error) {
     if (!isErrno(error, 'ESRCH')) throw error
   }
 }
 
-function isSame(info: RouteInfo, { gateway, source, ...one }: HostRoute): boolean {
+function isSame(info: NewRoute, { gateway, source, ...one }: HostRoute): boolean {
   return nameOf(info) === nameOf(one) && info.gateway === gateway && info.source === source
 }
 

@@ -16,36 +16,60 @@ function isOurs({ managed, protocol }: NeighbourInfo): boolean {
   return managed && protocol === VROUTER_PROTOCOL
 }
 
-/** Adds what is missing. Existing entries of ours aren't touched: their state and MAC stay. What is refused (vhost0 is gone, for one) is returned. */
-export function ensureNeighbours(route: RouteSocket, ifindex: number, wanted: readonly string[]): TableFailure[] {
-  const present = new Set(ours(route, ifindex).map(({ address }) => address))
-  const failures: TableFailure[] = []
-  for (const address of wanted) {
-    if (present.has(address)) continue
-    try {
-      route.setNeighbour({ index: ifindex, address, managed: true, protocol: VROUTER_PROTOCOL })
-    } catch (error) {
-      failures.push({
-        object: `neighbour ${address}`,
-        error: Error.isError(error) ? error : new Error(reasonOf(error)),
-      })
-    }
-  }
-  return failures
-}
+/** Remembers what is there, so that a pass asks the kernel only after damage; the node's watch tells when one of them vanishes. */
+export class Neighbours {
+  readonly #route: RouteSocket
+  #ifindex: number | undefined
+  #present = new Set<string>()
 
-/** Removes those of ours that nobody wants any more. Returns how many. */
-export function pruneNeighbours(route: RouteSocket, ifindex: number, wanted: readonly string[]): number {
-  const keep = new Set(wanted)
-  const stale = ours(route, ifindex).filter(({ address }) => !keep.has(address))
-  for (const { address } of stale) {
-    try {
-      route.deleteNeighbour({ index: ifindex, address })
-    } catch {
-      // Gone already, or for the next pass.
+  constructor(route: RouteSocket) {
+    this.#route = route
+  }
+
+  /** Whether that one should be there. */
+  has(address: string): boolean {
+    return this.#present.has(address)
+  }
+
+  /**
+   * Adds what is missing. Existing entries of ours aren't touched: their state and MAC stay. What is refused (vhost0 is gone, for one) is returned.
+   * `again`: looks in the kernel what there is.
+   */
+  ensure(ifindex: number, wanted: readonly string[], again: boolean): TableFailure[] {
+    if (again || ifindex !== this.#ifindex) {
+      this.#present = new Set(ours(this.#route, ifindex).map(({ address }) => address))
+      this.#ifindex = ifindex
+    }
+    const failures: TableFailure[] = []
+    for (const address of wanted) {
+      if (this.#present.has(address)) continue
+      try {
+        this.#route.setNeighbour({ index: ifindex, address, managed: true, protocol: VROUTER_PROTOCOL })
+        this.#present.add(address)
+      } catch (error) {
+        failures.push({
+          object: `neighbour ${address}`,
+          error: Error.isError(error) ? error : new Error(reasonOf(error)),
+        })
+      }
+    }
+    return failures
+  }
+
+  /** Removes those of ours that nobody wants any more. */
+  prune(wanted: readonly string[]): void {
+    if (this.#ifindex === undefined || this.#present.size <= wanted.length) return
+    const keep = new Set(wanted)
+    for (const address of this.#present) {
+      if (keep.has(address)) continue
+      this.#present.delete(address)
+      try {
+        this.#route.deleteNeighbour({ index: this.#ifindex, address })
+      } catch {
+        // Gone already, or for the next look at the kernel.
+      }
     }
   }
-  return stale.length
 }
 
 /** None on a device that is gone. */

@@ -1,10 +1,10 @@
 /**
- * Watches this node's network for the daemon: facts of the underlay, and which taps exist. Events of the kernel only say when to look;
- * what is told is always read afresh.
+ * Watches this node's network for the daemon: facts of the underlay, and which taps exist. Events of the kernel only say when to look
+ * at the underlay, which is always read afresh; taps are followed by their events, and read when events were lost.
  */
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
-import { type RouteSocket, Scope } from '@kube-vrouter/linux/netlink/route'
+import { type LinkInfo, type RouteInfo, type RouteSocket, Scope } from '@kube-vrouter/linux/netlink/route'
 import type { Log } from '../log.ts'
 import type { NodeFacts } from '../model/facts.ts'
 import { VROUTER_PROTOCOL } from './neighbours.ts'
@@ -12,6 +12,9 @@ import { type DeviceNames, factsOf, isSameFacts, type NodeState, readNode } from
 
 /** Events come in bursts; milliseconds to gather them. */
 const GATHER_MS = 20
+
+/** From word that a tap was taken down until it counts as damage: the kernel takes a device down before it deletes it. */
+const DOWN_MS = 100
 
 /** Taps that the CNI binary makes (`tap` and 12 hex digits), and those of Contrail's own plugins. */
 const TAP_NAME = /^tap[\w.-]{1,12}$/
@@ -30,6 +33,12 @@ function withDevices(facts: NodeFacts, { nic, vhost, agent }: NodeState): NodeFa
   }
 }
 
+/** Something of ours that went away or was taken down. */
+export type Loss =
+  | { readonly kind: 'device' }
+  | { readonly kind: 'route'; readonly route: RouteInfo }
+  | { readonly kind: 'neighbour'; readonly address: string }
+
 export class NodeWatch implements AsyncDisposable {
   readonly #route: RouteSocket
   readonly #node: string
@@ -38,13 +47,18 @@ export class NodeWatch implements AsyncDisposable {
   /** The kernel's events, for others who want them too. */
   readonly monitor = new RouteMonitor()
   readonly #taps = new Map<string, number>()
+  readonly #tapNames = new Map<number, string>()
+  /** Indices of taps that are up. */
+  #up = new Set<number>()
   readonly #onFacts = new Set<(facts: NodeFacts) => void>()
   readonly #onTaps = new Set<(taps: ReadonlyMap<string, number>) => void>()
-  readonly #onDamage = new Set<() => void>()
+  readonly #onDamage = new Set<(loss: Loss) => void>()
   #facts: NodeFacts
   #timer: NodeJS.Timeout | undefined
   #areFactsDirty = false
   #areTapsDirty = false
+  #haveTapsChanged = false
+  #isClosed = false
   #lastFailure: string | undefined
 
   private constructor(route: RouteSocket, node: string, names: DeviceNames, log: Log) {
@@ -93,18 +107,20 @@ export class NodeWatch implements AsyncDisposable {
     this.#onTaps.add(callback)
   }
 
-  /** Called after a device of ours, or a managed neighbour, went away or was taken down: time for a resync. */
-  onDamage(callback: () => void): void {
+  /** Called after a device, a route or a managed neighbour of ours went away or was taken down, by whomever. */
+  onDamage(callback: (loss: Loss) => void): void {
     this.#onDamage.add(callback)
   }
 
   /** Reads everything now, as the resync does. */
   refresh(): void {
     this.#readTaps()
+    this.#announceTaps()
     this.#readFacts()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
     clearTimeout(this.#timer)
     await this.monitor.close()
   }
@@ -116,25 +132,24 @@ export class NodeWatch implements AsyncDisposable {
         const { link, action } = event
         const isOwn = [this.#names.nic, this.#names.vhost, this.#names.agent].includes(link.name)
         if (isOwn || [underlay.ifindex, vhost.ifindex, agent.ifindex].includes(link.index)) {
-          if (action === 'del' || (!link.up && link.index !== underlay.ifindex)) this.#damaged()
+          if (action === 'del' || (!link.up && link.index !== underlay.ifindex)) this.#damaged({ kind: 'device' })
           this.#look(true, false)
-        } else if (TAP_NAME.test(link.name)) {
-          if (action === 'new' && !link.up && this.#taps.get(link.name) === link.index) this.#damaged()
-          this.#look(false, true)
-        }
+        } else this.#followTap(link, action)
         return
       }
       case 'address':
         this.#look(true, false)
         return
       case 'route':
-        if (event.route.protocol === VROUTER_PROTOCOL && event.action === 'del') this.#damaged()
-        if (event.route.family === 4) this.#look(true, false)
+        // Our own say nothing of the underlay.
+        if (event.route.protocol === VROUTER_PROTOCOL) {
+          if (event.action === 'del') this.#damaged({ kind: 'route', route: event.route })
+        } else if (event.route.family === 4) this.#look(true, false)
         return
       case 'neighbour': {
-        const { family, index } = event.neighbour
+        const { family, index, address } = event.neighbour
         if (family !== 4 || (index !== vhost.ifindex && index !== underlay.ifindex)) return
-        if (event.action === 'del' && event.neighbour.managed) this.#damaged()
+        if (event.action === 'del' && event.neighbour.managed) this.#damaged({ kind: 'neighbour', address })
         this.#look(true, false)
         return
       }
@@ -143,8 +158,42 @@ export class NodeWatch implements AsyncDisposable {
     }
   }
 
-  #damaged(): void {
-    for (const callback of this.#onDamage) callback()
+  /** A node has hundreds: they are never all read because of one. */
+  #followTap({ name, index, up }: LinkInfo, action: 'new' | 'del'): void {
+    const former = this.#tapNames.get(index)
+    const isTap = action === 'new' && TAP_NAME.test(name)
+    if (former !== undefined && (former !== name || !isTap)) {
+      this.#tapNames.delete(index)
+      if (this.#taps.get(former) === index) this.#taps.delete(former)
+      this.#tellOfTaps()
+    }
+    const wasUp = this.#up.delete(index)
+    if (!isTap) return
+    if (this.#taps.get(name) !== index) {
+      this.#taps.set(name, index)
+      this.#tapNames.set(index, name)
+      this.#tellOfTaps()
+    }
+    if (up) this.#up.add(index)
+    else if (wasUp) this.#askLater(name, index)
+  }
+
+  /** One that goes down is about to be deleted, most of the time. */
+  #askLater(name: string, index: number): void {
+    const timer = setTimeout(() => {
+      const isDown = this.#taps.get(name) === index && !this.#up.has(index)
+      if (isDown && !this.#isClosed) this.#damaged({ kind: 'device' })
+    }, DOWN_MS)
+    timer.unref()
+  }
+
+  #tellOfTaps(): void {
+    this.#haveTapsChanged = true
+    this.#look(false, false)
+  }
+
+  #damaged(loss: Loss): void {
+    for (const callback of this.#onDamage) callback(loss)
   }
 
   #look(facts: boolean, taps: boolean): void {
@@ -153,22 +202,30 @@ export class NodeWatch implements AsyncDisposable {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       if (this.#areTapsDirty) this.#readTaps()
+      this.#announceTaps()
       if (this.#areFactsDirty) this.#readFacts()
     }, GATHER_MS)
   }
 
   #readTaps(): void {
     this.#areTapsDirty = false
-    const found = new Map(
-      this.#route
-        .links()
-        .filter(({ name }) => TAP_NAME.test(name))
-        .map(({ name, index }) => [name, index] as const),
-    )
+    const links = this.#route.links().filter(({ name }) => TAP_NAME.test(name))
+    const found = new Map(links.map(({ name, index }) => [name, index]))
+    this.#up = new Set(links.filter(({ up }) => up).map(({ index }) => index))
     const isSame = found.size === this.#taps.size && [...found].every(([name, index]) => this.#taps.get(name) === index)
     if (isSame) return
     this.#taps.clear()
-    for (const [name, index] of found) this.#taps.set(name, index)
+    this.#tapNames.clear()
+    for (const [name, index] of found) {
+      this.#taps.set(name, index)
+      this.#tapNames.set(index, name)
+    }
+    this.#haveTapsChanged = true
+  }
+
+  #announceTaps(): void {
+    if (!this.#haveTapsChanged) return
+    this.#haveTapsChanged = false
     for (const callback of this.#onTaps) callback(this.#taps)
   }
 

@@ -3,25 +3,38 @@
  * sends is the tap program's; what passes by it must find nothing. It is taken up only when the program is attached, so that a pod
  * never talks to a host without it.
  */
-import type { LinkInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { isErrno } from '@kube-vrouter/linux/errors'
+import { type LinkInfo, type RouteSocket, setLink } from '@kube-vrouter/linux/netlink/route'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
 
 /** Room for bursts where somebody puts a queueing discipline on the tap. */
 const TX_QUEUE_LENGTH = 1000
 
-const ipv4: readonly (readonly [key: string, value: string])[] = [
-  ['rp_filter', '0'], // sources are checked by the program; with `all` set strict the host would drop injected frames
-  ['forwarding', '0'],
-  ['proxy_arp', '0'],
-  ['arp_ignore', '8'], // the host answers no ARP here
-  ['accept_local', '0'],
-  ['send_redirects', '0'],
-]
+const ipv4 = {
+  rp_filter: 0, // sources are checked by the program; with `all` set strict the host would drop injected frames
+  forwarding: 0,
+  proxy_arp: 0,
+  arp_ignore: 8, // the host answers no ARP here
+  accept_local: 0,
+  send_redirects: 0,
+} as const
+
+/**
+ * Sets up the tap of a new pod, whatever it is like. By netlink: the files of /proc/sys cost a pod 40 system calls, and whoever writes `forwarding` there
+ * while somebody holds the kernel's network lock spins until it is free.
+ */
+export function configureNewTap(route: RouteSocket, link: LinkInfo): void {
+  disableIpv6(link.name)
+  route.applyAll([setLink(link.index, { ipv4 }), setLink(link.index, { up: true, txqlen: TX_QUEUE_LENGTH })])
+}
 
 /** Sets what differs; an existing tap that is right costs a few reads. Throws what the kernel refuses. */
 export function configureTap(route: RouteSocket, link: LinkInfo): void {
-  for (const [key, value] of ipv4) setSysctl(['net', 'ipv4', 'conf', link.name, key], value)
-  setSysctl(['net', 'ipv6', 'conf', link.name, 'disable_ipv6'], '1')
+  const isRight = Object.entries(ipv4).every(
+    ([key, value]) => readSysctl(['net', 'ipv4', 'conf', link.name, key]) === `${value}`,
+  )
+  if (!isRight) route.setLink(link.index, { ipv4 })
+  disableIpv6(link.name)
   const txqlen = link.txqlen === TX_QUEUE_LENGTH ? undefined : TX_QUEUE_LENGTH
   if (!link.up || txqlen !== undefined) route.setLink(link.index, { up: true, txqlen })
 }
@@ -32,12 +45,12 @@ export function retireTap(route: RouteSocket, ifindex: number): void {
   if (link?.up) route.setLink(ifindex, { up: false })
 }
 
-function setSysctl(key: readonly string[], value: string): void {
+function disableIpv6(device: string): void {
+  const key = ['net', 'ipv6', 'conf', device, 'disable_ipv6']
   try {
-    if (readSysctl(key) !== value) writeSysctl(key, value)
+    if (readSysctl(key) !== '1') writeSysctl(key, 1)
   } catch (error) {
     // Without IPv6 in the kernel there is nothing to turn off.
-    if (key[1] === 'ipv6' && (error as { code?: unknown }).code === 'ENOENT') return
-    throw error
+    if (!isErrno(error, 'ENOENT')) throw error
   }
 }

@@ -111,6 +111,7 @@ const IFLA_OPERSTATE = 16
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_STATS64 = 23
+const IFLA_AF_SPEC = 26
 const IFLA_GROUP = 27
 const IFLA_NET_NS_FD = 28
 const IFLA_EXT_MASK = 29
@@ -128,6 +129,8 @@ const IFLA_PERM_ADDRESS = 54
 const IFLA_GRO_MAX_SIZE = 58
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
+const IFLA_INET_CONF = 1
+const AF_INET = 2
 const VETH_INFO_PEER = 1
 const RTEXT_FILTER_SKIP_STATS = 8
 
@@ -292,6 +295,25 @@ export interface LinkChange {
   readonly group?: number
   readonly gsoMaxSize?: number
   readonly carrier?: boolean
+  /** Settings of IPv4 on the device: what net/ipv4/conf/<device> is by files. */
+  readonly ipv4?: { readonly [setting in Ipv4Setting]?: number }
+}
+
+/** IPV4_DEVCONF_* (ip.h). */
+const IPV4_SETTINGS = {
+  forwarding: 1,
+  proxy_arp: 3,
+  send_redirects: 6,
+  rp_filter: 8,
+  arp_ignore: 19,
+  accept_local: 23,
+} as const
+
+export type Ipv4Setting = keyof typeof IPV4_SETTINGS
+
+function ipv4Settings(values: NonNullable<LinkChange['ipv4']>): Attribute {
+  const settings = Object.entries(values).map(([name, value]) => u32(IPV4_SETTINGS[name as Ipv4Setting], value))
+  return nested(IFLA_AF_SPEC, [nested(AF_INET, [nested(IFLA_INET_CONF, settings)])])
 }
 
 /** `which`: the device's index, or its name where the index isn't known yet (the name can't be changed then). */
@@ -323,6 +345,7 @@ export function setLink(which: number | string, change: LinkChange): Request {
       change.group !== undefined && u32(IFLA_GROUP, change.group),
       change.gsoMaxSize !== undefined && u32(IFLA_GSO_MAX_SIZE, change.gsoMaxSize),
       change.carrier !== undefined && u8(IFLA_CARRIER, change.carrier ? 1 : 0),
+      change.ipv4 !== undefined && ipv4Settings(change.ipv4),
     ),
     attempted: `cannot change link ${which}`,
   }

@@ -7,6 +7,7 @@ import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
 import { errorFields, type Log } from '../../log.ts'
+import { VROUTER_PROTOCOL } from '../neighbours.ts'
 import { converge, describeFailure } from './converge.ts'
 import { alignVhost } from './device.ts'
 import { addressKey, routeIdentity } from './device-state.ts'
@@ -83,6 +84,8 @@ export class ChangeFollower implements AsyncDisposable {
   #concerns(event: RouteEvent): boolean {
     const { nic, vhost } = this.#options
     if (event.kind === 'link') return event.link.name === nic || event.link.name === vhost
+    // The dataplane's own, one for each pod.
+    if (event.kind === 'route' && event.route.protocol === VROUTER_PROTOCOL) return false
     const indices = [this.#kernel.nic()?.index, this.#kernel.vhost()?.index]
     if (event.kind === 'address') return indices.includes(event.address.index)
     if (event.kind !== 'route') return false
