@@ -5,38 +5,46 @@
  * change names instead, and the old one is removed.
  */
 
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { isErrno } from './errors.ts'
 import { exchangeFiles } from './ffi.ts'
 
 /** `temporary`: a name beside it that nobody else uses. Throws what the file system says; the old file is then as it was. */
 export function replaceFile(path: string, temporary: string, text: string, mode: number): void {
-  // What a killed process left, which must not be truncated either.
-  rmSync(temporary, { force: true })
+  writeNew(temporary, text, mode)
   try {
-    writeNew(temporary, text, mode)
-    exchange(temporary, path)
-  } finally {
-    rmSync(temporary, { force: true })
+    exchangeFiles(temporary, path)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EINVAL', 'ENOSYS')) {
+      renameSync(temporary, path)
+      return
+    }
+    unlinkSync(temporary)
+    throw error
   }
+  unlinkSync(temporary)
 }
 
 function writeNew(path: string, text: string, mode: number): void {
-  const fd = openSync(path, 'wx', mode)
+  const fd = openNew(path, mode)
   try {
     const bytes = Buffer.from(text)
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+  } catch (error) {
+    unlinkSync(path)
+    throw error
   } finally {
     closeSync(fd)
   }
 }
 
-/** `from` takes the place of `to`, whether that is there or not. */
-function exchange(from: string, to: string): void {
+/** What a killed process left goes: to truncate it would be as slow. */
+function openNew(path: string, mode: number): number {
   try {
-    exchangeFiles(from, to)
+    return openSync(path, 'wx', mode)
   } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'EINVAL', 'ENOSYS')) throw error
-    renameSync(from, to)
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    unlinkSync(path)
+    return openSync(path, 'wx', mode)
   }
 }

@@ -4,7 +4,7 @@
  * number. A record that can't be read never stops the daemon: it is moved to `<state>/ports/corrupt/` and reported.
  */
 
-import { closeSync, fsync, openSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -113,7 +113,7 @@ export class Records {
       }
       renameSync(temporary, file)
     } catch (error) {
-      rmSync(temporary, { force: true })
+      remove(temporary)
       throw recordError(file, error)
     }
   }
@@ -122,9 +122,9 @@ export class Records {
   async remove(containerId: string, ifname: string): Promise<void> {
     const file = this.#file(containerId, ifname)
     try {
-      unlinkSync(file)
+      remove(file)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw recordError(file, error)
+      throw recordError(file, error)
     }
   }
 
@@ -144,6 +144,15 @@ export class Records {
     } catch {
       return { file, ...identity, reason }
     }
+  }
+}
+
+/** Node's own rmSync takes ten times as long. */
+function remove(file: string): void {
+  try {
+    unlinkSync(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
 }
 
