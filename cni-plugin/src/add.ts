@@ -1,6 +1,7 @@
 /** ADD: gives the pod its interface, or leaves nothing behind. The attachment stands once its result is delivered. */
 
 import type { AllocateReply, AllocateRequest, RegisterReply } from '@kube-vrouter/daemon/port-api/messages'
+import type { NetworkNamespace } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { bringUp, configure, deleteTap, openNamespace, Tap } from './attachment.ts'
 import type { NetworkConfig } from './config.ts'
@@ -17,10 +18,10 @@ export function add(config: NetworkConfig, attachment: Attachment, deliver: (res
   const request = allocateRequest(config, attachment)
   const namespace = undo.use(openNamespace(attachment.netns, attachment.netnsOverride))
   const daemon = undo.use(new PatientDaemon(config.socket, config.daemonWaitMs))
-  const node = undo.use(RouteSocket.open())
-  const pod = undo.use(RouteSocket.open({ netns: namespace }))
-
-  const port = allocate(daemon, request, config)
+  // The daemon chooses addresses while the sockets are opened.
+  const allocated = allocate(daemon, request, config)
+  const { node, pod } = openSockets(undo, namespace, () => abandon(allocated, config, request))
+  const port = allocated()
   if (port.existed) clearFormer(node, port, ifname)
 
   using attached = new DisposableStack()
@@ -61,14 +62,37 @@ function allocateRequest(config: NetworkConfig, { containerId, ifname, netns, ar
   }
 }
 
-function allocate(daemon: PatientDaemon, request: AllocateRequest, config: NetworkConfig): AllocateReply {
-  try {
-    return daemon.call<AllocateReply>(request)
-  } catch (error) {
-    // Whether it allocated before it broke off nobody knows.
-    if (error instanceof DaemonUnreachable && daemon.wasReached) release(config, request)
-    throw daemonError(error)
+/** Sends the request; the function that it returns waits for the answer. */
+function allocate(daemon: PatientDaemon, request: AllocateRequest, config: NetworkConfig): () => AllocateReply {
+  const attempt = <T>(question: () => T): T => {
+    try {
+      return question()
+    } catch (error) {
+      // Whether it allocated before it broke off nobody knows.
+      if (error instanceof DaemonUnreachable && daemon.wasReached) release(config, request)
+      throw daemonError(error)
+    }
   }
+  const answer = attempt(() => daemon.ask<AllocateReply>(request))
+  return () => attempt(answer)
+}
+
+function openSockets(
+  owner: DisposableStack,
+  namespace: NetworkNamespace,
+  onFailure: () => void,
+): { readonly node: RouteSocket; readonly pod: RouteSocket } {
+  try {
+    return { node: owner.use(RouteSocket.open()), pod: owner.use(RouteSocket.open({ netns: namespace })) }
+  } catch (error) {
+    onFailure()
+    throw error
+  }
+}
+
+/** Gives back what was asked for, unless it is an attachment that was there before. */
+function abandon(allocated: () => AllocateReply, config: NetworkConfig, request: AllocateRequest): void {
+  if (!allocated().existed) release(config, request)
 }
 
 /**

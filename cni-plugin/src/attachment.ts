@@ -8,7 +8,7 @@ import { isErrno, SystemError } from '@kube-vrouter/linux/errors'
 import { NetworkNamespace, withNamespace } from '@kube-vrouter/linux/namespace'
 import { newRoute } from '@kube-vrouter/linux/netlink/fib'
 import { newAddress } from '@kube-vrouter/linux/netlink/ifaddr'
-import { setLink } from '@kube-vrouter/linux/netlink/link'
+import { getLink, setLink } from '@kube-vrouter/linux/netlink/link'
 import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { CniError, ErrorCode } from './errors.ts'
@@ -166,9 +166,9 @@ export function bringUp(node: RouteSocket, pod: RouteSocket, tap: Tap, port: All
         oif: tap.peerIndex,
       })
     }),
+    getLink(tap.peerIndex),
   ])
-  node.link(tap.index)
-  pod.link(tap.peerIndex)
+  node.applyAll([getLink(tap.index)])
 }
 
 /** A kernel without IPv6 has none of its switches. */

@@ -14,8 +14,8 @@ import {
   POLLOUT,
   poll,
   recv,
+  SOCK_NONBLOCK,
   sendto,
-  setNonBlocking,
   socket,
 } from '@kube-vrouter/linux/ffi'
 import { CniError, ErrorCode } from './errors.ts'
@@ -68,12 +68,7 @@ export class PatientDaemon implements Disposable {
     return this.#wasReached
   }
 
-  /** Throws as `Daemon.call`. */
-  call<T extends ReplyOf>(request: Request): T {
-    return this.#patiently(() => this.#connected().call<T>(request))
-  }
-
-  /** Sends the request; the function that it returns waits for the answer. */
+  /** Sends the request; the function that it returns waits for the answer. Both throw as `Daemon.call`. */
   ask<T extends ReplyOf>(request: Request): () => T {
     let answer: (() => T) | undefined
     try {
@@ -142,9 +137,8 @@ export class Daemon implements Disposable {
         'choose a shorter paths.run',
       )
     address.write(path, 2)
-    const fd = socket(AF_UNIX, SOCK_STREAM, 0)
+    const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)
     try {
-      setNonBlocking(fd)
       connectWithin(fd, address, waitMs)
       return new Daemon(fd, path)
     } catch (error) {

@@ -83,6 +83,7 @@ const ints = bindAtFirstUse({
   syscall: { arguments: ['int32', 'int32', 'pointer', 'int32'], return: 'int32' },
 })
 
+// At once: what binds it spoils errno.
 const errnoAddress = c.__errno_location()
 
 /** errno of this thread's last failing call. Meaningful only directly after it. */
@@ -180,15 +181,9 @@ export function fcntl(fd: number, command: number, argument = 0): number {
 }
 
 const F_DUPFD_CLOEXEC = 1030
-const F_GETFL = 3
-const F_SETFL = 4
 
 export function duplicate(fd: number): number {
   return fcntl(fd, F_DUPFD_CLOEXEC, 3)
-}
-
-export function setNonBlocking(fd: number): void {
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK)
 }
 
 const AT_FDCWD = -100
@@ -272,6 +267,7 @@ export function eventfdDrain(fd: number): boolean {
 
 // ---- sockets --------------------------------------------------------------------------------------------------------------
 
+export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 
 export function socket(family: number, type: number, protocol: number): number {

@@ -235,17 +235,14 @@ export interface NetlinkSocketOptions {
 /** Opens and owns the descriptor of a netlink socket, bound to a port that the kernel chose. */
 export class NetlinkSocket extends Conversation implements Disposable {
   readonly fd: number
-  /** The socket's netlink port. */
-  readonly port: number
   #open = true
 
-  private constructor(fd: number, port: number) {
+  private constructor(fd: number) {
     super({
       send: (datagram) => void sendto(fd, datagram),
       receive: () => receiveDatagram(fd),
     })
     this.fd = fd
-    this.port = port
   }
 
   static open(protocol: number = NETLINK_ROUTE, options: NetlinkSocketOptions = {}): NetlinkSocket {
@@ -255,11 +252,16 @@ export class NetlinkSocket extends Conversation implements Disposable {
       setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1)
       setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
       bind(fd, sockaddr(0))
-      return new NetlinkSocket(fd, viewOf(getsockname(fd, 12)).getUint32(4, true))
+      return new NetlinkSocket(fd)
     } catch (error) {
       close(fd)
       throw error
     }
+  }
+
+  /** The socket's netlink port. */
+  get port(): number {
+    return viewOf(getsockname(this.fd, 12)).getUint32(4, true)
   }
 
   [Symbol.dispose](): void {
