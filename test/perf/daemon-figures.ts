@@ -25,7 +25,7 @@ export async function measureCni(folder: string): Promise<Verdict[]> {
   const command = ['exec', 'node/1', '--', process.execPath, script, lab.name, `${ADDS}`, sea, ...bridge]
   const lines = lab.run(command).trimEnd().split('\n')
   const times = JSON.parse(lines.at(-1)!) as Record<
-    'add' | 'del' | 'empty' | 'bridgeDel' | 'stormAdd' | 'stormEmpty' | 'rss' | 'emptyRss',
+    'add' | 'del' | 'daemonMs' | 'empty' | 'bridgeDel' | 'stormAdd' | 'stormEmpty' | 'rss' | 'emptyRss',
     number[]
   >
   const empty = 'an empty Node executable'
@@ -33,6 +33,7 @@ export async function measureCni(folder: string): Promise<Verdict[]> {
   return [
     ratio('CNI ADD, wall time, p50', empty, times.add, times.empty, 1.6),
     ratio('CNI ADD, wall time, p95', empty, [percentile(times.add, 95)], [spreadOf(times.empty).median], 2.2),
+    limit('CNI ADD, the daemon’s part of it, p50', 'allocate and register', times.daemonMs, 'ms', 5),
     ...(times.bridgeDel.length > 0
       ? [ratio('CNI DEL, wall time, p50', 'the reference bridge plugin', times.del, times.bridgeDel, 1)]
       : []),

@@ -6,7 +6,11 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import type { AllocateReply, Reply, Request } from '@kube-vrouter/daemon/port-api/messages'
+import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
+import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { nodePaths } from '../lab/layout.ts'
 import { cniBinary } from '../lab/node.ts'
 import { run } from '../lab/shell.ts'
@@ -47,7 +51,48 @@ function container(): string {
   return randomBytes(32).toString('hex')
 }
 
+/** ms that the daemon takes for its part of an ADD, as the CNI binary sees it: allocate and register, over one connection. */
+async function daemonTime(pod: string): Promise<number> {
+  const socket = connect(node.socket)
+  using links = RouteSocket.open()
+  using namespace = NetworkNamespace.open(`/run/netns/${pod}`)
+  const key = { containerId: container(), ifname: 'eth0' }
+  const netns = `/run/netns/${pod}`
+  const podName = { namespace: 'perf', name: pod, uid: '' }
+  try {
+    const allocated = await asked(socket, { op: 'allocate', ...key, netns, network: 'kube-vrouter', pod: podName })
+    const { tap, tapMac, mac, mtu } = allocated.reply as AllocateReply
+    const peer = { name: key.ifname, mac, mtu, netnsFd: namespace.fd }
+    const { index: ifindex } = links.createVeth({ name: tap, mac: tapMac, mtu, peer })
+    const registered = await asked(socket, { op: 'register', ...key, ifindex })
+    links.deleteLink(ifindex)
+    await asked(socket, { op: 'release', ...key })
+    return allocated.ms + registered.ms
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** The answer, and how long it took. One request at a time. */
+async function asked(socket: Socket, request: Request): Promise<{ readonly reply: Reply; readonly ms: number }> {
+  const { promise, resolve } = Promise.withResolvers<Reply>()
+  let text = ''
+  const take = (chunk: Buffer): void => {
+    text += chunk.toString('utf8')
+    if (text.endsWith('\n')) resolve(JSON.parse(text) as Reply)
+  }
+  socket.on('data', take)
+  const start = performance.now()
+  socket.write(`${JSON.stringify(request)}\n`)
+  const reply = await promise
+  const ms = performance.now() - start
+  socket.off('data', take)
+  if (!reply.ok) throw new Error(`the daemon refuses ${request.op}: ${reply.message}`)
+  return { reply, ms }
+}
+
 const add: number[] = []
+const daemonMs: number[] = []
 const del: number[] = []
 const empty: number[] = []
 const bridgeDel: number[] = []
@@ -63,6 +108,7 @@ for (let at = 0; at < Number(countText); at++) {
     empty.push(timed(emptySea, '', { PATH: process.env['PATH'] }))
     add.push(timed(cniBinary, config, environment('ADD', pod, containerId)))
     del.push(timed(cniBinary, config, environment('DEL', pod, containerId)))
+    daemonMs.push(await daemonTime(pod))
     if (bridge) {
       const env = { CNI_PATH: bridge, CNI_IFNAME: 'eth1' }
       timed(`${bridge}/bridge`, bridgeConfig, { ...environment('ADD', pod, containerId), ...env })
@@ -137,4 +183,4 @@ for (let at = 0; at < 5; at++) {
     run(['ip', 'netns', 'del', pod])
   }
 }
-console.log(JSON.stringify({ add, del, empty, bridgeDel, stormAdd, stormEmpty, rss, emptyRss }))
+console.log(JSON.stringify({ add, del, daemonMs, empty, bridgeDel, stormAdd, stormEmpty, rss, emptyRss }))
