@@ -3,8 +3,16 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
+/** False where there is no /proc to tell: then the plugin's own trial run has the last word. */
 export function isNoexec(folder: string): boolean {
-  return mountOptions(readFileSync('/proc/self/mountinfo', 'utf8'), resolve(folder)).includes('noexec')
+  let mountinfo: string
+  try {
+    mountinfo = readFileSync('/proc/self/mountinfo', 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+  return mountOptions(mountinfo, resolve(folder)).includes('noexec')
 }
 
 /** Options of the mount that a path lies on (proc(5), mountinfo: fields 5 and 6). Of several mounts on one point the last is the one that is seen. */
