@@ -169,7 +169,7 @@ describe('a crash at any step', function () {
     })
   }
 
-  /** Threads of the daemon that work: its own, and the one of libuv's pool that writes its files. */
+  /** Threads of the daemon that work: its own, and the one of libuv's pool that waits for the disk. */
   const threads = ['main', 'pool'] as const
 
   for (const command of ['ADD', 'DEL'] as const) {
@@ -192,7 +192,8 @@ describe('a crash at any step', function () {
           await trace.ended
           result(await del('c1', netns))
           const steps = stepsOfThread(file)
-          assert.ok(steps.length > 0, `${thread}: nothing seen`)
+          // The pool only syncs, which no DEL needs.
+          assert.ok(steps.length > 0 || (command === 'DEL' && thread === 'pool'), `${thread}: nothing seen`)
           for (const step of steps) {
             const when = `daemon killed before ${nameOf(step)} of ${thread}`
             await prepare()
