@@ -24,6 +24,7 @@ import {
   imageArchive,
   labPaths,
   labsDirectory,
+  type NodeIdentity,
   type NodePaths,
   nodePaths,
   nodesOf,
@@ -197,8 +198,11 @@ export class Kubelab extends TestCluster {
     return powerOff(this.node(node), this.#state)
   }
 
-  override async nodeUp(node: number, signal?: AbortSignal): Promise<void> {
-    await boot(this.name, this.node(node), this.#state, signal)
+  /** @param as what the machine is called from now on, and its address; its disk stays. It keeps its number; `untilReady` knows the old name only. */
+  override async nodeUp(node: number, signal?: AbortSignal, as?: Partial<NodeIdentity>): Promise<void> {
+    const machine = { ...this.node(node), ...as }
+    if (as !== undefined) await prepareDisk(this.name, machine, this.#state)
+    await boot(this.name, machine, this.#state, signal)
   }
 
   override stopPart(part: Part, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<boolean> {

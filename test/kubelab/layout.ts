@@ -87,16 +87,20 @@ export function labPaths(name: string): LabPaths {
   }
 }
 
-export interface NodePaths {
-  readonly number: number
+/** What may be another after a boot. */
+export interface NodeIdentity {
   readonly name: string
+  readonly address4: string
+  readonly address6: string
+}
+
+export interface NodePaths extends NodeIdentity {
+  readonly number: number
   /** The node's own /etc (what differs from the machine's), /opt, /var/lib and /var/log; they outlive a reboot. */
   readonly disk: string
   readonly init: string
   readonly pid: string
   readonly console: string
-  readonly address4: string
-  readonly address6: string
   readonly mac: string
 }
 
@@ -114,6 +118,11 @@ export function nodePaths(lab: string, number: number): NodePaths {
     address6: `${underlay.prefix6}${10 + number}`,
     mac: `02:00:0a:0a:00:${(10 + number).toString(16).padStart(2, '0')}`,
   }
+}
+
+/** The name that a node's machine may get later: the API server knows a token for it, too. */
+export function otherName(node: string): string {
+  return `${node}b`
 }
 
 export function nodesOf(lab: string, count: number): NodePaths[] {

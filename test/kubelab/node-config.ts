@@ -74,6 +74,8 @@ mount --bind ${disk}/var-log /var/log
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/containerd /run/netns /run/lock
 mount --bind ${disk}/var-lib /var/lib
+# A machine that boots has another boot id. Here all have that of the one below, and a network namespace may get the number of the one before.
+rm -f /var/lib/vrouter/vhost0-snapshot.json
 mkdir -p /var/lib/containerd /var/lib/kubelet /var/lib/cni /var/lib/kube-proxy /var/log/pods /var/log/containers /opt/cni/bin
 mount --make-rshared /
 

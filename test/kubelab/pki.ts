@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run, together } from './command.ts'
-import { type LabPaths, nodesOf, underlay } from './layout.ts'
+import { type LabPaths, nodesOf, otherName, underlay } from './layout.ts'
 
 interface Identity {
   readonly file: string
@@ -75,7 +75,7 @@ export async function makePki(paths: LabPaths, name: string, nodeCount: number, 
     certificate('kubelet-client', '/O=system:masters/CN=kube-apiserver', 'extendedKeyUsage=clientAuth'),
     certificate('front-proxy', '/CN=front-proxy', 'extendedKeyUsage=clientAuth'),
   ])
-  const nodes = nodesOf(name, nodeCount).map((node) => node.name)
+  const nodes = nodesOf(name, nodeCount).flatMap((node) => [node.name, otherName(node.name)])
   writeFileSync(file('tokens.csv'), tokenLines(nodes))
   for (const { file: entry } of identities(nodes))
     writeFileSync(file(`${entry}.kubeconfig`), kubeconfig(`${entry}-token`, file('ca.crt')))
