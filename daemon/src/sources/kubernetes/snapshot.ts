@@ -37,6 +37,7 @@ export interface SnapshotFileOptions {
 export class SnapshotFile implements AsyncDisposable {
   readonly #options: SnapshotFileOptions
   #timer: NodeJS.Timeout | undefined
+  #isClosed = false
   #write: (() => Promise<void>) | undefined
   #writing: Promise<void> = Promise.resolve()
   #writtenAt = Number.NEGATIVE_INFINITY
@@ -74,6 +75,7 @@ export class SnapshotFile implements AsyncDisposable {
 
   /** Something changed: writes in a while. */
   save(cluster: Cluster): void {
+    if (this.#isClosed) return
     this.#write = () => this.#writeNow(cluster)
     if (this.#timer !== undefined) return
     const next = this.#writtenAt + this.#bytes * MS_PER_BYTE
@@ -82,6 +84,7 @@ export class SnapshotFile implements AsyncDisposable {
 
   /** Writes what is still to be written. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
     if (this.#timer !== undefined) this.#flush()
     await this.#writing
   }
