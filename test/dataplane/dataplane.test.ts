@@ -625,6 +625,33 @@ describe('Dataplane', function () {
     assert.equal(agents.at(-1), ifindexOf('pkt0'))
   })
 
+  it('takes a pod that goes, and what it removes itself, for no damage; a lost host route is', async () => {
+    addTap(1)
+    addTap(2)
+    await using dataplane = await open({ resyncMs: 60_000 })
+    const host = (destination: string) => ({
+      ...{ destination, prefixLength: 32, gateway: '192.0.2.1', source: '192.0.2.11' },
+    })
+    const [first, second] = [host('198.51.100.1'), host('198.51.100.2')]
+    const neighbours = ['192.0.2.12']
+    await dataplane.apply({ ...tablesOf(dataplane, [1, 2]), hostRoutes: [first, second], neighbours })
+    await sleep(400)
+    // Whether everything was read anew shows in this one.
+    using tools = openMaps(pins, { readOnly: false })
+    tools.mpls.set(40, 999)
+    sandbox.run('ip', 'link', 'del', tapName(1))
+    await dataplane.apply({ ...tablesOf(dataplane, [2]), hostRoutes: [second], neighbours: [] })
+    await sleep(500)
+    assert.equal(tools.mpls.get(40), 999)
+    using route = RouteSocket.open()
+    const routes = () =>
+      route.routes({ family: 4 }).flatMap((one) => (one.protocol === VROUTER_PROTOCOL ? [one.destination] : []))
+    assert.deepEqual(routes(), [second.destination])
+    sandbox.run('ip', 'route', 'del', `${second.destination}/32`)
+    await until(() => routes().includes(second.destination), 'the host route is back')
+    await until(() => tools.mpls.get(40) !== 999, 'the label is repaired')
+  })
+
   // ---- facts
 
   it('follows the underlay: routes, neighbours, taps', async () => {
