@@ -411,6 +411,24 @@ describe('the kubernetes source and a server that lies', () => {
     assert.equal(source.state().routers.get(NODE)?.address, '192.168.0.1')
   })
 
+  it('leaves an interface out whose namespace is being deleted, and refuses what is forbidden otherwise', async () => {
+    const source = await started()
+    let message =
+      'virtualmachineinterfaces "x" is forbidden: unable to create new content in namespace default because it is being terminated'
+    server.intercept = ({ method }, response) => {
+      if (method !== 'PATCH') return false
+      response.writeHead(403, { 'content-type': 'application/json' })
+      response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code: 403, reason: 'Forbidden', message }))
+      return true
+    }
+    await source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(1) })
+    assert.equal(source.state().interfaces.size, 0)
+    message = 'virtualmachineinterfaces "x" is forbidden: no role allows it'
+    await assert.rejects(source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(1) }), {
+      code: 'API_FORBIDDEN',
+    })
+  })
+
   it('does not let old news undo what was just written or removed', async () => {
     const source = await started()
     await source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(1) })

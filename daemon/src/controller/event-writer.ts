@@ -1,7 +1,7 @@
 /** Events about objects: one for each (object, reason, message), told again now and then while it lasts. */
 import { createHash } from 'node:crypto'
 import { type ApiClient, PATCH_TYPES } from '../kubernetes/client.ts'
-import { isApiError } from '../kubernetes/errors.ts'
+import { isApiError, isNamespaceLeaving } from '../kubernetes/errors.ts'
 import { pathOf } from '../kubernetes/objects.ts'
 import type { Event } from './actions.ts'
 import { EVENTS, KINDS } from './resources.ts'
@@ -95,14 +95,6 @@ export class EventWriter {
       reportingInstance: this.#identity.slice(0, 128),
     }
   }
-}
-
-/** The namespace is being deleted, or is gone: nobody will read its events. */
-function isNamespaceLeaving(error: unknown): boolean {
-  return (
-    isApiError(error, 'API_NOT_FOUND') ||
-    (isApiError(error, 'API_FORBIDDEN') && error.message.includes('because it is being terminated'))
-  )
 }
 
 function namespaceOf({ of, object: { metadata } }: Event): string {

@@ -77,3 +77,11 @@ export function statusError(attempted: string, status: number, body: unknown, re
 export function isApiError(error: unknown, ...codes: readonly ApiErrorCode[]): error is ApiError {
   return error instanceof ApiError && (codes.length === 0 || codes.includes(error.code))
 }
+
+/** Whether an object could not be made because its namespace is being deleted, or gone: nobody will miss it. */
+export function isNamespaceLeaving(error: unknown): boolean {
+  return (
+    isApiError(error, 'API_NOT_FOUND') ||
+    (isApiError(error, 'API_FORBIDDEN') && error.message.includes('because it is being terminated'))
+  )
+}

@@ -4,7 +4,7 @@
  * with them.
  */
 import { type ApiClient, type ApiRequest, PATCH_TYPES } from '../../kubernetes/client.ts'
-import { isApiError } from '../../kubernetes/errors.ts'
+import { isApiError, isNamespaceLeaving } from '../../kubernetes/errors.ts'
 import { type KubeObject, type OwnerReference, pathOf } from '../../kubernetes/objects.ts'
 import type { IpamBlock, Published } from '../../model/objects.ts'
 import { manifestOf } from '../objects/manifests.ts'
@@ -38,7 +38,7 @@ export class Writer {
     this.#options = { timeoutMs: 2000, parallel: 16, ...options }
   }
 
-  /** Resolves when the API server has it, and the state shows it. Throws ApiError, or BLOCK_TAKEN. */
+  /** Resolves when the API server has it, and the state shows it; an interface in a namespace that is being deleted is left out. Throws ApiError, or BLOCK_TAKEN. */
   async publish(published: Published): Promise<void> {
     const { cluster } = this.#options
     const { kind } = published
@@ -50,7 +50,12 @@ export class Writer {
         cluster.whole.VirtualRouter.wrote(await this.#apply(published))
         break
       case 'VirtualMachineInterface':
-        cluster.interfaces.wrote(await this.#apply(published))
+        try {
+          cluster.interfaces.wrote(await this.#apply(published))
+        } catch (error) {
+          // Its pod goes with its namespace; until then nobody needs to be told of it.
+          if (!isNamespaceLeaving(error)) throw error
+        }
         break
       default:
         throw published satisfies never
