@@ -61,7 +61,7 @@ export function findAreas(root: string): Area[] {
       name,
       says: `test/${name}`,
       steps: mocha(specs(`test/${name}/**/*.test.ts`)),
-      limitSeconds: 20 * MINUTE,
+      limitSeconds: 30 * MINUTE,
     }),
   )
   // What takes longest comes last.
