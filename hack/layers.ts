@@ -36,6 +36,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/schema/': 'schema',
   'daemon/src/errors.ts': 'errors',
   'daemon/src/log.ts': 'log',
+  'daemon/src/close-server.ts': 'close-server',
   'daemon/src/utilities/': 'utilities',
   'cni-plugin/src/': 'cni-plugin',
 }
@@ -44,7 +45,7 @@ const PARTS: Readonly<Record<string, string>> = {
 const COMPOSES = /(^|\/)main\.ts$/
 
 /** What every part of the daemon may build on. */
-const GROUND = ['errors', 'log', 'schema', 'config', 'linux']
+const GROUND = ['errors', 'log', 'close-server', 'schema', 'config', 'linux']
 
 const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
 

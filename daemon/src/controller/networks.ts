@@ -6,11 +6,11 @@ import {
   mustParseAddress,
   mustParseCidr,
   type ParsedAddress,
-  type Prefix,
 } from '../model/address.ts'
+import { prefixOfBlock } from '../model/block-prefix.ts'
 import { blockLength, poolOf } from '../model/ipam.ts'
 import { type Leaks, leaksOf } from '../model/leaks.ts'
-import type { Cidr, FqName, IpamBlock, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import type { Cidr, FqName, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
 import { type Action, count, listed, statusPatch, type WantedCondition, withConditions } from './actions.ts'
 import type { Durations } from './durations.ts'
 import type { Resourceful } from './resources.ts'
@@ -265,7 +265,7 @@ class Census {
       for (const network of this.#view.state.virtualNetworks.values()) {
         if (poolOf(network) !== pool) continue
         for (const { item } of this.#view.blocksOf.get(network.fqName) ?? []) {
-          const prefix = item && prefixOf(item)
+          const prefix = item && prefixOfBlock(item)
           if (prefix?.length === length && contains(subnet, prefix)) taken++
         }
       }
@@ -285,7 +285,7 @@ function usageOf(network: VirtualNetwork, { interfaces, blocks }: Users, census:
       cidr,
       gateway,
       service,
-      blocks: blocks.filter(({ item }) => item !== undefined && contains(prefix, prefixOf(item))).length,
+      blocks: blocks.filter(({ item }) => item !== undefined && contains(prefix, prefixOfBlock(item))).length,
       freeBlocks: Number(free < 0n ? 0n : free > MOST_BLOCKS ? MOST_BLOCKS : free),
       addresses: addresses.filter((address) => contains(prefix, address)).length,
     }
@@ -302,17 +302,6 @@ function exhaustedFamilies(subnets: readonly SubnetUsage[]): (4 | 6)[] {
 }
 
 const parsedOf = new WeakMap<VirtualMachineInterface, readonly ParsedAddress[]>()
-
-const prefixes = new WeakMap<IpamBlock, Prefix>()
-
-function prefixOf(block: IpamBlock): Prefix {
-  let prefix = prefixes.get(block)
-  if (prefix === undefined) {
-    prefix = mustParseCidr(block.cidr)
-    prefixes.set(block, prefix)
-  }
-  return prefix
-}
 
 function addressesOf(item: VirtualMachineInterface): readonly ParsedAddress[] {
   let parsed = parsedOf.get(item)

@@ -1,26 +1,23 @@
 /** The kinds that the controller reads and writes, and how their objects look as they come from the API server. */
 import type { KubeObject, Metadata, Resource } from '../kubernetes/objects.ts'
-
-const own = (plural: string): Resource => ({ group: 'vrouter.dev', version: 'v1alpha1', plural })
-const core = (plural: string): Resource => ({ group: '', version: 'v1', plural })
+import { EVENTS, NODES, PODS, RESOURCES } from '../sources/kubernetes/resources.ts'
 
 /** What is watched; each name is that of a map in `World`. */
 export const WATCHED = {
-  namespaces: core('namespaces'),
-  nodes: core('nodes'),
+  namespaces: RESOURCES.Namespace,
+  nodes: NODES,
   /** Pods of the vRouter daemons alone. */
-  agents: core('pods'),
-  networks: own('virtualnetworks'),
-  networkRouters: own('virtualnetworkrouters'),
-  blocks: own('ipamblocks'),
-  interfaces: own('virtualmachineinterfaces'),
-  routers: own('virtualrouters'),
+  agents: PODS,
+  networks: RESOURCES.VirtualNetwork,
+  networkRouters: RESOURCES.VirtualNetworkRouter,
+  blocks: RESOURCES.IPAMBlock,
+  interfaces: RESOURCES.VirtualMachineInterface,
+  routers: RESOURCES.VirtualRouter,
 } as const satisfies Readonly<Record<string, Resource>>
 
 export type Watched = keyof typeof WATCHED
 
-export const EVENTS = core('events')
-export const PODS = core('pods')
+export { EVENTS, PODS }
 export const LEASES: Resource = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' }
 
 /** Kinds of `WATCHED`, as they stand in objects. */

@@ -8,8 +8,9 @@
  * It is started first and disposed of last, so that a long start can be told from a dead daemon.
  */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { closeServer } from '../close-server.ts'
 import type { Config } from '../config/config.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { HealthState } from './health.ts'
@@ -42,7 +43,7 @@ export async function startHealth(options: HealthOptions): Promise<Health> {
   for (const address of port === 0 ? [] : wanted) {
     const server = owned.adopt(
       createServer((request, response) => void answer(request, response, options, metrics)),
-      close,
+      closeServer,
     )
     server.keepAliveTimeout = IDLE_MS
     server.listen(port, address)
@@ -88,12 +89,4 @@ async function answer(
     if (!response.headersSent) send(500, 'see the log\n')
     else response.destroy()
   }
-}
-
-async function close(server: Server): Promise<void> {
-  if (!server.listening) return
-  const closed = once(server, 'close')
-  server.close()
-  server.closeAllConnections()
-  await closed
 }

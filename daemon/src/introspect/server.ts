@@ -3,8 +3,9 @@
  * and ends what is still being sent.
  */
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { closeServer } from '../close-server.ts'
 import type { Config } from '../config/config.ts'
 import { introspectApp } from './app.ts'
 import type { IntrospectContext } from './context.ts'
@@ -23,19 +24,11 @@ export async function startIntrospect(
   await using servers = new AsyncDisposableStack()
   const addresses: AddressInfo[] = []
   for (const address of introspect.addresses) {
-    const server = servers.adopt(createServer(app), close)
+    const server = servers.adopt(createServer(app), closeServer)
     server.listen(introspect.port, address)
     await once(server, 'listening')
     addresses.push(server.address() as AddressInfo)
   }
   const kept = servers.move()
   return { addresses, [Symbol.asyncDispose]: () => kept.disposeAsync() }
-}
-
-async function close(server: Server): Promise<void> {
-  if (!server.listening) return
-  const closed = once(server, 'close')
-  server.close()
-  server.closeAllConnections()
-  await closed
 }

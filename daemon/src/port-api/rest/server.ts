@@ -1,8 +1,9 @@
 /** Serves the agent's REST API when the configuration wants it. The caller owns the result: disposing it closes the socket. */
 
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { closeServer } from '../../close-server.ts'
 import type { Config } from '../../config/config.ts'
 import { AgentPorts, type AgentPortsOptions } from './agent-ports.ts'
 import { restApp } from './app.ts'
@@ -26,19 +27,11 @@ export async function startRest({ config, ...options }: StartRestOptions): Promi
   await ports.start()
   const onError = (error: unknown, request: string): void =>
     options.log.warn({ request, error: (error as Error).message }, `${request} failed: ${(error as Error).message}`)
-  const server = undo.adopt(createServer(restApp({ ports, staleSeconds, onError })), close)
+  const server = undo.adopt(createServer(restApp({ ports, staleSeconds, onError })), closeServer)
   server.listen(port, address)
   await once(server, 'listening')
   const kept = undo.move()
   const listening = server.address() as AddressInfo
   options.log.info({ address: listening.address, port: listening.port }, "serving the REST API of Contrail's agent")
   return { address: listening, [Symbol.asyncDispose]: () => kept.disposeAsync() }
-}
-
-async function close(server: Server): Promise<void> {
-  if (!server.listening) return
-  const closed = once(server, 'close')
-  server.close()
-  server.closeAllConnections()
-  await closed
 }

@@ -3,6 +3,7 @@
  * independent of the order in which files come. Maps that hold the same as before are the same maps as before.
  */
 import { bitsOf, contains, mustParseCidr, type Prefix, sizeOf } from '../../model/address.ts'
+import { prefixOfBlock } from '../../model/block-prefix.ts'
 import { builtInNetworks } from '../../model/built-in-networks.ts'
 import { isEqual, isSameMap, keepEqual } from '../../model/equal.ts'
 import { poolOf } from '../../model/ipam.ts'
@@ -296,7 +297,7 @@ function dropOverlappingBlocks(
   })
   for (const pool of poolsOf.values()) {
     const sorted = pool
-      .map((block): Claim => ({ block, prefix: prefixOf(block) }))
+      .map((block): Claim => ({ block, prefix: prefixOfBlock(block) }))
       .sort((a, b) => compare(a.prefix, b.prefix) || (a.block.name < b.block.name ? -1 : 1))
     const hosts = sorted.filter(({ prefix }) => isHost(prefix))
     const ranges = hosts.length === 0 ? sorted : sorted.filter(({ prefix }) => !isHost(prefix))
@@ -361,17 +362,6 @@ function compare(a: Prefix, b: Prefix): number {
   if (a.family !== b.family) return a.family - b.family
   if (a.value !== b.value) return a.value < b.value ? -1 : 1
   return Number(sizeOf(b) > sizeOf(a)) - Number(sizeOf(a) > sizeOf(b))
-}
-
-const prefixes = new WeakMap<IpamBlock, Prefix>()
-
-function prefixOf(block: IpamBlock): Prefix {
-  let prefix = prefixes.get(block)
-  if (prefix === undefined) {
-    prefix = mustParseCidr(block.cidr)
-    prefixes.set(block, prefix)
-  }
-  return prefix
 }
 
 /**
