@@ -41,6 +41,11 @@ export class ServiceState {
     return hadFailed
   }
 
+  /** Why the last round failed; undefined: it didn't. */
+  get failure(): string | undefined {
+    return this.#failure?.reason
+  }
+
   readiness(): Readiness {
     if (!this.#isInService) return { ready: false, message: this.#doing, podsAffected: false }
     const failure = this.#failure

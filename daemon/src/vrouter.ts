@@ -114,8 +114,10 @@ export class Vrouter implements AsyncDisposable {
   #isNudged = false
   #retry: NodeJS.Timeout | undefined
   /** Of the last round, milliseconds (performance.now). */
+  #roundBegunAt = Number.NEGATIVE_INFINITY
   #roundEndedAt = Number.NEGATIVE_INFINITY
   #roundMs = 0
+  #isInRound = false
   /** Somebody waits for the next round. */
   #isUrgent = false
   #wake: () => void = () => undefined
@@ -354,6 +356,8 @@ export class Vrouter implements AsyncDisposable {
       if (this.#isClosed || !this.#isOpen) return
       clearTimeout(this.#retry)
       const begun = performance.now()
+      this.#roundBegunAt = begun
+      this.#isInRound = true
       try {
         await this.#reconcile()
         if (this.#service.roundDone()) this.#log.info({}, 'rounds succeed again')
@@ -367,6 +371,7 @@ export class Vrouter implements AsyncDisposable {
         }
         this.#retry = setTimeout(() => void this.#nudge(false), RETRY_MS)
       }
+      this.#isInRound = false
       this.#roundEndedAt = performance.now()
       this.#roundMs = this.#roundEndedAt - begun
     })
@@ -491,15 +496,21 @@ export class Vrouter implements AsyncDisposable {
     return isBroken ? undefined : { vif: vif.id, vrf: vif.vrf }
   }
 
-  /** Why a port isn't in the kernel, as far as model or dataplane say. */
+  /** Why a port isn't in the kernel: what model or dataplane say of it, or how far its rounds have come. */
   #obstacle(uuid: string): string | undefined {
     const port = this.#ports.all().find((one) => one.uuid === uuid)
     const name = port && podName(port)
     const vif = this.#tables?.vifs.find((one) => one.port === uuid)
-    return (
-      this.#tables?.problems.find(({ object }) => object === name)?.message ??
-      this.#dataplane.problems().find(({ object }) => vif !== undefined && object.startsWith(`vif ${vif.id} `))?.message
-    )
+    const problem =
+      this.#tables?.problems.find(({ object }) => object === name) ??
+      this.#dataplane.problems().find(({ object }) => vif !== undefined && object.startsWith(`vif ${vif.id} `))
+    if (problem !== undefined) return problem.message
+    const { failure } = this.#service
+    if (failure !== undefined) return failure
+    if (port?.ifindex === undefined) return `there is no device ${port?.tap}`
+    if (vif?.ifindex === port.ifindex) return 'it is in the kernel, other nodes have not been told'
+    const ms = Math.round(performance.now() - this.#roundBegunAt)
+    return this.#isInRound ? `the round under way began ${ms} ms ago` : `the last round began ${ms} ms ago`
   }
 
   #programmed(uuid: string, signal: AbortSignal): Promise<Programmed> {

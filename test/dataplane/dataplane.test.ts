@@ -302,6 +302,21 @@ describe('Dataplane', function () {
     assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
   })
 
+  it('makes no links in a resync for taps that wait for them: each takes the kernel a while, and a new pod would wait for all', async () => {
+    await using dataplane = await open({ resyncMs: 60_000 })
+    await dataplane.apply(tablesOf(dataplane, []))
+    for (const n of [1, 2, 3]) addTap(n)
+    await dataplane.apply(tablesOf(dataplane, [1, 2, 3]))
+    sandbox.run('tc', 'filter', 'del', 'dev', tapName(2), 'ingress')
+    await dataplane.resync()
+    assert.match(filtersOn(tapName(1)), /bpf .*tap direct-action/)
+    assert.deepEqual(
+      [1, 2, 3].map((n) => programsOn(tapName(n)).length),
+      [0, 1, 0],
+    )
+    await until(() => [1, 3].every((n) => programsOn(tapName(n)).length === 1), 'the links')
+  })
+
   it('takes a provisional tap out of service as any other, and makes links of all when it is closed', async () => {
     {
       await using dataplane = await open()

@@ -8,18 +8,23 @@ import type { Pace } from './pace.ts'
 import type { TableFailure } from './table-writer.ts'
 import { configureNewTap, configureTap, retireTap } from './tap-device.ts'
 
+/** What this needs of `Links`. */
+export type LinksUsed = Pick<Links, 'names' | 'attach' | 'attachQuickly' | 'detach' | 'ifindexOf'>
+
 export class Attachments {
   readonly #route: RouteSocket
-  readonly #links: Links
+  readonly #links: LinksUsed
   readonly #log: Log
   /** ifindex of the device that each link was put on and whose settings were made, by the link's name. */
   readonly #done = new Map<string, number>()
+  /** Names of links that were put on before and are to be looked at again, those that have waited longest first. */
+  readonly #unchecked = new Set<string>()
   #failures: readonly TableFailure[] = []
 
   /** Whether new pods get their program by a filter first. */
   readonly #areQuick: boolean
 
-  constructor(route: RouteSocket, links: Links, log: Log, areQuick: boolean) {
+  constructor(route: RouteSocket, links: LinksUsed, log: Log, areQuick: boolean) {
     this.#areQuick = areQuick
     this.#route = route
     this.#links = links
@@ -30,36 +35,73 @@ export class Attachments {
     return this.#failures
   }
 
+  /** How many links are still to be looked at. */
+  get unchecked(): number {
+    return this.#unchecked.size
+  }
+
+  /** Somebody may have touched them: from now on passes look at all again. */
+  checkAll(): void {
+    for (const name of this.#done.keys()) this.#unchecked.add(name)
+  }
+
   /**
-   * Links of the desired vifs. `checkAll`: those that were made before are looked at too. That a device doesn't exist (any more) is an
-   * expected failure: the watch tells when devices come and go. Returns how many were changed.
+   * Puts programs on the desired vifs that have none, and then looks at others that are to be checked, for `checkMs` at most: each look waits for the
+   * kernel's network lock, which on a busy node takes a good part of a second, and a new pod shall not wait for a hundred of them. That a device doesn't
+   * exist (any more) is an expected failure: the watch tells when devices come and go. Returns how many were changed.
    */
-  async attach(vifs: readonly Vif[], pace: Pace, checkAll: boolean): Promise<number> {
+  async attach(vifs: readonly Vif[], pace: Pace, { isFirst = false, checkMs = 0 } = {}): Promise<number> {
     const failures: TableFailure[] = []
-    const wanted = vifs.map(attachmentOf).filter((a) => checkAll || this.#done.get(linkName(a)) !== a.ifindex)
+    const attachments = vifs.map(attachmentOf)
+    const missing = attachments.filter((a) => this.#done.get(linkName(a)) !== a.ifindex)
     // One dump is cheaper than many questions.
-    const links = wanted.length > 8 ? new Map(this.#route.links().map((link) => [link.index, link])) : undefined
+    const links = missing.length > 8 ? new Map(this.#route.links().map((link) => [link.index, link])) : undefined
     let changed = 0
-    for (const attachment of wanted) {
-      const name = linkName(attachment)
-      try {
-        const isNewPod = !checkAll && attachment.program === 'tap'
-        const result =
-          isNewPod && this.#areQuick ? this.#links.attachQuickly(attachment) : this.#links.attach(attachment)
-        if (result !== 'kept') changed++
-        this.#report(attachment, result)
-        if (attachment.program === 'tap') this.#configure(attachment, links, isNewPod)
-        this.#done.set(name, attachment.ifindex)
-      } catch (error) {
-        this.#done.delete(name)
-        // Word that a pod was deleted, or that vhost0 or pkt0 must be made anew, is on its way.
-        const isExpected = this.#route.link(attachment.ifindex)?.name !== attachment.device
-        failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error), isExpected })
-      }
+    for (const attachment of missing) {
+      this.#unchecked.delete(linkName(attachment))
+      const result = this.#put(attachment, { isNew: !isFirst, links, failures })
+      if (result !== undefined && result !== 'kept') changed++
+      if (pace.isDue) await pace.rest()
+    }
+    const until = performance.now() + checkMs
+    const byName = new Map(attachments.map((attachment) => [linkName(attachment), attachment]))
+    for (const name of this.#unchecked) {
+      if (performance.now() >= until) break
+      this.#unchecked.delete(name)
+      const attachment = byName.get(name)
+      if (attachment === undefined) continue
+      const result = this.#put(attachment, { isNew: false, failures })
+      if (result !== undefined && result !== 'kept') changed++
       if (pace.isDue) await pace.rest()
     }
     this.#failures = failures
     return changed
+  }
+
+  /** Undefined: it can't be done. */
+  #put(
+    attachment: Attachment,
+    how: {
+      readonly isNew: boolean
+      readonly links?: ReadonlyMap<number, LinkInfo> | undefined
+      readonly failures: TableFailure[]
+    },
+  ): AttachResult | undefined {
+    const name = linkName(attachment)
+    const isNewPod = how.isNew && attachment.program === 'tap'
+    try {
+      const result = isNewPod && this.#areQuick ? this.#links.attachQuickly(attachment) : this.#links.attach(attachment)
+      this.#report(attachment, result)
+      if (attachment.program === 'tap') this.#configure(attachment, how.links, isNewPod)
+      this.#done.set(name, attachment.ifindex)
+      return result
+    } catch (error) {
+      this.#done.delete(name)
+      // Word that a pod was deleted, or that vhost0 or pkt0 must be made anew, is on its way.
+      const isExpected = this.#route.link(attachment.ifindex)?.name !== attachment.device
+      how.failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error), isExpected })
+      return undefined
+    }
   }
 
   /** Takes the programs off devices that are no vifs any more; a tap goes down before it loses its program. Returns how many. */
@@ -75,6 +117,7 @@ export class Attachments {
         this.#log.warn({ err: error }, `cannot detach ${name}: ${reasonOf(error)}`)
       }
       this.#done.delete(name)
+      this.#unchecked.delete(name)
       if (pace.isDue) await pace.rest()
     }
     return stale.length

@@ -56,6 +56,9 @@ const ALIVE_MS = 1_000
 const USAGE_MS = 5_000
 /** No event tells that a link was detached, and a pod without its program must not stay so for long. */
 const LINK_CHECK_MS = 3_000
+/** What that, and looking at all attachments in a resync, may cost at a time: new pods don't wait longer for it. */
+const LINK_CHECK_SLICE_MS = 5
+const RESYNC_SLICE_MS = 50
 /** Quiet time after which new pods' taps get their links, and the pause between two of them. */
 const PROMOTE_MS = 2_000
 const PROMOTE_PAUSE_MS = 25
@@ -96,7 +99,6 @@ export class Dataplane implements AsyncDisposable {
   #retry: NodeJS.Timeout | undefined
   #resync: NodeJS.Timeout | undefined
   #promotion: NodeJS.Timeout | undefined
-  #lostLinks: ReadonlySet<string> = new Set()
   #isClosed = false
   #reservation: { readonly isWanted: boolean; readonly failures: readonly TableFailure[] } = {
     isWanted: false,
@@ -181,10 +183,12 @@ export class Dataplane implements AsyncDisposable {
     })
   }
 
-  /** Reads the kernel anew and repairs it. */
-  resync(): Promise<ApplyResult> {
+  /** Reads the kernel anew and repairs it: the tables in one pass, the devices in as many as it takes, between which others are served. */
+  async resync(): Promise<ApplyResult> {
     this.#isResyncDue = true
-    return this.#enqueue()
+    let result = await this.#enqueue()
+    while (this.#attachments.unchecked > 0 && !this.#isClosed) result = await this.#enqueue()
+    return result
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -235,7 +239,8 @@ export class Dataplane implements AsyncDisposable {
 
     const encoded = await pace.run(this.#encoder.encode(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
-    const attached = await this.#attachments.attach(tables.vifs, pace, again)
+    if (isResync) this.#attachments.checkAll()
+    const attached = await this.#attachments.attach(tables.vifs, pace, { isFirst, checkMs: RESYNC_SLICE_MS })
     if (attached > 0) this.#promoteLater()
     if (isFirst) this.#programs.maps.commit()
 
@@ -338,12 +343,12 @@ export class Dataplane implements AsyncDisposable {
     }
   }
 
-  /** A link that was found lost once is the passes' affair from then on. Nothing tells of a pin that was removed either. */
+  /** Nothing tells of a link that was detached, nor of a pin that was removed. */
   #checkLinks(links: Links): void {
     if (!this.#programs.arePinned()) this.#scheduleResync(DAMAGE_MS)
-    const lost = links.lost()
-    if (lost.some((name) => !this.#lostLinks.has(name))) this.#scheduleResync(DAMAGE_MS)
-    this.#lostLinks = new Set(lost)
+    // While pods come, the kernel's network lock is in demand.
+    if (links.provisional > 0) return
+    if (links.findLost(LINK_CHECK_SLICE_MS).length > 0) this.#scheduleResync(DAMAGE_MS)
   }
 
   #scheduleResync(ms: number, replace = false): void {

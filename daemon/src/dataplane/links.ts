@@ -7,7 +7,7 @@
  * link when there is nothing else to do (decision 6). The link's verdict comes first, so while both are there each packet meets the
  * program once.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { linkCreateTcx, linkInfo, linkUpdate, objGet, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
 import { isErrno } from '@kube-vrouter/linux/errors'
@@ -68,6 +68,11 @@ export class Links implements Disposable {
   readonly #log: Log
   /** Descriptors of the pinned links, by name. */
   readonly #open = new Map<string, number>()
+  /** Where `findLost` goes on, and what it has told. */
+  #round = this.#open.entries()
+  readonly #lost = new Set<string>()
+  /** Inode of each link's pin: another one there is somebody else's. */
+  readonly #pinned = new Map<string, number>()
   /** Taps that have the program as a filter still, by the link's name. */
   readonly #provisional = new Map<string, Attachment>()
   readonly #route: RouteSocket
@@ -82,6 +87,7 @@ export class Links implements Disposable {
     for (const name of readdirSync(pins.links)) {
       try {
         this.#open.set(name, objGet(join(pins.links, name)))
+        this.#pinned.set(name, statSync(join(pins.links, name)).ino)
       } catch (error) {
         log.warn({ err: error }, `cannot open the pinned link ${name}: it is attached anew`)
         unpin(join(pins.links, name))
@@ -118,9 +124,28 @@ export class Links implements Disposable {
     return undefined
   }
 
-  /** Links that sit on no device any more: it is gone, or somebody has detached them. One system call each. */
-  lost(): string[] {
-    return [...this.#open].filter(([, fd]) => linkInfo(fd).ifindex === 0).map(([name]) => name)
+  /**
+   * Looks at links for `ms` at most, going on where the last call ended. Each look waits for the kernel's network lock. Tells of those that sit on no device
+   * any more, because it is gone or somebody has detached them: once, until they were seen on one again.
+   */
+  findLost(ms: number): string[] {
+    const until = performance.now() + ms
+    const found: string[] = []
+    for (let looks = this.#open.size; looks > 0 && performance.now() < until; looks--) {
+      let next = this.#round.next()
+      if (next.done) {
+        this.#round = this.#open.entries()
+        next = this.#round.next()
+      }
+      if (next.done) break
+      const [name, fd] = next.value
+      if (linkInfo(fd).ifindex !== 0) this.#lost.delete(name)
+      else if (!this.#lost.has(name)) {
+        this.#lost.add(name)
+        found.push(name)
+      }
+    }
+    return found
   }
 
   /** As `attach`, for the tap of a new pod: by a filter, until `promote`. A device that has filters of others gets its link at once. */
@@ -153,7 +178,7 @@ export class Links implements Disposable {
   promote(): boolean {
     for (const [name, attachment] of this.#provisional) {
       try {
-        this.attach(attachment)
+        this.#link(attachment)
       } catch (error) {
         this.#provisional.delete(name)
         this.#log.debug({ err: error }, `no link for ${attachment.device}: ${reasonOf(error)}`)
@@ -163,8 +188,16 @@ export class Links implements Disposable {
     return false
   }
 
-  /** Makes sure that the program runs on the device. Throws ATTACH_FAILED. */
+  /** Makes sure that the program runs on the device; a filter that waits for its link will do. Throws ATTACH_FAILED. */
   attach(attachment: Attachment): AttachResult {
+    const name = linkName(attachment)
+    const { ifindex } = attachment
+    if (this.#provisional.get(name)?.ifindex === ifindex && this.#hasFilter(ifindex)) return 'kept'
+    return this.#link(attachment)
+  }
+
+  /** Makes sure that the program runs on the device by its link. Throws ATTACH_FAILED. */
+  #link(attachment: Attachment): AttachResult {
     const name = linkName(attachment)
     const fd = this.#open.get(name)
     try {
@@ -191,6 +224,8 @@ export class Links implements Disposable {
     unpin(join(this.#pins.links, name))
     if (fd !== undefined) close(fd)
     this.#open.delete(name)
+    this.#pinned.delete(name)
+    this.#lost.delete(name)
     const provisional = this.#provisional.get(name)
     if (provisional) this.#removeFilter(name, provisional)
   }
@@ -231,8 +266,10 @@ export class Links implements Disposable {
 
   #create(name: string, { program, ifindex }: Attachment): void {
     const fd = linkCreateTcx({ programFd: this.#programs.fd(program), ifindex, attach: attachTypeOf(program) })
+    const path = join(this.#pins.links, name)
     try {
-      pinAt(fd, join(this.#pins.links, name))
+      pinAt(fd, path)
+      this.#pinned.set(name, statSync(path).ino)
     } catch (error) {
       close(fd)
       throw error
@@ -242,16 +279,10 @@ export class Links implements Disposable {
 
   #repairPin(name: string, fd: number): void {
     const path = join(this.#pins.links, name)
-    let pinned: number | undefined
-    try {
-      pinned = objGet(path)
-      if (linkInfo(pinned).id === linkInfo(fd).id) return
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error
-    } finally {
-      if (pinned !== undefined) close(pinned)
-    }
+    const inode = statSync(path, { throwIfNoEntry: false })?.ino
+    if (inode !== undefined && inode === this.#pinned.get(name)) return
     pinAt(fd, path)
+    this.#pinned.set(name, statSync(path).ino)
     this.#log.warn(`link ${name} was unpinned by others: it is pinned again`)
   }
 }
