@@ -63,6 +63,12 @@ function notNamespace(path: string): CniError {
   )
 }
 
+/**
+ * The kernel uses one queue of a veth device unless it is told otherwise. One that has more is made first and cut down then, at the price of an RCU grace
+ * period for each end while the network lock is held.
+ */
+const QUEUES = { numTxQueues: 1, numRxQueues: 1 }
+
 /** The pair of devices; disposing of it removes both. */
 export class Tap implements Disposable {
   readonly name: string
@@ -93,7 +99,8 @@ export class Tap implements Disposable {
         mac: tapMac,
         mtu,
         alias,
-        peer: { name: ifname, mac, mtu, netnsFd: namespace.fd },
+        ...QUEUES,
+        peer: { name: ifname, mac, mtu, netnsFd: namespace.fd, ...QUEUES },
       })
       return new Tap(node, tap, index, peerIndex)
     } catch (error) {

@@ -19,7 +19,7 @@ import type { NumberedNexthop, Route, Tables, Vif } from '@kube-vrouter/daemon/m
 import { linkDetach, objGet, queryTcx, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
 import { close } from '@kube-vrouter/linux/ffi'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
-import { newClsact, newIngressFilter } from '@kube-vrouter/linux/netlink/traffic-control'
+import { newIngressFilter, newIngressQdisc } from '@kube-vrouter/linux/netlink/traffic-control'
 import { readSysctl } from '@kube-vrouter/linux/sysctl'
 import { openTap } from '@kube-vrouter/linux/tap'
 import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
@@ -297,7 +297,7 @@ describe('Dataplane', function () {
     sandbox.run('tc', 'filter', 'del', 'dev', tapName(1), 'ingress')
     assert.deepEqual(dataplane.verifyPort('u1').mismatches, [`program tap is not attached to ${tapName(1)}`])
     await until(() => programsOn(tapName(1)).length === 1, 'the link')
-    await until(() => !qdiscsOn(tapName(1)).includes('clsact'), 'no filter any more')
+    await until(() => filtersOn(tapName(1)).trim() === '', 'no filter any more')
     assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])
     assert.deepEqual(dataplane.verifyPort('u1').mismatches, [])
   })
@@ -325,12 +325,12 @@ describe('Dataplane', function () {
       await dataplane.apply(tablesOf(dataplane, [1, 2, 3]))
       await dataplane.apply(tablesOf(dataplane, [1, 3]))
       assert.equal(isUp(tapName(2)), false)
-      assert.doesNotMatch(qdiscsOn(tapName(2)), /clsact/)
+      assert.equal(filtersOn(tapName(2)).trim(), '')
       // The device goes while it waits for its link.
       sandbox.run('ip', 'link', 'del', tapName(3))
     }
     assert.equal(programsOn(tapName(1)).length, 1)
-    assert.doesNotMatch(qdiscsOn(tapName(1)), /clsact/)
+    assert.equal(filtersOn(tapName(1)).trim(), '')
     assert.deepEqual(readdirSync(join(pins, 'links')).sort(), ['agent-2', 'fabric-0', 'tap-3', 'vhost-1'])
     assert.deepEqual(problemsLogged(), [])
   })
@@ -346,7 +346,7 @@ describe('Dataplane', function () {
     using route = RouteSocket.open()
     const index = ifindexOf(tapName(2))
     route.applyAll([
-      newClsact(index),
+      newIngressQdisc(index),
       newIngressFilter({ index, priority: 0x7652 }, program, 'ours'),
       newIngressFilter({ index, priority: 9 }, program, 'theirs'),
     ])

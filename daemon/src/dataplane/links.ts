@@ -14,11 +14,11 @@ import { isErrno } from '@kube-vrouter/linux/errors'
 import { close } from '@kube-vrouter/linux/ffi'
 import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import {
-  delClsact,
   delIngressFilter,
+  delIngressQdisc,
   getIngressFilter,
-  newClsact,
   newIngressFilter,
+  newIngressQdisc,
 } from '@kube-vrouter/linux/netlink/traffic-control'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -156,7 +156,7 @@ export class Links implements Disposable {
     if (this.#provisional.get(name)?.ifindex === ifindex) return 'kept'
     if (!this.#hasFilters) return this.attach(attachment)
     try {
-      this.#route.socket.request(newClsact(ifindex))
+      this.#route.socket.request(newIngressQdisc(ifindex))
     } catch (error) {
       this.#log.debug({ err: error }, `no filter for ${attachment.device}: ${reasonOf(error)}`)
       return this.attach(attachment)
@@ -167,7 +167,7 @@ export class Links implements Disposable {
     } catch (error) {
       this.#hasFilters = false
       this.#log.info({ err: error }, `this kernel takes no BPF filters: ADD takes some milliseconds more`)
-      this.#route.batch([delClsact(ifindex)])
+      this.#route.batch([delIngressQdisc(ifindex)])
       return this.attach(attachment)
     }
     this.#provisional.set(name, attachment)
@@ -240,12 +240,14 @@ export class Links implements Disposable {
     return result?.ok === true
   }
 
-  /** A tap's filter is of no use any more; one that isn't there is fine. It may be of a daemon that was killed before it made the link. */
+  /**
+   * A tap's filter is of no use any more; one that isn't there is fine. It may be of a daemon that was killed before it made the link. The qdisc stays,
+   * empty: to remove it the kernel would stop the tap for some milliseconds, and lose what is sent to the pod then.
+   */
   #removeFilter(name: string, { program, ifindex }: Attachment): void {
     if (program !== 'tap') return
-    const isOurs = this.#provisional.delete(name)
-    const filter = { index: ifindex, priority: FILTER_PRIORITY }
-    const [result] = this.#route.batch([isOurs ? delClsact(ifindex) : delIngressFilter(filter)])
+    this.#provisional.delete(name)
+    const [result] = this.#route.batch([delIngressFilter({ index: ifindex, priority: FILTER_PRIORITY })])
     if (result?.ok !== false || isErrno(result.error, 'EINVAL', 'ENOENT', 'ENODEV')) return
     this.#log.warn({ err: result.error }, `cannot remove the filter of ifindex ${ifindex}: ${reasonOf(result.error)}`)
   }

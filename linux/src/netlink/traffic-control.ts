@@ -1,5 +1,5 @@
 /**
- * A BPF program as a direct-action filter on what a device receives (clsact, cls_bpf). It does what a tcx link does, and is attached in a fraction of a
+ * A BPF program as a direct-action filter on what a device receives (ingress, cls_bpf). It does what a tcx link does, and is attached in a fraction of a
  * millisecond, because the kernel waits for no RCU grace period; but it belongs to the device and not to a descriptor, and costs each packet more. Pure.
  */
 
@@ -12,8 +12,8 @@ const RTM_NEWTFILTER = 44
 const RTM_DELTFILTER = 45
 const RTM_GETTFILTER = 46
 
-const TC_H_CLSACT_HANDLE = 0xffff_0000
-const TC_H_CLSACT = 0xffff_fff1
+const INGRESS_HANDLE = 0xffff_0000
+const TC_H_INGRESS = 0xffff_fff1
 const TC_H_INGRESS_FILTERS = 0xffff_fff2
 const ETH_P_ALL = 0x0003
 
@@ -30,19 +30,22 @@ export interface IngressFilter {
   readonly priority: number
 }
 
-/** Fails with EEXIST when the device has a clsact or ingress qdisc already. */
-export function newClsact(index: number): Request {
+/**
+ * What ingress filters need. Give it to a device that is down: of one that is up the kernel stops what it sends meanwhile. Fails with EEXIST when the device
+ * has a clsact or ingress qdisc already.
+ */
+export function newIngressQdisc(index: number): Request {
   return {
     type: RTM_NEWQDISC,
     flags: NLM_F_CREATE | NLM_F_EXCL,
-    fixed: tcmsg(index, TC_H_CLSACT_HANDLE, TC_H_CLSACT, 0),
-    attributes: [text(TCA_KIND, 'clsact')],
+    fixed: tcmsg(index, INGRESS_HANDLE, TC_H_INGRESS, 0),
+    attributes: [text(TCA_KIND, 'ingress')],
   }
 }
 
 /** Removes it with all its filters. Fails with EINVAL or ENOENT when there is none. */
-export function delClsact(index: number): Request {
-  return { type: RTM_DELQDISC, flags: 0, fixed: tcmsg(index, TC_H_CLSACT_HANDLE, TC_H_CLSACT, 0), attributes: [] }
+export function delIngressQdisc(index: number): Request {
+  return { type: RTM_DELQDISC, flags: 0, fixed: tcmsg(index, INGRESS_HANDLE, TC_H_INGRESS, 0), attributes: [] }
 }
 
 export function newIngressFilter({ index, priority }: IngressFilter, programFd: number, name: string): Request {
