@@ -4,8 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../kubelab/cluster.ts'
@@ -66,14 +65,17 @@ export class Cluster implements AsyncDisposable {
   ): Promise<string> {
     const name = `${prefix}-${randomBytes(3).toString('hex')}`
     await this.apply(namespaceManifest(name, annotations, labels))
-    await this.until(`the service account of ${name}`, async () =>
-      (await this.kubectl('get', 'serviceaccount', '-n', name, '-o', 'name')).includes('/default'),
+    // The controller manager takes a while to look again when the API server was away.
+    await this.until(
+      `the service account of ${name}`,
+      async () => (await this.kubectl('get', 'serviceaccount', '-n', name, '-o', 'name')).includes('/default'),
+      120,
     )
     return name
   }
 
   async removeNamespaces(...names: string[]): Promise<void> {
-    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=90s', ...names)
+    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=115s', ...names)
   }
 
   /** Creates the pods and waits until all of them are Ready. */
@@ -201,6 +203,15 @@ export async function cluster(context: Mocha.Context): Promise<Cluster> {
   return await shared
 }
 
+/** Where a failure is explained: not among the temporary files, which go with the test run. */
+export function dumpFolder(): string {
+  const wanted = process.env['E2E_DUMP']
+  if (wanted !== undefined) return wanted
+  const build = join(import.meta.dirname, '../../build')
+  mkdirSync(build, { recursive: true })
+  return mkdtempSync(join(build, 'e2e-failure-'))
+}
+
 afterEach(function () {
   if (this.currentTest?.state === 'failed') hasFailed = true
 })
@@ -215,7 +226,7 @@ after(async function () {
     return // reported by the test that started it
   }
   if (hasFailed) {
-    const folder = process.env['E2E_DUMP'] ?? mkdtempSync(join(tmpdir(), 'kube-vrouter-e2e-'))
+    const folder = dumpFolder()
     await cluster.lab.dump(folder)
     console.error(`what a human needs to understand the failure lies in ${folder}`)
   }

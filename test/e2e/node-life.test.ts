@@ -4,12 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { otherName } from '../kubelab/layout.ts'
-import { Cluster, type RunningPod } from './cluster.ts'
+import { Cluster, dumpFolder, type RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
@@ -44,7 +41,7 @@ describe('the life of a node', function () {
     this.timeout(120_000)
     if (lab === undefined) return
     if (hasFailed) {
-      const folder = process.env['E2E_DUMP'] ?? mkdtempSync(join(tmpdir(), 'kube-vrouter-e2e-'))
+      const folder = dumpFolder()
       await lab.dump(folder)
       console.error(`what a human needs to understand the failure lies in ${folder}`)
     }

@@ -6,7 +6,7 @@ import type { Vif } from '../model/tables.ts'
 import { type Attachment, type AttachResult, type Links, linkName, programOf } from './links.ts'
 import type { Pace } from './pace.ts'
 import type { TableFailure } from './table-writer.ts'
-import { configureNewTap, configureTap, retireTap } from './tap-device.ts'
+import { configureNewTap, configureTap, hasDevice, retireTap } from './tap-device.ts'
 
 /** What this needs of `Links`. */
 export type LinksUsed = Pick<Links, 'names' | 'attach' | 'attachQuickly' | 'detach' | 'ifindexOf'>
@@ -15,8 +15,8 @@ export class Attachments {
   readonly #route: RouteSocket
   readonly #links: LinksUsed
   readonly #log: Log
-  /** ifindex of the device that each link was put on and whose settings were made, by the link's name. */
-  readonly #done = new Map<string, number>()
+  /** Where each link was put, and the device's settings made, by the link's name. */
+  readonly #done = new Map<string, Attachment>()
   /** Names of links that were put on before and are to be looked at again, those that have waited longest first. */
   readonly #unchecked = new Set<string>()
   #failures: readonly TableFailure[] = []
@@ -53,7 +53,7 @@ export class Attachments {
   async attach(vifs: readonly Vif[], pace: Pace, { isFirst = false, checkMs = 0 } = {}): Promise<number> {
     const failures: TableFailure[] = []
     const attachments = vifs.map(attachmentOf)
-    const missing = attachments.filter((a) => this.#done.get(linkName(a)) !== a.ifindex)
+    const missing = attachments.filter((a) => this.#done.get(linkName(a))?.ifindex !== a.ifindex)
     // One dump is cheaper than many questions.
     const links = missing.length > 8 ? new Map(this.#route.links().map((link) => [link.index, link])) : undefined
     let changed = 0
@@ -93,7 +93,7 @@ export class Attachments {
       const result = isNewPod && this.#areQuick ? this.#links.attachQuickly(attachment) : this.#links.attach(attachment)
       this.#report(attachment, result)
       if (attachment.program === 'tap') this.#configure(attachment, how.links, isNewPod)
-      this.#done.set(name, attachment.ifindex)
+      this.#done.set(name, attachment)
       return result
     } catch (error) {
       this.#done.delete(name)
@@ -110,8 +110,7 @@ export class Attachments {
     const stale = this.#links.names.filter((name) => !keep.has(name))
     for (const name of stale) {
       try {
-        const ifindex = this.#links.ifindexOf(name)
-        if (ifindex && name.startsWith('tap-')) retireTap(this.#route, ifindex)
+        if (name.startsWith('tap-')) this.#retire(name)
         this.#links.detach(name)
       } catch (error) {
         this.#log.warn({ err: error }, `cannot detach ${name}: ${reasonOf(error)}`)
@@ -121,6 +120,14 @@ export class Attachments {
       if (pace.isDue) await pace.rest()
     }
     return stale.length
+  }
+
+  /** Most taps are gone already: DEL removes them before it tells the daemon. */
+  #retire(name: string): void {
+    const known = this.#done.get(name)
+    if (known !== undefined && !hasDevice(known.device)) return
+    const ifindex = known?.ifindex ?? this.#links.ifindexOf(name)
+    if (ifindex) retireTap(this.#route, ifindex)
   }
 
   #configure({ ifindex, device }: Attachment, links: ReadonlyMap<number, LinkInfo> | undefined, isNew: boolean): void {

@@ -3,6 +3,7 @@
  * sends is the tap program's; what passes by it must find nothing. It is taken up only when the program is attached, so that a pod
  * never talks to a host without it.
  */
+import { existsSync } from 'node:fs'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { type LinkInfo, type RouteSocket, setLink } from '@kube-vrouter/linux/netlink/route'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
@@ -37,6 +38,11 @@ export function configureTap(route: RouteSocket, link: LinkInfo): void {
   disableIpv6(link.name)
   const txqlen = link.txqlen === TX_QUEUE_LENGTH ? undefined : TX_QUEUE_LENGTH
   if (!link.up || txqlen !== undefined) route.setLink(link.index, { up: true, txqlen })
+}
+
+/** Without asking by netlink, which would wait for the kernel's network lock. */
+export function hasDevice(name: string): boolean {
+  return existsSync(`/proc/sys/net/ipv4/conf/${name}`)
 }
 
 /** Takes the tap out of service before its program is detached. One that is gone is fine. */
