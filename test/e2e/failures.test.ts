@@ -5,6 +5,9 @@ import { type Cluster, cluster, nodes, numberOf, type RunningPod } from './clust
 import { networkManifest, podManifest } from './pods.ts'
 import { assertUnharmed, type Flow, startFlow } from './traffic.ts'
 
+/** How long the API server is away, at least; in a long run ten minutes. */
+const AWAY_SECONDS = Number(process.env['E2E_API_AWAY_SECONDS'] ?? 0)
+
 describe('when something dies', function () {
   this.timeout(120_000)
   let here: Cluster
@@ -109,11 +112,12 @@ describe('when something dies', function () {
 
   it('the API server: traffic goes on, an agent restarts without it, and pods start in the blocks that are there', async function () {
     // The kubelet waits up to 40 s until it starts an agent again that has died before, and it looks for the API server as rarely in the end.
-    this.timeout(420_000)
+    this.timeout(420_000 + AWAY_SECONDS * 1000)
     const [victim] = await here.start({ name: 'victim', namespace, node: 'node1' })
     const agent = await here.lab.daemonPod(1)
     const running = await flows()
     await here.lab.stopPart('kube-apiserver')
+    const away = performance.now()
     try {
       const kill = (id: string) =>
         here.output('node1', 'ctr', '-n', 'k8s.io', 'tasks', 'kill', '--signal', 'SIGKILL', id)
@@ -136,6 +140,7 @@ describe('when something dies', function () {
         60,
       )
       assert.notEqual(address, victim!.ip4)
+      await sleep(Math.max(0, AWAY_SECONDS * 1000 - (performance.now() - away)))
     } finally {
       await here.lab.startPart('kube-apiserver')
     }

@@ -22,11 +22,12 @@ import {
   symlinkSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { syncFolder } from '@kube-vrouter/linux/replace-file'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { isNoexec } from './mount-flags.ts'
 import { applyPatch, type Fingerprint, fingerprint, patchHeader } from './patch.ts'
-import { isThere, removeLeftovers, replace, syncFolder } from './replace.ts'
+import { isThere, removeLeftovers, replace } from './replace.ts'
 
 export const PLUGIN_NAME = 'vrouter-cni'
 export const DEFAULT_FOLDER = '/opt/cni/bin'

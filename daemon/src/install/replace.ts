@@ -1,18 +1,7 @@
 /** Files that others run, replaced as a whole and checked. */
-import {
-  chmodSync,
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { replaceFileDurably } from '@kube-vrouter/linux/replace-file'
 import { type Fingerprint, fingerprint, isSame } from './patch.ts'
 
 const MODE = 0o755
@@ -34,30 +23,7 @@ export function isThere(file: string, wanted: Fingerprint): boolean {
 
 /** Runtimes take any name for a plugin: one with a dot is none that a configuration names. */
 export function replace(file: string, bytes: Uint8Array): void {
-  const temporary = join(dirname(file), `.vrouter-${basename(file)}.${process.pid}.tmp`)
-  try {
-    const fd = openSync(temporary, 'wx', MODE)
-    try {
-      for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written)
-      fchmodSync(fd, MODE)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-    renameSync(temporary, file)
-    syncFolder(dirname(file))
-  } finally {
-    rmSync(temporary, { force: true })
-  }
-}
-
-export function syncFolder(folder: string): void {
-  const directory = openSync(folder, 'r')
-  try {
-    fsyncSync(directory)
-  } finally {
-    closeSync(directory)
-  }
+  replaceFileDurably(file, join(dirname(file), `.vrouter-${basename(file)}.${process.pid}.tmp`), bytes, MODE)
 }
 
 /** Of installers that were killed. */

@@ -4,19 +4,10 @@
  * namespace of one boot: after a reboot the NIC is configured anew, and the file is only of interest to people.
  */
 import { randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type NamespaceHandle, withNamespace } from '@kube-vrouter/linux/namespace'
+import { replaceFileDurably } from '@kube-vrouter/linux/replace-file'
 import { VrouterError } from '../../errors.ts'
 import type { Holdings } from './plan.ts'
 
@@ -100,34 +91,11 @@ export function formatSnapshot(snapshot: Snapshot): string {
 /** Atomic: temp, fsync, rename, fsync of the folder. */
 export function writeSnapshot(stateDir: string, snapshot: Snapshot): void {
   const path = join(stateDir, SNAPSHOT_FILE)
-  const temporary = `${path}.${randomUUID()}.tmp`
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    const file = openSync(temporary, 'wx', 0o600)
-    try {
-      writeSync(file, formatSnapshot(snapshot))
-      fsyncSync(file)
-    } finally {
-      closeSync(file)
-    }
-    renameSync(temporary, path)
-    const folder = openSync(stateDir, 'r')
-    try {
-      fsyncSync(folder)
-    } finally {
-      closeSync(folder)
-    }
+    replaceFileDurably(path, `${path}.${randomUUID()}.tmp`, formatSnapshot(snapshot), 0o600)
   } catch (error) {
-    removeLeftover(temporary)
     throw VrouterError.of('VHOST_SNAPSHOT_FAILED', { path, reason: (error as Error).message }, { cause: error })
-  }
-}
-
-function removeLeftover(path: string): void {
-  try {
-    rmSync(path, { force: true })
-  } catch {
-    // The folder itself is no folder, or gone: nothing is left over then.
   }
 }
 
