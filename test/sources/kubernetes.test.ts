@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -253,6 +262,59 @@ describe('the kubernetes source and a server that lies', () => {
     // An own object that only the disk knew about can still be withdrawn.
     await second.withdraw('IPAMBlock', 'a')
     assert.equal(server.get(BLOCK, 'a'), undefined)
+  })
+
+  /** The state folder as a daemon that is killed now leaves it. */
+  function killedNow(): string {
+    const state = mkdtempSync(join(folder, 'killed-'))
+    cpSync(join(folder, 'state'), state, { recursive: true })
+    return state
+  }
+
+  const journals = (state = join(folder, 'state')) => readdirSync(state).filter((name) => name.includes('journal'))
+
+  it('knows without a server what came and went a moment before it was killed', async () => {
+    server.put('/pods', pod('old', { uid: 'u-0' }))
+    server.put(VMI, vmi(1))
+    const first = await started()
+    await eventually(() => assert.ok(existsSync(join(folder, 'state/cluster.json'))))
+    server.put('/pods', pod('new', { uid: 'u-1', annotations: { 'vrouter.dev/x': '1' } }))
+    server.put(VMI, vmi(2))
+    server.put(VN, network('late', { subnets: [{ cidr: '10.9.0.0/16' }] }))
+    server.remove('/pods', 'default/old')
+    server.remove(VMI, 'default/pod-1-x')
+    await eventually(() => {
+      const { pods, interfaces, virtualNetworks } = first.state()
+      assert.deepEqual([[...pods.keys()], interfaces.size, virtualNetworks.size], [['u-1'], 1, 3])
+    })
+    const state = killedNow()
+    const known = first.state()
+    await server.close()
+    // What a write that was cut off leaves at the end counts for nothing.
+    appendFileSync(join(state, journals(state)[0]!), '{"kind":"Pod","key":"default/half","val')
+    const second = await started({ state })
+    assert.deepEqual([...second.state().virtualNetworks].sort(), [...known.virtualNetworks].sort())
+    assert.deepEqual([...second.state().pods], [...known.pods])
+    assert.deepEqual([...second.state().interfaces], [...known.interfaces])
+    assert.equal(
+      (await second.findPod({ namespace: 'default', name: 'new', uid: 'u-1' }))?.annotations['vrouter.dev/x'],
+      '1',
+    )
+  })
+
+  it('begins what it keeps anew when its journal has outgrown it, and loses nothing meanwhile', async () => {
+    const source = await started()
+    await eventually(() => assert.ok(existsSync(join(folder, 'state/cluster.json'))))
+    const [before] = journals()
+    const bulk = 'x'.repeat(8000)
+    for (let i = 0; i < 60; i++) server.put('/pods', pod(`p${i}`, { uid: `u-${i}`, annotations: { bulk } }))
+    await eventually(() => assert.notEqual(journals()[0], before))
+    for (let i = 60; i < 70; i++) server.put('/pods', pod(`p${i}`, { uid: `u-${i}` }))
+    await eventually(() => assert.equal(source.state().pods.size, 70))
+    await eventually(() => assert.equal(journals().length, 1))
+    const state = killedNow()
+    await server.close()
+    assert.equal((await started({ state })).state().pods.size, 70)
   })
 
   it('does not use a state on disk that is damaged or another node’s', async () => {

@@ -28,6 +28,8 @@ export interface ClusterOptions extends AssembleOptions {
   readonly accepted: ReadonlyMap<FqName, VirtualNetwork>
   /** The state is a new one. */
   readonly onChange: () => void
+  /** The API server says that an object is otherwise than before; undefined: it is gone. */
+  readonly onNews?: (kind: StoredKind, key: string, value: unknown) => void
 }
 
 /** Kinds that are put together anew as a whole. */
@@ -39,6 +41,8 @@ export const WHOLE_KINDS = [
   'VirtualRouter',
 ] as const
 export type WholeKind = (typeof WHOLE_KINDS)[number]
+/** All that is kept. */
+export type StoredKind = Kind | 'Pod' | 'Node'
 
 /** A burst of changes makes one state, milliseconds. Where states take long to make (thousands of nodes), they get rarer. */
 const GATHER_MS = 5
@@ -121,9 +125,16 @@ export class Cluster implements Disposable {
     this.nodes = new KindStore<string>({
       decode: ({ metadata: { uid } }) => (uid === undefined ? { ok: false, rejections: [] } : { ok: true, value: uid }),
       onSet: () => undefined,
+      onNews: (key, uid) => options.onNews?.('Node', key, uid),
       onFlush: () => undefined,
       onProblem: (error) => this.#problems.note('nodes', error),
     })
+  }
+
+  /** Undefined: there is none for that word. */
+  store(kind: StoredKind): KindStore<unknown> | undefined {
+    const others = { VirtualMachineInterface: this.interfaces, Pod: this.pods, Node: this.nodes }
+    return ({ ...this.whole, ...others } as Record<string, unknown>)[kind] as KindStore<unknown> | undefined
   }
 
   /** Of what counts first to what counts last, where two objects are in each other's way. */
@@ -243,6 +254,7 @@ export class Cluster implements Disposable {
 
   #reactions(kind: Kind | 'Pod', name: string) {
     return {
+      onNews: (key: string, value: unknown) => this.#options.onNews?.(kind, key, value),
       onFlush: () => {
         this.#dirty.add(kind)
         this.#schedule()

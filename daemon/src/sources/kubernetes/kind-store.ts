@@ -18,6 +18,8 @@ export interface KindStoreOptions<T> {
   readonly isOwn?: (value: T) => boolean
   /** After `value` took the place of `before`; undefined: there is none (any more). */
   readonly onSet: (key: string, value: T | undefined, before: T | undefined, object: KubeObject | undefined) => void
+  /** As `onSet`, but for what comes from the API server only, and not from the disk. */
+  readonly onNews: (key: string, value: T | undefined) => void
   /** Something is different than before. */
   readonly onFlush: () => void
   readonly onProblem: (problem: ApiError | undefined) => void
@@ -121,10 +123,11 @@ export class KindStore<T> implements Handler {
     this.onFlush()
   }
 
-  /** What was kept on disk, until the first list. */
-  seed(key: string, value: T): void {
+  /** What was kept on disk, until the first list; undefined: it went after that. */
+  seed(key: string, value: T | undefined): void {
     const before = this.#values.get(key)
-    this.#values.set(key, value)
+    if (value === undefined) this.#values.delete(key)
+    else this.#values.set(key, value)
     this.#options.onSet(key, value, before, undefined)
     this.#hasChanged = true
   }
@@ -158,6 +161,7 @@ export class KindStore<T> implements Handler {
     if (before !== undefined && isEqual(before, value)) return
     this.#values.set(key, value)
     this.#options.onSet(key, value, before, object)
+    this.#options.onNews(key, value)
     this.#hasChanged = true
   }
 
@@ -177,6 +181,7 @@ export class KindStore<T> implements Handler {
     if (this.#rejections.delete(key)) this.#hasChanged = true
     if (!this.#values.delete(key)) return
     this.#options.onSet(key, undefined, before, undefined)
+    this.#options.onNews(key, undefined)
     this.#hasChanged = true
   }
 }

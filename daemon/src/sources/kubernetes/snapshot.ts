@@ -1,27 +1,32 @@
 /**
- * The cluster as it was last known, on disk: with it a daemon that starts while the API server is away serves the pods of its node.
- * Written whole or not at all, in pieces that don't hold up other work, and the less often the larger it is.
+ * The cluster as it was last known, on disk: with it a daemon that starts while the API server is away serves the pods of its node. A file of everything,
+ * written whole or not at all, in pieces that don't hold up other work; and a journal of what changed since. When the journal has outgrown the
+ * file, both begin anew.
  */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { Slices } from '../../kubernetes/slices.ts'
 import type { VirtualMachineInterface } from '../../model/objects.ts'
 import type { Item } from '../objects/decode.ts'
-import { type Cluster, keyOfItem, WHOLE_KINDS, type WholeKind } from './cluster.ts'
+import { type Cluster, keyOfItem, type StoredKind, WHOLE_KINDS, type WholeKind } from './cluster.ts'
+import { Journal, lineOf, readJournal } from './journal.ts'
 import type { KnownPod } from './pods.ts'
 
 const VERSION = 1
-/** Quiet time after a change, milliseconds. */
-const DELAY_MS = 2000
-/** Milliseconds between two writes for each byte: at most 64 kB/s in the long run. */
-const MS_PER_BYTE = 1 / 64
+/** Milliseconds from the start until the first file is written, and from a failure until it is tried again. */
+const DELAY_MS = 500
+const RETRY_MS = 5000
+/** A journal may be as large as the file, or this large, bytes. */
+const LEAST_JOURNAL = 256 * 1024
 
 interface Snapshot {
   readonly version: number
   readonly cluster: string
   readonly node: string
   readonly nodeUid?: string
+  /** Name of the file, beside this one, that goes on from here. */
+  readonly journal?: string
   readonly objects: Readonly<Record<WholeKind, readonly Item['object'][]>>
   readonly interfaces: readonly VirtualMachineInterface[]
   readonly pods: readonly KnownPod[]
@@ -36,12 +41,17 @@ export interface SnapshotFileOptions {
 
 export class SnapshotFile implements AsyncDisposable {
   readonly #options: SnapshotFileOptions
+  #cluster: Cluster | undefined
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
-  #write: (() => Promise<void>) | undefined
-  #writing: Promise<void> = Promise.resolve()
-  #writtenAt = Number.NEGATIVE_INFINITY
+  #writing: Promise<void> | undefined
+  /** Of the file that is there; none: there is no file of this daemon's yet. */
+  #journal: Journal | undefined
+  /** Of the file that is being written. */
+  #nextJournal: Journal | undefined
   #bytes = 0
+  /** Lines of this turn of the event loop. */
+  #lines = ''
 
   constructor(options: SnapshotFileOptions) {
     this.#options = options
@@ -70,63 +80,130 @@ export class SnapshotFile implements AsyncDisposable {
     for (const one of snapshot.interfaces) cluster.interfaces.seed(`${one.namespace}/${one.name}`, one)
     for (const known of snapshot.pods) cluster.pods.seed(`${known.pod.namespace}/${known.pod.name}`, known)
     if (snapshot.nodeUid !== undefined) cluster.nodes.seed(snapshot.node, snapshot.nodeUid)
+    if (snapshot.journal === undefined) return true
+    const journal = join(dirname(this.#options.path), basename(snapshot.journal))
+    for (const { kind, key, value } of readJournal(journal)) cluster.store(kind)?.seed(key, value)
     return true
   }
 
-  /** Something changed: writes in a while. */
-  save(cluster: Cluster): void {
-    if (this.#isClosed) return
-    this.#write = () => this.#writeNow(cluster)
-    if (this.#timer !== undefined) return
-    const next = this.#writtenAt + this.#bytes * MS_PER_BYTE
-    this.#timer = setTimeout(() => this.#flush(), Math.max(DELAY_MS, next - performance.now())).unref()
+  /** From now on the disk follows that cluster. */
+  follow(cluster: Cluster): void {
+    this.#cluster = cluster
+    this.#writeLater(DELAY_MS)
+  }
+
+  /** An object changed; undefined: it is gone. */
+  note(kind: StoredKind, key: string, value: unknown): void {
+    if (this.#journal === undefined && this.#nextJournal === undefined) return
+    if (this.#lines === '') setImmediate(() => this.#append())
+    this.#lines += lineOf({ kind, key, value })
   }
 
   /** Writes what is still to be written. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
-    if (this.#timer !== undefined) this.#flush()
-    await this.#writing
-  }
-
-  #flush(): void {
     clearTimeout(this.#timer)
-    this.#timer = undefined
-    const write = this.#write
-    if (write === undefined) return
-    this.#write = undefined
-    this.#writing = this.#writing.then(write).catch((error: unknown) => this.#options.onError(error))
+    this.#append()
+    await this.#writing
+    if (this.#cluster !== undefined && this.#journal === undefined) await this.#write(this.#cluster)
+    this.#journal?.close()
+    this.#journal = undefined
   }
 
-  async #writeNow(cluster: Cluster): Promise<void> {
+  #append(): void {
+    const lines = this.#lines
+    this.#lines = ''
+    if (lines === '') return
+    try {
+      this.#journal?.append(lines)
+      this.#nextJournal?.append(lines)
+    } catch (error) {
+      this.#failed(error)
+      return
+    }
+    if (this.#journal !== undefined && this.#journal.bytes > Math.max(LEAST_JOURNAL, this.#bytes)) this.#writeLater(0)
+  }
+
+  /** A journal that lacks something is worse than none: everything is written anew. */
+  #failed(error: unknown): void {
+    this.#options.onError(error)
+    this.#journal?.close()
+    this.#journal = undefined
+    this.#nextJournal?.remove()
+    this.#nextJournal = undefined
+    this.#writeLater(RETRY_MS)
+  }
+
+  #writeLater(ms: number): void {
+    if (this.#isClosed || this.#timer !== undefined || this.#writing !== undefined) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#writing = this.#write(this.#cluster!).then((isDone) => {
+        this.#writing = undefined
+        if (!isDone) this.#writeLater(RETRY_MS)
+      })
+    }, ms).unref()
+  }
+
+  /** What changes meanwhile goes into both journals: the new one counts as soon as the file has its name, and not before. Never rejects. */
+  async #write(cluster: Cluster): Promise<boolean> {
     const { path, node } = this.#options
     const temporary = `${path}.tmp`
-    mkdirSync(dirname(path), { recursive: true })
-    const handle = await open(temporary, 'w', 0o600)
-    let bytes = 0
+    this.#append()
     try {
-      for await (const piece of pieces(cluster, { version: VERSION, cluster: this.#options.cluster, node })) {
-        bytes += (await handle.write(piece)).bytesWritten
+      mkdirSync(dirname(path), { recursive: true })
+      const journal = new Journal(`${path}.journal-${Date.now().toString(36)}`)
+      this.#nextJournal = journal
+      const head = {
+        ...{ version: VERSION, cluster: this.#options.cluster, node },
+        ...{ nodeUid: cluster.nodeUid, journal: basename(journal.path) },
       }
-      await handle.sync()
+      const bytes = await writeWhole(temporary, pieces(cluster, head))
+      this.#append()
+      if (this.#nextJournal !== journal) throw new Error('the journal can not be written')
+      await rename(temporary, path)
+      this.#journal?.close()
+      this.#journal = journal
+      this.#nextJournal = undefined
+      this.#bytes = bytes
+      this.#removeOthers(journal)
+      return true
     } catch (error) {
-      await handle.close()
-      await rm(temporary, { force: true })
-      throw error
+      this.#options.onError(error)
+      this.#nextJournal?.remove()
+      this.#nextJournal = undefined
+      await rm(temporary, { force: true }).catch(() => undefined)
+      return false
     }
-    await handle.close()
-    await rename(temporary, path)
-    this.#bytes = bytes
-    this.#writtenAt = performance.now()
+  }
+
+  #removeOthers(journal: Journal): void {
+    const folder = dirname(this.#options.path)
+    const prefix = `${basename(this.#options.path)}.journal-`
+    for (const name of readdirSync(folder))
+      if (name.startsWith(prefix) && name !== basename(journal.path)) rmSync(join(folder, name), { force: true })
   }
 }
 
-type Head = Pick<Snapshot, 'version' | 'cluster' | 'node'>
+/** Throws what the file system says. Returns how many bytes it has. */
+async function writeWhole(path: string, text: AsyncIterable<string>): Promise<number> {
+  const handle = await open(path, 'w', 0o600)
+  let bytes = 0
+  try {
+    for await (const piece of text) bytes += (await handle.write(piece)).bytesWritten
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  return bytes
+}
+
+type Head = Pick<Snapshot, 'version' | 'cluster' | 'node' | 'journal'> & { readonly nodeUid: string | undefined }
 
 /** The text of a snapshot, in pieces of some 64 kB. Objects that come or go while it is made are in it or not. */
 async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<string> {
   const slices = new Slices()
-  let text = `${JSON.stringify({ ...head, nodeUid: cluster.nodeUid }).slice(0, -1)},\n"objects":{`
+  let text = `${JSON.stringify(head).slice(0, -1)},\n"objects":{`
   async function* list(name: string, objects: Iterable<unknown>): AsyncGenerator<string> {
     text += `${JSON.stringify(name)}:[`
     let separator = '\n'

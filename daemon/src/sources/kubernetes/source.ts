@@ -105,7 +105,14 @@ export class KubernetesSource implements Source {
     )
     this.#memory = new NetworkMemory(join(state, 'networks.json'))
     this.#cluster = this.#owned.use(
-      new Cluster({ node, cluster, defaultSubnets, accepted: this.#remembered(), onChange: () => this.#changed() }),
+      new Cluster({
+        node,
+        cluster,
+        defaultSubnets,
+        accepted: this.#remembered(),
+        onChange: () => this.#changed(),
+        onNews: (kind, key, value) => this.#snapshot.note(kind, key, value),
+      }),
     )
     this.#snapshot = this.#owned.use(
       new SnapshotFile({
@@ -147,6 +154,7 @@ export class KubernetesSource implements Source {
     }
     this.#onChange = onChange
     this.#cluster.open()
+    this.#snapshot.follow(this.#cluster)
     this.#watchServer()
     log.info({ ms: Math.round(performance.now() - startedAt), isSynced }, 'the cluster is known')
   }
@@ -266,7 +274,6 @@ export class KubernetesSource implements Source {
   }
 
   #changed(): void {
-    this.#snapshot.save(this.#cluster)
     this.#remembering = this.#remembering.then(() => this.#remember())
     this.#onChange()
   }

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster } from './cluster.ts'
+import { decodePod, type KnownPod } from './pods.ts'
+import { SnapshotFile } from './snapshot.ts'
+
+describe('the cluster as it is kept on disk', () => {
+  let folder: string
+  let path: string
+  const errors: unknown[] = []
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'kv-snapshot-'))
+    path = join(folder, 'cluster.json')
+    errors.length = 0
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  function pod(name: string): KnownPod {
+    return decodePod({ metadata: { name, namespace: 'default', uid: `uid-${name}` }, spec: { nodeName: 'node-1' } })!
+  }
+
+  function make(at = path) {
+    const file = new SnapshotFile({
+      path: at,
+      cluster: 'k8s',
+      node: 'node-1',
+      onError: (error) => errors.push(error),
+    })
+    const cluster = new Cluster({
+      ...{ node: 'node-1', cluster: 'k8s', defaultSubnets: [], accepted: new Map(), onChange: () => undefined },
+      onNews: (kind, key, value) => file.note(kind, key, value),
+    })
+    return { file, cluster }
+  }
+
+  /** What a daemon finds that starts after this one was killed. */
+  function kept(): string[] {
+    const copy = mkdtempSync(join(folder, 'killed-'))
+    for (const name of readdirSync(folder))
+      if (!name.startsWith('killed-')) cpSync(join(folder, name), join(copy, name))
+    const { file, cluster } = make(join(copy, 'cluster.json'))
+    assert.equal(file.load(cluster), true)
+    return [...cluster.pods.values.keys()]
+  }
+
+  async function until(what: string, isTrue: () => boolean): Promise<void> {
+    for (const end = performance.now() + 5000; !isTrue(); await sleep(1)) {
+      assert.ok(performance.now() < end, `not within 5 s: ${what}`)
+    }
+  }
+
+  const change = (cluster: Cluster, name: string) =>
+    cluster.pods.changed({
+      metadata: { name, namespace: 'default', uid: `uid-${name}` },
+      spec: { nodeName: 'node-1' },
+    })
+  const remove = (cluster: Cluster, name: string) => cluster.pods.removed({ metadata: { name, namespace: 'default' } })
+
+  it('loses nothing that changes while it is written', async () => {
+    const { file, cluster } = make()
+    for (let i = 0; i < 20_000; i++) cluster.pods.seed(`default/p${i}`, pod(`p${i}`))
+    file.follow(cluster)
+    await until('the writing', () => existsSync(`${path}.tmp`))
+    assert.equal(existsSync(path), false)
+    remove(cluster, 'p0')
+    change(cluster, 'new')
+    await until('the file', () => existsSync(path))
+    const known = kept()
+    assert.equal(known.length, 20_000)
+    assert.deepEqual([known.includes('default/new'), known.includes('default/p0')], [true, false])
+    await file[Symbol.asyncDispose]()
+    assert.deepEqual(errors, [])
+  })
+
+  it('goes on with the old file and its journal until the new one is whole', async () => {
+    const { file, cluster } = make()
+    file.follow(cluster)
+    await until('the file', () => existsSync(path))
+    for (let i = 0; i < 4000; i++) change(cluster, `p${i}`)
+    await until('the writing', () => existsSync(`${path}.tmp`))
+    change(cluster, 'new')
+    await sleep(0)
+    assert.equal(kept().length, 4001)
+    await until('the new file', () => !existsSync(`${path}.tmp`))
+    assert.equal(kept().length, 4001)
+    assert.equal(readdirSync(folder).filter((name) => name.includes('journal')).length, 1)
+    await file[Symbol.asyncDispose]()
+  })
+
+  it('says what keeps it from writing, and tries again', async () => {
+    const blocked = join(folder, 'blocked')
+    writeFileSync(blocked, '')
+    const { file, cluster } = make(join(blocked, 'cluster.json'))
+    file.follow(cluster)
+    await until('an error', () => errors.length > 0)
+    assert.match(String(errors[0]), /ENOTDIR|EEXIST/)
+    change(cluster, 'new')
+    rmSync(blocked)
+    await file[Symbol.asyncDispose]()
+    const again = make(join(blocked, 'cluster.json'))
+    assert.equal(again.file.load(again.cluster), true)
+    assert.deepEqual([...again.cluster.pods.values.keys()], ['default/new'])
+  })
+})
