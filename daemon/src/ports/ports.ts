@@ -86,7 +86,7 @@ export interface PortsOptions {
 }
 
 const DEFAULTS = {
-  programTimeoutMs: 15_000,
+  programTimeoutMs: 30_000,
   quarantineMs: 30_000,
   idleBlockMs: 10 * 60_000,
   garbageMs: 5 * 60_000,
