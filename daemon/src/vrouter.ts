@@ -117,7 +117,6 @@ export class Vrouter implements AsyncDisposable {
   #roundBegunAt = Number.NEGATIVE_INFINITY
   #roundEndedAt = Number.NEGATIVE_INFINITY
   #roundMs = 0
-  #isInRound = false
   /** Somebody waits for the next round. */
   #isUrgent = false
   #wake: () => void = () => undefined
@@ -357,7 +356,6 @@ export class Vrouter implements AsyncDisposable {
       clearTimeout(this.#retry)
       const begun = performance.now()
       this.#roundBegunAt = begun
-      this.#isInRound = true
       try {
         await this.#reconcile()
         if (this.#service.roundDone()) this.#log.info({}, 'rounds succeed again')
@@ -371,7 +369,6 @@ export class Vrouter implements AsyncDisposable {
         }
         this.#retry = setTimeout(() => void this.#nudge(false), RETRY_MS)
       }
-      this.#isInRound = false
       this.#roundEndedAt = performance.now()
       this.#roundMs = this.#roundEndedAt - begun
     })
@@ -510,7 +507,9 @@ export class Vrouter implements AsyncDisposable {
     if (port?.ifindex === undefined) return `there is no device ${port?.tap}`
     if (vif?.ifindex === port.ifindex) return 'it is in the kernel, other nodes have not been told'
     const ms = Math.round(performance.now() - this.#roundBegunAt)
-    return this.#isInRound ? `the round under way began ${ms} ms ago` : `the last round began ${ms} ms ago`
+    return this.#roundBegunAt > this.#roundEndedAt
+      ? `the round under way began ${ms} ms ago`
+      : `the last round began ${ms} ms ago`
   }
 
   #programmed(uuid: string, signal: AbortSignal): Promise<Programmed> {

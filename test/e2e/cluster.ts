@@ -4,11 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../kubelab/cluster.ts'
 import type { Outcome } from '../kubelab/command.ts'
+import { dumpFolder } from '../kubelab/dump-folder.ts'
 import { KindCluster } from '../kubelab/kind.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
@@ -203,15 +202,6 @@ export async function cluster(context: Mocha.Context): Promise<Cluster> {
   return await shared
 }
 
-/** Where a failure is explained: not among the temporary files, which go with the test run. */
-export function dumpFolder(): string {
-  const wanted = process.env['E2E_DUMP']
-  if (wanted !== undefined) return wanted
-  const build = join(import.meta.dirname, '../../build')
-  mkdirSync(build, { recursive: true })
-  return mkdtempSync(join(build, 'e2e-failure-'))
-}
-
 afterEach(function () {
   if (this.currentTest?.state === 'failed') hasFailed = true
 })
@@ -226,7 +216,7 @@ after(async function () {
     return // reported by the test that started it
   }
   if (hasFailed) {
-    const folder = dumpFolder()
+    const folder = dumpFolder('E2E_DUMP')
     await cluster.lab.dump(folder)
     console.error(`what a human needs to understand the failure lies in ${folder}`)
   }

@@ -15,6 +15,11 @@ describe('an installed cluster', function () {
       'nodes without taints',
       async () => !(await here.kubectl('get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints}')).includes('key'),
     )
+    // So does the controller, which comes up with the nodes, with its first word of them.
+    await here.until('word of the network of both nodes', async () => {
+      const types = await here.kubectl('get', 'nodes', '-o', 'jsonpath={.items[*].status.conditions[*].type}')
+      return types.split(' ').filter((type) => type === 'NetworkUnavailable').length === nodes.length
+    })
     const { items } = await here.json<{
       items: {
         metadata: { name: string }

@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { dumpFolder } from '../kubelab/dump-folder.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { otherName } from '../kubelab/layout.ts'
-import { Cluster, dumpFolder, type RunningPod } from './cluster.ts'
+import { Cluster, type RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
@@ -41,7 +42,7 @@ describe('the life of a node', function () {
     this.timeout(120_000)
     if (lab === undefined) return
     if (hasFailed) {
-      const folder = dumpFolder()
+      const folder = dumpFolder('E2E_DUMP')
       await lab.dump(folder)
       console.error(`what a human needs to understand the failure lies in ${folder}`)
     }

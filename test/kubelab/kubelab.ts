@@ -5,9 +5,7 @@
  *   await lab.kubectl(['get', 'nodes'])
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { writeWhole } from '../lab/files.ts'
 import { end } from '../lab/process.ts'
 import { removeCgroups } from './cgroups.ts'
@@ -15,6 +13,7 @@ import { type ChartOptions, installChart } from './chart.ts'
 import { TestCluster } from './cluster.ts'
 import { attempt, type CommandOptions, type Outcome, together, until } from './command.ts'
 import { type Part, parts, startPart, stopPart } from './control-plane.ts'
+import { dumpFolder } from './dump-folder.ts'
 import { createFabric, enterOutside } from './fabric.ts'
 import { claimFolder, enter, holderOf, needHolder, startersOf, startHolder } from './holder.ts'
 import { buildImages } from './images.ts'
@@ -90,7 +89,7 @@ export class Kubelab extends TestCluster {
       return await Kubelab.create(options)
     } catch (error) {
       if (wasThere) throw error
-      const folder = dumpFolder()
+      const folder = dumpFolder('KUBELAB_DUMP')
       if (holderOf(name) !== undefined) await Kubelab.open(name).dump(folder)
       await down(name)
       throw new Error(`${error instanceof Error ? error.message : String(error)}\nlogs and objects lie in ${folder}`, {
@@ -297,11 +296,6 @@ export async function down(name: string): Promise<boolean> {
     }
   }
   return true
-}
-
-/** Where a failure is explained: the folder that KUBELAB_DUMP names, or a new one. */
-function dumpFolder(): string {
-  return process.env['KUBELAB_DUMP'] ?? mkdtempSync(join(tmpdir(), 'kubelab-'))
 }
 
 function readState(name: string): LabState {

@@ -59,8 +59,7 @@ export class Attachments {
     let changed = 0
     for (const attachment of missing) {
       this.#unchecked.delete(linkName(attachment))
-      const result = this.#put(attachment, { isNew: !isFirst, links, failures })
-      if (result !== undefined && result !== 'kept') changed++
+      if (this.#put(attachment, { isNew: !isFirst, links, failures })) changed++
       if (pace.isDue) await pace.rest()
     }
     const until = performance.now() + checkMs
@@ -70,15 +69,14 @@ export class Attachments {
       this.#unchecked.delete(name)
       const attachment = byName.get(name)
       if (attachment === undefined) continue
-      const result = this.#put(attachment, { isNew: false, failures })
-      if (result !== undefined && result !== 'kept') changed++
+      if (this.#put(attachment, { isNew: false, failures })) changed++
       if (pace.isDue) await pace.rest()
     }
     this.#failures = failures
     return changed
   }
 
-  /** Undefined: it can't be done. */
+  /** Tells whether anything was changed. What can't be done is a failure. */
   #put(
     attachment: Attachment,
     how: {
@@ -86,7 +84,7 @@ export class Attachments {
       readonly links?: ReadonlyMap<number, LinkInfo> | undefined
       readonly failures: TableFailure[]
     },
-  ): AttachResult | undefined {
+  ): boolean {
     const name = linkName(attachment)
     const isNewPod = how.isNew && attachment.program === 'tap'
     try {
@@ -94,13 +92,13 @@ export class Attachments {
       this.#report(attachment, result)
       if (attachment.program === 'tap') this.#configure(attachment, how.links, isNewPod)
       this.#done.set(name, attachment)
-      return result
+      return result !== 'kept'
     } catch (error) {
       this.#done.delete(name)
       // Word that a pod was deleted, or that vhost0 or pkt0 must be made anew, is on its way.
       const isExpected = this.#route.link(attachment.ifindex)?.name !== attachment.device
       how.failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error), isExpected })
-      return undefined
+      return false
     }
   }
 

@@ -112,10 +112,10 @@ export class Links implements Disposable {
   }
 
   /** What is wrong with a link, in words; undefined: the program in service runs on that device. */
-  faultOf({ program, device, ifindex, vif }: Attachment): string | undefined {
-    const fd = this.#open.get(linkName({ program, vif }))
-    if (this.#provisional.get(linkName({ program, vif }))?.ifindex === ifindex && this.#hasFilter(ifindex))
-      return undefined
+  faultOf(attachment: Attachment): string | undefined {
+    const { program, device, ifindex } = attachment
+    const fd = this.#open.get(linkName(attachment))
+    if (this.#waitsForLink(attachment)) return undefined
     const link = fd === undefined ? undefined : linkInfo(fd)
     if (!link?.ifindex) return `program ${program} is not attached to ${device}`
     if (link.ifindex !== ifindex) return `program ${program} is attached to another device than ${device}`
@@ -190,10 +190,7 @@ export class Links implements Disposable {
 
   /** Makes sure that the program runs on the device; a filter that waits for its link will do. Throws ATTACH_FAILED. */
   attach(attachment: Attachment): AttachResult {
-    const name = linkName(attachment)
-    const { ifindex } = attachment
-    if (this.#provisional.get(name)?.ifindex === ifindex && this.#hasFilter(ifindex)) return 'kept'
-    return this.#link(attachment)
+    return this.#waitsForLink(attachment) ? 'kept' : this.#link(attachment)
   }
 
   /** Makes sure that the program runs on the device by its link. Throws ATTACH_FAILED. */
@@ -235,7 +232,10 @@ export class Links implements Disposable {
     this.#open.clear()
   }
 
-  #hasFilter(ifindex: number): boolean {
+  /** Its program runs as a filter still. */
+  #waitsForLink(attachment: Attachment): boolean {
+    const { ifindex } = attachment
+    if (this.#provisional.get(linkName(attachment))?.ifindex !== ifindex) return false
     const [result] = this.#route.batch([getIngressFilter({ index: ifindex, priority: FILTER_PRIORITY })])
     return result?.ok === true
   }
@@ -268,10 +268,8 @@ export class Links implements Disposable {
 
   #create(name: string, { program, ifindex }: Attachment): void {
     const fd = linkCreateTcx({ programFd: this.#programs.fd(program), ifindex, attach: attachTypeOf(program) })
-    const path = join(this.#pins.links, name)
     try {
-      pinAt(fd, path)
-      this.#pinned.set(name, statSync(path).ino)
+      this.#pin(name, fd)
     } catch (error) {
       close(fd)
       throw error
@@ -279,12 +277,16 @@ export class Links implements Disposable {
     this.#open.set(name, fd)
   }
 
-  #repairPin(name: string, fd: number): void {
+  #pin(name: string, fd: number): void {
     const path = join(this.#pins.links, name)
-    const inode = statSync(path, { throwIfNoEntry: false })?.ino
-    if (inode !== undefined && inode === this.#pinned.get(name)) return
     pinAt(fd, path)
     this.#pinned.set(name, statSync(path).ino)
+  }
+
+  #repairPin(name: string, fd: number): void {
+    const inode = statSync(join(this.#pins.links, name), { throwIfNoEntry: false })?.ino
+    if (inode !== undefined && inode === this.#pinned.get(name)) return
+    this.#pin(name, fd)
     this.#log.warn(`link ${name} was unpinned by others: it is pinned again`)
   }
 }

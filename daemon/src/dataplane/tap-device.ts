@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { type LinkInfo, type RouteSocket, setLink } from '@kube-vrouter/linux/netlink/route'
-import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
+import { readSysctl, sysctlPath, writeSysctl } from '@kube-vrouter/linux/sysctl'
 
 /** Room for bursts where somebody puts a queueing discipline on the tap. */
 const TX_QUEUE_LENGTH = 1000
@@ -42,7 +42,7 @@ export function configureTap(route: RouteSocket, link: LinkInfo): void {
 
 /** Without asking by netlink, which would wait for the kernel's network lock. */
 export function hasDevice(name: string): boolean {
-  return existsSync(`/proc/sys/net/ipv4/conf/${name}`)
+  return existsSync(sysctlPath(['net', 'ipv4', 'conf', name]))
 }
 
 /** Takes the tap out of service before its program is detached. One that is gone is fine. */

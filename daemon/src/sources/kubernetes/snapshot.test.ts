@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster } from './cluster.ts'
-import { decodePod, type KnownPod } from './pods.ts'
+import { decodePod } from './pods.ts'
 import { SnapshotFile } from './snapshot.ts'
 
 describe('the cluster as it is kept on disk', () => {
@@ -18,9 +18,10 @@ describe('the cluster as it is kept on disk', () => {
   })
   afterEach(() => rmSync(folder, { recursive: true }))
 
-  function pod(name: string): KnownPod {
-    return decodePod({ metadata: { name, namespace: 'default', uid: `uid-${name}` }, spec: { nodeName: 'node-1' } })!
-  }
+  const object = (name: string) => ({
+    metadata: { name, namespace: 'default', uid: `uid-${name}` },
+    spec: { nodeName: 'node-1' },
+  })
 
   function make(at = path) {
     const file = new SnapshotFile({
@@ -52,16 +53,12 @@ describe('the cluster as it is kept on disk', () => {
     }
   }
 
-  const change = (cluster: Cluster, name: string) =>
-    cluster.pods.changed({
-      metadata: { name, namespace: 'default', uid: `uid-${name}` },
-      spec: { nodeName: 'node-1' },
-    })
-  const remove = (cluster: Cluster, name: string) => cluster.pods.removed({ metadata: { name, namespace: 'default' } })
+  const change = (cluster: Cluster, name: string) => cluster.pods.changed(object(name))
+  const remove = (cluster: Cluster, name: string) => cluster.pods.removed(object(name))
 
   it('loses nothing that changes while it is written', async () => {
     const { file, cluster } = make()
-    for (let i = 0; i < 20_000; i++) cluster.pods.seed(`default/p${i}`, pod(`p${i}`))
+    for (let i = 0; i < 20_000; i++) cluster.pods.seed(`default/p${i}`, decodePod(object(`p${i}`))!)
     file.follow(cluster)
     await until('the writing', () => existsSync(`${path}.tmp`))
     assert.equal(existsSync(path), false)
