@@ -158,7 +158,7 @@ static __always_inline __u32 tunnel_parse(struct __sk_buff *skb, struct packet *
 	p->bits |= PACKET_FROM_TUNNEL;
 	if (!(mpls & MPLS_BOTTOM))
 		return DROP_INVALID_LABEL;
-	if ((mpls & 0xff) <= 1)
+	if (!(mpls & 0xff)) /* 1 may still come in: who sent it has counted this hop, in both headers (RFC 3443, uniform model) */
 		return DROP_TTL_EXCEEDED;
 	return 0;
 }

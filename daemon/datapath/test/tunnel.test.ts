@@ -165,13 +165,32 @@ describe('datapath: tunnels', function () {
     node.assertDrop(c.DROP_INTERFACE_DROP, 0, () => node.fromFabric(frame))
   })
 
+  for (const [local, remote] of [
+    [A.ip4, REMOTE.ip4],
+    [A.ip6, REMOTE.ip6],
+  ] as const)
+    it(`counts the hop between nodes once: a TTL of 2 from ${local} reaches the pod with 1, a TTL of 1 is answered here`, () => {
+      const frame = (ttl: number) =>
+        eth(ROUTER_MAC, A.mac, local === A.ip4 ? 0x0800 : 0x86dd, udp(local, remote, 1, 2, undefined, { ttl }))
+      const out = node.fromPod(A, frame(2))
+      assert.equal(out.frame[ETH + 28 + 3], 1, 'TTL of the label')
+      assert.deepEqual(out.frame.subarray(ETH + 32), withTtl(udp(local, remote, 1, 2), 1))
+      // The other node's side: the same headers, the other way round.
+      const packet = udp(remote, local, 2, 1, undefined, { ttl: 1 })
+      assertFrame(
+        node.fromFabric(fromPeer(A.label, packet, { mplsTtl: 1 })),
+        eth(A.mac, ROUTER_MAC, local === A.ip4 ? 0x0800 : 0x86dd, packet),
+      )
+      assert.equal(node.fromPod(A, frame(1)).frame.readUInt16BE(14 + 4), c.AGENT_TRAP_ZERO_TTL)
+      assert.equal(node.totalDrops(), 0)
+    })
+
   it('drops what is wrong with the label', () => {
     const inner = udp(REMOTE.ip4, A.ip4, 1, 2)
     node.assertDrop(c.DROP_INVALID_LABEL, 0, () => node.fromFabric(fromPeer(99, inner)))
     node.assertDrop(c.DROP_INVALID_LABEL, 0, () => node.fromFabric(fromPeer(0xfffff, inner)))
     node.assertDrop(c.DROP_INVALID_LABEL, 0, () => node.fromFabric(fromPeer(0, inner)))
     node.assertDrop(c.DROP_INVALID_LABEL, 0, () => node.fromFabric(fromPeer(A.label, inner, { bottom: false })))
-    node.assertDrop(c.DROP_TTL_EXCEEDED, 0, () => node.fromFabric(fromPeer(A.label, inner, { mplsTtl: 1 })))
     node.assertDrop(c.DROP_TTL_EXCEEDED, 0, () => node.fromFabric(fromPeer(A.label, inner, { mplsTtl: 0 })))
     node.setLabel(40, NH.INVALID)
     node.assertDrop(c.DROP_INVALID_NH, 0, () => node.fromFabric(fromPeer(40, inner)))
