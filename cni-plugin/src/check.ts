@@ -7,10 +7,11 @@ import type { GetReply } from '@kube-vrouter/daemon/port-api/messages'
 import type { LinkInfo as Link } from '@kube-vrouter/linux/netlink/link'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { openNamespace } from './attachment.ts'
-import { isObject, type Json, type NetworkConfig } from './config.ts'
+import type { NetworkConfig } from './config.ts'
 import { Daemon, daemonError, markFromDaemon } from './daemon.ts'
 import type { Attachment } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
+import { fieldOf, fieldsOf, isObject, type Json } from './json.ts'
 
 export function check(config: NetworkConfig, attachment: Attachment): void {
   const { containerId, ifname, netns } = attachment
@@ -84,18 +85,18 @@ function checkPrevResult(
   pod: RouteSocket,
   link: Link | undefined,
 ): string[] {
-  const ips = objectsOf(prevResult['ips'])
-  const interfaces = objectsOf(prevResult['interfaces'])
+  const ips = objectsOf(fieldOf(prevResult, 'ips'), 'address')
+  const interfaces = objectsOf(fieldOf(prevResult, 'interfaces'), 'name', 'sandbox', 'mac', 'mtu')
   const ours = interfaces.find(({ name, sandbox }) => name === ifname && sandbox)
   const tap = interfaces.find(({ name, sandbox }) => name === port.tap && !sandbox)
-  const mac = ours?.['mac']
-  const mtu = ours?.['mtu']
+  const mac = ours?.mac
+  const mtu = ours?.mtu
   const mismatches = port.addresses
-    .filter(({ address, prefixLength }) => !ips.some((ip) => ip['address'] === `${address}/${prefixLength}`))
+    .filter(({ address, prefixLength }) => !ips.some((ip) => ip.address === `${address}/${prefixLength}`))
     .map(({ address, prefixLength }) => `prevResult lacks the address ${address}/${prefixLength} of ${ifname}`)
   if (!ours) mismatches.push(`prevResult lacks the interface ${ifname} of the pod`)
-  else if (ours['sandbox'] !== netns)
-    mismatches.push(`prevResult has ${ifname} in ${String(ours['sandbox'])}; CNI_NETNS is ${netns}`)
+  else if (ours.sandbox !== netns)
+    mismatches.push(`prevResult has ${ifname} in ${String(ours.sandbox)}; CNI_NETNS is ${netns}`)
   if (!tap) mismatches.push(`prevResult lacks the interface ${port.tap} of the node`)
   if (!link) return mismatches
   if (typeof mac === 'string' && mac !== '' && mac.toLowerCase() !== link.mac)
@@ -103,7 +104,7 @@ function checkPrevResult(
   if (typeof mtu === 'number' && mtu !== 0 && mtu !== link.mtu)
     mismatches.push(`interface ${ifname} has MTU ${link.mtu}; prevResult says ${mtu}`)
   const routes = pod.routes()
-  for (const { dst, gw } of objectsOf(prevResult['routes'])) {
+  for (const { dst, gw } of objectsOf(fieldOf(prevResult, 'routes'), 'dst', 'gw')) {
     const isThere = routes.some(
       (route) => `${route.destination}/${route.prefixLength}` === dst && (!gw || route.gateway === gw),
     )
@@ -113,8 +114,8 @@ function checkPrevResult(
   return mismatches
 }
 
-function objectsOf(value: unknown): Json[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
+function objectsOf<K extends string>(value: unknown, ...keys: readonly K[]): Readonly<Record<K, unknown>>[] {
+  return Array.isArray(value) ? value.filter(isObject).map((object) => fieldsOf(object, ...keys)) : []
 }
 
 function failed(message: string, details = 'delete the pod: the runtime makes it anew'): CniError {

@@ -113,12 +113,82 @@ describe('what the caller wants of an attachment', () => {
     })
   })
 
+  /** What a pod with ports of the node and limits has from its runtime, byte by byte. */
+  const runtimes = {
+    // Structs of github.com/containerd/go-cni without tags, versions 1.1.6 (containerd 1.6) and 1.1.12 (containerd 2).
+    containerd:
+      '{"bandwidth":{"IngressRate":10000000,"IngressBurst":4294967295,"EgressRate":0,"EgressBurst":0},"portMappings":[{"HostPort":80,"ContainerPort":8080,"Protocol":"tcp","HostIP":"192.0.2.1"},{"HostPort":53,"ContainerPort":53,"Protocol":"udp","HostIP":""}]}',
+    // Structs of github.com/cri-o/ocicni with tags.
+    'CRI-O':
+      '{"bandwidth":{"ingressRate":10000000,"ingressBurst":4294967295,"egressRate":0,"egressBurst":0},"portMappings":[{"hostPort":80,"containerPort":8080,"protocol":"tcp","hostIP":"192.0.2.1"},{"hostPort":53,"containerPort":53,"protocol":"udp","hostIP":""}]}',
+  }
+  for (const [runtime, text] of Object.entries(runtimes)) {
+    it(`is understood as ${runtime} writes it`, () => {
+      assert.deepEqual(wishes({ runtimeConfig: JSON.parse(text) }), {
+        portMappings: [
+          { hostPort: 80, containerPort: 8080, protocol: 'tcp', hostIp: '192.0.2.1' },
+          { hostPort: 53, containerPort: 53, protocol: 'udp' },
+        ],
+        bandwidth: { ingressRate: 10_000_000, ingressBurst: 4_294_967_295 },
+      })
+    })
+  }
+
+  it('is the same in whatever case the keys are written', () => {
+    const config = {
+      runtimeConfig: {
+        mac: '02:00:00:00:00:0a',
+        ips: ['10.1.0.7'],
+        portMappings: [{ hostPort: 80, containerPort: 8080, protocol: 'sctp', hostIP: '192.0.2.1' }],
+        bandwidth: { ingressRate: 1, ingressBurst: 2, egressRate: 3, egressBurst: 4 },
+      },
+      args: { cni: { labels: [{ key: 'a', value: 'b' }] } },
+      'cni.dev/valid-attachments': [{ containerID: 'c', ifname: 'eth0' }],
+      socket: '/s',
+      stateDir: '/t',
+      daemonWaitSeconds: 3,
+      logLevel: 'debug',
+      logFile: '/l',
+      prevResult: {},
+    }
+    const rewritten = (spell: (key: string) => string, value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map((entry) => rewritten(spell, entry))
+      if (typeof value !== 'object' || value === null) return value
+      return Object.fromEntries(Object.entries(value).map(([key, entry]) => [spell(key), rewritten(spell, entry)]))
+    }
+    const read = (spell: (key: string) => string) => {
+      const parsed = parseConfig(JSON.stringify(rewritten(spell, { ...good, ...config })))
+      const { runtimeConfig: _, cniArgs: __, ...own } = parsed
+      return { own, wishes: wishesOf(parsed, {}) }
+    }
+    const plain = read((key) => key)
+    assert.equal(plain.wishes.portMappings?.length, 1)
+    for (const spell of [
+      (key: string) => key.toUpperCase(),
+      (key: string) => key.toLowerCase(),
+      (key: string) => key.slice(0, 1).toUpperCase() + key.slice(1),
+    ])
+      assert.deepEqual(read(spell), plain)
+  })
+
+  it('takes no port of the node for a port that has none', () => {
+    const portMappings = [{ HostPort: 0, ContainerPort: 8080, Protocol: 'tcp', HostIP: '' }]
+    assert.deepEqual(wishes({ runtimeConfig: { portMappings } }), {})
+  })
+
   const bad: readonly [more: object, args: Record<string, string>, code: number, message: RegExp][] = [
     [{ runtimeConfig: { mac: '01:00:5e:00:00:01' } }, {}, 7, /runtimeConfig\.mac is .*not of a group/],
     [{ runtimeConfig: { mac: 'x' } }, {}, 7, /runtimeConfig\.mac is "x"/],
     [{ runtimeConfig: { ips: '10.1.0.7' } }, {}, 7, /runtimeConfig\.ips is "10/],
     [{ runtimeConfig: { ips: ['10.1.0.7/16/2'] } }, {}, 7, /runtimeConfig\.ips\[0\]/],
-    [{ runtimeConfig: { portMappings: [{ hostPort: 70000 }] } }, {}, 7, /portMappings\[0\]/],
+    [{ runtimeConfig: { portMappings: [{ hostPort: 70000 }] } }, {}, 7, /portMappings\[0\]\.hostPort is 70000/],
+    [{ runtimeConfig: { portMappings: [{ HostPort: 7 }] } }, {}, 7, /portMappings\[0\]\.containerPort is missing/],
+    [
+      { runtimeConfig: { portMappings: [{ HostPort: 7, ContainerPort: 7, Protocol: 'icmp' }] } },
+      {},
+      7,
+      /portMappings\[0\]\.protocol is "icmp"; wanted one of tcp, udp, sctp/,
+    ],
     [{ runtimeConfig: { bandwidth: { ingressRate: -1 } } }, {}, 7, /bandwidth\.ingressRate is -1/],
     [{ args: { cni: { labels: { a: 'b' } } } }, {}, 7, /args\.cni\.labels/],
     [{ args: { cni: [] } }, {}, 7, /cni is \[\]/],

@@ -2,6 +2,7 @@
 
 import type { Command } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
+import { fieldOf, fieldsOf, isObject, type Json } from './json.ts'
 import { ASSUMED, type CniVersion, requireVersion, SUPPORTED_VERSIONS } from './versions.ts'
 
 export const DEFAULT_SOCKET = '/run/vrouter/cni.sock'
@@ -30,15 +31,13 @@ export interface NetworkConfig {
   readonly cniArgs?: Json
 }
 
-export type Json = Record<string, unknown>
-
 /**
- * `command` is who asks: some came with later versions only. Throws a CniError with code 6, 7 or 1. Keys that it doesn't know are fine: the runtime and other plugins have
- * their own.
+ * `command` is who asks: some came with later versions only. Throws a CniError with code 6, 7 or 1. Keys are read in any case, as the reference library does; those
+ * that it doesn't know are fine: the runtime and other plugins have their own.
  */
 export function parseConfig(text: string, command?: Command): NetworkConfig {
   const config = parseJson(text)
-  const name = config['name']
+  const name = fieldOf(config, 'name')
   if (name === undefined || name === null || name === '')
     throw new CniError(ErrorCode.INVALID_CONFIG, 'missing network name', 'give the network configuration a "name"')
   if (typeof name !== 'string') throw undecodable(`name is ${shown(name)}; wanted a string`)
@@ -100,7 +99,7 @@ export function askedVersion(text: string): string | undefined {
   if (text.trim() === '') return undefined
   const config = parseJson(text)
   const version = versionTextOf(config)
-  return config['cniVersion'] === undefined ? undefined : version
+  return fieldOf(config, 'cniVersion') === undefined ? undefined : version
 }
 
 function parseJson(text: string): Json {
@@ -117,7 +116,7 @@ function parseJson(text: string): Json {
 }
 
 function versionTextOf(config: Json): string {
-  const version = config['cniVersion'] ?? ''
+  const version = fieldOf(config, 'cniVersion') ?? ''
   if (typeof version !== 'string')
     throw undecodable(`cniVersion is ${shown(version)}; wanted one of ${SUPPORTED_VERSIONS.join(', ')}`)
   return version === '' ? ASSUMED : version
@@ -125,13 +124,13 @@ function versionTextOf(config: Json): string {
 
 /** `cni.dev/valid-attachments`, or the older spelling that libcni writes beside it. null is an empty list. */
 function attachmentsOf(config: Json): NetworkConfig['validAttachments'] {
-  const key = 'cni.dev/valid-attachments' in config ? 'cni.dev/valid-attachments' : 'cni.dev/attachments'
-  if (!(key in config)) return undefined
+  const key = ['cni.dev/valid-attachments', 'cni.dev/attachments'].find((key) => fieldOf(config, key) !== undefined)
+  if (key === undefined) return undefined
   const remedy = 'the container runtime sets it; report this to its makers'
-  const list = config[key] ?? []
+  const list = fieldOf(config, key) ?? []
   if (!Array.isArray(list)) throw invalid(key, list, 'a list', remedy)
   return list.map((entry: unknown, i) => {
-    const { containerID, ifname } = isObject(entry) ? entry : {}
+    const { containerID, ifname } = fieldsOf(isObject(entry) ? entry : {}, 'containerID', 'ifname')
     if (typeof containerID !== 'string' || typeof ifname !== 'string')
       throw invalid(`${key}[${i}]`, entry, '{containerID, ifname}', remedy)
     return { containerId: containerID, ifname }
@@ -145,7 +144,7 @@ function optional<T>(
   wanted: string,
   remedy: string,
 ): T | undefined {
-  const value = config[key]
+  const value = fieldOf(config, key)
   if (value === undefined || value === null) return undefined
   if (!is(value)) throw invalid(key, value, wanted, remedy)
   return value
@@ -155,8 +154,6 @@ const isString = (value: unknown): value is string => typeof value === 'string' 
 const isWait = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= 60
 const isAbsolute = (value: unknown): value is string => isString(value) && value.startsWith('/')
 const isLevel = (value: unknown): value is LogLevel => value === 'debug' || value === 'info' || value === 'error'
-export const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export function invalid(field: string, value: unknown, wanted: string, remedy: string): CniError {
   return new CniError(

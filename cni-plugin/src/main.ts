@@ -13,6 +13,7 @@ import { del } from './del.ts'
 import { type Command, readAttachment, readCommand, unknownCommand } from './environment.ts'
 import { CniError, cniErrorOf, ErrorCode, errorDocument } from './errors.ts'
 import { gc } from './gc.ts'
+import { fieldOf, type Json } from './json.ts'
 import { log, report } from './log.ts'
 import { status } from './status.ts'
 import { version } from './version.ts'
@@ -113,7 +114,7 @@ function readStdin(): string {
 /** The version of a configuration that may be wrong otherwise: errors are told in the caller's version where we speak it. */
 function versionIn(text: string): string | undefined {
   try {
-    const { cniVersion } = JSON.parse(text) as { cniVersion?: unknown }
+    const cniVersion = fieldOf(JSON.parse(text) as Json, 'cniVersion')
     return typeof cniVersion === 'string' ? cniVersion : undefined
   } catch {
     return undefined

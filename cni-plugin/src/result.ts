@@ -1,9 +1,8 @@
 /** The result of ADD in the shape of each version of the specification (CNI specification 1.1, section 5; conventions of 0.2 to 1.0). Pure. */
 
 import type { AllocateReply } from '@kube-vrouter/daemon/port-api/messages'
+import { fieldOf, type Json } from './json.ts'
 import { type CniVersion, isAtLeast } from './versions.ts'
-
-type Json = Record<string, unknown>
 
 export function addResult(
   cniVersion: CniVersion,
@@ -23,7 +22,7 @@ function currentResult(
   attachment: { readonly ifname: string; readonly netns: string },
   prevResult: Json = {},
 ): Json {
-  const before = listOf(prevResult['interfaces'])
+  const before = listOf(fieldOf(prevResult, 'interfaces'))
   const mtu = isAtLeast(cniVersion, '1.1.0') ? { mtu: port.mtu } : {}
   const interfaces = [
     ...before,
@@ -37,13 +36,13 @@ function currentResult(
     gateway,
   }))
   const routes = port.routes.map(({ destination, gateway }) => ({ dst: destination, gw: gateway }))
-  const allRoutes = [...listOf(prevResult['routes']), ...routes]
+  const allRoutes = [...listOf(fieldOf(prevResult, 'routes')), ...routes]
   return {
     cniVersion,
     interfaces,
-    ips: [...listOf(prevResult['ips']), ...ips],
+    ips: [...listOf(fieldOf(prevResult, 'ips')), ...ips],
     ...(allRoutes.length > 0 && { routes: allRoutes }),
-    dns: prevResult['dns'] ?? dnsOf(port),
+    dns: fieldOf(prevResult, 'dns') ?? dnsOf(port),
   }
 }
 

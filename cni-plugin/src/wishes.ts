@@ -4,9 +4,10 @@
  */
 
 import type { AllocateRequest, Bandwidth, PortMapping } from '@kube-vrouter/daemon/port-api/messages'
-import { invalid, isObject, type Json, type NetworkConfig } from './config.ts'
+import { invalid, type NetworkConfig } from './config.ts'
 import { parseLabels } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
+import { fieldOf, fieldsOf, isObject } from './json.ts'
 
 /** Parts of the request to the daemon; what nobody said is absent. */
 export type Wishes = Pick<
@@ -24,17 +25,17 @@ export function wishesOf(
   args: Readonly<Record<string, string>>,
 ): Wishes {
   const mac =
-    macOf(runtimeConfig['mac'], 'runtimeConfig.mac') ??
-    macOf(cniArgs['mac'], 'args.cni.mac') ??
+    macOf(fieldOf(runtimeConfig, 'mac'), 'runtimeConfig.mac') ??
+    macOf(fieldOf(cniArgs, 'mac'), 'args.cni.mac') ??
     macOf(args['MAC'], 'CNI_ARGS MAC')
   const addresses =
-    addressesOf(runtimeConfig['ips'], 'runtimeConfig.ips') ??
-    addressesOf(cniArgs['ips'], 'args.cni.ips') ??
+    addressesOf(fieldOf(runtimeConfig, 'ips'), 'runtimeConfig.ips') ??
+    addressesOf(fieldOf(cniArgs, 'ips'), 'args.cni.ips') ??
     addressesOf(args['IP'] === undefined ? undefined : args['IP'].split(','), 'CNI_ARGS IP')
-  const labels = { ...parseLabels(args['VROUTER_LABELS']), ...labelsOf(cniArgs['labels']) }
-  const annotations = annotationsOf(runtimeConfig['io.kubernetes.cri.pod-annotations'])
-  const portMappings = portMappingsOf(runtimeConfig['portMappings'])
-  const bandwidth = bandwidthOf(runtimeConfig['bandwidth'])
+  const labels = { ...parseLabels(args['VROUTER_LABELS']), ...labelsOf(fieldOf(cniArgs, 'labels')) }
+  const annotations = annotationsOf(fieldOf(runtimeConfig, 'io.kubernetes.cri.pod-annotations'))
+  const portMappings = portMappingsOf(fieldOf(runtimeConfig, 'portMappings'))
+  const bandwidth = bandwidthOf(fieldOf(runtimeConfig, 'bandwidth'))
   return {
     ...(mac !== undefined && { mac }),
     ...(addresses && { addresses }),
@@ -75,7 +76,7 @@ function labelsOf(value: unknown): Record<string, string> {
   if (!Array.isArray(value)) throw refused('args.cni.labels', value, 'a list of {key, value}')
   return Object.fromEntries(
     value.map((entry: unknown, i) => {
-      const { key, value: text } = isObject(entry) ? entry : {}
+      const { key, value: text } = fieldsOf(isObject(entry) ? entry : {}, 'key', 'value')
       if (typeof key !== 'string' || typeof text !== 'string')
         throw refused(`args.cni.labels[${i}]`, entry, '{key, value}')
       return [key, text]
@@ -94,13 +95,21 @@ function annotationsOf(value: unknown): Record<string, string> | undefined {
 function portMappingsOf(value: unknown): PortMapping[] | undefined {
   if (isUnset(value)) return undefined
   if (!Array.isArray(value)) throw refused('runtimeConfig.portMappings', value, 'a list')
-  const mappings = value.map((entry: unknown, i): PortMapping => {
-    const { hostPort, containerPort, protocol = 'tcp', hostIP } = isObject(entry) ? entry : ({} as Json)
+  const mappings = value.flatMap((entry: unknown, i): PortMapping[] => {
+    const field = `runtimeConfig.portMappings[${i}]`
+    if (!isObject(entry)) throw refused(field, entry, '{hostPort, containerPort, protocol, hostIP}')
+    const mapping = fieldsOf(entry, 'hostPort', 'containerPort', 'protocol', 'hostIP')
+    const { hostPort, containerPort, hostIP } = mapping
+    const protocol = isUnset(mapping.protocol) ? 'tcp' : mapping.protocol
+    // A port that the pod shows and no port of the node leads to.
+    if (isUnset(hostPort) || hostPort === 0) return []
+    if (!isPort(hostPort)) throw refused(`${field}.hostPort`, hostPort, `a port from 1 to ${MAX_PORT}`)
+    if (!isPort(containerPort)) throw refused(`${field}.containerPort`, containerPort, `a port from 1 to ${MAX_PORT}`)
     const known = typeof protocol === 'string' && PROTOCOLS.find((one) => one === protocol.toLowerCase())
-    const isHostIp = hostIP === undefined || hostIP === '' || (typeof hostIP === 'string' && isIP(hostIP) !== 0)
-    if (!isPort(hostPort) || !isPort(containerPort) || !known || !isHostIp)
-      throw refused(`runtimeConfig.portMappings[${i}]`, entry, '{hostPort, containerPort, protocol, hostIP}')
-    return { hostPort, containerPort, protocol: known, ...(hostIP ? { hostIp: hostIP as string } : {}) }
+    if (!known) throw refused(`${field}.protocol`, protocol, `one of ${PROTOCOLS.join(', ')}`)
+    if (isUnset(hostIP)) return [{ hostPort, containerPort, protocol: known }]
+    if (typeof hostIP !== 'string' || isIP(hostIP) === 0) throw refused(`${field}.hostIP`, hostIP, 'an address')
+    return [{ hostPort, containerPort, protocol: known, hostIp: hostIP }]
   })
   return mappings.length > 0 ? mappings : undefined
 }
@@ -112,7 +121,7 @@ function bandwidthOf(value: unknown): Bandwidth | undefined {
   if (!isObject(value)) throw refused(field, value, 'an object')
   const bandwidth: Record<string, number> = {}
   for (const key of ['ingressRate', 'ingressBurst', 'egressRate', 'egressBurst']) {
-    const number = value[key]
+    const number = fieldOf(value, key)
     if (isUnset(number) || number === 0) continue
     if (typeof number !== 'number' || !Number.isFinite(number) || number < 0)
       throw refused(`${field}.${key}`, number, 'a number of bits that is not negative')

@@ -83,8 +83,9 @@ describe('the CNI binary under libcni', function () {
       delete conflist.cniVersions
       Object.assign(conflist.plugins.at(-1), { sysctl: { 'net.ipv4.conf.eth0.arp_filter': '1' }, mtu: 1400 })
       const capabilities = {
-        portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
-        bandwidth: { ingressRate: 8_000_000, ingressBurst: 8_000_000, egressRate: 8_000_000, egressBurst: 8_000_000 },
+        // Spelled as containerd spells them.
+        portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }],
+        bandwidth: { IngressRate: 8_000_000, IngressBurst: 8_000_000, EgressRate: 8_000_000, EgressBurst: 8_000_000 },
         mac: '02:00:00:00:00:77',
         ips: ['10.1.77.77'],
       }

@@ -194,8 +194,9 @@ describe('the CNI binary', function () {
     const runtimeConfig = {
       mac: '02:00:00:00:00:0A',
       ips: ['10.1.3.3/16', 'fd00:1::33'],
-      portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
-      bandwidth: { ingressRate: 1000, ingressBurst: 4294967295 },
+      // As containerd writes them: its structs have no JSON tags.
+      portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }],
+      bandwidth: { IngressRate: 1000, IngressBurst: 4294967295, EgressRate: 0, EgressBurst: 0 },
       'io.kubernetes.cri.pod-annotations': { 'vrouter.dev/addresses': '10.1.7.7' },
     }
     const added = result(await node.run({ command: 'ADD', netns, config: node.config('1.1.0', { runtimeConfig }) }))
@@ -209,8 +210,8 @@ describe('the CNI binary', function () {
       '02:00:00:00:00:0a',
     )
     const record = JSON.parse(readFileSync(join(node.state, 'ports/c1-eth0.json'), 'utf8'))
-    assert.deepEqual(record.portMappings, runtimeConfig.portMappings)
-    assert.deepEqual(record.bandwidth, runtimeConfig.bandwidth)
+    assert.deepEqual(record.portMappings, [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }])
+    assert.deepEqual(record.bandwidth, { ingressRate: 1000, ingressBurst: 4294967295 })
     const config = node.config('1.1.0', { prevResult: added, runtimeConfig })
     assert.equal(result(await node.run({ command: 'CHECK', netns, config })), undefined)
 

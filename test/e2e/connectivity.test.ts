@@ -58,6 +58,13 @@ describe('the default network', function () {
     }
   })
 
+  it('starts pods that ask for a port of the node, and for limits', async () => {
+    const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '10M' }
+    const container = { ports: [{ containerPort: 80, hostPort: 18_080, protocol: 'TCP' }] }
+    const [fresh] = await here.start({ name: 'host-port', namespace, node: 'node1', annotations, container })
+    assert.equal(await here.seenBy(a, fresh!.ip4), a.ip4)
+  })
+
   it('serves exec, logs and port-forward', async () => {
     assert.match(await here.output(a, 'cat', '/proc/net/dev'), /eth0/)
     await here.kubectl('logs', '-n', namespace, 'a')
