@@ -420,6 +420,11 @@ export function copyTo(address: bigint, bytes: Uint8Array): void {
   ffi.exportArrayBufferView(bytes, address, bytes.length)
 }
 
+/** A copy of `length` bytes at a foreign address. */
+export function copyFrom(address: bigint, length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(ffi.toArrayBuffer(address, length))
+}
+
 /** The NUL-terminated string at a foreign address. */
 export function stringAt(address: bigint): string {
   return ffi.toString(address) ?? ''

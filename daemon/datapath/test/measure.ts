@@ -1,13 +1,17 @@
 /**
- * What the datapath costs: instructions that the verifier walks per program (complexity.json, checked by complexity.test.ts), and
- * nanoseconds per packet of the main paths (cost.json, of the machine it ran on; a record, not a limit).
+ * What the datapath costs: instructions that the verifier walks per program and bytes of stack (complexity.json, checked by
+ * complexity.test.ts), and nanoseconds per packet of the main paths (cost.json, of the machine it ran on; a record, not a limit).
  *
  * Run as a program it writes both: node daemon/datapath/test/measure.ts
  */
 import { writeFileSync } from 'node:fs'
+import { BpfObject } from '@kube-vrouter/linux/bpf/object'
 import * as c from '../../src/maps/constants.ts'
+import type { MapName } from '../../src/maps/definitions.ts'
 import { A, B, Fixture, HOST, OUTSIDE, PEER, REMOTE, ROUTER_MAC } from './fixture.ts'
 import { eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
+import { BUILD, SIZES } from './node.ts'
+import { deepestChain, frameSizes, ROUNDING, subprograms } from './stack-depth.ts'
 
 export const COMPLEXITY_FILE = new URL('../complexity.json', import.meta.url).pathname
 const COST_FILE = new URL('../cost.json', import.meta.url).pathname
@@ -16,18 +20,61 @@ const REPEAT = 10_000
 const ROUNDS = 50
 const FIRST_PACKETS = 1000
 
-export type Complexity = Record<string, number>
-
-export function measureComplexity(node: Fixture): Complexity {
-  const complexity: Complexity = {}
-  for (const object of node.objects.values())
-    for (const program of object.programNames())
-      if (isEntry(program)) complexity[program] = object.verifiedInsns(program)
-  return complexity
+export interface ProgramComplexity {
+  /** That the verifier walks. */
+  readonly instructions: number
+  /** Bytes of the deepest chain of calls: in kernels that round frames up to 16, and in 6.6, which rounds to 32. */
+  readonly stack: number
+  readonly stackLinux66: number
 }
 
-function isEntry(program: string): boolean {
-  return ['tap', 'fabric', 'vhost', 'agent', 'start_ageing', 'age_now'].includes(program)
+export type Complexity = Record<string, ProgramComplexity>
+
+/** Programs that the kernel calls, each with its object's name. */
+export const ENTRIES = [
+  ['tap', 'tap'],
+  ['fabric', 'fabric'],
+  ['vhost', 'vhost'],
+  ['agent', 'agent'],
+  ['ageing', 'start_ageing'],
+  ['ageing', 'age_now'],
+] as const
+
+export function measureComplexity(node: Fixture): Complexity {
+  return Object.fromEntries(
+    ENTRIES.map(([object, program]) => [
+      program,
+      {
+        instructions: node.objects.get(object)!.verifiedInsns(program),
+        stack: stackOf(object, program, ROUNDING.compiled).bytes,
+        stackLinux66: stackOf(object, program, ROUNDING.linux66).bytes,
+      },
+    ]),
+  )
+}
+
+/** The deepest chain of calls of a program, and its functions with the bytes of their frames. */
+export function stackOf(
+  name: string,
+  program: string,
+  round: (bytes: number) => number,
+): { readonly bytes: number; readonly frames: readonly string[] } {
+  using object = BpfObject.open(`${BUILD}${name}.bpf.o`, { logLevel: 4 })
+  // The log is that of one program.
+  for (const other of object.programNames()) object.setAutoload(other, other === program)
+  for (const map of object.mapNames()) if (map in SIZES) object.setMaxEntries(map, SIZES[map as MapName]!)
+  object.load()
+  const parts = subprograms(object.instructions(program))
+  const sizes = frameSizes(object.programLog())
+  const { bytes, frames } = deepestChain(parts, sizes, round)
+  // What the kernel is given has no names: functions are told apart by their length.
+  const functions = object.functions()
+  const names = frames.map((start) => {
+    const at = parts.findIndex((part) => part.start === start)
+    const alike = functions.filter(({ length }) => length === parts[at]!.length).map((one) => one.name)
+    return `${start === 0 ? program : alike.join('|')} ${sizes[at]}`
+  })
+  return { bytes, frames: names }
 }
 
 /** ns per packet. */
@@ -113,4 +160,5 @@ if (import.meta.main) {
     writeFileSync(file, `${JSON.stringify(data, null, 2)}\n`)
     console.table(data)
   }
+  for (const [object, program] of ENTRIES) console.log(stackOf(object, program, ROUNDING.linux66).frames.join(' → '))
 }

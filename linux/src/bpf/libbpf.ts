@@ -25,6 +25,8 @@ const FUNCTIONS = {
   bpf_program__set_type: { arguments: ['pointer', 'uint32'], return: 'int32' },
   bpf_program__set_expected_attach_type: { arguments: ['pointer', 'uint32'], return: 'int32' },
   bpf_program__fd: { arguments: ['pointer'], return: 'int32' },
+  bpf_program__insns: { arguments: ['pointer'], return: 'pointer' },
+  bpf_program__insn_cnt: { arguments: ['pointer'], return: 'uint64' },
   bpf_program__set_autoload: { arguments: ['pointer', 'uint8'], return: 'int32' },
   libbpf_set_print: { arguments: ['pointer'], return: 'pointer' },
   libbpf_version_string: { arguments: [], return: 'pointer' },

@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 import { SystemError } from '../errors.ts'
-import { allocate, allocateString, copyTo, errno, type Memory, stringAt } from '../ffi.ts'
+import { allocate, allocateString, copyFrom, copyTo, errno, type Memory, stringAt } from '../ffi.ts'
 import { readElf } from './elf.ts'
 import { captureLog, type LibbpfFunctions, libbpf } from './libbpf.ts'
 import { mapInfo, programInfo, TcxAttach } from './syscall.ts'
@@ -29,8 +29,8 @@ export interface OpenOptions {
   readonly pinDir?: string
   /** Values of constants (`const volatile`) by name: little-endian bytes, or a number of the variable's size. */
   readonly constants?: { readonly [name: string]: Uint8Array | number | bigint | boolean }
-  /** Verifier log: 0 only when a program is refused (default), 1 branches, 2 all. `programLog` returns it. */
-  readonly logLevel?: 0 | 1 | 2
+  /** Verifier log: 0 only when a program is refused (default), 1 branches, 2 all, 4 nothing but statistics. `programLog` returns it. */
+  readonly logLevel?: 0 | 1 | 2 | 4
   /** Shown by bpftool; default: the file's name. */
   readonly name?: string
 }
@@ -41,6 +41,7 @@ const LOG_BYTES = 16 << 20
 let logBuffer: Memory | undefined
 
 const OPEN_OPTS_SIZE = 80
+const INSTRUCTION_BYTES = 8
 const PROG_TYPE_SCHED_CLS = 3
 /** libbpf's own error numbers start here (a file that is no object, a missing license…); its text says what they mean. */
 const LIBBPF_ERRNO_START = 4000
@@ -241,6 +242,20 @@ export class BpfObject implements Disposable {
   /** Instructions that the verifier walked for the program. */
   verifiedInsns(program: string): number {
     return programInfo(this.programFd(program)).verifiedInsns
+  }
+
+  /** What the kernel was given of the program: its instructions and those of all that it calls, addresses filled in. */
+  instructions(program: string): Uint8Array {
+    const handle = this.#program(program)
+    const count = Number(this.#bpf.bpf_program__insn_cnt(handle))
+    return copyFrom(this.#bpf.bpf_program__insns(handle), count * INSTRUCTION_BYTES)
+  }
+
+  /** Functions of the object: name and number of instructions. */
+  functions(): { readonly name: string; readonly length: number }[] {
+    return this.#elf.symbols
+      .filter(({ size, section }) => size > 0 && this.#elf.sections[section]?.name === '.text')
+      .map(({ name, size }) => ({ name, length: size / INSTRUCTION_BYTES }))
   }
 
   #descriptor(what: string, fd: number): number {
