@@ -11,7 +11,7 @@ import { setImmediate as setImmediatePromise } from 'node:timers/promises'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config/config.ts'
 import { adoptIds } from './dataplane/adopt-ids.ts'
-import { Dataplane } from './dataplane/dataplane.ts'
+import { Dataplane, type PortState } from './dataplane/dataplane.ts'
 import { IdsStore, type LoadedIds } from './dataplane/ids-store.ts'
 import { removeLinks } from './dataplane/uninstall.ts'
 import { followChanges } from './dataplane/vhost0/follow.ts'
@@ -26,9 +26,8 @@ import { startIntrospect } from './introspect/server.ts'
 import { errorFields, type Log } from './log.ts'
 import { Model } from './model/compute.ts'
 import type { Ids } from './model/ids.ts'
-import { podName } from './model/interfaces.ts'
 import type { Address, Source } from './model/objects.ts'
-import type { Tables } from './model/tables.ts'
+import type { Problem, Tables } from './model/tables.ts'
 import { MPLS_UDP_OVERHEAD } from './model/tunnels.ts'
 import { type NodeReport, NodeReports } from './node-reports.ts'
 import { contextFromTables } from './packet/context.ts'
@@ -63,6 +62,9 @@ const RESOLVED_MS = 5 * 60_000
 /** Milliseconds until a round that failed is tried again, if nothing changes before. */
 const RETRY_MS = 1000
 
+/** Milliseconds that an ADD waits for a failure to pass that keeps its port from the kernel; then it is undone, and the runtime tries again. */
+const FAULT_PATIENCE_MS = 3_000
+
 /** Underlay addresses that packets may make us resolve: a scan must not fill the neighbour table. */
 const MAX_RESOLVED = 256
 
@@ -81,9 +83,11 @@ export interface VrouterOptions {
   readonly onFatal?: (error: unknown) => void
 }
 
+/** One that waits for a port to be in the kernel. */
 interface Waiter {
   readonly uuid: string
-  readonly resolve: (programmed: Programmed) => void
+  isWritten(programmed: Programmed): void
+  hasFault(): void
 }
 
 export class Vrouter implements AsyncDisposable {
@@ -103,6 +107,8 @@ export class Vrouter implements AsyncDisposable {
   #ports!: Ports
   #agentPort: AgentPort | undefined
   #tables: Tables | undefined
+  /** Those that other nodes were told of. */
+  #told: Tables | undefined
   #loggedProblems: ReadonlySet<string> = new Set()
   #loggedRejections: ReadonlySet<string> = new Set()
   readonly #service = new ServiceState()
@@ -335,6 +341,8 @@ export class Vrouter implements AsyncDisposable {
     }
     this.#isOpen = true
     this.#dataplane.onFacts(() => this.#nudge())
+    // What it tries again by itself is no round of ours.
+    this.#dataplane.onProblems(() => this.#answerWaiters())
     this.#dataplane.watch.onTaps(() => this.#ports.refresh())
   }
 
@@ -436,21 +444,21 @@ export class Vrouter implements AsyncDisposable {
   }
 
   #logProblems(tables: Tables): void {
-    const problems = new Map(tables.problems.map((problem) => [`${problem.object}: ${problem.message}`, problem]))
-    for (const [text, { object, message, port }] of problems) {
+    const problems = new Map(tables.problems.map((problem) => [textOf(problem), problem]))
+    for (const [text, { object, message, subject, event }] of problems) {
       if (this.#loggedProblems.has(text)) continue
       this.#log.warn({ object }, text)
-      if (port !== undefined) this.#tellPod(port, message)
+      if (event !== undefined && subject?.kind === 'port') this.#tellPod(subject.uuid, event, message)
     }
     this.#loggedProblems = new Set(problems.keys())
   }
 
   /** An Event for the pod of a port that works, but not from everywhere. */
-  #tellPod(uuid: string, message: string): void {
+  #tellPod(uuid: string, reason: string, message: string): void {
     const port = this.#ports.all().find((one) => one.uuid === uuid)
     if (port === undefined) return
     const object = { kind: 'Pod', namespace: port.namespace, ...port.pod } as const
-    this.#source.report({ object, type: 'Warning', reason: 'NodeCannotReachPod', message, isWorking: true })
+    this.#source.report({ object, type: 'Warning', reason, message, isWorking: true })
   }
 
   /** An Event of the Node for what concerns all of it. */
@@ -471,41 +479,43 @@ export class Vrouter implements AsyncDisposable {
   /** Tells the others what works here now, beside the rounds, and then those who wait for a pod: from then on other nodes answer it. */
   #publish(tables: Tables): void {
     const present = { facts: this.#dataplane.facts(), ports: this.#ports.all(), tables }
-    void this.#publisher.update(present).then(() => this.#answerWaiters(tables))
+    void this.#publisher.update(present).then(() => {
+      this.#told = tables
+      this.#answerWaiters()
+    })
   }
 
-  #answerWaiters(tables: Tables): void {
+  #answerWaiters(): void {
     for (const waiter of this.#waiters) {
-      const programmed = this.#find(waiter.uuid, tables)
-      if (programmed !== undefined) waiter.resolve(programmed)
+      const state = this.#stateOf(waiter.uuid)
+      const isTold = this.#told?.vifs.some(({ port }) => port === waiter.uuid)
+      if (state?.isWritten && isTold) waiter.isWritten({ vif: state.vif, vrf: state.vrf })
+      else if (state?.isWritten === false && !state.isExpected) waiter.hasFault()
     }
   }
 
   // ---- what the port API asks ------------------------------------------------------------------------------------------------
 
-  /** The vif of a port, if it is in the kernel with the tap that the port has now. */
-  #find(uuid: string, tables = this.#tables): Programmed | undefined {
+  /** How far a port is, with the tap that it has now. */
+  #stateOf(uuid: string): PortState | undefined {
     const port = this.#ports.all().find((one) => one.uuid === uuid)
-    const vif = tables?.vifs.find((one) => one.port === uuid)
-    if (port === undefined || vif === undefined || port.ifindex === undefined || vif.ifindex !== port.ifindex)
-      return undefined
-    const isBroken = this.#dataplane.problems().some(({ object }) => object.startsWith(`vif ${vif.id} `))
-    return isBroken ? undefined : { vif: vif.id, vrf: vif.vrf }
+    return port?.ifindex === undefined ? undefined : this.#dataplane.stateOf(uuid, port.ifindex)
   }
 
   /** Why a port isn't in the kernel: what model or dataplane say of it, or how far its rounds have come. */
   #obstacle(uuid: string): string | undefined {
     const port = this.#ports.all().find((one) => one.uuid === uuid)
-    const name = port && podName(port)
-    const vif = this.#tables?.vifs.find((one) => one.port === uuid)
-    const problem =
-      this.#tables?.problems.find(({ object }) => object === name) ??
-      this.#dataplane.problems().find(({ object }) => vif !== undefined && object.startsWith(`vif ${vif.id} `))
+    const state = this.#stateOf(uuid)
+    if (state?.isWritten === false) return textOf(state.fault)
+    const problem = this.#tables?.problems.find(({ subject, isWorking }) => {
+      if (isWorking || subject === undefined) return false
+      return subject.kind === 'port' ? subject.uuid === uuid : subject.kind === 'network' && subject.vn === port?.vn
+    })
     if (problem !== undefined) return problem.message
     const { failure } = this.#service
     if (failure !== undefined) return failure
     if (port?.ifindex === undefined) return `there is no device ${port?.tap}`
-    if (vif?.ifindex === port.ifindex) return 'it is in the kernel, other nodes have not been told'
+    if (state !== undefined) return 'it is in the kernel, other nodes have not been told'
     const ms = Math.round(performance.now() - this.#roundBegunAt)
     return this.#roundBegunAt > this.#roundEndedAt
       ? `the round under way began ${ms} ms ago`
@@ -513,19 +523,35 @@ export class Vrouter implements AsyncDisposable {
   }
 
   #programmed(uuid: string, signal: AbortSignal): Promise<Programmed> {
-    const now = this.#find(uuid)
-    if (now !== undefined) return Promise.resolve(now)
+    const now = this.#stateOf(uuid)
+    if (now?.isWritten) return Promise.resolve(now)
     return new Promise((resolve, reject) => {
+      let patience: NodeJS.Timeout | undefined
+      const end = (): void => {
+        clearTimeout(patience)
+        this.#waiters.delete(waiter)
+      }
+      const refuse = (): void => {
+        patience = undefined
+        const state = this.#stateOf(uuid)
+        if (state === undefined || state.isWritten || state.isExpected) return
+        end()
+        reject(new Error(textOf(state.fault)))
+      }
       const waiter: Waiter = {
         uuid,
-        resolve: (programmed) => {
-          this.#waiters.delete(waiter)
+        isWritten: (programmed) => {
+          end()
           resolve(programmed)
+        },
+        // Most failures pass: the dataplane tries again several times meanwhile.
+        hasFault: () => {
+          patience ??= setTimeout(refuse, FAULT_PATIENCE_MS)
         },
       }
       this.#waiters.add(waiter)
       signal.addEventListener('abort', () => {
-        this.#waiters.delete(waiter)
+        end()
         reject(signal.reason)
       })
       this.#nudge()
@@ -535,7 +561,7 @@ export class Vrouter implements AsyncDisposable {
   // ---- what introspect shows --------------------------------------------------------------------------------------------------
 
   #health(): Health {
-    const problems = this.#dataplane.problems().map(({ object, message }) => `${object}: ${message}`)
+    const problems = this.#dataplane.problems().map(textOf)
     return { ready: this.#service.readiness().ready, state: this.#service.text, startedAt: this.#startedAt, problems }
   }
 
@@ -579,6 +605,10 @@ export class Vrouter implements AsyncDisposable {
       onError: (error, request) => log.error({ err: errorFields(error), request }, `cannot answer ${request}`),
     }
   }
+}
+
+function textOf({ object, message }: Problem): string {
+  return `${object}: ${message}`
 }
 
 function openSource({ config, log }: VrouterOptions): Source {

@@ -97,7 +97,12 @@ export class Attachments {
       this.#done.delete(name)
       // Word that a pod was deleted, or that vhost0 or pkt0 must be made anew, is on its way.
       const isExpected = this.#route.link(attachment.ifindex)?.name !== attachment.device
-      how.failures.push({ object: `vif ${attachment.vif} (${attachment.device})`, error: toError(error), isExpected })
+      how.failures.push({
+        subject: { kind: 'vif', id: attachment.vif },
+        object: `vif ${attachment.vif} (${attachment.device})`,
+        error: toError(error),
+        isExpected,
+      })
       return false
     }
   }

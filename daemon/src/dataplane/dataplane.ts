@@ -32,6 +32,7 @@ import { Neighbours } from './neighbours.ts'
 import { type Loss, NodeWatch } from './node-watch.ts'
 import { Pace } from './pace.ts'
 import { openPins } from './pins.ts'
+import { faultsByVif } from './port-faults.ts'
 import { Programs } from './programs.ts'
 import { reservePorts } from './reserved-ports.ts'
 import type { TableFailure } from './table-writer.ts'
@@ -73,6 +74,11 @@ export interface ApplyResult {
   readonly problems: readonly Problem[]
 }
 
+/** How far one attachment is: in the kernel with all that it needs, or kept from there by a failure that is tried again. */
+export type PortState =
+  | { readonly isWritten: true; readonly vif: number; readonly vrf: number }
+  | { readonly isWritten: false; readonly fault: Problem; readonly isExpected: boolean }
+
 export class Dataplane implements AsyncDisposable {
   /** The maps in use. */
   readonly maps: PinnedMaps
@@ -90,7 +96,12 @@ export class Dataplane implements AsyncDisposable {
   readonly #backOff = new BackOff({ firstMs: 200, maxMs: 30_000 })
   readonly #onProblems = new Set<(problems: readonly Problem[]) => void>()
   #desired: Tables | undefined
+  /** What the last pass that came to its end has worked on, and the failures that are left of it. */
+  #applied: Tables | undefined
+  #failures: readonly TableFailure[] = []
   #problems: readonly Problem[] = []
+  /** By vif id; made when somebody asks. */
+  #faults: ReadonlyMap<number, TableFailure> | undefined
   #running: Promise<unknown> = Promise.resolve()
   #waiting: Promise<ApplyResult> | undefined
   #evicting: Promise<void> = Promise.resolve()
@@ -170,6 +181,19 @@ export class Dataplane implements AsyncDisposable {
   apply(tables: Tables): Promise<ApplyResult> {
     this.#desired = tables
     return this.#enqueue()
+  }
+
+  /**
+   * What has become of a port (Port.uuid) whose tap has that ifindex: whether its vif and program, nexthops, label, routes and bridge entries are written.
+   * Undefined: no pass has been over it yet.
+   */
+  stateOf(port: string, ifindex: number): PortState | undefined {
+    const vif = this.#applied?.vifs.find((one) => one.port === port)
+    if (this.#applied === undefined || vif?.ifindex !== ifindex) return undefined
+    this.#faults ??= faultsByVif(this.#applied, this.#failures)
+    const fault = this.#faults.get(vif.id)
+    if (fault === undefined) return { isWritten: true, vif: vif.id, vrf: vif.vrf }
+    return { isWritten: false, fault: problemOf(fault), isExpected: fault.isExpected === true }
   }
 
   /** Looks in the kernel for all that a port (Port.uuid) needs, by the tables of the last `apply`. Changes nothing. */
@@ -257,6 +281,7 @@ export class Dataplane implements AsyncDisposable {
       ...routeFailures,
       ...portFailures,
     ]
+    this.#applied = tables
     this.#settle(failures)
     const result = { written, deleted: deleted + swept.deleted, attached, problems: this.#problems }
     const ms = Math.round(performance.now() - started)
@@ -293,7 +318,9 @@ export class Dataplane implements AsyncDisposable {
       const ports = reservePorts(paths.state, isWanted ? parsePortRange(snat.ports) : undefined)
       if (ports !== '') this.#log.debug({ ports }, 'the node itself is kept off ports of SNAT: ip_local_reserved_ports')
     } catch (error) {
-      failures = [{ object, error: Error.isError(error) ? error : new Error(reasonOf(error)) }]
+      failures = [
+        { subject: { kind: 'node' }, object, error: Error.isError(error) ? error : new Error(reasonOf(error)) },
+      ]
     }
     this.#reservation = { isWanted, failures }
     return failures
@@ -302,7 +329,9 @@ export class Dataplane implements AsyncDisposable {
   /** Failures become problems; what is new is logged once, and there is another attempt. */
   #settle(failures: readonly TableFailure[]): void {
     const before = new Set(this.#problems.map(({ object, message }) => `${object}: ${message}`))
-    this.#problems = failures.map(({ object, error }) => ({ object, message: error.message }))
+    this.#failures = failures
+    this.#faults = undefined
+    this.#problems = failures.map(problemOf)
     const fresh = failures.filter(({ object, error }) => !before.has(`${object}: ${error.message}`))
     const grave = fresh.filter(({ isExpected }) => isExpected !== true)
     for (const { object, error } of grave.slice(0, 10)) {
@@ -311,7 +340,7 @@ export class Dataplane implements AsyncDisposable {
     if (grave.length > 10)
       this.#log.error({ more: grave.length - 10 }, `${grave.length - 10} more objects aren't in the kernel`)
     if (before.size > 0 && failures.length === 0) this.#log.info('all problems of the dataplane are solved')
-    if (fresh.length > 0 || before.size !== failures.length) {
+    if (fresh.length > 0 || before.size !== this.#problems.length) {
       for (const callback of this.#onProblems) callback(this.#problems)
     }
     if (failures.length === 0) this.#backOff.reset()
@@ -391,4 +420,8 @@ export class Dataplane implements AsyncDisposable {
       this.#log.error({ err: errorFields(error) }, 'the dataplane could not finish a pass'),
     )
   }
+}
+
+function problemOf({ subject, object, error }: TableFailure): Problem {
+  return { subject, object, message: error.message }
 }

@@ -38,7 +38,11 @@ export class HostRoutes {
       try {
         work()
       } catch (error) {
-        failures.push({ object, error: Error.isError(error) ? error : new Error(reasonOf(error)) })
+        failures.push({
+          subject: { kind: 'node' },
+          object,
+          error: Error.isError(error) ? error : new Error(reasonOf(error)),
+        })
       }
     }
     if (again || ifindex !== this.#ifindex) {

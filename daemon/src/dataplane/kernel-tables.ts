@@ -63,9 +63,7 @@ export class KernelTables {
     // All of them first: what was touched is told once.
     for (const [name, writer] of this.#writers) writer.delta.setDesired(tables[name], touched[name])
     for (const [name, writer] of this.#writers) {
-      if (name === 'vif_devices') this.#clearNewVifs(writer)
-      if (name === 'vrfs') this.#clearNewVrfs(writer)
-      const count = await writer.write(pace)
+      const count = await writer.write(pace, this.#preparation(name))
       written += count
       routing ||= count > 0 && ROUTING.has(name)
     }
@@ -124,18 +122,22 @@ export class KernelTables {
   }
 
   /** Who gets a number that others had before starts counting at zero. */
-  #clearNewVifs({ delta }: TableWriter): void {
-    const { vifStats, vifDropStats } = this.#maps.typed
-    for (const key of delta.desired.keys()) {
-      if (delta.known.has(key)) continue
-      vifStats.clear(idOf(key))
-      vifDropStats.clear(idOf(key))
+  #preparation(name: TableMap): ((key: string) => void) | undefined {
+    switch (name) {
+      case 'vif_devices': {
+        const { vifStats, vifDropStats } = this.#maps.typed
+        return (key) => {
+          vifStats.clear(idOf(key))
+          vifDropStats.clear(idOf(key))
+        }
+      }
+      case 'vrfs': {
+        const { vrfStats } = this.#maps.typed
+        return (key) => vrfStats.clear(idOf(key))
+      }
+      default:
+        return undefined
     }
-  }
-
-  #clearNewVrfs({ delta }: TableWriter): void {
-    const { vrfStats } = this.#maps.typed
-    for (const key of delta.desired.keys()) if (!delta.known.has(key)) vrfStats.clear(idOf(key))
   }
 }
 

@@ -48,6 +48,7 @@ export class Neighbours {
         this.#present.add(address)
       } catch (error) {
         failures.push({
+          subject: { kind: 'node' },
           object: `neighbour ${address}`,
           error: Error.isError(error) ? error : new Error(reasonOf(error)),
         })

@@ -6,13 +6,15 @@ import type { BpfMap, MapEntry } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { reasonOf, VrouterError } from '../errors.ts'
+import type { Subject } from '../model/tables.ts'
 import { Delta } from './delta.ts'
-import { describeEntry } from './describe-entry.ts'
 import { BRIDGE_COUNTER_AT, type TableMap } from './encode-tables.ts'
 import type { Pace } from './pace.ts'
+import { describeEntry, subjectOf } from './subject.ts'
 
 export interface TableFailure {
-  /** The entry, in words. */
+  readonly subject: Subject
+  /** The same, in words. */
   readonly object: string
   readonly error: Error
   /** Passes by itself: no error for the log. */
@@ -80,12 +82,16 @@ export class TableWriter {
     }
   }
 
-  /** Writes what is missing or different. */
-  async write(pace: Pace): Promise<number> {
+  /** Writes what is missing or different. `prepare` is done before an entry that wasn't there; without it the entry isn't written either. */
+  async write(pace: Pace, prepare?: (key: string) => void): Promise<number> {
     let written = 0
     this.#failures.clear()
     for (const [key, value] of this.delta.writes()) {
-      if (this.#attempt(key, () => this.#map.update(bytes(key), bytes(this.#withCounters(key, value))))) {
+      const put = (): void => {
+        if (!this.delta.known.has(key)) prepare?.(key)
+        this.#map.update(bytes(key), bytes(this.#withCounters(key, value)))
+      }
+      if (this.#attempt(key, put)) {
         this.delta.setKnown(key, value)
         written++
       }
@@ -115,6 +121,7 @@ export class TableWriter {
     } catch (error) {
       const isFull = isErrno(error, 'E2BIG', 'ENOSPC')
       this.#failures.set(key, {
+        subject: subjectOf(this.name, key),
         object: describeEntry(this.name, key),
         error: isFull
           ? VrouterError.of('TABLE_FULL', { table: this.name, max: this.#map.maxEntries }, { cause: error })

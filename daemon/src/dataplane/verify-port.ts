@@ -3,8 +3,8 @@
  * reads the kernel, not what the daemon believes of it, and repairs nothing.
  */
 import type { NumberedNexthop, Route, Tables } from '../model/tables.ts'
-import { describeEntry } from './describe-entry.ts'
 import { BRIDGE_COUNTER_AT, encodeTables, TABLE_MAPS, type TableMap } from './encode-tables.ts'
+import { describeEntry } from './subject.ts'
 
 export interface Findings {
   /** What is as it should be, in words. */

@@ -392,7 +392,16 @@ function podProblems(
 ): Problem[] {
   const moved = ports.flatMap((port) => {
     const now = networkNow(port, source, cluster)
-    return now === undefined ? [] : [{ object: podName(port), message: movedMessage(port, now) }]
+    return now === undefined
+      ? []
+      : [
+          {
+            object: podName(port),
+            message: movedMessage(port, now),
+            subject: { kind: 'port', uuid: port.uuid } as const,
+            isWorking: true as const,
+          },
+        ]
   })
   return [
     ...moved,

@@ -59,7 +59,11 @@ export class InterfaceTable {
       const mac = keys.bridgeKey(vrf.name, port.mac)
       const rival = macs.get(mac)
       if (rival !== undefined) {
-        problems.push({ object: podName(port), message: `MAC ${port.mac} is that of ${podName(rival)}` })
+        problems.push({
+          object: podName(port),
+          message: `MAC ${port.mac} is that of ${podName(rival)}`,
+          subject: { kind: 'port', uuid: port.uuid },
+        })
         continue
       }
       macs.set(mac, port)
@@ -93,6 +97,7 @@ export class InterfaceTable {
         problems.push({
           object: podName(port),
           message: `no ${kind} number is left (limit ${ids.limits[kind]})`,
+          subject: { kind: 'port', uuid: port.uuid },
           table: kind,
         })
         continue

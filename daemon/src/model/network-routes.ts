@@ -415,6 +415,7 @@ class FamilyTable {
           problems.push({
             object: podName(pod.port),
             message: `${address} is the gateway or service address of ${input.vn}`,
+            subject: { kind: 'port', uuid: pod.port.uuid },
           })
           continue
         }

@@ -54,7 +54,13 @@ export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[
       if (obstacle === undefined) reached.set(address, pod)
       else {
         const message = `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}`
-        problems.push({ object: podName(port), message, port: port.uuid })
+        problems.push({
+          object: podName(port),
+          message,
+          subject: { kind: 'port', uuid: port.uuid },
+          isWorking: true,
+          event: 'NodeCannotReachPod',
+        })
       }
     }
   }

@@ -21,11 +21,32 @@ export interface Tables {
   readonly problems: readonly Problem[]
 }
 
+/** What a problem is about, for those who decide by it. Texts are for people and decide nothing. */
+export type Subject =
+  /** An attachment, by Port.uuid. */
+  | { readonly kind: 'port'; readonly uuid: string }
+  /** A virtual network of which this node has pods. */
+  | { readonly kind: 'network'; readonly vn: FqName }
+  | { readonly kind: 'vif'; readonly id: number }
+  /** What the datapath knows of a device: its vif, by the device's ifindex. */
+  | { readonly kind: 'device'; readonly ifindex: number }
+  | { readonly kind: 'nexthop'; readonly id: number; readonly part?: 'members' }
+  | { readonly kind: 'label'; readonly label: number }
+  | { readonly kind: 'vrf'; readonly id: number }
+  | { readonly kind: 'route'; readonly vrf: number; readonly address: Address; readonly prefixLength: number }
+  | { readonly kind: 'bridge'; readonly vrf: number; readonly mac: Mac }
+  /** What concerns the node's own network: no pod waits for it. */
+  | { readonly kind: 'node' }
+
 export interface Problem {
+  /** In words. */
   readonly object: string
   readonly message: string
-  /** uuid of the port whose pod works, but not as people expect: to be told them. */
-  readonly port?: string
+  readonly subject?: Subject
+  /** The subject's pod works all the same, but not as people expect. */
+  readonly isWorking?: true
+  /** The pod's people are to be told, by an Event of this reason. */
+  readonly event?: 'NodeCannotReachPod'
   /** The table that has no room left, as metrics name it: `vif`, `vrf`, `nexthop`, `label`, `bridge`, `route4`, `route6`. */
   readonly table?: string
 }

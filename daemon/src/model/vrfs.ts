@@ -55,6 +55,7 @@ export class VrfTable {
         problems.push({
           object: `VirtualNetwork ${vn}`,
           message: `no ${kind} number is left (limit ${ids.limits[kind]})`,
+          subject: { kind: 'network', vn },
           table: kind,
         })
         continue
