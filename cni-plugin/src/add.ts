@@ -3,14 +3,17 @@
 import type { AllocateReply, AllocateRequest, RegisterReply } from '@kube-vrouter/daemon/port-api/messages'
 import type { NetworkNamespace } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
-import { bringUp, configure, deleteTap, openNamespace, Tap } from './attachment.ts'
+import { bringUp, configure, deleteTap, openNamespace, Tap, tapName } from './attachment.ts'
 import type { NetworkConfig } from './config.ts'
-import { DaemonUnreachable, daemonError, PatientDaemon } from './daemon.ts'
+import { DaemonGarbled, DaemonUnreachable, daemonError, PatientDaemon } from './daemon.ts'
 import type { Attachment } from './environment.ts'
 import { CniError, ErrorCode } from './errors.ts'
 import { release } from './release.ts'
 import { addResult } from './result.ts'
 import { wishesOf } from './wishes.ts'
+
+/** IFALIASZ less the zero at its end, bytes. */
+const LONGEST_ALIAS = 255
 
 export function add(config: NetworkConfig, attachment: Attachment, deliver: (result: object) => void): void {
   using undo = new DisposableStack()
@@ -27,7 +30,7 @@ export function add(config: NetworkConfig, attachment: Attachment, deliver: (res
   using attached = new DisposableStack()
   attached.defer(() => void release(config, { containerId, ifname }))
   const alias = `${request.pod.namespace}/${request.pod.name}/${ifname}`
-  const tap = attached.use(Tap.create(node, namespace, port, ifname, alias.slice(0, 255)))
+  const tap = attached.use(Tap.create(node, namespace, port, ifname, cut(alias)))
   // The daemon programs the datapath while the pod's end is configured; both ends are down.
   const { netns } = attachment
   const registration = {
@@ -68,13 +71,22 @@ function allocate(daemon: PatientDaemon, request: AllocateRequest, config: Netwo
     try {
       return question()
     } catch (error) {
-      // Whether it allocated before it broke off nobody knows.
-      if (error instanceof DaemonUnreachable && daemon.wasReached) release(config, request)
+      // Whether it allocated before it broke off, or what, nobody knows.
+      const isUnknown = error instanceof DaemonUnreachable || error instanceof DaemonGarbled
+      if (isUnknown && daemon.wasReached) release(config, request)
       throw daemonError(error)
     }
   }
   const answer = attempt(() => daemon.ask<AllocateReply>(request))
-  return () => attempt(answer)
+  return () =>
+    attempt(() => {
+      const port = answer()
+      // A device of that name is removed, should it exist: it must be ours.
+      const wanted = tapName(request.containerId, request.ifname)
+      if (port.tap !== wanted)
+        throw new DaemonGarbled(`the answer to allocate can not be used: tap is ${port.tap}; wanted ${wanted}`)
+      return port
+    })
 }
 
 function openSockets(
@@ -110,6 +122,14 @@ function clearFormer(node: RouteSocket, port: AllocateReply, ifname: string): vo
     )
   }
   deleteTap(node, port.tap)
+}
+
+/** As many bytes as the kernel takes for an alias, and no half of a character. */
+function cut(alias: string): string {
+  const bytes = Buffer.from(alias)
+  let end = Math.min(bytes.length, LONGEST_ALIAS)
+  while (end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--
+  return bytes.toString('utf8', 0, end)
 }
 
 function ask<T>(question: () => T): T {

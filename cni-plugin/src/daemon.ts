@@ -19,6 +19,7 @@ import {
   socket,
 } from '@kube-vrouter/linux/ffi'
 import { CniError, ErrorCode } from './errors.ts'
+import { parseReply } from './replies.ts'
 
 const AF_UNIX = 1
 const SOCK_STREAM = 1
@@ -28,10 +29,25 @@ const MSG_NOSIGNAL = 0x4000
 const ANSWER_MS = 40_000
 const CONNECT_MS = 5_000
 const RECONNECT_MS = 50
+/** How long an answer may take before the daemon is asked whether it does anything at all, and how long that may take. */
+const SILENCE_MS = 5_000
+const PROBE_MS = 5_000
+/** Longest answer: the list of a node with thousands of attachments is far below. */
+const MAX_ANSWER = 16 * 1024 * 1024
 
 /** The daemon can't be reached or broke off; DEL goes on without it. */
 export class DaemonUnreachable extends Error {
-  override readonly name = 'DaemonUnreachable'
+  override readonly name: string = 'DaemonUnreachable'
+}
+
+/** It takes connections and does nothing: it is stopped, or its machine can't run it. To ask it again is no use. */
+export class DaemonSilent extends DaemonUnreachable {
+  override readonly name = 'DaemonSilent'
+}
+
+/** What answered can't be used. */
+export class DaemonGarbled extends Error {
+  override readonly name = 'DaemonGarbled'
 }
 
 /** The daemon answered with a refusal. */
@@ -49,11 +65,13 @@ type ReplyOf = Extract<Reply, { readonly ok: true }>
 
 /**
  * A conversation that outlives the daemon: while it restarts (an upgrade, a crash), requests wait for its successor and are asked again of it, for
- * `absentMs` from the first loss on. Every request may be asked twice: the second answer is that of the first.
+ * `absentMs` from the first loss on. Every request may be asked twice: the second answer is that of the first. All of it has one deadline: the
+ * longest answer, and the absence.
  */
 export class PatientDaemon implements Disposable {
   readonly #path: string
   readonly #absentMs: number
+  readonly #deadline: number
   #daemon: Daemon | undefined
   #giveUp: number | undefined
   #wasReached = false
@@ -61,6 +79,7 @@ export class PatientDaemon implements Disposable {
   constructor(path: string, absentMs: number) {
     this.#path = path
     this.#absentMs = absentMs
+    this.#deadline = performance.now() + absentMs + ANSWER_MS
   }
 
   /** Whether a daemon may have heard of a request. */
@@ -72,22 +91,23 @@ export class PatientDaemon implements Disposable {
   ask<T extends ReplyOf>(request: Request): () => T {
     let answer: (() => T) | undefined
     try {
-      answer = this.#connected().ask<T>(request)
+      answer = this.#askOnce<T>(request)
     } catch (error) {
       this.#lose(error)
     }
     return () =>
       this.#patiently(() => {
-        const wait = answer ?? this.#connected().ask<T>(request)
+        const wait = answer ?? this.#askOnce<T>(request)
         answer = undefined
         return wait()
       })
   }
 
-  #connected(): Daemon {
-    this.#daemon ??= Daemon.connect(this.#path)
+  #askOnce<T extends ReplyOf>(request: Request): () => T {
+    const left = Math.max(0, this.#deadline - performance.now())
+    this.#daemon ??= Daemon.connect(this.#path, Math.min(CONNECT_MS, left))
     this.#wasReached = true
-    return this.#daemon
+    return this.#daemon.ask<T>(request, Math.min(ANSWER_MS, left), Math.max(SILENCE_MS, this.#absentMs))
   }
 
   #patiently<T>(question: () => T): T {
@@ -106,7 +126,8 @@ export class PatientDaemon implements Disposable {
     if (!(error instanceof DaemonUnreachable)) throw error
     this.#daemon?.[Symbol.dispose]()
     this.#daemon = undefined
-    this.#giveUp ??= performance.now() + this.#absentMs
+    if (error instanceof DaemonSilent) throw error
+    this.#giveUp ??= Math.min(performance.now() + this.#absentMs, this.#deadline)
     if (performance.now() >= this.#giveUp) throw error
   }
 
@@ -149,24 +170,26 @@ export class Daemon implements Disposable {
     }
   }
 
-  /** Sends a request and waits for its answer. Throws DaemonRefused for an error reply, DaemonUnreachable when there is no answer. */
+  /** Sends a request and waits for its answer. Throws DaemonRefused for an error reply, DaemonUnreachable without an answer, DaemonGarbled for something else. */
   call<T extends ReplyOf>(request: Request, timeoutMs = ANSWER_MS): T {
     return this.ask<T>(request, timeoutMs)()
   }
 
-  /** Sends a request; the function that it returns waits for the answer. One request at a time. */
-  ask<T extends ReplyOf>(request: Request, timeoutMs = ANSWER_MS): () => T {
+  /**
+   * Sends a request; the function that it returns waits for the answer. One request at a time. Throws DaemonSilent when no answer came for `silenceMs`, and
+   * none to another question either.
+   */
+  ask<T extends ReplyOf>(request: Request, timeoutMs = ANSWER_MS, silenceMs = SILENCE_MS): () => T {
     const giveUp = performance.now() + timeoutMs
     this.#send(Buffer.from(`${JSON.stringify(request)}\n`), giveUp)
     return () => {
-      const line = this.#receiveLine(giveUp)
+      const line = this.#receiveLine(giveUp, silenceMs)
       let reply: Reply
       try {
-        reply = JSON.parse(line) as Reply
-      } catch {
-        throw new DaemonUnreachable(
-          `the vRouter daemon at ${this.#path} answered ${request.op} with something that is not JSON`,
-        )
+        reply = parseReply(request.op, line)
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error
+        throw new DaemonGarbled(`the answer to ${request.op} at ${this.#path} can not be used: ${error.message}`)
       }
       if (!reply.ok) throw new DaemonRefused(reply)
       return reply as T
@@ -185,13 +208,24 @@ export class Daemon implements Disposable {
     }
   }
 
-  #receiveLine(giveUp: number): string {
+  #receiveLine(giveUp: number, silenceMs: number): string {
+    let silentUntil = performance.now() + silenceMs
     for (;;) {
       const end = this.#pending.indexOf(10)
       if (end >= 0) {
         const line = this.#pending.toString('utf8', 0, end)
         this.#pending = this.#pending.subarray(end + 1)
         return line
+      }
+      if (this.#pending.length > MAX_ANSWER)
+        throw new DaemonGarbled(`the answer at ${this.#path} can not be used: it is longer than ${MAX_ANSWER} bytes`)
+      if (!this.#isReady(POLLIN, Math.min(giveUp, silentUntil)) && performance.now() < giveUp) {
+        if (!isAlive(this.#path)) {
+          const waited = Math.round((silenceMs + PROBE_MS) / 1000)
+          throw new DaemonSilent(`the vRouter daemon at ${this.#path} hangs: it answers nothing for ${waited} s`)
+        }
+        silentUntil = performance.now() + silenceMs
+        continue
       }
       this.#wait(POLLIN, giveUp)
       let length: number
@@ -207,10 +241,14 @@ export class Daemon implements Disposable {
   }
 
   #wait(events: number, giveUp: number): void {
-    const left = Math.ceil(giveUp - performance.now())
-    const [ready] = left > 0 ? poll([{ fd: this.#fd, events }], left) : [0]
-    if (!ready && performance.now() >= giveUp)
+    if (!this.#isReady(events, giveUp) && performance.now() >= giveUp)
       throw new DaemonUnreachable(`the vRouter daemon at ${this.#path} did not answer in time`)
+  }
+
+  #isReady(events: number, until: number): boolean {
+    const left = Math.ceil(until - performance.now())
+    const [ready] = left > 0 ? poll([{ fd: this.#fd, events }], left) : [0]
+    return ready !== undefined && ready !== 0
   }
 
   #lost(error: unknown): DaemonUnreachable {
@@ -221,6 +259,19 @@ export class Daemon implements Disposable {
 
   [Symbol.dispose](): void {
     close(this.#fd)
+  }
+}
+
+/** Whether the daemon answers anything, be it a refusal: STATUS never waits for other work. */
+function isAlive(path: string): boolean {
+  try {
+    using daemon = Daemon.connect(path, PROBE_MS)
+    daemon.call({ op: 'status' }, PROBE_MS)
+    return true
+  } catch (error) {
+    if (error instanceof DaemonUnreachable) return false
+    if (error instanceof DaemonRefused || error instanceof DaemonGarbled) return true
+    throw error
   }
 }
 
@@ -253,6 +304,9 @@ export function markFromDaemon(error: CniError): CniError {
   return error
 }
 
+export const GARBLED_REMEDY =
+  'see that the vRouter daemon listens there and nobody else, and that it is of the same version as this plugin'
+
 /** What the runtime is told when the daemon can't be reached or refuses. */
 export function daemonError(error: unknown): CniError {
   return markFromDaemon(refusalOf(error))
@@ -261,6 +315,7 @@ export function daemonError(error: unknown): CniError {
 function refusalOf(error: unknown): CniError {
   if (error instanceof DaemonUnreachable)
     return new CniError(ErrorCode.TRY_AGAIN, error.message, 'start the vRouter daemon on this node, or see its log')
+  if (error instanceof DaemonGarbled) return new CniError(ErrorCode.TRY_AGAIN, error.message, GARBLED_REMEDY)
   if (error instanceof DaemonRefused) {
     const { code, message, details, retry } = error.reply
     return new CniError(

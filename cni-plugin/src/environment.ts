@@ -21,9 +21,6 @@ export interface Attachment {
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Longest container id: `<id>-<ifname>.json.<n>.tmp` must fit a file name of 255 bytes. */
-const MAX_CONTAINER_ID = 200
-
 /** Undefined for a command that nobody knows: the reference library looks at the configuration before it says so. */
 export function readCommand(env: Environment): Command | undefined {
   const command = env['CNI_COMMAND']
@@ -49,8 +46,6 @@ export function readAttachment(command: 'ADD' | 'DEL' | 'CHECK', env: Environmen
       `${quoted(containerId)}: letters and digits, after the first one also . _ -`,
     )
   }
-  if (containerId.length > MAX_CONTAINER_ID)
-    throw invalid('containerID is too long', `${quoted(containerId)}: at most ${MAX_CONTAINER_ID} characters`)
   if (ifname !== '') checkIfname(ifname)
   const absent = Object.entries({
     CNI_CONTAINERID: containerId,

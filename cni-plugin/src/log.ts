@@ -79,10 +79,12 @@ function isLong(file: string, maxBytes: number): boolean {
   return (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > maxBytes
 }
 
-/** Milliseconds; 0 when it isn't there. */
+/** Milliseconds; 0 when it isn't there. One of the future was made before the clock was set back: nobody knows when. */
 function ageOf(file: string): number {
   const stat = statSync(file, { throwIfNoEntry: false })
-  return stat ? Date.now() - stat.mtimeMs : 0
+  if (stat === undefined) return 0
+  const age = Date.now() - stat.mtimeMs
+  return age < 0 ? Number.POSITIVE_INFINITY : age
 }
 
 function moveIfThere(from: string, to: string): void {

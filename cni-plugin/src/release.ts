@@ -2,8 +2,9 @@
 
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Daemon, DaemonRefused, DaemonUnreachable } from './daemon.ts'
+import { Daemon, DaemonGarbled, DaemonRefused, DaemonUnreachable } from './daemon.ts'
 import { CniError, ErrorCode } from './errors.ts'
+import { sha256Hex } from './sha256.ts'
 
 interface Key {
   readonly containerId: string
@@ -34,7 +35,9 @@ function tryRelease(socket: string, key: Key): 'released' | 'late' | 'failed' {
     daemon.call({ op: 'release', containerId: key.containerId, ifname: key.ifname }, ANSWER_MS)
     return 'released'
   } catch (error) {
-    if (!(error instanceof DaemonUnreachable || error instanceof DaemonRefused)) throw error
+    const isDaemons =
+      error instanceof DaemonUnreachable || error instanceof DaemonRefused || error instanceof DaemonGarbled
+    if (!isDaemons) throw error
     return performance.now() >= giveUp ? 'late' : 'failed'
   }
 }
@@ -77,7 +80,12 @@ function makeFolder(path: string): void {
   }
 }
 
-/** As the daemon names its records: '-' in the interface's name is written %2d, so the last '-' always parts the two. */
+/** Longest key, bytes: `<key>.json.<n>.tmp` must fit a file name of 255. */
+const LONGEST_KEY = 230
+
+/** As the daemon names its records (its ports/records.ts): what fits no file name ends in a hash of all of it. */
 export function recordKey({ containerId, ifname }: Key): string {
-  return `${containerId}-${ifname.replaceAll('%', '%25').replaceAll('-', '%2d')}`
+  const key = `${containerId}-${ifname.replaceAll('%', '%25').replaceAll('-', '%2d')}`
+  if (Buffer.byteLength(key) <= LONGEST_KEY) return key
+  return `${containerId.slice(0, 64)}~${sha256Hex(`${containerId}/${ifname}`)}`
 }

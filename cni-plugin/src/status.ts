@@ -3,16 +3,17 @@
  * is being restarted: ADD waits for it, so the node stays in service.
  */
 
-import { statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { NetworkConfig } from './config.ts'
-import { Daemon, DaemonRefused, DaemonUnreachable } from './daemon.ts'
+import { Daemon, DaemonGarbled, DaemonRefused, DaemonUnreachable, GARBLED_REMEDY } from './daemon.ts'
 import { CniError, ErrorCode } from './errors.ts'
 
 const ANSWER_MS = 5_000
-/** What the daemon touches while it is in service (its port-api/service-mark.ts), and how old it may be, milliseconds. */
+/** What the daemon writes while it is in service (its port-api/service-mark.ts): the boot, and the milliseconds since; how old it may be, milliseconds. */
 const SERVICE_MARK = 'in-service'
 const MARK_MS = 60_000
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 export function status(config: NetworkConfig): void {
   try {
@@ -27,6 +28,7 @@ export function status(config: NetworkConfig): void {
         'start the vRouter daemon on this node, or see its log',
       )
     }
+    if (error instanceof DaemonGarbled) throw new CniError(ErrorCode.NOT_AVAILABLE, error.message, GARBLED_REMEDY)
     if (!(error instanceof DaemonRefused)) throw error
     const isBroken = error.reply.code === 'DATAPATH_BROKEN'
     const code = isBroken ? ErrorCode.NOT_AVAILABLE_PODS_AFFECTED : ErrorCode.NOT_AVAILABLE
@@ -36,7 +38,9 @@ export function status(config: NetworkConfig): void {
 
 function isRestarting(socket: string): boolean {
   try {
-    return Date.now() - statSync(join(dirname(socket), SERVICE_MARK)).mtimeMs < MARK_MS
+    const [boot, ms] = readFileSync(join(dirname(socket), SERVICE_MARK), 'utf8').split(' ')
+    const age = Number(process.hrtime.bigint() / 1_000_000n) - Number(ms)
+    return boot === readFileSync(BOOT_ID, 'utf8').trim() && age >= 0 && age < MARK_MS
   } catch {
     return false
   }

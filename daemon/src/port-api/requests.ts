@@ -56,8 +56,8 @@ function checkWishes(request: Record<string, unknown>): void {
   const { uuid, mac, addresses, portMappings, bandwidth } = request
   if (uuid !== undefined && (typeof uuid !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)))
     throw bad('uuid', uuid, 'a uuid in lower case')
-  if (mac !== undefined && (typeof mac !== 'string' || !/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac)))
-    throw bad('mac', mac, 'the MAC address of one station, in lower case')
+  if (mac !== undefined && (typeof mac !== 'string' || !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)))
+    throw bad('mac', mac, 'a MAC address in lower case')
   if (addresses !== undefined)
     for (const [i, address] of list(addresses, 'addresses').entries())
       if (typeof address !== 'string' || isIP(address) === 0) throw bad(`addresses[${i}]`, address, 'an address')
@@ -68,18 +68,10 @@ function checkWishes(request: Record<string, unknown>): void {
       if (typeof value !== 'number') throw bad(`bandwidth.${key}`, value, 'a number')
 }
 
-/** Longest container id: `<id>-<ifname>.json.<n>.tmp` must fit a file name of 255 bytes. */
-const MAX_CONTAINER_ID = 200
-
 function checkKey(request: Record<string, unknown>): void {
   const { containerId, ifname } = request
-  if (
-    typeof containerId !== 'string' ||
-    containerId.length > MAX_CONTAINER_ID ||
-    !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(containerId)
-  ) {
-    throw bad('containerId', containerId, `a container id of at most ${MAX_CONTAINER_ID} characters`)
-  }
+  if (typeof containerId !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(containerId))
+    throw bad('containerId', containerId, 'letters and digits, after the first one also . _ -')
   if (typeof ifname !== 'string' || !/^(?!\.{1,2}$)[^\s/:]{1,15}$/.test(ifname))
     throw bad('ifname', ifname, 'an interface name of 1 to 15 characters')
 }

@@ -104,7 +104,7 @@ describe('port API server', () => {
     ['null', /the request is null/],
     [{ op: 'reboot' }, /op is "reboot"; wanted one of/],
     [{ op: 'release', containerId: '../../etc', ifname: 'eth0' }, /containerId is "..\/..\/etc"/],
-    [{ op: 'release', containerId: 'a'.repeat(201), ifname: 'eth0' }, /containerId/],
+    [{ op: 'release', containerId: '', ifname: 'eth0' }, /containerId is ""/],
     [{ op: 'release', containerId: 'c', ifname: 'a/b' }, /ifname is "a\/b"/],
     [{ op: 'release', containerId: 'c', ifname: '..' }, /ifname/],
     [{ op: 'register', ...key, ifindex: '3' }, /ifindex is "3"; wanted a positive integer/],
@@ -205,6 +205,30 @@ describe('port API server', () => {
     assert.deepEqual(order, ['c0', 'c1', 'c2', 'c3', 'c4'])
     assert.equal(most, 2)
     for (const client of clients) assert.deepEqual(await client.ask({ op: 'status' }), { ok: true })
+    for (const client of clients) client[Symbol.dispose]()
+  })
+
+  it('answers STATUS at once when all places are taken and as many wait as may', async () => {
+    const gate = Promise.withResolvers<void>()
+    let running = 0
+    let most = 0
+    await using _ = await listen(
+      {
+        release: async () => {
+          most = Math.max(most, ++running)
+          await gate.promise
+          running--
+        },
+      },
+      { maxConcurrent: 2, maxQueued: 2 },
+    )
+    const clients = Array.from({ length: 4 }, () => new Client(path))
+    const replies = clients.map((client, i) => client.ask({ op: 'release', containerId: `c${i}`, ifname: 'eth0' }))
+    using other = new Client(path)
+    for (let i = 0; i < 5; i++) assert.deepEqual(await other.ask({ op: 'status' }), { ok: true })
+    gate.resolve()
+    assert.deepEqual(await Promise.all(replies), new Array(4).fill({ ok: true }))
+    assert.equal(most, 2)
     for (const client of clients) client[Symbol.dispose]()
   })
 

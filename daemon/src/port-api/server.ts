@@ -174,7 +174,8 @@ export class PortServer implements AsyncDisposable {
       throw error
     }
     const started = performance.now()
-    const reply = await this.#inTurn(() => this.#perform(request))
+    // Whether the daemon lives is asked most of all when it is busy.
+    const reply = await this.#inTurn(() => this.#perform(request), request.op === 'status')
     const fields = { op: request.op, ms: Math.round(performance.now() - started), ...identity(request) }
     if (!reply.ok)
       this.#options.log.warn(
@@ -185,14 +186,14 @@ export class PortServer implements AsyncDisposable {
     return reply
   }
 
-  /** Runs `work` when its turn comes, or answers for it when that takes too long. */
-  async #inTurn(work: () => Promise<Reply>): Promise<Reply> {
+  /** Runs `work` when its turn comes (at once when `isFirst`), or answers for it when that takes too long. */
+  async #inTurn(work: () => Promise<Reply>, isFirst: boolean): Promise<Reply> {
     const { maxConcurrent, maxQueued, deadlineMs } = this.#options
     if (this.#isClosing) return failure('NOT_READY', 'the daemon is stopping', true)
     const deadline = Promise.withResolvers<'late'>()
     const timer = setTimeout(() => deadline.resolve('late'), deadlineMs)
     try {
-      if (this.#active >= maxConcurrent) {
+      if (this.#active >= maxConcurrent && !isFirst) {
         if (this.#queue.length >= maxQueued) return failure('BUSY', `${this.#queue.length} requests wait already`, true)
         const turn = Promise.withResolvers<'turn'>()
         const start = (): void => turn.resolve('turn')
@@ -214,7 +215,7 @@ export class PortServer implements AsyncDisposable {
 
   /** Hands the place of a finished request to the one that waits longest. */
   #yieldTurn(): void {
-    const next = this.#queue.shift()
+    const next = this.#active <= this.#options.maxConcurrent ? this.#queue.shift() : undefined
     if (next) next()
     else this.#active--
   }

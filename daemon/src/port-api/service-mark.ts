@@ -1,12 +1,13 @@
 /**
- * The file beside cni.sock that says since when the daemon last was in service. It outlives the daemon for a while: the CNI binary's STATUS goes by it,
- * so a daemon that restarts (an upgrade, a crash) doesn't take its node out of service; ADD waits for its successor meanwhile. In a folder that
- * doesn't outlive a reboot.
+ * The file beside cni.sock that says when the daemon last was in service. It outlives the daemon for a while: the CNI binary's STATUS goes by it,
+ * so a daemon that restarts (an upgrade, a crash) doesn't take its node out of service; ADD waits for its successor meanwhile. The time stands in it,
+ * as the boot and the milliseconds since: a wall clock may be set back or forward.
  */
-import { utimesSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { replaceFile } from '@kube-vrouter/linux/replace-file'
 
-/** In the folder of cni.sock; the CNI binary knows this name too. */
+/** In the folder of cni.sock; the CNI binary knows this name and what stands in the file (its status.ts). */
 export const SERVICE_MARK = 'in-service'
 
 /** The CNI binary believes a mark of up to a minute. */
@@ -14,11 +15,13 @@ const TOUCH_MS = 10_000
 
 export class ServiceMark implements Disposable {
   readonly #path: string
+  readonly #boot: string
   readonly #timer: NodeJS.Timeout
 
   /** `folder`: paths.run. Throws what the file system says. */
   constructor(folder: string) {
     this.#path = join(folder, SERVICE_MARK)
+    this.#boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     this.#touch()
     this.#timer = setInterval(() => {
       try {
@@ -30,13 +33,8 @@ export class ServiceMark implements Disposable {
   }
 
   #touch(): void {
-    const now = new Date()
-    try {
-      utimesSync(this.#path, now, now)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      writeFileSync(this.#path, '', { mode: 0o600 })
-    }
+    const ms = process.hrtime.bigint() / 1_000_000n
+    replaceFile(this.#path, `${this.#path}.tmp`, `${this.#boot} ${ms}\n`, 0o600)
   }
 
   /** The mark stays, and grows old. */

@@ -1,17 +1,11 @@
 /**
- * Deletions that the CNI binary did while the daemon was down: `<state>/deletes/<containerId>-<ifname>.json`. The tap is gone already; what
+ * Deletions that the CNI binary did while the daemon was down: `<state>/deletes/<key>.json`, by the keys of records. The tap is gone already; what
  * is left to do is to give the addresses back and to forget the port.
  */
 
 import { unlinkSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseRecordKey, recordKey } from './records.ts'
-
-export interface QueuedDelete {
-  readonly containerId: string
-  readonly ifname: string
-}
 
 export class Deletes {
   readonly #folder: string
@@ -21,8 +15,8 @@ export class Deletes {
     this.#folder = join(state, 'deletes')
   }
 
-  /** What waits. The file's name says all, so a file that was cut short counts too. */
-  async list(): Promise<QueuedDelete[]> {
+  /** Keys of what waits. The file's name says all, so a file that was cut short counts too. */
+  async list(): Promise<string[]> {
     let names: string[]
     try {
       names = await readdir(this.#folder)
@@ -30,13 +24,13 @@ export class Deletes {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
       throw error
     }
-    return names.filter((name) => name.endsWith('.json')).map((name) => parseRecordKey(name.slice(0, -'.json'.length)))
+    return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length))
   }
 
   /** Takes one off the queue. Tells whether it was there. */
-  async remove({ containerId, ifname }: QueuedDelete): Promise<boolean> {
+  async remove(key: string): Promise<boolean> {
     try {
-      unlinkSync(join(this.#folder, `${recordKey(containerId, ifname)}.json`))
+      unlinkSync(join(this.#folder, `${key}.json`))
       return true
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false

@@ -637,6 +637,71 @@ describe('ports', () => {
     assert.equal(ports.all().length, 1)
   })
 
+  describe('a MAC address that a pod asks for', () => {
+    const RESERVED: readonly [mac: string, whose: RegExp][] = [
+      ['00:00:5e:00:01:00', /the gateway's own/],
+      ['00:00:5e:00:01:07', /virtual routers/],
+      ['00:00:5e:00:02:ff', /virtual routers/],
+      ['00:00:00:00:00:01', /agent's own/],
+      ['00:00:00:00:00:00', /nobody's/],
+      ['ff:ff:ff:ff:ff:ff', /broadcast/],
+      ['01:00:5e:00:00:01', /group/],
+      ['33:33:00:00:00:01', /group/],
+    ]
+    for (const [mac, whose] of RESERVED) {
+      it(`is refused for good when it is ${mac}, by annotation and by the runtime`, async () => {
+        const ports = await start()
+        for (const asked of [{ mac }, { annotations: { 'vrouter.dev/mac': mac } }]) {
+          const refused = ports.allocate(request('c1', asked))
+          await assert.rejects(refused, code('MAC_RESERVED', false))
+          await assert.rejects(refused, whose)
+        }
+        assert.deepEqual(ports.all(), [])
+      })
+    }
+
+    const published = (more: object) => ({
+      ...{ name: 'x', namespace: 'shop', uuid: uuidOf('vmi', 'other/eth0'), vn: DEFAULT, node: 'n2' },
+      ...{ pod: { name: 'till', uid: 'u' }, containerId: 'other', ifname: 'eth0', mac: '02:00:00:00:00:09' },
+      ...{ addresses: ['10.1.9.9'], label: 17, ...more },
+    })
+
+    it('is refused while a pod of its network on another node has it, with who that is', async () => {
+      const ports = await start()
+      const other = published({})
+      source.interfaces.set(other.uuid, other)
+      const refused = ports.allocate(request('c1', { mac: other.mac }))
+      await assert.rejects(refused, code('MAC_IN_USE', true))
+      await assert.rejects(refused, /shop\/till on node n2 has the MAC address 02:00:00:00:00:09 already/)
+      source.interfaces.delete(other.uuid)
+      assert.equal((await ports.allocate(request('c1', { mac: other.mac }))).mac, other.mac)
+    })
+
+    it('may be one that a pod of another network has', async () => {
+      const ports = await start()
+      const other = published({ vn: RED, addresses: ['10.9.0.9'] })
+      source.interfaces.set(other.uuid, other)
+      assert.equal((await ports.allocate(request('c1', { mac: other.mac }))).mac, other.mac)
+    })
+
+    it('goes to one of two that ask at the same time', async () => {
+      const ports = await start()
+      const mac = '02:00:00:00:00:09'
+      const both = await Promise.allSettled(['c1', 'c2'].map((id) => ports.allocate(request(id, { mac }))))
+      assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+      assert.equal(ports.all().length, 1)
+    })
+
+    it('is free again as soon as this node has deleted its pod, though the source still shows it', async () => {
+      const ports = await start()
+      const mac = '02:00:00:00:00:09'
+      const { uuid } = await attach(ports, 'c1', { mac })
+      source.interfaces.set(uuid, published({ uuid, node: 'n1', mac }))
+      await ports.release({ op: 'release', ...key('c1') })
+      assert.equal((await ports.allocate(request('c2', { mac }))).mac, mac)
+    })
+  })
+
   it('restores a corrupt record from the interface object, or says that it is lost', async () => {
     const before = await start()
     const reply = await attach(before, 'c1')

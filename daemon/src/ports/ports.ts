@@ -15,7 +15,8 @@ import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, ROUTER_MAC, tapName } from '../model/names.ts'
 import { addressesOfPod, macOfPod, networkOfPod } from '../model/namespace-network.ts'
-import type { Pod, Source, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import type { FqName, Pod, Source, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import { ownerOfMac } from '../model/reserved-macs.ts'
 import { movedMessage, networkNow, unmanagedMessage, unmanagedPods } from '../model/unmanaged-pods.ts'
 import type {
   AllocateReply,
@@ -163,10 +164,11 @@ export class Ports implements AsyncDisposable {
   }
 
   #allocate(request: AllocateRequest): Promise<AllocateReply> {
-    return this.#serial.run(keyOf(request), async () => {
+    const key = keyOf(request)
+    return this.#serial.run(key, async () => {
       // A deletion that nobody has replayed yet is about the former life of this attachment.
-      if (await this.#deletes.remove(request)) await this.#forget(request)
-      const existing = this.#byKey.get(keyOf(request))
+      if (await this.#deletes.remove(key)) await this.#forget(key)
+      const existing = this.#byKey.get(key)
       if (existing) return this.#allocateAgain(existing, request)
       this.#checkReady()
       const { maxPorts } = this.#options
@@ -176,7 +178,7 @@ export class Ports implements AsyncDisposable {
       try {
         await this.#records.write(record)
       } catch (error) {
-        this.#byKey.delete(keyOf(request))
+        this.#byKey.delete(key)
         throw error
       }
       // A network that is new here is prepared while the tap is made; for any other one register is soon enough.
@@ -253,8 +255,8 @@ export class Ports implements AsyncDisposable {
       this.#registering
         .get(key)
         ?.abort(PortError.of('RELEASED', `${request.containerId} ${request.ifname} was deleted`))
-      await this.#forget(request)
-      await this.#deletes.remove(request)
+      await this.#forget(key)
+      await this.#deletes.remove(key)
     })
   }
 
@@ -307,11 +309,13 @@ export class Ports implements AsyncDisposable {
 
   /** Replays queued deletions, removes ports that nobody will ever delete, and gives idle blocks back. */
   async maintain(): Promise<void> {
-    for (const queued of await this.#deletes.list()) {
-      await this.#serial.run(keyOf(queued), async () => {
-        if (!(await this.#deletes.remove(queued))) return
-        await this.#forget(queued)
-        this.#options.log.info(queued, 'replayed a deletion of the time when the daemon was down')
+    for (const key of await this.#deletes.list()) {
+      await this.#serial.run(key, async () => {
+        if (!(await this.#deletes.remove(key))) return
+        const known = this.#byKey.get(key)?.port
+        await this.#forget(key)
+        const fields = { attachment: key, ...(known && describe(known)) }
+        this.#options.log.info(fields, 'replayed a deletion of the time when the daemon was down')
       })
     }
     await this.#removeGarbage()
@@ -365,7 +369,7 @@ export class Ports implements AsyncDisposable {
       if (await isNamespaceAlive(this.#byKey.get(key)?.netns ?? '')) continue
       await this.#serial.run(key, async () => {
         if (linkIndex(port.tap) !== undefined) return
-        await this.#forget(port)
+        await this.#forget(key)
         log.warn(describe(port), 'removed a port whose tap and network namespace are gone: its deletion never came')
       })
     }
@@ -425,9 +429,11 @@ export class Ports implements AsyncDisposable {
     const asked = macOfPod(reference)
     if (!asked.ok) throw PortError.ofModel(asked.error)
     const mac = request.mac ?? asked.mac
-    if (mac !== undefined) this.#checkMac(mac, network.vn.fqName)
     const uuid = request.uuid ?? interfaceUuid(containerId, ifname)
+    if (mac !== undefined) this.#checkMac(mac, network.vn.fqName, uuid)
     const enter = (addresses: readonly PodAddress[]): PortRecord => {
+      // Others may have had their turn meanwhile.
+      if (mac !== undefined) this.#checkMac(mac, network.vn.fqName, uuid)
       const record: PortRecord = {
         port: {
           uuid,
@@ -458,11 +464,19 @@ export class Ports implements AsyncDisposable {
     return this.#addresses.take(network.vn, wanted.addresses, () => this.#holders(wanted.addresses.length > 0), enter)
   }
 
-  /** Two interfaces of one network with the same MAC would take each other's frames. */
-  #checkMac(mac: string, vn: string): void {
-    for (const { port } of this.#byKey.values())
-      if (port.mac === mac && port.vn === vn)
-        throw PortError.of('MAC_IN_USE', `pod ${port.namespace}/${port.pod.name} has the MAC address ${mac} already`)
+  /** A pod that has the gateway's MAC, or that of another one of its network on whatever node, would take its frames. */
+  #checkMac(mac: string, vn: FqName, uuid: string): void {
+    const owner = ownerOfMac(mac)
+    if (owner !== undefined) throw PortError.ofModel(modelError('MAC_RESERVED', `the MAC address ${mac} is ${owner}`))
+    const refuse = ({ namespace, pod }: Pick<Port, 'namespace' | 'pod'>, where: string): never => {
+      const message = `pod ${namespace}/${pod.name}${where} has the MAC address ${mac} already, in ${vn}`
+      throw PortError.of('MAC_IN_USE', message)
+    }
+    for (const { port } of this.#byKey.values()) if (port.mac === mac && port.vn === vn) refuse(port, '')
+    for (const vmi of this.#options.source.state().interfaces.values()) {
+      if (vmi.mac !== mac || vmi.vn !== vn || vmi.uuid === uuid || this.#released.has(vmi.uuid)) continue
+      refuse(vmi, ` on node ${vmi.node}`)
+    }
   }
 
   /**
@@ -538,9 +552,8 @@ export class Ports implements AsyncDisposable {
   }
 
   /** Removes record and port. What isn't there is fine. Within the key's turn. */
-  async #forget(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
-    const key = keyOf(attachment)
-    await this.#records.remove(attachment.containerId, attachment.ifname)
+  async #forget(key: string): Promise<void> {
+    await this.#records.remove(key)
     const record = this.#byKey.get(key)
     if (!record) return
     this.#byKey.delete(key)
@@ -555,9 +568,9 @@ export class Ports implements AsyncDisposable {
     const { source, node, log } = this.#options
     const fields = { file: corrupt.file, movedTo: corrupt.movedTo, reason: corrupt.reason }
     const { interfaces, virtualNetworks } = source.state()
-    const vmi = interfaces.get(interfaceUuid(corrupt.containerId, corrupt.ifname))
+    const vmi = interfaces.values().find((one) => one.node === node && keyOf(one) === corrupt.key)
     const vn = vmi && virtualNetworks.get(vmi.vn)
-    if (!vmi || !vn || vmi.node !== node) {
+    if (!vmi || !vn) {
       log.error(fields, 'a port record is corrupt and was set aside; its pod has no network until it is made anew')
       return
     }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { decodeRecord, encodeRecord, type PortRecord, parseRecordKey, Records, recordKey } from './records.ts'
+import { decodeRecord, encodeRecord, type PortRecord, Records, recordKey } from './records.ts'
 
 const record: PortRecord = {
   port: {
@@ -52,8 +52,18 @@ describe('port records', () => {
     const records = new Records(state)
     await records.load()
     await records.write(record)
-    await records.remove('c0ffee', 'eth0')
-    await records.remove('c0ffee', 'eth0')
+    await records.remove('c0ffee-eth0')
+    await records.remove('c0ffee-eth0')
+    assert.deepEqual(files(), [])
+  })
+
+  it('keeps the record of a container id that fits no file name', async () => {
+    const records = new Records(state)
+    await records.load()
+    const long = { ...record, port: { ...record.port, containerId: 'a'.repeat(4000) } }
+    await records.write(long)
+    assert.deepEqual(await new Records(state).load(), { records: [long], corrupt: [] })
+    await records.remove(recordKey(long.port.containerId, long.port.ifname))
     assert.deepEqual(files(), [])
   })
 
@@ -92,7 +102,7 @@ describe('port records', () => {
       assert.deepEqual(loaded.records, [good])
       const [corrupt] = loaded.corrupt
       assert.match(corrupt!.reason, reason)
-      assert.deepEqual([corrupt!.containerId, corrupt!.ifname], ['c0ffee', 'eth0'])
+      assert.equal(corrupt!.key, 'c0ffee-eth0')
       assert.equal(readFileSync(corrupt!.movedTo!, 'utf8'), text)
       assert.deepEqual(await records.load(), { records: [good], corrupt: [] })
     })
@@ -105,12 +115,22 @@ describe('port records', () => {
     }
   })
 
-  it('names the file so that container id and interface name are never mixed up', () => {
-    const id = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,20}$/)
-    const ifname = fc.stringMatching(/^[A-Za-z0-9%_.-]{1,15}$/)
+  it('names the file so that container id and interface name are never mixed up, however long they are', () => {
+    const id = fc.oneof(
+      fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,20}$/),
+      // Around the longest that fits a file name, with the same beginning.
+      fc.integer({ min: 195, max: 600 }).map((length) => 'a'.repeat(length)),
+      fc.stringMatching(/^a{220}[a-z-]{0,9}$/),
+    )
+    const ifname = fc.stringMatching(/^[A-Za-z0-9%_.~-]{1,15}$/)
+    const owners = new Map<string, string>()
     fc.assert(
       fc.property(id, ifname, (containerId, name) => {
-        assert.deepEqual(parseRecordKey(recordKey(containerId, name)), { containerId, ifname: name })
+        const key = recordKey(containerId, name)
+        assert.ok(Buffer.byteLength(`${key}.json.1000000000.tmp`) <= 255, key)
+        const owner = `${containerId}/${name}`
+        assert.equal(owners.get(key) ?? owner, owner)
+        owners.set(key, owner)
       }),
     )
     assert.equal(recordKey('c0ffee', 'eth0'), 'c0ffee-eth0')

@@ -1,9 +1,10 @@
 /**
- * Port records on disk: `<state>/ports/<containerId>-<ifname>.json`, one per attachment, written before the allocation is answered.
+ * Port records on disk: `<state>/ports/<key>.json` (`recordKey`), one per attachment, written before the allocation is answered.
  * They are what a restarted daemon knows of its pods, so they are replaced as a whole (temporary file, fsync, rename) and carry a schema
  * number. A record that can't be read never stops the daemon: it is moved to `<state>/ports/corrupt/` and reported.
  */
 
+import { createHash } from 'node:crypto'
 import { closeSync, fsync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -34,8 +35,7 @@ export interface PortRecord {
 export interface CorruptRecord {
   readonly file: string
   /** From the file's name. */
-  readonly containerId: string
-  readonly ifname: string
+  readonly key: string
   readonly reason: string
   /** Where it lies now; absent when it could not even be moved. */
   readonly movedTo?: string
@@ -46,21 +46,19 @@ export interface LoadedRecords {
   readonly corrupt: readonly CorruptRecord[]
 }
 
+/** Longest key, bytes: `<key>.json.<n>.tmp` must fit a file name of 255. */
+const LONGEST_KEY = 230
+
 /**
- * `<containerId>-<ifname>`: the key of an attachment, and its file's name. Both parts may hold a '-', so those of the interface name are
- * written %2d: the last '-' always parts them.
+ * The key of an attachment, and its file's name: `<containerId>-<ifname>`. Both parts may hold a '-', so those of the interface name are
+ * written %2d: the last '-' always parts them. Container ids have no longest length: what fits no file name ends in a hash of all of it,
+ * behind a '~', which no container id holds. The CNI binary names its queued deletions alike (release.ts).
  */
 export function recordKey(containerId: string, ifname: string): string {
-  return `${containerId}-${ifname.replaceAll('%', '%25').replaceAll('-', '%2d')}`
-}
-
-export function parseRecordKey(key: string): { readonly containerId: string; readonly ifname: string } {
-  const dash = key.lastIndexOf('-')
-  const ifname = key
-    .slice(dash + 1)
-    .replaceAll('%2d', '-')
-    .replaceAll('%25', '%')
-  return { containerId: key.slice(0, Math.max(dash, 0)), ifname }
+  const key = `${containerId}-${ifname.replaceAll('%', '%25').replaceAll('-', '%2d')}`
+  if (Buffer.byteLength(key) <= LONGEST_KEY) return key
+  const hash = createHash('sha256').update(`${containerId}/${ifname}`).digest('hex')
+  return `${containerId.slice(0, 64)}~${hash}`
 }
 
 export class Records {
@@ -99,7 +97,7 @@ export class Records {
    * Throws PortError DISK_FULL or RECORD_FAILED; the former record, if any, is then as it was.
    */
   async write(record: PortRecord, options: { readonly durable: boolean } = { durable: true }): Promise<void> {
-    const file = this.#file(record.port.containerId, record.port.ifname)
+    const file = this.#file(recordKey(record.port.containerId, record.port.ifname))
     const temporary = `${file}.${++this.#written}.tmp`
     try {
       if (!options.durable) return replaceFile(file, temporary, encodeRecord(record), 0o600)
@@ -119,8 +117,8 @@ export class Records {
   }
 
   /** A record that is not there is fine. */
-  async remove(containerId: string, ifname: string): Promise<void> {
-    const file = this.#file(containerId, ifname)
+  async remove(key: string): Promise<void> {
+    const file = this.#file(key)
     try {
       remove(file)
     } catch (error) {
@@ -128,21 +126,20 @@ export class Records {
     }
   }
 
-  #file(containerId: string, ifname: string): string {
-    return join(this.#folder, `${recordKey(containerId, ifname)}.json`)
+  #file(key: string): string {
+    return join(this.#folder, `${key}.json`)
   }
 
   async #moveAside(name: string, key: string, reason: string): Promise<CorruptRecord> {
     const file = join(this.#folder, name)
     const folder = join(this.#folder, 'corrupt')
-    const identity = parseRecordKey(key)
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       const movedTo = join(folder, `${key}.${Date.now()}`)
       await rename(file, movedTo)
-      return { file, ...identity, reason, movedTo }
+      return { file, key, reason, movedTo }
     } catch {
-      return { file, ...identity, reason }
+      return { file, key, reason }
     }
   }
 }
