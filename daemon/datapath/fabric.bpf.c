@@ -87,11 +87,20 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 	if (reason)
 		return DROP(p, reason);
 	if (unlikely(p->tcp_flags & TCPHDR_SYN && g->underlay_mtu > TUNNEL_OVERHEAD)) {
-		reason = mss_clamp(skb, p, g->underlay_mtu - TUNNEL_OVERHEAD);
+		reason = mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - TUNNEL_OVERHEAD));
 		if (reason)
 			return DROP(p, reason);
 	}
 	return nexthop_output(skb, p);
+}
+
+static __always_inline int is_icmp_for_node(struct __sk_buff *skb, const struct globals *g)
+{
+	const struct ethhdr *eth = packet_data(skb);
+	const struct iphdr *ip = (const void *)(eth + 1);
+
+	return (void *)(ip + 1) <= packet_end(skb) && eth->h_proto == bpf_htons(ETH_P_IP) && ip->protocol == IPPROTO_ICMP &&
+	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip;
 }
 
 /* For a workload that has spoken to the outside with the node's address, or for the host. */
@@ -100,6 +109,10 @@ static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct 
 	enum snat_look look = snat_may_answer(skb, g);
 	enum verdict verdict;
 
+	if (unlikely(is_icmp_for_node(skb, g)))
+		path_mtu_learn(skb, g->underlay_ip);
+	else if (unlikely(tunnel_is_fragment(skb, g)))
+		return DROP(p, DROP_FRAGMENTS);
 	if (unlikely(look != SNAT_HOST)) {
 		verdict = snat_return(skb, p, look);
 		if (verdict != VERDICT_NEXT)

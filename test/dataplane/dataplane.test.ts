@@ -85,6 +85,7 @@ describe('Dataplane', function () {
         limits: { ...limits, ...changes.limits },
         ageing: { tcpSeconds: 180, otherSeconds: 60 },
         snat: { enabled: true, ports: '61000-65535' },
+        tunnels: { dscp: 'copy' },
         underlay: { vhost: 'vhost0', agent: 'pkt0' },
       },
       nic: 'eth0',

@@ -6,9 +6,11 @@
 #pragma once
 #include <linux/udp.h>
 #include "packet.h"
+#include "ecn.h"
 #include "mss.h"
 #include "mtu.h"
 #include "parse.h"
+#include "path_mtu.h"
 #include "stats.h"
 #include "ttl.h"
 #include "vif.h"
@@ -23,6 +25,8 @@ struct tunnel_header {
 _Static_assert(sizeof(struct tunnel_header) == PARSE_TUNNEL, "an inner packet lies behind the tunnel headers");
 #define TUNNEL_TTL 64
 #define MPLS_BOTTOM 0x100
+#define IP_DONT_FRAGMENT 0x4000
+#define IP_MORE_FRAGMENTS 0x2000
 #define MPLS_LABEL_MAX 0xfffff
 
 static __always_inline __u16 ip4_checksum(const struct iphdr *ip)
@@ -45,8 +49,9 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 	const struct globals *g = node_globals();
 	const struct nexthop *nh;
 	struct tunnel_header *outer;
-	__u32 length, reason;
+	__u32 length, reason, mtu;
 	__be16 id;
+	__u8 tos;
 	void *data;
 
 	if (!p || !g)
@@ -63,10 +68,13 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return DROP(p, DROP_INVALID_IF);
 	if (p->ttl <= 1)
 		return ttl_expired(skb, p);
-	if (!mtu_fits(skb, p, nh->mtu))
-		return mtu_exceeded(skb, p, nh->mtu);
-	if (p->tcp_flags & 0x02) {
-		reason = mss_clamp(skb, p, nh->mtu);
+	mtu = nh->mtu;
+	if (p->l3_len > PATH_MTU_INNER_MIN || p->tcp_flags & TCPHDR_SYN)
+		mtu = path_mtu_inner(nh->dip, mtu);
+	if (!mtu_fits(skb, p, mtu))
+		return mtu_exceeded(skb, p, mtu);
+	if (p->tcp_flags & TCPHDR_SYN) {
+		reason = mss_clamp(skb, p, mtu);
 		if (reason)
 			return DROP(p, reason);
 	}
@@ -76,6 +84,7 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		if (p->family != AF_INET || data + ETH_HLEN + sizeof(struct iphdr) > packet_end(skb))
 			return DROP(p, DROP_PULL);
 	}
+	tos = tos_outer(tos_of(p, data + ETH_HLEN), g->tunnel_dscp);
 	if (p->family == AF_INET) {
 		id = ((struct iphdr *)(data + ETH_HLEN))->id;
 		ttl_decrement(p, data + ETH_HLEN);
@@ -97,10 +106,10 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return DROP(p, DROP_PUSH); /* a super-packet so long that the outer header can't say it */
 	macs_write(data, nh->rewrite);
 	((struct ethhdr *)data)->h_proto = bpf_htons(ETH_P_IP);
-	*(__u16 *)&outer->ip = bpf_htons(0x4500);
+	*(__u16 *)&outer->ip = bpf_htons(0x4500 | tos);
 	outer->ip.tot_len = bpf_htons(length);
 	outer->ip.id = id;
-	outer->ip.frag_off = 0;
+	outer->ip.frag_off = bpf_htons(IP_DONT_FRAGMENT); /* a peer's fragments would reach nobody: what is too large for the path is told to its sender */
 	outer->ip.ttl = TUNNEL_TTL;
 	outer->ip.protocol = IPPROTO_UDP;
 	outer->ip.check = 0;
@@ -138,6 +147,21 @@ static __always_inline int tunnel_is_ours(struct __sk_buff *skb, const struct gl
 	return udp->dest == bpf_htons(MPLS_UDP_PORT) || udp->dest == bpf_htons(MPLS_UDP_PORT_OLD);
 }
 
+/*
+ * The first fragment of a tunnel packet, from a gateway that doesn't set DF. It can't be decapsulated, and the host has nobody for it.
+ * Later ones have no port and may be the host's, which forgets them.
+ */
+static __always_inline int tunnel_is_fragment(struct __sk_buff *skb, const struct globals *g)
+{
+	const struct ethhdr *eth = packet_data(skb);
+	const struct iphdr *ip = (const void *)(eth + 1);
+	const struct udphdr *udp = (const void *)(ip + 1);
+
+	return (void *)(udp + 1) <= packet_end(skb) && eth->h_proto == bpf_htons(ETH_P_IP) &&
+	       (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)) == bpf_htons(IP_MORE_FRAGMENTS) && ip->protocol == IPPROTO_UDP &&
+	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip && udp->dest == bpf_htons(MPLS_UDP_PORT);
+}
+
 /* Reads the outer headers of a tunnelled frame: p->outer_sip and p->label. Returns 0 or a drop reason. */
 static __always_inline __u32 tunnel_parse(struct __sk_buff *skb, struct packet *p)
 {
@@ -163,12 +187,24 @@ static __always_inline __u32 tunnel_parse(struct __sk_buff *skb, struct packet *
 	return 0;
 }
 
-/* Takes the outer headers off; the frame then is Ethernet (with the outer MACs) and the inner packet. Returns 0 or a drop reason. */
+/*
+ * Takes the outer headers off; the frame then is Ethernet (with the outer MACs) and the inner packet, with the ECN mark of both.
+ * Returns 0 or a drop reason.
+ */
 static __always_inline __u32 tunnel_strip(struct __sk_buff *skb, struct packet *p)
 {
 	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (p->family == AF_INET ? ADJ_ROOM_DECAP_L3_IPV4 : ADJ_ROOM_DECAP_L3_IPV6);
+	struct tunnel_header *outer = packet_data(skb) + ETH_HLEN;
 	struct ethhdr *eth;
+	__u32 reason;
 
+	if ((void *)(outer + 1) + sizeof(struct iphdr) > packet_end(skb))
+		return DROP_PULL;
+	if (unlikely(outer->ip.tos & ECN_MASK)) {
+		reason = ecn_leave_tunnel(p, outer + 1, outer->ip.tos);
+		if (reason)
+			return reason;
+	}
 	if (bpf_skb_adjust_room(skb, -(__s32)TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, flags))
 		return DROP_PULL;
 	eth = packet_data(skb);

@@ -134,6 +134,16 @@ struct composite {
 	struct composite_member members[COMPOSITE_MAX];
 };
 
+/*
+ * Map `path_mtus`: LRU hash, underlay address of a peer -> struct path_mtu. What routers of the underlay said about the way there
+ * (lib/path_mtu.h); written by the datapath alone, so no daemon is needed and none overwrites it.
+ */
+struct path_mtu {
+	__u64 expires_ns; /* bpf_ktime_get_coarse_ns() */
+	__u32 mtu;        /* largest outer L3 packet, bytes */
+	__u32 pad;
+};
+
 /* ---- routes ------------------------------------------------------------------------------------------------------ */
 
 #define LABEL_NONE 0xffffffff
@@ -364,7 +374,8 @@ struct globals {
 	__u8 router_mac[MAC_LEN]; /* 00:00:5e:00:01:00 */
 	__u8 vhost_mac[MAC_LEN];  /* MAC of vhost0 = MAC of the NIC */
 	__u8 agent_mac[MAC_LEN];  /* 00:00:00:00:00:01 */
-	__u8 pad[2];
+	__u8 tunnel_dscp; /* DSCP of outer headers, 0 to 63; TUNNEL_DSCP_COPY: that of the packet inside */
+	__u8 pad;
 	__u64 daemon_seen_ns; /* CLOCK_MONOTONIC, raised by the daemon while it lives; for the tools */
 	__u8 underlay_ip6[16]; /* the node's IPv6 address, all zero = none */
 	__u16 snat_port;  /* first source port of SNAT, host order */
@@ -372,6 +383,7 @@ struct globals {
 	__u32 host_nh;    /* nh_id of vhost0: the ingress context of what the underlay sends to the node */
 };
 #define DATAPATH_ABI 1
+#define TUNNEL_DSCP_COPY 0xff
 
 /* ---- drop reasons (dropstats) ------------------------------------------------------------------------------------- */
 
@@ -437,6 +449,7 @@ enum drop_reason {
 	DROP_CLONE_FAIL = 53,
 	DROP_INVALID_UNDERLAY_ECMP = 54,
 	DROP_TRAP_LIMIT = 56, /* ours: the vif's budget of packets to the agent is spent */
+	DROP_ECN = 60,        /* ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
 };
 
 /* ---- the agent header (pkt0) --------------------------------------------------------------------------------------- */

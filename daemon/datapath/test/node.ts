@@ -116,6 +116,7 @@ export class TestNode implements Disposable {
       routerMac: macBytes(ROUTER_MAC),
       vhostMac: macBytes('02:00:00:00:00:00'),
       agentMac: macBytes(AGENT_MAC),
+      tunnelDscp: c.TUNNEL_DSCP_COPY,
       daemonSeenNs: 0n,
       underlayIp6: new Uint8Array(16),
       snatPort: 0,

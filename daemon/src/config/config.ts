@@ -82,6 +82,10 @@ export interface Config {
     /** Source ports and ICMP identifiers for it, `61000-65535`. */
     readonly ports: string
   }
+  readonly tunnels: {
+    /** DSCP of outer headers: `copy` (that of the packet inside), or 0 to 63. */
+    readonly dscp: 'copy' | number
+  }
   /** `/healthz`, `/readyz`, `/metrics`: for kubelet's probes and Prometheus. Port 0: not served. */
   readonly health: { readonly addresses: readonly string[]; readonly port: number }
   readonly defaultNetwork: {

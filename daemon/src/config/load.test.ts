@@ -91,6 +91,17 @@ describe('the configuration', () => {
     ])
   })
 
+  it('takes a class for all tunnels, by file and by variable, or copies that of each packet', () => {
+    assert.equal(load('').tunnels.dscp, 'copy')
+    assert.equal(load('tunnels: {dscp: 46}').tunnels.dscp, 46)
+    assert.equal(load('', { VROUTER_TUNNELS_DSCP: '0' }).tunnels.dscp, 0)
+    assert.equal(load('', { VROUTER_TUNNELS_DSCP: 'copy' }).tunnels.dscp, 'copy')
+    for (const wrong of ['64', '-1', 'high', '1.5']) {
+      assert.equal(mistakes(`tunnels: {dscp: ${wrong}}`).length, 1, wrong)
+      assert.equal(mistakes('', { VROUTER_TUNNELS_DSCP: wrong }).length, 1, wrong)
+    }
+  })
+
   it('names the variable of a wrong value', () => {
     assert.deepEqual(mistakes('', { VROUTER_LIMITS_VIFS: 'many', VROUTER_LOG_LEVEL: 'loud' }), [
       'VROUTER_LIMITS_VIFS: limits.vifs ("many") must be a whole number',

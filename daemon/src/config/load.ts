@@ -158,6 +158,8 @@ function readEnvironment(env: Readonly<Record<string, string | undefined>>) {
 }
 
 function parseValue(text: string, node: Node): unknown {
+  // A word or a number.
+  if (Array.isArray(node.type)) return /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : text.trim()
   switch (node.type) {
     case 'integer':
       return /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : undefined

@@ -39,7 +39,7 @@ import type { TableFailure } from './table-writer.ts'
 import { type Findings, verifyPort } from './verify-port.ts'
 
 export interface DataplaneOptions {
-  readonly config: Pick<Config, 'node' | 'paths' | 'limits' | 'ageing' | 'snat'> & {
+  readonly config: Pick<Config, 'node' | 'paths' | 'limits' | 'ageing' | 'snat' | 'tunnels'> & {
     readonly underlay: Pick<Config['underlay'], 'vhost' | 'agent'>
   }
   /** The fabric NIC, by name: found by vhost0/. */

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { parsePortRange } from '../config/port-range.ts'
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
-import { DATAPATH_ABI } from '../maps/constants.ts'
+import { DATAPATH_ABI, TUNNEL_DSCP_COPY } from '../maps/constants.ts'
 import { readGlobals, updateGlobals } from '../maps/globals.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import type { GlobalsStruct } from '../maps/structs.ts'
@@ -19,10 +19,10 @@ const AGENT_MAC = '00:00:00:00:00:01'
 export function writeGlobals(
   maps: PinnedMaps,
   facts: NodeFacts,
-  config: Pick<Config, 'limits' | 'ageing' | 'snat'>,
+  config: Pick<Config, 'limits' | 'ageing' | 'snat' | 'tunnels'>,
   tables: Tables,
 ): void {
-  const { limits, ageing } = config
+  const { limits, ageing, tunnels } = config
   const old = readGlobals(maps.globals)
   const source = sourceOfSnat(facts, config, tables)
   // Flows that leave with another source now have to learn it: they end at their next packet.
@@ -48,6 +48,7 @@ export function writeGlobals(
     routerMac: macBytes(ROUTER_MAC),
     vhostMac: macBytes(facts.underlay.mac),
     agentMac: macBytes(AGENT_MAC),
+    tunnelDscp: tunnels.dscp === 'copy' ? TUNNEL_DSCP_COPY : tunnels.dscp,
     daemonSeenNs: process.hrtime.bigint(),
   })
 }

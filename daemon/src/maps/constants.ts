@@ -10,6 +10,7 @@ export const LABEL_NONE = 0xffffffff
 export const LABEL_FIRST = 16
 export const FLOW_NONE = 0xffffffff
 export const DATAPATH_ABI = 1
+export const TUNNEL_DSCP_COPY = 255
 export const DROP_REASONS = 64
 export const MPLS_UDP_PORT = 6635
 export const MPLS_UDP_PORT_OLD = 51234
@@ -276,6 +277,8 @@ export const DROP_CLONE_FAIL = 53
 export const DROP_INVALID_UNDERLAY_ECMP = 54
 /** ours: the vif's budget of packets to the agent is spent */
 export const DROP_TRAP_LIMIT = 56
+/** ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
+export const DROP_ECN = 60
 
 /** enum drop_reason */
 export const DROP_REASON = {
@@ -334,6 +337,7 @@ export const DROP_REASON = {
   DROP_CLONE_FAIL,
   DROP_INVALID_UNDERLAY_ECMP,
   DROP_TRAP_LIMIT,
+  DROP_ECN,
 } as const
 
 export const AGENT_SWITCH = 0

@@ -13,6 +13,7 @@ import { type FlowTables, flowTables } from './flows.ts'
 import { type GlobalsTable, globalsTable } from './globals.ts'
 import { type MplsTable, mplsTable } from './mpls.ts'
 import { type CompositeTable, compositeTable, type NexthopTable, nexthopTable } from './nexthops.ts'
+import { type PathMtuTable, pathMtuTable } from './path-mtus.ts'
 import { type RouteTables, routeTables } from './routes.ts'
 import { type VifStatsTable, type VrfStatsTable, vifStatsTable, vrfStatsTable } from './stats.ts'
 import {
@@ -36,6 +37,7 @@ export interface PinnedMaps extends Disposable {
   readonly dropStats: DropStatsTable
   readonly nexthops: NexthopTable
   readonly composites: CompositeTable
+  readonly pathMtus: PathMtuTable
   readonly mpls: MplsTable
   readonly vrfs: VrfTable
   readonly vrfStats: VrfStatsTable
@@ -101,6 +103,7 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
     dropStats: dropStatsTable(map('drop_stats')),
     nexthops: nexthopTable(map('nexthops')),
     composites: compositeTable(map('composites')),
+    pathMtus: pathMtuTable(map('path_mtus')),
     mpls: mplsTable(map('mpls')),
     vrfs: vrfTable(map('vrfs')),
     vrfStats: vrfStatsTable(map('vrf_stats')),

@@ -266,6 +266,26 @@ export const compositeCodec: Codec<CompositeStruct> = {
   },
 }
 
+export interface PathMtuStruct {
+  /** bpf_ktime_get_coarse_ns() */
+  readonly expiresNs: bigint
+  /** largest outer L3 packet, bytes */
+  readonly mtu: number
+}
+
+export const pathMtuCodec: Codec<PathMtuStruct> = {
+  size: 16,
+  decode: (view, offset = 0) => ({
+    expiresNs: view.getBigUint64(offset, true),
+    mtu: view.getUint32(offset + 8, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 16)
+    into.setBigUint64(offset, value.expiresNs, true)
+    into.setUint32(offset + 8, value.mtu, true)
+  },
+}
+
 /** Maps `route4_host` (hash), `route6_host` (hash): exact /32 and /128 routes. */
 export interface Route4KeyStruct {
   readonly vrf: number
@@ -843,6 +863,8 @@ export interface GlobalsStruct {
   readonly vhostMac: Uint8Array
   /** 00:00:00:00:00:01 */
   readonly agentMac: Uint8Array
+  /** DSCP of outer headers, 0 to 63; TUNNEL_DSCP_COPY: that of the packet inside */
+  readonly tunnelDscp: number
   /** CLOCK_MONOTONIC, raised by the daemon while it lives; for the tools */
   readonly daemonSeenNs: bigint
   /** the node's IPv6 address, all zero = none */
@@ -877,6 +899,7 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     routerMac: bytesAt(view, offset + 64, 6),
     vhostMac: bytesAt(view, offset + 70, 6),
     agentMac: bytesAt(view, offset + 76, 6),
+    tunnelDscp: view.getUint8(offset + 82),
     daemonSeenNs: view.getBigUint64(offset + 88, true),
     underlayIp6: bytesAt(view, offset + 96, 16),
     snatPort: view.getUint16(offset + 112, true),
@@ -904,6 +927,7 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     putBytes(into, offset + 64, 6, value.routerMac)
     putBytes(into, offset + 70, 6, value.vhostMac)
     putBytes(into, offset + 76, 6, value.agentMac)
+    into.setUint8(offset + 82, value.tunnelDscp)
     into.setBigUint64(offset + 88, value.daemonSeenNs, true)
     putBytes(into, offset + 96, 16, value.underlayIp6)
     into.setUint16(offset + 112, value.snatPort, true)

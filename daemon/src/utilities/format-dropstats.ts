@@ -75,6 +75,8 @@ export const DROP_REASONS: readonly DropReason[] = [
   reason(42, 'VLAN fwd intf failed enq', 'VLAN_FWD_ENQ'),
   // Ours: what a vif may send to the agent is limited by a token bucket instead of a hold queue.
   reason(56, 'Trap Limit Exceeded', 'TRAP_LIMIT'),
+  // Ours: the original neither copies ECN marks nor looks at them.
+  reason(60, 'ECN Marked Not Capable', 'ECN'),
 ]
 
 /** Shown with --debug only: the original of a packet that went on as copies, which is no loss. */

@@ -69,6 +69,8 @@ export interface NexthopRecord {
   readonly rewrite?: readonly number[]
   readonly source?: string
   readonly destination?: string
+  /** Ours: what a router on the way to the other node said, and for how long that is believed. */
+  readonly pathMtu?: { readonly bytes: number; readonly seconds: number } | undefined
   readonly hashFields?: number
   readonly members?: readonly NexthopMember[]
 }
@@ -120,7 +122,11 @@ function typeLines(nh: NexthopRecord): string[] {
     case NH_TYPE.encap:
       return [`EncapFmly:0806 Oif:${nh.oif} Len:${rewrite.length}`, `Encap Data: ${hexBytes(rewrite)}`]
     case NH_TYPE.tunnel:
-      return [`Oif:${nh.oif} Len:${rewrite.length} Data:${hexBytes(rewrite)}`, `Sip:${nh.source} Dip:${nh.destination}`]
+      return [
+        `Oif:${nh.oif} Len:${rewrite.length} Data:${hexBytes(rewrite)}`,
+        `Sip:${nh.source} Dip:${nh.destination}`,
+        ...(nh.pathMtu === undefined ? [] : [`Path MTU:${nh.pathMtu.bytes} for ${nh.pathMtu.seconds} s`]),
+      ]
     case NH_TYPE.vrfTranslate:
       return [`Vrf:${nh.vrf}`]
     case NH_TYPE.composite:

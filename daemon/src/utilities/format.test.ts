@@ -236,6 +236,15 @@ describe('nh layout', () => {
     assert.equal(records.map(formatNexthop).join(''), golden('nh-list.txt'))
   })
 
+  it('says what a router made known of the path of a tunnel', () => {
+    const common = { family: 2, vrf: 0, id: 18, type: NH_TYPE.tunnel, flags: 1, references: 1, oif: 0 }
+    const ends = { source: '192.0.2.11', destination: '192.0.2.12', pathMtu: { bytes: 1400, seconds: 532 } }
+    assert.match(
+      formatNexthop({ ...common, ...ends }),
+      /\n {14}Sip:192\.0\.2\.11 Dip:192\.0\.2\.12\n {14}Path MTU:1400 for 532 s\n\n$/,
+    )
+  })
+
   it('breaks a long list of members and keeps each of them', () => {
     const members = Array.from({ length: 40 }, (_, at) => ({ nexthop: 100 + at, label: 20 + at }))
     const text = formatNexthop({ ...inet, id: 31, type: NH_TYPE.composite, flags: 0x401, references: 2, members })

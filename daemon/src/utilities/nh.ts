@@ -87,6 +87,13 @@ function withMembers(maps: PinnedMaps, id: number, references: ReadonlyMap<numbe
   return records
 }
 
+/** What a router on the way to that node said, while it is believed. */
+function pathMtuTo(maps: PinnedMaps, peer: number): NexthopRecord['pathMtu'] {
+  const path = maps.pathMtus.get(peer)
+  const seconds = path === undefined ? 0 : Number((path.expiresNs - process.hrtime.bigint()) / 1_000_000_000n)
+  return path === undefined || seconds <= 0 ? undefined : { bytes: path.mtu, seconds }
+}
+
 function toRecord(
   maps: PinnedMaps,
   id: number,
@@ -102,7 +109,11 @@ function toRecord(
     case NH_TYPE.encap:
       return { ...common, oif, rewrite }
     case NH_TYPE.tunnel:
-      return { ...common, oif, rewrite, source: ip4Text(nexthop.sip), destination: ip4Text(nexthop.dip) }
+      return {
+        ...common,
+        ...{ oif, rewrite, source: ip4Text(nexthop.sip), destination: ip4Text(nexthop.dip) },
+        pathMtu: pathMtuTo(maps, nexthop.dip),
+      }
     case NH_TYPE.composite:
       return {
         ...common,

@@ -41,6 +41,7 @@ export const config: Config = {
     trapBurst: 1000,
   },
   ageing: { tcpSeconds: 180, otherSeconds: 180 },
+  tunnels: { dscp: 'copy' },
   defaultNetwork: { subnets: [] },
   log: { level: 'info' },
 }
