@@ -30,6 +30,7 @@ import type { Address, Source } from './model/objects.ts'
 import type { Problem, Tables } from './model/tables.ts'
 import { MPLS_UDP_OVERHEAD } from './model/tunnels.ts'
 import { type NodeReport, NodeReports } from './node-reports.ts'
+import { announcements } from './packet/announce.ts'
 import { contextFromTables } from './packet/context.ts'
 import { AgentPort } from './packet/packet.ts'
 import { writeConflist } from './port-api/conflist.ts'
@@ -223,6 +224,7 @@ export class Vrouter implements AsyncDisposable {
         log: log.child({ component: 'packet' }),
       }),
     )
+    this.#dataplane.onMoved((moved, { vifs }) => this.#agentPort?.announce(announcements(moved, vifs)))
     this.#agentPort.onResolve((address) => this.#resolve(address))
     this.#dataplane.watch.refresh()
     await this.#nudge()

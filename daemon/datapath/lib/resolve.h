@@ -56,6 +56,24 @@ __noinline __u32 resolve_route(struct packet *p, __u32 vrf)
 	return DROP_PKT_LOOP;
 }
 
+#define POD_MAC_FIRST 0x02 /* of pods' own MACs: 02 and five bytes of the interface's uuid */
+
+/*
+ * The MAC of a pod that is gone, which a neighbour still has for an address that others got meanwhile: the packet is routed to who has it
+ * now, as it would be if it came for the router. Leads into the network only. Returns 0 or a drop reason.
+ */
+static __always_inline __u32 resolve_stale_mac(struct packet *p)
+{
+	const struct nexthop *nh;
+	__u32 reason = resolve_route(p, p->vrf);
+
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!reason && nh && (nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)))
+		return 0;
+	p->nh = NH_ID_DISCARD;
+	return DROP_L2_NO_ROUTE;
+}
+
 /* Looks the destination MAC up in the bridge table; a router's MAC leads on to the routes. Returns 0 or a drop reason. */
 __noinline __u32 resolve_bridge(struct __sk_buff *skb, struct packet *p)
 {
@@ -70,7 +88,7 @@ __noinline __u32 resolve_bridge(struct __sk_buff *skb, struct packet *p)
 	key.vrf = p->vrf;
 	entry = bpf_map_lookup_elem(&bridge, &key);
 	if (!entry || !(entry->flags & BRIDGE_VALID))
-		return DROP_L2_NO_ROUTE;
+		return p->family && key.mac[0] == POD_MAC_FIRST ? resolve_stale_mac(p) : DROP_L2_NO_ROUTE;
 	__sync_fetch_and_add(&entry->packets, 1);
 	p->nh = entry->nh;
 	p->label = entry->flags & BRIDGE_LABEL_VALID ? entry->label : LABEL_NONE;

@@ -11,8 +11,10 @@ import {
   GATEWAY,
   HOST,
   NH,
+  OUTSIDE,
   PEER,
   REDIRECT,
+  REMOTE,
   ROUTER_MAC,
   type Sent,
 } from './fixture.ts'
@@ -51,6 +53,38 @@ describe('datapath: forwarding of what pods send', function () {
       const frame = eth(B.mac, A.mac, type, udp(from, to, 1000, 2000, undefined, { ttl: 1 }))
       for (let i = 0; i < 2; i++) assertFrame(node.fromPod(A, frame), frame)
       assert.deepEqual(node.vrfCounters(2), { l2Encaps: 2 })
+    })
+
+    it(`routes ${family} for the MAC of a pod that is gone to who has the address now`, () => {
+      const gone = '02:99:00:00:00:01'
+      const remote = family === 'IPv4' ? REMOTE.ip4 : REMOTE.ip6
+      const packet = udp(from, to, 1000, 2000)
+      for (let i = 0; i < 2; i++)
+        assertFrame(node.fromPod(A, eth(gone, A.mac, type, packet)), eth(B.mac, ROUTER_MAC, type, withTtl(packet, 63)))
+      // As soon as its neighbour knows better, the flow is bridged again.
+      assertFrame(node.fromPod(A, eth(B.mac, A.mac, type, packet)), eth(B.mac, A.mac, type, packet))
+      const far = udp(from, remote, 1000, 2000)
+      assert.deepEqual(node.fromPod(A, eth(gone, A.mac, type, far)).frame.subarray(14 + 32), withTtl(far, 63))
+      const last = eth(gone, A.mac, type, udp(from, to, 1001, 2000, undefined, { ttl: 1 }))
+      assertFrame(
+        node.fromPod(A, last),
+        agentFrame(AGENT_MAC, ROUTER_MAC, { vif: A.vif, vrf: 2, cmd: c.AGENT_TRAP_ZERO_TTL }, last),
+      )
+      assert.equal(node.totalDrops(), 0)
+    })
+
+    it(`routes ${family} for other unknown MACs to nobody, and for a pod’s neither out of the network nor to the router`, () => {
+      node.enableSnat()
+      const [gateway, outside] = family === 'IPv4' ? [GATEWAY.ip4, OUTSIDE.ip4] : [GATEWAY.ip6, OUTSIDE.ip6]
+      const drops = (mac: string, address: string) =>
+        node.assertDrop(c.DROP_L2_NO_ROUTE, A.vif, () =>
+          node.fromPod(A, eth(mac, A.mac, type, udp(from, address, 1000, 2000))),
+        )
+      for (const mac of ['0e:99:00:00:00:01', '00:99:00:00:00:01', '06:99:00:00:00:01']) drops(mac, to)
+      for (const address of [gateway, outside]) drops('02:99:00:00:00:01', address)
+      node.assertDrop(c.DROP_INVALID_SOURCE, A.vif, () =>
+        node.fromPod(A, eth('02:99:00:00:00:01', A.mac, type, udp(to, to, 1000, 2000))),
+      )
     })
 
     it(`decides for each ${family} frame whether it is bridged or routed, also within one flow`, () => {

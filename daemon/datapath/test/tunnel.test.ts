@@ -175,7 +175,10 @@ describe('datapath: tunnels', function () {
         node.fromFabric(fromPeer(A.label, packet, { mplsTtl: 1 })),
         eth(A.mac, ROUTER_MAC, local === A.ip4 ? 0x0800 : 0x86dd, packet),
       )
-      assert.equal(node.fromPod(A, frame(1)).frame.readUInt16BE(14 + 4), c.AGENT_TRAP_ZERO_TTL)
+      assertFrame(
+        node.fromPod(A, frame(1)),
+        agentFrame(AGENT_MAC, ROUTER_MAC, { vif: A.vif, vrf: 2, cmd: c.AGENT_TRAP_ZERO_TTL }, frame(1)),
+      )
       assert.equal(node.totalDrops(), 0)
     })
 

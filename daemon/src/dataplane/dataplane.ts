@@ -18,7 +18,7 @@ import { errorFields, type Log } from '../log.ts'
 import { readGlobals } from '../maps/globals.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import type { NodeFacts } from '../model/facts.ts'
-import type { Problem, Tables } from '../model/tables.ts'
+import type { MovedAddress, Problem, Tables } from '../model/tables.ts'
 import { ensureAgentDevice } from './agent-device.ts'
 import { Attachments } from './attachments.ts'
 import { BackOff } from './back-off.ts'
@@ -94,6 +94,7 @@ export class Dataplane implements AsyncDisposable {
   readonly #encoder = new Encoder()
   readonly #owned: AsyncDisposableStack
   readonly #backOff = new BackOff({ firstMs: 200, maxMs: 30_000 })
+  readonly #onMoved = new Set<(moved: readonly MovedAddress[], tables: Tables) => void>()
   readonly #onProblems = new Set<(problems: readonly Problem[]) => void>()
   #desired: Tables | undefined
   /** What the last pass that came to its end has worked on, and the failures that are left of it. */
@@ -168,6 +169,11 @@ export class Dataplane implements AsyncDisposable {
 
   onProblems(callback: (problems: readonly Problem[]) => void): void {
     this.#onProblems.add(callback)
+  }
+
+  /** `callback` hears, once the tables are in the kernel, of addresses that other pods have now. */
+  onMoved(callback: (moved: readonly MovedAddress[], tables: Tables) => void): void {
+    this.#onMoved.add(callback)
   }
 
   usage(): readonly TableUsage[] {
@@ -273,6 +279,8 @@ export class Dataplane implements AsyncDisposable {
     if (routing || swept.routing) raiseEpoch(maps)
     const { deleted, removedNexthops } = await this.#tables.sweepReferredTo(pace)
     this.#neighbours.prune(tables.neighbours)
+    const moved = this.#tables.takeMoved()
+    if (moved.length > 0) for (const callback of this.#onMoved) callback(moved, tables)
 
     const failures = [
       ...this.#tables.failures,

@@ -5,10 +5,12 @@
 import type { Log } from '../log.ts'
 import { flowCounters } from '../maps/flows.ts'
 import { decode, u32Codec } from '../maps/table.ts'
+import type { MovedAddress } from '../model/tables.ts'
 import { type Encoding, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import type { MapSet } from './map-set.ts'
+import { MovedAddresses } from './moved-addresses.ts'
 import type { Pace } from './pace.ts'
-import { type TableFailure, TableWriter } from './table-writer.ts'
+import { type OnChange, type TableFailure, TableWriter } from './table-writer.ts'
 
 export interface TableUsage {
   /** `flow_slots` is filled by the datapath, the others by the daemon. */
@@ -35,12 +37,14 @@ export class KernelTables {
   readonly #writers: ReadonlyMap<TableMap, TableWriter>
   readonly #maps: MapSet
   readonly #log: Log
+  readonly #moved = new MovedAddresses()
   readonly #warned = new Set<TableUsage['table']>()
 
   constructor(maps: MapSet, log: Log) {
     this.#maps = maps
     this.#log = log
-    this.#writers = new Map(TABLE_MAPS.map((name) => [name, new TableWriter(name, maps.map(name))]))
+    const note: OnChange = (...change) => this.#moved.note(...change)
+    this.#writers = new Map(TABLE_MAPS.map((name) => [name, new TableWriter(name, maps.map(name), note)]))
   }
 
   /** Reads what the kernel holds. Returns the tables in which entries weren't what they were believed to be, and how many. */
@@ -90,6 +94,11 @@ export class KernelTables {
     for (const name of TABLE_MAPS.toReversed())
       if (REFERRED_TO.has(name)) deleted += await this.#writer(name).sweep(pace)
     return { deleted, removedNexthops }
+  }
+
+  /** Addresses that got a new owner since the last call. */
+  takeMoved(): readonly MovedAddress[] {
+    return this.#moved.take()
   }
 
   get failures(): readonly TableFailure[] {

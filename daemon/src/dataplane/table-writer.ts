@@ -26,6 +26,8 @@ export interface TableChanges {
   readonly deleted: number
 }
 
+export type OnChange = (map: TableMap, key: string, before: string | undefined, after: string | undefined) => void
+
 const PAGE = 1024
 
 export class TableWriter {
@@ -36,9 +38,12 @@ export class TableWriter {
   readonly #isArray: boolean
   readonly #zero: Buffer
   readonly #failures = new Map<string, TableFailure>()
+  readonly #onChange: OnChange | undefined
 
-  constructor(name: TableMap, map: BpfMap) {
+  /** `onChange` hears of each entry that was written or deleted. */
+  constructor(name: TableMap, map: BpfMap, onChange?: OnChange) {
     this.name = name
+    this.#onChange = onChange
     this.#map = map
     this.#isArray = map.type === MapType.ARRAY
     this.#zero = Buffer.alloc(map.valueSize)
@@ -92,6 +97,7 @@ export class TableWriter {
         this.#map.update(bytes(key), bytes(this.#withCounters(key, value)))
       }
       if (this.#attempt(key, put)) {
+        this.#onChange?.(this.name, key, this.delta.known.get(key), value)
         this.delta.setKnown(key, value)
         written++
       }
@@ -106,6 +112,7 @@ export class TableWriter {
     for (const key of this.delta.deletions()) {
       const remove = () => (this.#isArray ? this.#map.update(bytes(key), this.#zero) : this.#map.delete(bytes(key)))
       if (this.#attempt(key, remove)) {
+        this.#onChange?.(this.name, key, this.delta.known.get(key), undefined)
         this.delta.deleteKnown(key)
         deleted++
       }

@@ -196,6 +196,14 @@ export interface Route {
     | 'snat'
 }
 
+/** An address that ARP and neighbour discovery answer with another MAC than before: the pod's that has it now, or the router's. */
+export interface MovedAddress {
+  readonly vrf: number
+  readonly address: Address
+  /** Absent: the router's. */
+  readonly mac?: Mac
+}
+
 export interface RouteFlags {
   readonly arpProxy: boolean
   readonly arpFlood: boolean

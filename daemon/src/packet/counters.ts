@@ -2,7 +2,7 @@
 import { COMMAND_NAMES } from './agent-header.ts'
 import { SILENT_REASONS, type SilentReason } from './respond.ts'
 
-const TOTALS = ['received', 'invalid', 'replies', 'sendFailures', 'resolves', 'faults'] as const
+const TOTALS = ['received', 'invalid', 'replies', 'sendFailures', 'resolves', 'faults', 'announcements'] as const
 export type Total = (typeof TOTALS)[number]
 
 const TRAPS_AT = TOTALS.length
@@ -23,6 +23,8 @@ export interface PacketStats {
   readonly resolves: number
   /** Packets that made the worker fail: defects. */
   readonly faults: number
+  /** Frames that told pods of an address's new MAC. */
+  readonly announcements: number
   /** By command, as introspect names them. */
   readonly traps: Readonly<Record<string, number>>
   /** Traps without an answer, by reason. */

@@ -16,6 +16,7 @@ import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { EMPTY_CONTEXT, type PacketContext } from './context.ts'
 import { Counters, type PacketStats } from './counters.ts'
+import type { Injection } from './respond.ts'
 import { type FromPacketWorker, PACKET_WORKER, type PacketWorkerData, type ToPacketWorker } from './worker-loop.ts'
 
 export type { PacketStats } from './counters.ts'
@@ -75,6 +76,11 @@ export class AgentPort implements AsyncDisposable {
     this.#contextText = text
     this.#context = context
     this.#reader?.send({ type: 'context', context })
+  }
+
+  /** Sends frames that nobody asked for. */
+  announce(injections: readonly Injection[]): void {
+    if (injections.length > 0) this.#reader?.send({ type: 'announce', injections })
   }
 
   stats(): PacketStats {

@@ -8,7 +8,7 @@ import { TapReader, writeFrame } from '@kube-vrouter/linux/tap'
 import { decodeTrap, encodePacket } from './agent-header.ts'
 import { type CompiledContext, compileContext, type PacketContext } from './context.ts'
 import { Counters } from './counters.ts'
-import { type Outcome, respond } from './respond.ts'
+import { type Injection, type Outcome, respond } from './respond.ts'
 
 /** How a bundle's one entry file knows which worker it is. */
 export const PACKET_WORKER = 'kube-vrouter-packet'
@@ -21,7 +21,10 @@ export interface PacketWorkerData {
   readonly context: PacketContext
 }
 
-export type ToPacketWorker = { readonly type: 'context'; readonly context: PacketContext } | { readonly type: 'stop' }
+export type ToPacketWorker =
+  | { readonly type: 'context'; readonly context: PacketContext }
+  | { readonly type: 'announce'; readonly injections: readonly Injection[] }
+  | { readonly type: 'stop' }
 export type FromPacketWorker =
   | { readonly type: 'resolve'; readonly address: string }
   | { readonly type: 'fault'; readonly message: string }
@@ -53,6 +56,9 @@ export function startPacketWorker(): void {
       if (message.type === 'stop') {
         isStopped = true
         reader.stop()
+      } else if (message.type === 'announce') {
+        for (const injection of message.injections)
+          counters.add(inject(tapFd, injection) ? 'announcements' : 'sendFailures')
       } else context = compileContext(message.context)
     }
   }
@@ -84,7 +90,7 @@ export function startPacketWorker(): void {
         }
         return
       case 'reply':
-        counters.add(inject(tapFd, outcome) ? 'replies' : 'sendFailures')
+        counters.add(inject(tapFd, outcome.injection) ? 'replies' : 'sendFailures')
         return
     }
   }
@@ -93,7 +99,7 @@ export function startPacketWorker(): void {
   if (!isStopped) reader.run(takeFrame, takeMessages)
 }
 
-function inject(fd: number, { injection }: Extract<Outcome, { kind: 'reply' }>): boolean {
+function inject(fd: number, injection: Injection): boolean {
   try {
     return writeFrame(fd, encodePacket(injection, injection.frame))
   } catch {
