@@ -34,6 +34,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/install/': 'install',
   'daemon/src/config/': 'config',
   'daemon/src/schema/': 'schema',
+  'daemon/src/schema/suggestion.ts': 'suggestion',
   'daemon/src/errors.ts': 'errors',
   'daemon/src/log.ts': 'log',
   'daemon/src/close-server.ts': 'close-server',
@@ -45,19 +46,20 @@ const PARTS: Readonly<Record<string, string>> = {
 const COMPOSES = /(^|\/)main\.ts$/
 
 /** What every part of the daemon may build on. */
-const GROUND = ['errors', 'log', 'close-server', 'schema', 'config', 'linux']
+const GROUND = ['errors', 'log', 'close-server', 'schema', 'suggestion', 'config', 'linux']
 
 const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
 
 const RULES: readonly Rule[] = [
   { part: 'linux', parts: [], packages: [] },
-  { part: 'model', parts: [], packages: ['ipaddr.js'] },
+  { part: 'model', parts: ['suggestion'], packages: ['ipaddr.js'] },
   { part: 'maps', parts: ['linux'], packages: [] },
   { part: 'port-api messages', parts: [], packages: [] },
   { part: 'errors', parts: [] },
   { part: 'log', parts: ['errors', 'config'] },
-  { part: 'schema', parts: ['errors', 'model'] },
-  { part: 'config', parts: ['errors', 'schema'] },
+  { part: 'suggestion', parts: [], packages: [] },
+  { part: 'schema', parts: ['errors', 'model', 'suggestion'] },
+  { part: 'config', parts: ['errors', 'schema', 'suggestion'] },
   { part: 'kubernetes', parts: ['errors', 'log', 'schema', 'config'] },
   { part: 'sources', parts: [...MODEL_AND_MAPS, 'kubernetes'] },
   { part: 'controller', parts: ['model', 'kubernetes', 'sources', 'errors', 'log', 'schema', 'config'] },

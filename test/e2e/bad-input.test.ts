@@ -50,6 +50,26 @@ describe('bad input', function () {
     await assertUnharmed([flow])
   })
 
+  it('a namespace whose isolation is neither on nor off starts no pod, says why, and starts it once it is mended', async () => {
+    const unclear = await here.namespace('unclear', { 'vrouter.dev/isolation': 'yes' })
+    try {
+      const starting = here.start({ name: 'late', namespace: unclear, node: 'node1' })
+      await here.until('words about the pod', async () =>
+        (await here.events(unclear, 'Pod', 'late')).some((text) =>
+          /^AnnotationUnclear: .*neither true nor false/.test(text),
+        ),
+      )
+      await here.until('words about the namespace', async () =>
+        (await here.events(unclear, 'Namespace', unclear)).some((text) => text.startsWith('AnnotationUnclear: ')),
+      )
+      await here.kubectl('annotate', '--overwrite', 'namespace', unclear, 'vrouter.dev/isolation=true')
+      const [late] = await starting
+      assert.match(late!.ip4, /^\d/)
+    } finally {
+      await here.removeNamespaces(unclear)
+    }
+  })
+
   it('an interface object that somebody edits or removes is put right', async () => {
     const { items } = await here.json<{ items: { metadata: { name: string }; spec: { pod: { name: string } } }[] }>(
       'get',

@@ -84,6 +84,25 @@ describe('bad input: a clear error, and the rest keeps working', function () {
     assert.match(outcome.stderr, /nowhere/)
   })
 
+  it('a switch that is neither on nor off, or a mistyped key: no pod starts in the open default network, until it is mended', async () => {
+    const namespace = (annotation: string) =>
+      `apiVersion: v1\nkind: Namespace\nmetadata: { name: unclear, annotations: { ${annotation} } }\n`
+    const add = () => lab.tryRun(['pod', 'add', 'unclear-1', '--node', '1', '--namespace', 'unclear'])
+    lab.apply(namespace('vrouter.dev/netwrok: red'))
+    await eventually(() => /netwrok is not known; did you mean vrouter.dev\/network\?/.test(logged(1)))
+    const mistyped = add()
+    assert.equal(mistyped.status, 1)
+    assert.match(mistyped.stderr, /vrouter\.dev\/netwrok/)
+    lab.apply(namespace('vrouter.dev/isolation: "yes"'))
+    await eventually(() => /vrouter.dev\/isolation is .*yes.*, neither true nor false/.test(logged(1)))
+    const unclear = add()
+    assert.equal(unclear.status, 1)
+    assert.match(unclear.stderr, /neither true nor false/)
+    lab.apply(namespace('vrouter.dev/network: red/red'))
+    await eventually(() => add().status === 0)
+    lab.run(['pod', 'del', 'unclear-1'])
+  })
+
   it('an exhausted subnet: the pod that does not fit is refused by name; an address that becomes free is given again', async () => {
     lab.apply(network('tiny', '[{ cidr: 10.9.9.0/29 }]', 'blockSize4: 29'))
     const made = ['t-1', 't-2', 't-3', 't-4'].map((name) => lab.addPod(name, 1, 'tiny').ip4)

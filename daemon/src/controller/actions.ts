@@ -36,6 +36,8 @@ export interface Event {
   /** CamelCase, stable. */
   readonly reason: string
   readonly message: string
+  /** Isn't told again while it lasts: a hint, no trouble. */
+  readonly isOnce?: true
 }
 
 /** Merge patch of the status, or nothing when it says what is wanted already. Undefined values go; fields that aren't named stay. */

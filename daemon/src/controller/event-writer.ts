@@ -28,7 +28,7 @@ export class EventWriter {
   /** Whether the event is due; takes it from the rate if so. */
   isDue(event: Event, now = performance.now()): boolean {
     const known = this.#known.get(nameOf(event))
-    if (known !== undefined && now - known.at < REPEAT_MS) return false
+    if (known !== undefined && (event.isOnce === true || now - known.at < REPEAT_MS)) return false
     this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#refilledAt) / 1000) * RATE)
     this.#refilledAt = now
     if (this.#tokens < 1) return false

@@ -42,6 +42,47 @@ describe('namespaces', () => {
     )
   })
 
+  it('whose switch is neither on nor off are told, and what to correct; pods don’t start until then', () => {
+    const cluster = new TestCluster()
+    cluster.namespace('shop', { 'vrouter.dev/isolation': 'yes' })
+    const { events } = cluster.settle()
+    const message = 'namespace shop: annotation vrouter.dev/isolation is "yes", neither true nor false'
+    assert.deepEqual(
+      events.map(({ of, type, reason, message }) => [of, type, reason, message]),
+      [['namespaces', 'Warning', 'AnnotationUnclear', message]],
+    )
+    assert.equal(cluster.condition('namespaces', 'shop', 'NetworkReady'), `False AnnotationUnclear: ${message}`)
+    cluster.change('namespaces', 'shop', { metadata: { annotations: { 'vrouter.dev/isolation': 'true' } } })
+    assert.deepEqual(cluster.settle().events, [])
+    assert.match(
+      cluster.condition('namespaces', 'shop', 'NetworkReady')!,
+      /^True NetworkFound: .*k8s-shop-pod-network$/,
+    )
+  })
+
+  it('with a mistyped key are told which was meant', () => {
+    const cluster = new TestCluster()
+    cluster.namespace('shop', { 'vrouter.dev/netwrok': 'red' })
+    cluster.namespace('plain', { 'vrouter.dev/adresses': '10.1.0.7' })
+    const { events } = cluster.settle()
+    assert.deepEqual(events.map(({ object, type, message }) => `${object.metadata.name} ${type}: ${message}`).sort(), [
+      'plain Warning: annotation vrouter.dev/adresses is not known; did you mean vrouter.dev/addresses?',
+      'shop Warning: namespace shop: annotation vrouter.dev/netwrok is not known; did you mean vrouter.dev/network?',
+    ])
+    assert.match(cluster.condition('namespaces', 'shop', 'NetworkReady')!, /^False AnnotationUnclear: /)
+    assert.equal(cluster.condition('namespaces', 'plain', 'NetworkReady'), undefined)
+  })
+
+  it('with a key of Contrail that there is nothing for are told once', () => {
+    const cluster = new TestCluster()
+    cluster.namespace('shop', { 'opencontrail.org/isolation.service': 'true' })
+    const { events } = cluster.settle()
+    assert.deepEqual(
+      events.map(({ type, message, isOnce }) => [type, message, isOnce]),
+      [['Normal', 'annotation opencontrail.org/isolation.service is not known here, and does nothing', true]],
+    )
+  })
+
   it('that ask for a network that is being deleted are told so', () => {
     const cluster = new TestCluster()
     cluster.network('red')

@@ -1,9 +1,10 @@
 /**
  * Which network the pods of a namespace join: told as condition NetworkReady of the namespaces that ask for one, with the same words that
- * ADD fails with. Pure.
+ * ADD fails with. What a namespace says that can't be meant is told by an Event. Pure.
  */
+import { NETWORK_ANNOTATIONS, type Slip, slipsOf } from '../model/annotations.ts'
 import { defaultPodNetwork } from '../model/names.ts'
-import { isIsolated, NETWORK_ANNOTATIONS, networkOfPod } from '../model/namespace-network.ts'
+import { isIsolated, type NetworkOfPod, networkOfPod } from '../model/namespace-network.ts'
 import type { FqName, Namespace } from '../model/objects.ts'
 import { type Action, count } from './actions.ts'
 import { conditionOf, type Resourceful } from './resources.ts'
@@ -14,6 +15,7 @@ export const CONDITION = 'NetworkReady'
 const REASONS: Readonly<Record<string, string>> = {
   NETWORK_MISSING: 'NetworkMissing',
   NETWORK_ANNOTATION: 'NetworkAnnotation',
+  ANNOTATION_UNCLEAR: 'AnnotationUnclear',
 }
 
 export function reconcileNamespaces(view: View, now: number): Action[] {
@@ -21,10 +23,19 @@ export function reconcileNamespaces(view: View, now: number): Action[] {
   return [...view.world.namespaces.values()].flatMap((object) => {
     const namespace = view.state.namespaces.get(object.metadata.name)
     if (namespace === undefined || (object.metadata.deletionTimestamp ?? null) !== null) return []
+    const slips = slipsOf('namespace', namespace)
+    const found = networkOfPod({ namespace: namespace.name, name: '' }, view.state, view.cluster.name)
+    const told = found.ok ? '' : found.error.message
+    return [
+      ...slips.filter(({ message }) => !told.endsWith(message)).map((slip) => slipEvent(object, slip)),
+      ...readiness(object, namespace, slips, found),
+    ]
+  })
+
+  function readiness(object: Resourceful, namespace: Namespace, slips: readonly Slip[], found: NetworkOfPod): Action[] {
     const known = conditionOf(object, CONDITION)
     // Others need no condition: there are thousands of them, and nothing to say.
-    if (known === undefined && !asksForNetwork(namespace)) return []
-    const found = networkOfPod({ namespace: namespace.name, name: '' }, view.state, view.cluster.name)
+    if (known === undefined && !asksForNetwork(namespace, slips)) return []
     if (!found.ok) {
       const { code, message } = found.error
       const reason = REASONS[code]
@@ -39,10 +50,18 @@ export function reconcileNamespaces(view: View, now: number): Action[] {
     if (staying === 0) return actions
     const message = `new pods join ${fqName}; ${count(staying, 'pod')} that run already stay in ${before} until they are made again`
     return [...actions, event(object, 'Warning', 'PodsKeepTheirNetwork', message)]
-  })
+  }
 }
 
-function asksForNetwork(namespace: Namespace): boolean {
+/** What keys of Contrail don't do here is told once: they may be meant for another part of its. */
+function slipEvent(object: Resourceful, { message, isForeign }: Slip): Action {
+  const subject = { of: 'namespaces', object, reason: 'AnnotationUnclear', message } as const
+  if (isForeign === true) return { type: 'event', event: { ...subject, type: 'Normal', isOnce: true } }
+  return { type: 'event', event: { ...subject, type: 'Warning' } }
+}
+
+function asksForNetwork(namespace: Namespace, slips: readonly Slip[]): boolean {
+  if (slips.some(({ meaning }) => meaning === 'network')) return true
   return isIsolated(namespace) || NETWORK_ANNOTATIONS.some((key) => (namespace.annotations[key] ?? '').trim() !== '')
 }
 

@@ -15,7 +15,11 @@ describe('built-in networks', () => {
       assert.equal(snatOf(name, { 'vrouter.dev/snat': 'false', 'opencontrail.org/ip_fabric_snat': 'true' }), false)
       assert.equal(snatOf(name, { 'core.juniper.net/forwarding-mode': 'fabric-snat' }), true)
       assert.equal(snatOf(name, { 'core.juniper.net/forwarding-mode': 'ip-fabric' }), undefined)
-      assert.equal(snatOf(name, { 'vrouter.dev/snat': 'perhaps' }), undefined)
+      // What can't be read was meant to close something: closed it is.
+      assert.equal(snatOf(name, { 'vrouter.dev/snat': 'no' }), false)
+      assert.equal(snatOf(name, { 'vrouter.dev/snat': '', 'opencontrail.org/ip_fabric_snat': 'true' }), false)
+      assert.equal(snatOf(name, { 'vrouter.dev/snta': 'false' }), false)
+      assert.equal(snatOf(name, { 'vrouter.dev/snta': 'true' }), undefined)
     }
   })
 })

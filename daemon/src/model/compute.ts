@@ -7,6 +7,7 @@
  * given back.
  */
 import { mustParseAddress } from './address.ts'
+import { slipsOf } from './annotations.ts'
 import { BridgeTable } from './bridge.ts'
 import { isSameList, keepList } from './equal.ts'
 import { type FabricRoutes, FabricTable, gatewaysOf } from './fabric-routes.ts'
@@ -368,17 +369,16 @@ export class Model {
   }
 }
 
-/** Namespaces whose pods can't be attached. */
+/** Namespaces whose pods can't be attached, or that say what can't be meant. */
 function namespaceProblems(source: SourceState, cluster: string): Problem[] {
   const problems: Problem[] = []
   for (const namespace of source.namespaces.values()) {
+    const object = `Namespace ${namespace.name}`
+    for (const { message } of slipsOf('namespace', namespace)) problems.push({ object, message })
     const network = networkOfPod({ namespace: namespace.name, name: '*' }, source, cluster)
     // Without a default network every pod may name its own.
     if (network.ok || network.error.code === 'NO_DEFAULT_NETWORK') continue
-    problems.push({
-      object: `Namespace ${namespace.name}`,
-      message: `${network.error.message}: ${network.error.remedy}`,
-    })
+    problems.push({ object, message: `${network.error.message}: ${network.error.remedy}` })
   }
   return problems
 }

@@ -73,17 +73,90 @@ describe('the network of a pod', () => {
     assert.ok(!missing.ok && missing.error.message.includes('default-domain:k8s-missing:nowhere'))
   })
 
+  describe('where what was meant isn’t clear', () => {
+    const asked = (
+      namespace: { annotations?: Record<string, string>; labels?: Record<string, string> },
+      pod: { annotations?: Record<string, string>; labels?: Record<string, string> } = {},
+      name = 'shop',
+    ) => {
+      const shop = { name, labels: {}, annotations: {}, ...namespace }
+      const with_ = [...namespaces.filter((one) => one.name !== name), shop]
+      const networks = [...builtInNetworks(cluster, ['10.244.0.0/16'], with_), red, green]
+      const here = {
+        namespaces: new Map(with_.map((one) => [one.name, one])),
+        virtualNetworks: new Map(networks.map((vn) => [vn.fqName, vn])),
+      }
+      const found = networkOfPod({ namespace: name, name: 'p', ...pod }, here, cluster)
+      return found.ok ? `${found.from} ${found.vn.fqName.split(':')[2]}` : `${found.error.code}: ${found.error.message}`
+    }
+    const annotated = (annotations: Record<string, string>) => ({ annotations })
+
+    it('is none rather than one that others reach', () => {
+      assert.equal(
+        asked(annotated({ 'vrouter.dev/isolation': 'yes' })),
+        'ANNOTATION_UNCLEAR: namespace shop: annotation vrouter.dev/isolation is "yes", neither true nor false',
+      )
+      assert.equal(
+        asked({ labels: { 'core.juniper.net/isolated-namespace': '' } }),
+        'ANNOTATION_UNCLEAR: namespace shop: label core.juniper.net/isolated-namespace is "", neither true nor false',
+      )
+      assert.equal(
+        asked(annotated({ 'vrouter.dev/netwrok': 'red' })),
+        'ANNOTATION_UNCLEAR: namespace shop: annotation vrouter.dev/netwrok is not known; did you mean vrouter.dev/network?',
+      )
+      assert.match(
+        asked({}, annotated({ 'vrouter.dev/netwrok': 'red' })),
+        /^ANNOTATION_UNCLEAR: pod shop\/p: .*netwrok/,
+      )
+      assert.match(asked({}, { labels: { 'vrouter.dev/network': 'red' } }), /^ANNOTATION_UNCLEAR: pod shop\/p: label /)
+      const alone = annotated({ 'vrouter.dev/isolation': 'true' })
+      assert.match(asked({}, alone), /^ANNOTATION_UNCLEAR: pod shop\/p: .* is not read on a pod/)
+      assert.match(asked({}, alone, 'default'), /^ANNOTATION_UNCLEAR: pod default\/p/)
+      assert.match(asked(annotated({ 'vrouter.dev/network': 'default/red' }), alone), /^ANNOTATION_UNCLEAR/)
+    })
+
+    it('is the one that is clear all the same', () => {
+      const own = 'isolation k8s-shop-pod-network'
+      const unclear = { 'vrouter.dev/isolation': 'yes' }
+      assert.equal(asked(annotated({ ...unclear, 'opencontrail.org/isolation': 'true' })), own)
+      assert.equal(
+        asked(annotated({ 'opencontrail.org/isolation': 'true' }), annotated({ 'vrouter.dev/isolation': 'true' })),
+        own,
+      )
+      assert.equal(asked(annotated({ ...unclear, 'vrouter.dev/network': 'default/red' })), 'namespace red')
+      assert.equal(asked(annotated(unclear), annotated({ 'vrouter.dev/network': 'default/red' })), 'pod red')
+      assert.equal(asked(annotated(unclear), {}, 'default'), 'isolation k8s-default-pod-network')
+    })
+
+    it('is the default one where nothing was to be kept apart', () => {
+      const open = 'default k8s-default-pod-network'
+      assert.equal(asked(annotated({ 'vrouter.dev/isolation': 'false', 'vrouter.dev/isolated': 'false' })), open)
+      assert.equal(asked(annotated({ 'opencontrail.org/isolation.service': 'true', 'vrouter.dev/qos': 'x' })), open)
+      assert.equal(asked({}, annotated({ 'vrouter.dev/adresses': '10.1.0.7' })), open)
+    })
+
+    it('is kept for the pods that are in it when a switch that was clear no longer is', () => {
+      const [, own] = builtInNetworks(
+        cluster,
+        ['10.244.0.0/16'],
+        [{ name: 'shop', labels: {}, annotations: { 'vrouter.dev/isolation': 'ture' } }],
+      )
+      assert.equal(own?.name, 'k8s-shop-pod-network')
+    })
+  })
+
   it('never is another one because a named one is missing', () => {
     assert.equal(networkOf('plain', { 'vrouter.dev/network': 'gone' }), 'NETWORK_MISSING')
   })
 })
 
 describe('annotations', () => {
-  it('isolate by annotation or label, with "true" only', () => {
+  it('isolate by annotation or label, with "true" or with what may mean it', () => {
     const of = (annotations: Record<string, string>, labels = {}) => isIsolated({ name: 'n', annotations, labels })
     assert.ok(of({ 'opencontrail.org/isolation': 'True ' }))
     assert.ok(of({ 'opencontrail.kubernetes.isolated': 'true' }))
     assert.ok(of({}, { 'vrouter.dev/isolation': 'true' }))
+    assert.ok(of({ 'opencontrail.org/isolation': 'yes' }))
     assert.ok(!of({ 'opencontrail.org/isolation': 'false' }))
     assert.ok(!of({}))
   })

@@ -3,54 +3,40 @@
  * default pod VN (kubernetes reference 2.4, 2.5, 2.24). On one object `vrouter.dev/network` beats the two old spellings.
  */
 import { canonicalAddress, familyOf } from './address.ts'
+import {
+  ADDRESS_ANNOTATIONS,
+  FORWARDING_MODE,
+  ISOLATION_KEYS,
+  MAC_ANNOTATIONS,
+  NETWORK_ANNOTATIONS,
+  type Slip,
+  SNAT_ANNOTATIONS,
+  slipsOf,
+  type Texts,
+  truthOf,
+} from './annotations.ts'
 import { type ModelError, modelError } from './errors.ts'
 import type { NetworkFrom } from './facts.ts'
 import { defaultPodNetwork, HOME_NAMESPACE, isolatedPodNetwork, networkFqName } from './names.ts'
 import type { Address, FqName, Mac, Namespace, SourceState, VirtualNetwork } from './objects.ts'
 
-/** Annotations that name a network, best first. All take the same values. */
-export const NETWORK_ANNOTATIONS = [
-  'vrouter.dev/network',
-  'opencontrail.org/network',
-  'net.juniper.contrail.podnetwork',
-] as const
-
-/** Annotations that ask for certain addresses, best first: `10.1.0.7` or `10.1.0.7,fd00:1::7`. */
-export const ADDRESS_ANNOTATIONS = ['vrouter.dev/addresses', 'net.juniper.contrail.podnetwork.ip'] as const
-
-/** Annotations that ask for a certain MAC address, best first; the second holds JSON, of which `mac` is read. */
-export const MAC_ANNOTATIONS = ['vrouter.dev/mac', 'net.juniper.contrail.podnetwork.cni-args'] as const
-
-const ISOLATION_KEYS = [
-  'vrouter.dev/isolation',
-  'opencontrail.org/isolation',
-  'opencontrail.kubernetes.isolated',
-  'core.juniper.net/isolated-namespace',
-] as const
-
-/** Annotations of a namespace that say whether its own network has SNAT, best first: `"true"` or `"false"`. */
-export const SNAT_ANNOTATIONS = ['vrouter.dev/snat', 'opencontrail.org/ip_fabric_snat'] as const
-
-/** CN2's annotation for the same: `fabric-snat`. */
-export const FORWARDING_MODE = 'core.juniper.net/forwarding-mode'
-
-type Annotations = Readonly<Record<string, string>>
-
-/** Whether the namespace has networks of its own: by annotation (Contrail) or label (CN2), `"true"` in any case. */
+/** Whether the namespace has networks of its own: by annotation (Contrail) or label (CN2). What may have been meant so counts as well. */
 export function isIsolated(namespace: Namespace): boolean {
-  return ISOLATION_KEYS.some((key) => isTrue(namespace.annotations[key]) || isTrue(namespace.labels[key]))
+  return isClearlyIsolated(namespace) || slipsOf('namespace', namespace).some(({ meaning }) => meaning === 'isolation')
 }
 
-function isTrue(value: string | undefined): boolean {
-  return value?.trim().toLowerCase() === 'true'
+function isClearlyIsolated({ annotations, labels }: Namespace): boolean {
+  return ISOLATION_KEYS.some((key) => truthOf(annotations[key] ?? '') === true || truthOf(labels[key] ?? '') === true)
 }
 
-/** Whether pods of the namespace's own network leave with the node's address; undefined: it doesn't say. */
-export function snatOfNamespace({ annotations }: Namespace): boolean | undefined {
+/** Whether pods of the namespace's own network leave with the node's address; undefined: it doesn't say. Not where it says so unclearly. */
+export function snatOfNamespace(namespace: Namespace): boolean | undefined {
+  const { annotations } = namespace
   for (const key of SNAT_ANNOTATIONS) {
-    const value = annotations[key]?.trim().toLowerCase()
-    if (value === 'true' || value === 'false') return value === 'true'
+    const value = annotations[key]
+    if (value !== undefined) return truthOf(value) === true
   }
+  if (slipsOf('namespace', namespace).some(({ meaning }) => meaning === 'snat')) return false
   return annotations[FORWARDING_MODE]?.trim().toLowerCase() === 'fabric-snat' ? true : undefined
 }
 
@@ -61,7 +47,8 @@ export type NetworkOfPod =
 export interface PodRef {
   readonly namespace: string
   readonly name: string
-  readonly annotations?: Annotations
+  readonly annotations?: Texts
+  readonly labels?: Texts
 }
 
 /** Namespaces that exist without an object. */
@@ -77,6 +64,8 @@ export function networkOfPod(
   if (namespace === undefined) {
     return failed('NAMESPACE_MISSING', `pod ${pod.namespace}/${pod.name}: namespace ${pod.namespace} doesn't exist`)
   }
+  const unclear = unclearOf(pod, namespace)
+  if (unclear !== undefined) return failed('ANNOTATION_UNCLEAR', unclear)
   const asked = networkAsked(pod.annotations ?? {}) ?? networkAsked(namespace.annotations)
   if (asked !== undefined) {
     const isPods = networkAsked(pod.annotations ?? {}) !== undefined
@@ -109,6 +98,24 @@ export function networkOfPod(
   )
 }
 
+/**
+ * What may have been meant to put the pod elsewhere than where it would get without it. A network that is named nearer to the pod, or
+ * isolation that is clear, settles it.
+ */
+function unclearOf(pod: PodRef, namespace: Namespace): string | undefined {
+  if (networkAsked(pod.annotations ?? {}) !== undefined) return undefined
+  const isAlone = isClearlyIsolated(namespace)
+  const counts = ({ meaning }: Slip) => meaning === 'network' || (meaning === 'isolation' && !isAlone)
+  const ofPod = slipsOf('pod', pod).find(counts)
+  if (ofPod !== undefined) return `pod ${pod.namespace}/${pod.name}: ${ofPod.message}`
+  if (networkAsked(namespace.annotations) !== undefined) return undefined
+  // The default namespace's own network is the default one, isolated or not.
+  const ofNamespace = slipsOf('namespace', namespace).find(
+    (slip) => counts(slip) && (slip.meaning === 'network' || namespace.name !== HOME_NAMESPACE),
+  )
+  return ofNamespace && `namespace ${namespace.name}: ${ofNamespace.message}`
+}
+
 /** One that takes new pods. */
 function networkNamed(
   name: FqName,
@@ -122,7 +129,7 @@ function failed(...args: Parameters<typeof modelError>): NetworkOfPod {
   return { ok: false, error: modelError(...args) }
 }
 
-function networkAsked(annotations: Annotations): { key: string; value: string } | undefined {
+function networkAsked(annotations: Texts): { key: string; value: string } | undefined {
   for (const key of NETWORK_ANNOTATIONS) {
     const value = annotations[key]
     if (value !== undefined && value.trim() !== '') return { key, value: value.trim() }

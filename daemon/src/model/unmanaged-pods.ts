@@ -35,7 +35,11 @@ export function networkNow(
   const known = state.pods.get(pod.uid)
   // Its annotations named the network, and nobody knows them any more.
   if (known === undefined && (networkFrom === undefined || networkFrom === 'pod')) return undefined
-  const reference = { namespace, name: pod.name, ...(known && { annotations: known.annotations }) }
+  const reference = {
+    namespace,
+    name: pod.name,
+    ...(known && { annotations: known.annotations, labels: known.labels }),
+  }
   const now = networkOfPod(reference, state, cluster)
   return now.ok && now.vn.fqName !== vn ? now.vn.fqName : undefined
 }

@@ -171,6 +171,47 @@ describe('ports', () => {
     assert.match(first, /names default-domain:k8s-default:nowhere, which doesn't exist; create the VirtualNetwork/)
   })
 
+  it('refuses a pod that may have been meant to be elsewhere, until that is mended', async () => {
+    const ports = await start()
+    knows(podOf('c1', { annotations: { 'vrouter.dev/netwrok': 'red' } }))
+    await assert.rejects(attach(ports, 'c1'), code('ANNOTATION_UNCLEAR', true))
+    assert.match(source.reports[0]!.message, /did you mean vrouter.dev\/network\?; correct the key or its value/)
+    assert.deepEqual([source.reports[0]!.reason, source.reports[0]!.isWorking], ['AnnotationUnclear', undefined])
+    knows(podOf('c1', { annotations: red }))
+    await attach(ports, 'c1')
+    assert.equal(ports.all()[0]!.vn, RED)
+
+    source.namespaces.set('shop', { name: 'shop', labels: {}, annotations: { 'vrouter.dev/isolation': 'yes' } })
+    knows(podOf('c2', { namespace: 'shop' }))
+    const pod = { namespace: 'shop', name: 'pod-c2', uid: 'uid-c2' }
+    await assert.rejects(attach(ports, 'c2', { pod }), code('ANNOTATION_UNCLEAR', true))
+    assert.equal(ports.all().length, 1)
+  })
+
+  it('tells of annotations that do nothing, and starts the pod', async () => {
+    const ports = await start()
+    const annotations = { 'vrouter.dev/adresses': '10.1.0.7', 'opencontrail.org/fip-pool': '{}' }
+    knows(podOf('c1', { annotations }))
+    await attach(ports, 'c1')
+    assert.deepEqual(
+      source.reports.map(({ type, reason, message, isWorking }) => [type, reason, message, isWorking]),
+      [
+        [
+          'Warning',
+          'AnnotationUnclear',
+          'annotation vrouter.dev/adresses is not known; did you mean vrouter.dev/addresses?',
+          true,
+        ],
+        [
+          'Normal',
+          'AnnotationUnclear',
+          'annotation opencontrail.org/fip-pool is not known here, and does nothing',
+          true,
+        ],
+      ],
+    )
+  })
+
   it('says nothing to the cluster while the daemon isn’t ready: the runtime tries again', async () => {
     const ports = await start({ readiness: () => ({ ready: false, message: 'starting', podsAffected: false }) })
     knows(podOf('c1'))

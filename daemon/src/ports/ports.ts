@@ -10,6 +10,7 @@
  */
 
 import { canonicalAddress, contains, familyOf, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import { type Slip, slipsOf } from '../model/annotations.ts'
 import { modelError } from '../model/errors.ts'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
@@ -421,9 +422,11 @@ export class Ports implements AsyncDisposable {
     }
     // What the cluster says of the pod counts before what the runtime passed on.
     const annotations = { ...request.annotations, ...known?.annotations }
-    const reference = { namespace: pod.namespace, name: pod.name, annotations }
+    const labels = { ...request.labels, ...known?.labels }
+    const reference = { namespace: pod.namespace, name: pod.name, annotations, labels }
     const network = networkOfPod(reference, source.state(), cluster.name)
     if (!network.ok) throw PortError.ofModel(network.error)
+    this.#reportSlips(pod, slipsOf('pod', reference))
     const wanted = request.addresses?.length ? addressesOfRequest(request.addresses) : addressesOfPod(reference)
     if (!wanted.ok) throw PortError.ofModel(wanted.error)
     const asked = macOfPod(reference)
@@ -446,7 +449,7 @@ export class Ports implements AsyncDisposable {
           addresses: addresses.map(({ address }) => address),
           tap: tapName(containerId, ifname),
           mtu: podMtu(),
-          labels: { ...request.labels, ...known?.labels },
+          labels,
           createdAt: new Date(now()).toISOString(),
           networkFrom: network.from,
         },
@@ -462,6 +465,17 @@ export class Ports implements AsyncDisposable {
       return record
     }
     return this.#addresses.take(network.vn, wanted.addresses, () => this.#holders(wanted.addresses.length > 0), enter)
+  }
+
+  /** What of the pod's annotations does nothing, though it starts. */
+  #reportSlips({ namespace, name, uid }: PodName, slips: readonly Slip[]): void {
+    const { source, log } = this.#options
+    for (const { message, isForeign } of slips) {
+      log.warn({ pod: `${namespace}/${name}` }, message)
+      const object = { kind: 'Pod', namespace, name, uid } as const
+      const type = isForeign === true ? 'Normal' : 'Warning'
+      source.report({ object, type, reason: 'AnnotationUnclear', message, isWorking: true })
+    }
   }
 
   /** A pod that has the gateway's MAC, or that of another one of its network on whatever node, would take its frames. */
