@@ -69,8 +69,8 @@ const TABLE = {
     'Nothing needs doing: ids are taken over from the running datapath. Look for a failing disk if this repeats.',
   ),
   DAEMON_RUNNING: entry(
-    (v: { socket: string }) => `a daemon answers on ${v.socket} and would put back what is removed`,
-    'Stop the daemon of this node first; the network goes on without it.',
+    (v: { what: string; holder: string }) => `another daemon has ${v.what}: ${v.holder}`,
+    'Stop the daemon of this node first; the network goes on without it. In a cluster it is the container of the DaemonSet. A second vRouter on one machine needs paths.pins, paths.state and paths.run of its own.',
   ),
   DATAPLANE_FAILED: entry(
     (v: { reason: string }) => `the node can't be programmed: ${v.reason}`,

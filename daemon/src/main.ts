@@ -25,7 +25,7 @@ const SETTLED_MS = 1500
 
 const usage = `vrouter: the per-node daemon of kube-vrouter
 
-  vrouter [--config FILE]          runs the daemon in the foreground; logs JSON lines on standard output
+  vrouter run [--config FILE]      runs the daemon in the foreground; logs JSON lines on standard output
   vrouter preflight [--json]       says what this machine lacks, and the remedy
   vrouter install                  copies the CNI binary to --bin-dir, unless it is there; SKIP_CNI_BINARIES=true: does nothing
   vrouter uninstall-node           takes everything off this node: conflist, programs, devices, state, and the binary in --bin-dir
@@ -41,7 +41,7 @@ const usage = `vrouter: the per-node daemon of kube-vrouter
   --timeout S      seconds for all nodes together; default: 300
 `
 
-const COMMANDS = ['preflight', 'install', 'uninstall-node', 'uninstall-cluster'] as const
+const COMMANDS = ['run', 'preflight', 'install', 'uninstall-node', 'uninstall-cluster'] as const
 
 function isCommand(word: string): word is (typeof COMMANDS)[number] {
   return (COMMANDS as readonly string[]).includes(word)
@@ -70,6 +70,11 @@ async function main(argv: readonly string[]): Promise<number> {
   if (rest.length > 0 || (command !== undefined && !isCommand(command))) {
     const unexpected = command !== undefined && isCommand(command) ? rest[0] : command
     process.stderr.write(`vrouter: unexpected ${JSON.stringify(unexpected)}\n\n${usage}`)
+    return 2
+  }
+  const isOption = values.uninstall || values['print-config']
+  if (command === undefined && !isOption) {
+    process.stderr.write(`vrouter: nothing to do; the daemon is started by \`vrouter run\`\n\n${usage}`)
     return 2
   }
   if (command === 'preflight') {

@@ -11,6 +11,7 @@ import { setImmediate as setImmediatePromise } from 'node:timers/promises'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config/config.ts'
 import { adoptIds } from './dataplane/adopt-ids.ts'
+import { DatapathLock } from './dataplane/datapath-lock.ts'
 import { Dataplane, type PortState } from './dataplane/dataplane.ts'
 import { IdsStore, type LoadedIds } from './dataplane/ids-store.ts'
 import { removeLinks } from './dataplane/uninstall.ts'
@@ -130,8 +131,9 @@ export class Vrouter implements AsyncDisposable {
   /** Underlay addresses that packets wait for, and until when they are kept resolved. */
   readonly #resolved = new Map<Address, number>()
 
-  private constructor(options: VrouterOptions) {
+  private constructor(options: VrouterOptions, lock: DatapathLock) {
     const { config, log } = options
+    this.#owned.use(lock)
     this.#options = options
     this.#log = log.child({ component: 'vrouter' })
     this.#idsStore = this.#owned.use(new IdsStore(config.paths.state, log.child({ component: 'ids' })))
@@ -173,7 +175,10 @@ export class Vrouter implements AsyncDisposable {
 
   /** Resolves when the node is in service: its address on vhost0, its pods programmed, ADD answered. Throws what prevents that. */
   static async start(options: VrouterOptions): Promise<Vrouter> {
-    const vrouter = new Vrouter(options)
+    using undo = new DisposableStack()
+    const lock = undo.use(await DatapathLock.take(options.config.paths))
+    const vrouter = new Vrouter(options, lock)
+    undo.move()
     try {
       await vrouter.#start()
       return vrouter

@@ -67,6 +67,7 @@ const c = bindAtFirstUse({
   setns: { arguments: ['int32', 'int32'], return: 'int32' },
   unshare: { arguments: ['int32'], return: 'int32' },
   fcntl: { arguments: ['int32', 'int32', 'int64'], return: 'int32' },
+  flock: { arguments: ['int32', 'int32'], return: 'int32' },
   mount: { arguments: ['string', 'string', 'string', 'uint64', 'string'], return: 'int32' },
   umount2: { arguments: ['string', 'int32'], return: 'int32' },
   renameat2: { arguments: ['int32', 'string', 'int32', 'string', 'uint32'], return: 'int32' },
@@ -184,6 +185,18 @@ const F_DUPFD_CLOEXEC = 1030
 
 export function duplicate(fd: number): number {
   return fcntl(fd, F_DUPFD_CLOEXEC, 3)
+}
+
+const LOCK_EX = 2
+const LOCK_NB = 4
+const EWOULDBLOCK = 11
+
+/** Locks an open file or folder against all other openings of it, until it is closed. False: somebody else has it locked. */
+export function flock(fd: number): boolean {
+  if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
+  const number = errno()
+  if (number === EWOULDBLOCK) return false
+  throw new SystemError('flock', number, `cannot lock descriptor ${fd}`)
 }
 
 const AT_FDCWD = -100

@@ -146,7 +146,7 @@ describe('bad input: a clear error, and the rest keeps working', function () {
     const { root } = nodePaths(lab.name, 1)
     const file = join(root, 'wrong.yaml')
     writeFileSync(file, 'node: x\nunderlay: { interfaces: eth0 }\n')
-    const outcome = lab.onNode(1, ['vrouter', '--config', file])
+    const outcome = lab.onNode(1, ['vrouter', 'run', '--config', file])
     assert.notEqual(outcome.status, 0)
     assert.match(`${outcome.stderr}${outcome.stdout}`, /underlay\.interfaces/)
     assert.match(`${outcome.stderr}${outcome.stdout}`, /interface\b/)

@@ -44,7 +44,7 @@ export function nodeEnvironment(node: NodePaths): Record<string, string> {
 
 export function startDaemon(node: NodePaths): void {
   if (isRunning(readProcess(node.pid))) throw new Error(`the daemon of ${node.name} is running already`)
-  startDetached(inNode(node, [join(toolsFolder, 'vrouter'), '--config', node.config]), node.log, node.pid)
+  startDetached(inNode(node, [join(toolsFolder, 'vrouter'), 'run', '--config', node.config]), node.log, node.pid)
 }
 
 export async function stopDaemon(node: NodePaths, signal: 'SIGTERM' | 'SIGKILL'): Promise<boolean> {

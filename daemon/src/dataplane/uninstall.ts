@@ -10,13 +10,16 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
 import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { DatapathLock } from './datapath-lock.ts'
 import { releasePorts } from './reserved-ports.ts'
 import { uninstall } from './vhost0/restore.ts'
 
 export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, nic: string, log: Log): Promise<void> {
   const { underlay, paths } = config
   const socket = join(paths.run, 'cni.sock')
-  if (await somebodyListens(socket)) throw VrouterError.of('DAEMON_RUNNING', { socket })
+  if (await somebodyListens(socket))
+    throw VrouterError.of('DAEMON_RUNNING', { what: 'this node', holder: `it answers on ${socket}` })
+  using _lock = DatapathLock.takeExisting(paths)
   const restored = await uninstall({
     nic,
     vhost: underlay.vhost,
