@@ -77,7 +77,28 @@ describe('names', () => {
     )
   })
 
-  it('keep object names and file names within what file systems take', () => {
-    assert.ok(interfaceObjectName('p'.repeat(253), 'tap0123456789ab').length <= 220)
+  it('make names of interface objects that every API server takes, of whatever a pod is called', () => {
+    const hash = tapName('c1', 'eth0').slice(3)
+    const of = (pod: string) => interfaceObjectName(pod, 'c1', 'eth0')
+    assert.equal(of('web-0'), `web-0-${hash}`)
+    assert.equal(of('a.b'), `a.b-${hash}`)
+    assert.equal(of('my_web'), `my-web-${hash}`)
+    assert.equal(of('Web'), `web-${hash}`)
+    assert.equal(of('___'), `pod-${hash}`)
+    const pod = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 400 }),
+      fc.stringMatching(/^[a-z.-]{1,300}$/),
+      fc.stringMatching(/^[a-z]{195,204}[.-][a-z]{0,60}$/),
+    )
+    fc.assert(
+      fc.property(pod, (text) => {
+        const name = of(text)
+        assert.ok(name.length <= 220, name)
+        assert.match(name, /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/)
+        assert.equal(name, of(text))
+        assert.notEqual(name, interfaceObjectName(text, 'c1', 'eth1'))
+        assert.notEqual(name, interfaceObjectName(text, 'c2', 'eth0'))
+      }),
+    )
   })
 })

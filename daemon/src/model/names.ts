@@ -131,7 +131,21 @@ export function blockName(pool: string, cidr: Cidr): string {
   return [dnsLabel(`${address}-${cidr.slice(slash + 1)}`), ...parts.reverse().map(dnsLabel)].join('.')
 }
 
-/** Name of the VirtualMachineInterface object of an attachment: the pod's name and the hash that its tap carries too. */
-export function interfaceObjectName(pod: string, tap: string): string {
-  return `${pod.slice(0, 200)}-${tap.replace(/^tap/, '')}`
+/** Parts of DNS names (RFC 1123) joined by dots: what names of objects are made of. */
+const DNS_NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
+
+/**
+ * Name of the VirtualMachineInterface object of an attachment: the pod's name and the hash that makes the name of a tap. Pods without
+ * Kubernetes may be called anything (`my_web`): what can't be the name of an object is left out of it, the object's `spec.pod` has it all.
+ * Two attachments never share a name: the hash is that of container and interface.
+ */
+export function interfaceObjectName(pod: string, containerId: string, ifname: string): string {
+  const hash = tapName(containerId, ifname).replace(/^tap/, '')
+  if (pod.length <= 200 && DNS_NAME.test(pod)) return `${pod}-${hash}`
+  const head = pod
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 200)
+    .replaceAll(/^-+|-+$/g, '')
+  return `${head === '' ? 'pod' : head}-${hash}`
 }

@@ -43,7 +43,7 @@ export function interfacesOf(node: string, ports: readonly Port[], tables: Table
     const label = labels.get(port.uuid)
     if (label === undefined) return []
     return {
-      name: interfaceObjectName(port.pod.name, port.tap),
+      name: interfaceObjectName(port.pod.name, port.containerId, port.ifname),
       namespace: port.namespace,
       uuid: port.uuid,
       vn: port.vn,
@@ -74,10 +74,15 @@ export function publication(
   if (!isEqual(state.routers.get(node), router)) publish.push({ kind: 'VirtualRouter', object: router })
   const interfaces = interfacesOf(node, ports, tables)
   const wanted = new Set(interfaces.map(({ uuid }) => uuid))
-  for (const object of interfaces) {
-    if (!isEqual(state.interfaces.get(object.uuid), object)) publish.push({ kind: 'VirtualMachineInterface', object })
-  }
   const withdraw: { kind: 'VirtualMachineInterface'; name: string }[] = []
+  for (const object of interfaces) {
+    const known = state.interfaces.get(object.uuid)
+    if (isEqual(known, object)) continue
+    publish.push({ kind: 'VirtualMachineInterface', object })
+    // It was called otherwise.
+    if (known !== undefined && known.node === node && known.name !== object.name)
+      withdraw.push({ kind: 'VirtualMachineInterface', name: known.name })
+  }
   // Of tens of thousands only a few are this node's: no list of all is made.
   for (const { node: owner, uuid, name } of state.interfaces.values()) {
     if (owner === node && !wanted.has(uuid)) withdraw.push({ kind: 'VirtualMachineInterface', name })

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { interfaceObjectName } from '../../model/names.ts'
 import type { IpamBlock, VirtualMachineInterface } from '../../model/objects.ts'
 import { DirectorySource, type DirectorySourceOptions } from './source.ts'
 
@@ -345,6 +346,56 @@ describe('publishing', () => {
     await assert.rejects(source.publish({ kind: 'IPAMBlock', object: block('n1') }, { create: true }), {
       code: 'BLOCK_TAKEN',
     })
+  })
+
+  it('refuses to write what every reader would set aside, naming the field, and writes pods of any name under names that all read', async () => {
+    await using folder = new Folder()
+    const source = await folder.source()
+    const wrong: readonly [more: Partial<VirtualMachineInterface>, field: RegExp][] = [
+      [{ name: 'my_web-123' }, /metadata\.name \("my_web-123"\) is not a DNS name/],
+      [{ namespace: 'My_ns' }, /metadata\.namespace/],
+      [{ mac: '02' }, /spec\.mac/],
+      [{ addresses: [] }, /spec\.addresses/],
+      [{ label: 3 }, /spec\.label/],
+    ]
+    for (const [more, field] of wrong) {
+      const publishing = source.publish({ kind: 'VirtualMachineInterface', object: { ...vmi(1), ...more } })
+      await assert.rejects(publishing, { code: 'OBJECT_UNREADABLE' })
+      await assert.rejects(publishing, field)
+    }
+    assert.deepEqual(readdirSync(folder.file('published')), [])
+    for (const [i, pod] of ['my_web', 'Web', 'a'.repeat(240), 'é ü\n', '..'].entries()) {
+      const containerId = `c${i}`
+      const name = interfaceObjectName(pod, containerId, 'eth0')
+      const object = { ...vmi(i), name, containerId, pod: { name: pod, uid: '' } }
+      await source.publish({ kind: 'VirtualMachineInterface', object })
+      assert.deepEqual(source.state().interfaces.get(object.uuid), object)
+    }
+    const other = await folder.source({ node: 'n2' })
+    assert.deepEqual(other.state().rejected, [])
+    assert.deepEqual(other.state().interfaces, source.state().interfaces)
+  })
+
+  it('removes interfaces of its own that nobody can read, published before names were looked at, and nobody else’s', async () => {
+    await using folder = new Folder()
+    mkdirSync(folder.file('published'))
+    const wrong = (name: string, node: string) =>
+      JSON.stringify({
+        apiVersion: 'vrouter.dev/v1alpha1',
+        kind: 'VirtualMachineInterface',
+        metadata: { name, namespace: 'default' },
+        spec: { uuid: vmi(1).uuid, network: RED, node, pod: { name, uid: '' }, containerId: 'c', interface: 'eth0' },
+      })
+    for (const node of ['n1', 'n2'])
+      folder.write(`published/VirtualMachineInterface-my_${node}.yaml`, wrong(`my_${node}`, node))
+    folder.write('published/VirtualMachineInterface-notes.yaml', 'half: [')
+    folder.write('VirtualMachineInterface-mine.yaml', wrong('My', 'n1'))
+    const source = await folder.source()
+    assert.deepEqual(readdirSync(folder.file('published')).sort(), [
+      'VirtualMachineInterface-my_n2.yaml',
+      'VirtualMachineInterface-notes.yaml',
+    ])
+    assert.ok(source.state().rejected.every(({ object }) => !object.includes('my_n1')))
   })
 
   it('withdraws nothing that belongs to another node', async () => {

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import type { Address, Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
 import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
 import type { Item } from '../objects/decode.ts'
+import { parseText } from './documents.ts'
 import { SourceError } from './errors.ts'
 import { failedFile, loadText } from './files.ts'
 import { type Change, list, Slices, stampOf, Watches } from './folder.ts'
@@ -96,6 +97,7 @@ export class DirectorySource implements Source {
     }
     this.#remember()
     await this.#exclusively(() => this.#walk())
+    await this.#exclusively(() => this.#removeUnreadable())
     this.#remembered = undefined
     this.#onChange = onChange
     // What changed between the walk and its watches.
@@ -147,6 +149,18 @@ export class DirectorySource implements Source {
 
   /** There is nobody to tell: what goes wrong stands in the log and in introspect. */
   report(): void {}
+
+  /** Interfaces that this node once published and that no reader takes: nobody else would ever remove them. Pods that live are published anew. */
+  async #removeUnreadable(): Promise<void> {
+    for (const [path, { file }] of this.#entries) {
+      const name = path.slice(PUBLISHED.length + 1)
+      const isInterface = path === `${PUBLISHED}/${name}` && name.startsWith('VirtualMachineInterface-')
+      if (!isInterface || file.items.length > 0 || file.rejections.length === 0) continue
+      if (publisherOf(join(this.#options.path, path)) !== this.#options.node) continue
+      await removeFile(this.#published, name)
+      this.#entries.delete(path)
+    }
+  }
 
   /** Writes of different files go side by side (each waits for the disk), those of one file one after the other. */
   async #oneByOne(file: string, work: () => Promise<void>): Promise<void> {
@@ -345,6 +359,18 @@ export class DirectorySource implements Source {
     this.#watches[Symbol.dispose]()
     await this.#work
     await this.#saving
+  }
+}
+
+/** The node that a file names as that of its only object; undefined: it names none. */
+function publisherOf(file: string): string | undefined {
+  try {
+    const { documents } = parseText(readFileSync(file, 'utf8'))
+    const [document] = documents as { readonly spec?: { readonly node?: unknown } }[]
+    const node = documents.length === 1 ? document?.spec?.node : undefined
+    return typeof node === 'string' ? node : undefined
+  } catch {
+    return undefined
   }
 }
 

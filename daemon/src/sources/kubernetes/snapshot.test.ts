@@ -83,7 +83,7 @@ describe('the cluster as it is kept on disk', () => {
     assert.equal(kept().length, 4001)
     await until('the new file', () => !existsSync(`${path}.tmp`))
     assert.equal(kept().length, 4001)
-    assert.equal(readdirSync(folder).filter((name) => name.includes('journal')).length, 1)
+    await until('one journal', () => readdirSync(folder).filter((name) => name.includes('journal')).length === 1)
     await file[Symbol.asyncDispose]()
   })
 
