@@ -9,7 +9,6 @@ import { parseDocument } from 'yaml'
 import { Schema } from '../schema/check.ts'
 import { distance } from '../schema/suggestion.ts'
 import type { Config } from './config.ts'
-import { parsePortRange } from './port-range.ts'
 import schemaJson from './schema.json' with { type: 'json' }
 
 export const DEFAULT_FILE = '/etc/vrouter/vrouter.yaml'
@@ -72,14 +71,7 @@ export function loadConfig({ file, env = process.env }: LoadOptions = {}): Confi
     return { from, key: field, value, message }
   })
   if (issues.length + found.length > 0) throw new ConfigError([...issues, ...found])
-  const config = merged as unknown as Config
-  const { ports } = config.snat
-  if (parsePortRange(ports) === undefined) {
-    const from = names.get('snat.ports') ?? path ?? 'defaults'
-    const message = 'must be the first and the last of a range of ports, 1-65535 at most'
-    throw new ConfigError([{ from, key: 'snat.ports', value: JSON.stringify(ports), message }])
-  }
-  return config
+  return merged as unknown as Config
 }
 
 function readFile(path: string): Json {

@@ -1,7 +1,6 @@
 /** The settings that every program reads (map `globals`), and the epoch, which tells flows to look up their nexthop again. */
 import { randomInt } from 'node:crypto'
 import type { Config } from '../config/config.ts'
-import { parsePortRange } from '../config/port-range.ts'
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
 import { DATAPATH_ABI, TUNNEL_DSCP_COPY } from '../maps/constants.ts'
 import { readGlobals, updateGlobals } from '../maps/globals.ts'
@@ -11,6 +10,7 @@ import { flowAllocCodec } from '../maps/structs.ts'
 import { decode, encode, u32Codec } from '../maps/table.ts'
 import type { NodeFacts } from '../model/facts.ts'
 import type { Tables } from '../model/tables.ts'
+import { parsePortRange } from '../schema/port-range.ts'
 
 const ROUTER_MAC = '00:00:5e:00:01:00'
 const AGENT_MAC = '00:00:00:00:00:01'

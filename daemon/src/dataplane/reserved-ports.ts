@@ -6,7 +6,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
-import type { PortRange } from '../config/port-range.ts'
+import type { PortRange } from '../schema/port-range.ts'
 import { type KernelIdentity, kernelIdentity } from './vhost0/snapshot.ts'
 
 const RECORD_FILE = 'reserved-ports.json'

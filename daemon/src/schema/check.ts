@@ -4,6 +4,7 @@
  */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { formatCidr, networkOf, overlaps, parseAddress, parseCidr, parseCidrLoosely } from '../model/address.ts'
+import { parsePortRange } from './port-range.ts'
 import { suggestion } from './suggestion.ts'
 
 export interface SchemaIssue {
@@ -27,6 +28,18 @@ const formats: Record<
     },
     description: (text) =>
       parseCidr(text) === undefined ? describeCidr(text) : 'large enough for pods: at most /29 (IPv4), /125 (IPv6)',
+  },
+  'gateway-to-watch': {
+    test: (text) => text === 'auto' || text === 'none' || parseAddress(text)?.family === 4,
+    description: () => 'an IPv4 address, auto or none',
+  },
+  'port-range': {
+    test: (text) => parsePortRange(text) !== undefined,
+    description: () => 'the first and the last of a range of ports, 1-65535 at most',
+  },
+  device: {
+    test: (text) => /^[^\s/:]{0,15}$/.test(text) && text !== '.' && text !== '..',
+    description: () => "a device's name: at most 15 characters without spaces, / and :",
   },
   mac: {
     test: (text) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text),
