@@ -110,6 +110,7 @@ export class Dataplane implements AsyncDisposable {
   #isResyncDue = false
   #retry: NodeJS.Timeout | undefined
   #resync: NodeJS.Timeout | undefined
+  #repair: NodeJS.Timeout | undefined
   #promotion: NodeJS.Timeout | undefined
   #isClosed = false
   #reservation: { readonly isWanted: boolean; readonly failures: readonly TableFailure[] } = {
@@ -135,7 +136,7 @@ export class Dataplane implements AsyncDisposable {
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
-    this.watch.onDamage((loss) => this.#isDamage(loss) && this.#scheduleResync(DAMAGE_MS))
+    this.watch.onDamage((loss) => this.#isDamage(loss) && this.#repairSoon())
   }
 
   /** Throws a VrouterError. vhost0 must exist. */
@@ -225,6 +226,7 @@ export class Dataplane implements AsyncDisposable {
     this.#isClosed = true
     clearTimeout(this.#retry)
     clearTimeout(this.#resync)
+    clearTimeout(this.#repair)
     clearTimeout(this.#promotion)
     // Those who detach everything afterwards look for links.
     while (this.#links.promote());
@@ -239,6 +241,8 @@ export class Dataplane implements AsyncDisposable {
       .then(() => {
         this.#waiting = undefined
         const pass = this.#pass().catch((error: unknown) => {
+          // What it had to repair isn't.
+          this.#isResyncDue = this.#hasReadBack
           this.#retryLater()
           throw error
         })
@@ -298,19 +302,21 @@ export class Dataplane implements AsyncDisposable {
       this.#log.info({ ...counts, detached, problems: this.#problems.length, ms }, 'the kernel has the desired tables')
     }
     this.#tables.warnOfFullTables()
-    this.#scheduleResync(this.#options.resyncMs ?? RESYNC_MS, true)
+    this.#resyncLater()
     if (removedNexthops.length > 0) this.#evict(removedNexthops)
     return result
   }
 
   async #readBack(pace: Pace, isFirst: boolean): Promise<void> {
     const differences = await this.#tables.readBack(pace)
+    // From here on damage is repaired by another pass, so what happened before is looked for below.
     this.#hasReadBack = true
-    if (isFirst) return
-    for (const [table, entries] of differences) {
-      this.#log.warn({ table, entries }, `${entries} entries of ${table} were changed by others: they are repaired`)
+    if (!isFirst) {
+      for (const [table, entries] of differences) {
+        this.#log.warn({ table, entries }, `${entries} entries of ${table} were changed by others: they are repaired`)
+      }
+      for (const pin of this.#programs.repairPins()) this.#log.warn(`the ${pin} was missing: it is back`)
     }
-    for (const pin of this.#programs.repairPins()) this.#log.warn(`the ${pin} was missing: it is back`)
     ensureAgentDevice(this.#options.config.underlay.agent)
     this.watch.refresh()
   }
@@ -370,6 +376,7 @@ export class Dataplane implements AsyncDisposable {
   #isDamage(loss: Loss): boolean {
     switch (loss.kind) {
       case 'device':
+      case 'events':
         return true
       case 'route':
         return this.#hostRoutes.has(loss.route)
@@ -380,23 +387,27 @@ export class Dataplane implements AsyncDisposable {
     }
   }
 
-  /** Nothing tells of a link that was detached, nor of a pin that was removed. */
+  /** Nothing tells of a link that was detached, nor of a pin that was removed; word of a device may be lost. */
   #checkLinks(links: Links): void {
-    if (!this.#programs.arePinned()) this.#scheduleResync(DAMAGE_MS)
+    if (!this.#programs.arePinned()) this.#repairSoon()
     // While pods come, the kernel's network lock is in demand.
     if (links.provisional > 0) return
-    if (links.findLost(LINK_CHECK_SLICE_MS).length > 0) this.#scheduleResync(DAMAGE_MS)
+    if (!this.watch.hasAgentDevice() || links.findLost(LINK_CHECK_SLICE_MS).length > 0) this.#repairSoon()
   }
 
-  #scheduleResync(ms: number, replace = false): void {
+  #resyncLater(): void {
+    clearTimeout(this.#resync)
+    if (this.#isClosed) return
+    this.#resync = setTimeout(() => this.#background(this.resync()), this.#options.resyncMs ?? RESYNC_MS)
+  }
+
+  /** A pass that runs meanwhile may have looked already, so none takes this one's place. */
+  #repairSoon(): void {
     if (this.#isClosed || !this.#hasReadBack) return
-    if (replace) {
-      clearTimeout(this.#resync)
-      this.#resync = undefined
-    }
-    // A resync that damage asked for comes before the regular one.
-    if (this.#resync !== undefined && !replace) clearTimeout(this.#resync)
-    this.#resync = setTimeout(() => this.#background(this.resync()), ms)
+    this.#repair ??= setTimeout(() => {
+      this.#repair = undefined
+      this.#background(this.resync())
+    }, DAMAGE_MS)
   }
 
   /** Taps of new pods get their links when no pod has come for a while, one at a time: each holds the kernel's network lock for some milliseconds. */

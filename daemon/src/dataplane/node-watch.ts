@@ -38,6 +38,8 @@ export type Loss =
   | { readonly kind: 'device' }
   | { readonly kind: 'route'; readonly route: RouteInfo }
   | { readonly kind: 'neighbour'; readonly address: string }
+  /** Word of what happened was lost: any of them. */
+  | { readonly kind: 'events' }
 
 export class NodeWatch implements AsyncDisposable {
   readonly #route: RouteSocket
@@ -79,7 +81,10 @@ export class NodeWatch implements AsyncDisposable {
       throw error
     }
     watch.monitor.on('event', (event) => watch.#take(event))
-    watch.monitor.on('resync', () => watch.#look(true, true))
+    watch.monitor.on('resync', () => {
+      watch.#damaged({ kind: 'events' })
+      watch.#look(true, true)
+    })
     watch.monitor.on('error', (error) =>
       log.error({ err: error }, 'the node is no longer watched: changes are found by the resync'),
     )
@@ -110,6 +115,11 @@ export class NodeWatch implements AsyncDisposable {
   /** Called after a device, a route or a managed neighbour of ours went away or was taken down, by whomever. */
   onDamage(callback: (loss: Loss) => void): void {
     this.#onDamage.add(callback)
+  }
+
+  /** Whether pkt0 is there and up, whatever was heard of it. */
+  hasAgentDevice(): boolean {
+    return this.#route.link(this.#names.agent)?.up === true
   }
 
   /** Reads everything now, as the resync does. */
