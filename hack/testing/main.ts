@@ -9,8 +9,8 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { type Area, findAreas, type Step } from './areas.ts'
+import { parseCommandLine, type Request } from './command-line.ts'
 import { newSince, type Surroundings, takeInventory } from './leftovers.ts'
 import { outcomeOfCrash, outcomeOfReport } from './mocha-outcome.ts'
 import { add, fail, type Outcome, pass, skip, summaryLine } from './outcome.ts'
@@ -19,27 +19,29 @@ import { runCommand } from './run-command.ts'
 const root = join(import.meta.dirname, '../..')
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: { only: { type: 'string', multiple: true }, list: { type: 'boolean' }, help: { type: 'boolean' } },
-  })
   const areas = findAreas(root)
-  if (values.help) {
-    console.log('hack/test [--only AREA]… [--list]')
-    return 0
-  }
-  if (values.list) {
+  const request = understand(areas)
+  if (request === undefined) return 2
+  if (request.verb === 'check') return 0
+  if (request.verb === 'list') {
     for (const area of areas) console.log(`${area.name.padEnd(14)}${area.says}`)
     return 0
   }
-  const unknown = values.only?.filter((name) => !areas.some((area) => area.name === name)) ?? []
-  if (unknown.length > 0) {
-    console.error(`there is no area ${unknown.join(', ')}; hack/test --list names them`)
-    return 2
-  }
-  const wanted = areas.filter((area) => !values.only || values.only.includes(area.name))
-  const outcome = await runAll(wanted)
+  const outcome = await runAll(areas.filter(({ name }) => request.areas.includes(name)))
   report(outcome)
   return outcome.failures.length === 0 ? 0 : 1
+}
+
+function understand(areas: readonly Area[]): Request | undefined {
+  try {
+    return parseCommandLine(
+      process.argv.slice(2),
+      areas.map(({ name }) => name),
+    )
+  } catch (error) {
+    console.error(`hack/test: ${(error as Error).message}`)
+    return undefined
+  }
 }
 
 async function runAll(areas: readonly Area[]): Promise<Outcome> {

@@ -25,10 +25,11 @@ const ports = new Ports({
   garbageMs: 0,
 })
 /**
- * Turns of the event loop that took more than 100 ms of this thread's own time: what others do on the machine doesn't count. SIGUSR2 has it told and
+ * Turns of the event loop that took more than 500 ms of this thread's own time: what others do on the machine doesn't count. SIGUSR2 has it told and
  * reset.
  */
-const STALL_US = 100_000
+/** 60 ms are usual. */
+const STALL_US = 500_000
 let stalls = 0
 let longest = 0
 let before = process.threadCpuUsage()

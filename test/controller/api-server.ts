@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CLONE_NEWNET, setns } from '@kube-vrouter/linux/ffi'
 import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
+import { PATIENCE_MS, until } from '../patience.ts'
 
 const HYPERKUBE = process.env['HYPERKUBE'] ?? join(homedir(), '.cache/kube-vrouter/bin/hyperkube')
 const ADDRESS = '10.255.0.1'
@@ -214,22 +215,10 @@ export async function end(child: ChildProcess | undefined, signal: NodeJS.Signal
 }
 
 /** Waits until `check` returns something else than undefined or false; fails with what it said last. */
-export async function eventually<T>(
+export function eventually<T>(
   what: string,
   check: () => Promise<T | undefined | false>,
-  timeoutMs = 15_000,
-): Promise<T> {
-  const end = Date.now() + timeoutMs
-  let last: unknown
-  for (;;) {
-    try {
-      const result = await check()
-      if (result !== undefined && result !== false) return result
-      last = undefined
-    } catch (error) {
-      last = error
-    }
-    if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last })
-    await sleep(200)
-  }
+  limitMs = PATIENCE_MS,
+): Promise<NonNullable<Exclude<T, false>>> {
+  return until(what, check, { limitMs: Math.max(limitMs, PATIENCE_MS), pollMs: 200 })
 }

@@ -7,9 +7,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { labsDirectory, nodePaths, repository } from '../lab/layout.ts'
 import { attempt, type Outcome, type RunOptions } from '../lab/shell.ts'
+import { PATIENCE_MS, until } from '../patience.ts'
 
 export const nodeProgram = join(repository, 'node_modules/.bin/node')
 const main = join(repository, 'test/lab/main.ts')
@@ -203,20 +203,11 @@ export interface TestPod {
 }
 
 /** Tries until `check` returns something other than undefined or false, or throws what the last try threw. */
-export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 5000): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs
-  let last: unknown
-  do {
-    try {
-      const seen = await check()
-      if (seen !== undefined && seen !== null && seen !== false) return seen
-      last = new Error(`still ${String(seen)} after ${timeoutMs} ms`)
-    } catch (error) {
-      last = error
-    }
-    await sleep(50)
-  } while (Date.now() < deadline)
-  throw last
+export function eventually<T>(
+  check: () => T | Promise<T>,
+  limitMs = PATIENCE_MS,
+): Promise<NonNullable<Exclude<T, false>>> {
+  return until('what the test waits for', check, { limitMs: Math.max(limitMs, PATIENCE_MS), pollMs: 50 })
 }
 
 export const twoTenants = readFileSync(join(repository, 'manifests/demo.yaml'), 'utf8')

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import type { NetworkNamespace } from '@kube-vrouter/linux/namespace'
+import { until } from '../patience.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -88,11 +89,7 @@ export function randomName(): string {
   return `kv-${Math.random().toString(36).slice(2, 10)}`
 }
 
-/** Waits until `check` holds; throws what it saw last when it doesn't within `timeoutMs`. */
-export async function eventually(check: () => boolean, what: string, timeoutMs = 5000): Promise<void> {
-  const deadline = Date.now() + timeoutMs
-  while (!check()) {
-    if (Date.now() > deadline) throw new Error(`${what} hasn't happened within ${timeoutMs} ms`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
+/** Waits until `check` holds. */
+export async function eventually(check: () => boolean, what: string): Promise<void> {
+  await until(what, check)
 }

@@ -342,7 +342,7 @@ describeBpf('the price of a map call', () => {
     const perCall = Number(process.hrtime.bigint() - start) / 100_000
     const garbage = (process.memoryUsage().heapUsed - heap) / 100_000
     // Generous: shared machines are slow at times. 2 µs and 40 bytes are usual.
-    assert.ok(perCall < 20_000, `${perCall} ns a call`)
+    assert.ok(perCall < 100_000, `${perCall} ns a call`)
     assert.ok(garbage < 200, `${garbage} bytes a call`)
   })
 })

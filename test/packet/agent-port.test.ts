@@ -13,6 +13,7 @@ import { createNamed, deleteNamed, namedPath, openSocketIn } from '@kube-vrouter
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { deleteTap, openTap } from '@kube-vrouter/linux/tap'
+import { until } from '../patience.ts'
 
 const AF_PACKET = 17
 const SOCK_RAW = 3
@@ -111,13 +112,7 @@ function ping(sequence: number, target = '10.0.0.1', ttl = 64): Uint8Array {
 
 const log = { info() {}, warn() {}, error() {} }
 
-async function eventually(what: string, isTrue: () => boolean): Promise<void> {
-  for (let i = 0; i < 100; i++) {
-    if (isTrue()) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  assert.fail(`never: ${what}`)
-}
+const eventually = (what: string, isTrue: () => boolean) => until(what, isTrue)
 
 describe('the agent port', function () {
   this.timeout(30_000)

@@ -82,10 +82,8 @@ describe('the kubernetes source and a real API server', function () {
     assert.deepEqual(source.state().rejected, [])
     await source.publish({ kind: 'VirtualRouter', object: router() })
     await source.publish({ kind: 'VirtualRouter', object: { ...router(), vrfLabels: {}, vhostLabel: 20 } })
-    const now = performance.now()
     await eventually('the other node sees the router', async () => other.state().routers.get(NODE)?.vhostLabel === 20)
     assert.deepEqual(other.state().routers.get(NODE), { ...router(), vrfLabels: {}, vhostLabel: 20 })
-    assert.ok(performance.now() - now < 1000)
     const { metadata } = await server.get<{ metadata: { ownerReferences: { kind: string; uid: string }[] } }>(
       'vr',
       NODE,

@@ -2,15 +2,10 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { followChanges } from '@kube-vrouter/daemon/dataplane/vhost0/follow'
+import { until } from '../patience.ts'
 import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'
 
-async function eventually(what: string, isTrue: () => boolean): Promise<void> {
-  for (let i = 0; i < 60; i++) {
-    if (isTrue()) return
-    await sleep(50)
-  }
-  assert.fail(`never: ${what}`)
-}
+const eventually = (what: string, isTrue: () => boolean) => until(what, isTrue, { pollMs: 50 })
 
 describe('changes of the network card after the migration', function () {
   this.timeout(60_000)

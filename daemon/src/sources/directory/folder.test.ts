@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../../../../test/patience.ts'
 import { type Change, isManifestName, list, stampOf, Watches } from './folder.ts'
 
 let root: string
@@ -41,8 +42,7 @@ describe('a folder of manifests', () => {
     const hear = async (name: string) => {
       changes.length = 0
       writeFileSync(join(folder, name), 'x')
-      for (let i = 0; i < 200 && changes.length === 0; i++) await sleep(5)
-      return changes[0]
+      return until(`word of ${name}`, () => changes[0])
     }
     watches.set([''])
     assert.ok(watches.isComplete)

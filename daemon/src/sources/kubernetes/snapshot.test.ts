@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { until as untilTrue } from '../../../../test/patience.ts'
 import { Cluster } from './cluster.ts'
 import { decodePod } from './pods.ts'
 import { SnapshotFile } from './snapshot.ts'
@@ -47,11 +48,7 @@ describe('the cluster as it is kept on disk', () => {
     return [...cluster.pods.values.keys()]
   }
 
-  async function until(what: string, isTrue: () => boolean): Promise<void> {
-    for (const end = performance.now() + 5000; !isTrue(); await sleep(1)) {
-      assert.ok(performance.now() < end, `not within 5 s: ${what}`)
-    }
-  }
+  const until = (what: string, isTrue: () => boolean) => untilTrue(what, isTrue, { pollMs: 1 })
 
   const change = (cluster: Cluster, name: string) => cluster.pods.changed(object(name))
   const remove = (cluster: Cluster, name: string) => cluster.pods.removed(object(name))
