@@ -5,6 +5,7 @@
 import { type CommandOptions, failure, type Outcome, until } from './command.ts'
 import type { Part } from './control-plane.ts'
 import { dump } from './dump.ts'
+import { type KubernetesNode, type KubernetesPod, obstacleOf, statesOf } from './states.ts'
 
 export interface ClusterNode {
   readonly number: number
@@ -69,13 +70,36 @@ export abstract class TestCluster implements AsyncDisposable {
     return this.tryKubectl(['exec', '-n', namespace, pod, '--', ...command], options)
   }
 
-  async untilReady(node: number, timeoutMs = 60_000, signal?: AbortSignal): Promise<void> {
-    const { name } = this.known(node)
-    await until(`${name} to be Ready`, async () => (await this.readiness(signal)).get(name)?.isReady, {
-      timeoutMs,
-      signal,
-      explain: () => this.explain(),
-    })
+  /** @param stallMs gives up when nothing has moved in the cluster for so long */
+  async untilReady(node: number, stallMs = 120_000, signal?: AbortSignal): Promise<void> {
+    await this.untilAllReady([this.known(node)], stallMs, signal)
+  }
+
+  async untilAllReady(
+    nodes: readonly ClusterNode[] = this.nodes,
+    stallMs = 120_000,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await until(
+      `${nodes.map(({ name }) => name).join(', ')} to be Ready`,
+      async () => {
+        const known = await this.readiness(signal)
+        return nodes.every(({ name }) => known.get(name)?.isReady)
+      },
+      {
+        timeoutMs: stallMs,
+        everyMs: 250,
+        signal,
+        progress: async () => statesOf(await this.#nodesAndPods(signal)),
+        explain: async () => obstacleOf(await this.#nodesAndPods()),
+      },
+    )
+  }
+
+  /** Empty when the API server doesn't answer: no progress. */
+  async #nodesAndPods(signal?: AbortSignal): Promise<readonly (KubernetesNode | KubernetesPod)[]> {
+    const { status, stdout } = await this.tryKubectl(['get', 'nodes,pods', '-A', '-o', 'json'], { signal })
+    return status === 0 ? (JSON.parse(stdout) as { items: (KubernetesNode | KubernetesPod)[] }).items : []
   }
 
   /** The daemon's pod on a node. */
@@ -84,7 +108,7 @@ export abstract class TestCluster implements AsyncDisposable {
   ): Promise<{ readonly namespace: string; readonly name: string; readonly containerId: string }> {
     const { name } = this.known(node)
     const selector = ['-l', 'app.kubernetes.io/name=kube-vrouter', '--field-selector', `spec.nodeName=${name}`]
-    const { items } = await this.json<{ items: Pod[] }>(['get', 'pods', '-A', ...selector])
+    const { items } = await this.json<{ items: KubernetesPod[] }>(['get', 'pods', '-A', ...selector])
     const pod = items.find((item) => item.metadata.ownerReferences?.some((owner) => owner.kind === 'DaemonSet'))
     if (pod === undefined) throw new Error(`no kube-vrouter daemon runs on ${name}`)
     const statuses = pod.status.containerStatuses ?? []
@@ -131,39 +155,4 @@ export abstract class TestCluster implements AsyncDisposable {
       ]),
     )
   }
-
-  /** Nodes, pods and the last events, in short. */
-  async explain(): Promise<string> {
-    const questions = [
-      ['get', 'nodes', '-o', 'wide'],
-      ['get', 'pods', '-A', '-o', 'wide'],
-      ['get', 'events', '-A', '--sort-by=.lastTimestamp'],
-    ]
-    const answers = await Promise.all(questions.map((question) => this.tryKubectl(question, { timeoutMs: 10_000 })))
-    const daemons = this.hasVrouter ? await Promise.all(this.nodes.map((node) => this.#lastWords(node))) : []
-    const texts = [...answers.map(({ stdout, stderr }) => stdout + stderr), ...daemons]
-    return texts.map((text) => text.trimEnd().split('\n').slice(-25).join('\n')).join('\n\n')
-  }
-
-  async #lastWords({ number, name }: ClusterNode): Promise<string> {
-    const words = await this.daemonLogs(number).catch((error: Error) => error.message)
-    return `daemon of ${name}:\n${words.trimEnd().split('\n').slice(-5).join('\n')}`
-  }
-}
-
-interface Pod {
-  readonly metadata: {
-    readonly name: string
-    readonly namespace: string
-    readonly ownerReferences?: readonly { readonly kind: string }[]
-  }
-  readonly status: {
-    readonly containerStatuses?: readonly { readonly name: string; readonly containerID?: string }[]
-  }
-}
-
-interface KubernetesNode {
-  readonly metadata: { readonly name: string }
-  readonly spec: { readonly podCIDRs?: readonly string[] }
-  readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
 }

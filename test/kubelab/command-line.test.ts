@@ -32,7 +32,8 @@ describe('the command line of hack/kubelab', () => {
       ['up --set a=b --set=c=d --values f', { ...up, set: ['a=b', 'c=d'], values: ['f'] }],
       ['down', { verb: 'down' }],
       ['status', { verb: 'status' }],
-      ['exec node/1 -- ls -l', { verb: 'exec', node: 1, command: ['ls', '-l'] }],
+      ['exec node/1 -- ls -l', { verb: 'exec', where: 1, command: ['ls', '-l'] }],
+      ['exec outside -- ls -l', { verb: 'exec', where: 'outside', command: ['ls', '-l'] }],
       ['load a.tar', { verb: 'load', archive: 'a.tar' }],
       ['dump x', { verb: 'dump', folder: 'x' }],
       ['daemon 2 kill', { verb: 'daemon', node: 2, action: 'kill' }],
@@ -81,7 +82,7 @@ describe('the command line of hack/kubelab', () => {
     refused('up now', /unexpected "now"/)
     refused('up --set', /--set needs a value/)
     refused('down --dual-stack', /down has no --dual-stack/)
-    refused('exec web -- ls', /not node\/I; pods have/)
+    refused('exec web -- ls', /neither node\/I nor outside; pods have/)
     refused('exec node/1', /command is missing/)
     refused('exec node/1 ls', /behind a '--'/)
     refused('exec node/0 -- ls', /give its number/)

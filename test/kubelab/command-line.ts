@@ -19,7 +19,7 @@ export type Request =
   | { readonly verb: 'down' }
   | { readonly verb: 'status' }
   | { readonly verb: 'kubectl' | 'helm'; readonly args: readonly string[] }
-  | { readonly verb: 'exec'; readonly node: number; readonly command: readonly string[] }
+  | { readonly verb: 'exec'; readonly where: number | 'outside'; readonly command: readonly string[] }
   | { readonly verb: 'load'; readonly archive: string }
   | { readonly verb: 'daemon'; readonly node: number; readonly action: 'kill' | 'logs' }
   | { readonly verb: 'node'; readonly node: number; readonly action: 'up' | 'down' }
@@ -43,6 +43,7 @@ export const usage = `A Kubernetes cluster on this machine: sets of namespaces a
   hack/kubelab kubectl ARGS…               as the cluster's administrator; what follows is kubectl's own
   hack/kubelab helm ARGS…
   hack/kubelab exec node/I -- CMD…         a command on a node; vif, rt, nh, flow and ctr are on its PATH
+  hack/kubelab exec outside -- CMD…        on the host outside of the cluster
   hack/kubelab load IMAGE.tar              imports an image on every node
   hack/kubelab daemon I kill|logs          kube-vrouter's daemon on node I
   hack/kubelab node I down|up              a power loss, and the boot after it
@@ -143,12 +144,15 @@ function requestOf(verb: Verb, rest: readonly string[], given: Words): Request {
       words()
       return { verb }
     case 'exec': {
-      const node = /^node\/(\d+)$/.exec(words('node/I')[0]!)?.[1]
-      if (node === undefined)
-        throw new UsageError(`exec: ${JSON.stringify(rest[0])} is not node/I; pods have hack/kubelab kubectl exec`)
+      const [where] = words('node/I or outside')
+      const node = /^node\/(\d+)$/.exec(where!)?.[1]
+      if (node === undefined && where !== 'outside')
+        throw new UsageError(
+          `exec: ${JSON.stringify(where)} is neither node/I nor outside; pods have hack/kubelab kubectl exec`,
+        )
       if (given.command === undefined || given.command.length === 0)
         throw new UsageError("exec: the command is missing, behind a '--'")
-      return { verb, node: numberOf(node), command: given.command }
+      return { verb, where: node === undefined ? 'outside' : numberOf(node), command: given.command }
     }
     case 'load':
       return { verb, archive: words('the image archive')[0]! }

@@ -76,11 +76,17 @@ export async function together<T>(works: readonly Promise<T>[]): Promise<T[]> {
   return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<T>).value)
 }
 
+/** Whatever moves: logs grow for ever. */
+const LONGEST_MS = 1_800_000
+
 export interface WaitOptions {
+  /** In all; with `progress`: since something moved. */
   readonly timeoutMs?: number
+  /** The states that things are in, a line each. One that wasn't there before is progress: what only goes back and forth has none. */
+  readonly progress?: () => readonly string[] | Promise<readonly string[]>
   readonly everyMs?: number
   readonly signal?: AbortSignal
-  /** Asked when the time is up: what there is instead. */
+  /** Asked when the time is up: what there is instead, in a line. */
   readonly explain?: () => string | Promise<string>
 }
 
@@ -88,9 +94,11 @@ export interface WaitOptions {
 export async function until<T>(
   what: string,
   ask: () => T | Promise<T>,
-  { timeoutMs = 60_000, everyMs = 100, signal, explain }: WaitOptions = {},
+  { timeoutMs = 60_000, everyMs = 100, signal, explain, progress }: WaitOptions = {},
 ): Promise<Exclude<T, undefined | false>> {
-  const deadline = Date.now() + timeoutMs
+  const begun = performance.now()
+  const seen = new Set<string>()
+  let movedAt = begun
   for (;;) {
     let problem = ''
     try {
@@ -100,9 +108,16 @@ export async function until<T>(
       problem = error instanceof Error ? error.message : String(error)
     }
     signal?.throwIfAborted()
-    if (Date.now() > deadline) {
+    const before = seen.size
+    for (const state of (await progress?.()) ?? []) seen.add(state)
+    if (seen.size > before) movedAt = performance.now()
+    if (performance.now() > Math.min(movedAt + timeoutMs, begun + Math.max(timeoutMs, LONGEST_MS))) {
       const details = [problem, await explain?.()].filter((text) => text !== undefined && text !== '')
-      throw new Error(`${what}: not within ${timeoutMs / 1000} s${details.length > 0 ? `: ${details.join('\n')}` : ''}`)
+      const inAll = ((performance.now() - begun) / 1000).toFixed()
+      const limit = progress
+        ? `nothing has moved for ${timeoutMs / 1000} s (${inAll} s in all)`
+        : `not within ${timeoutMs / 1000} s`
+      throw new Error(`${what}: ${limit}${details.length > 0 ? `: ${details.join('\n')}` : ''}`)
     }
     await sleep(everyMs)
   }

@@ -111,7 +111,7 @@ export async function startPart(lab: string, part: Part, options: ControlPlaneOp
   const command = [...enterLab(lab), join(tools.bin, part), ...partArguments(part, paths, options)]
   const entered = startDetached(command, partLog(lab, part), `${file}.nsenter`)
   // nsenter stays as the parent, outside of the pid namespace: its child is the part.
-  const child = await until(`${part} to start`, () => childOf(entered), { everyMs: 5, timeoutMs: 10_000 })
+  const child = await until(`${part} to start`, () => childOf(entered), { everyMs: 5 })
   writeWhole(file, JSON.stringify(child))
 }
 

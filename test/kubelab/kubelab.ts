@@ -5,14 +5,15 @@
  *   await lab.kubectl(['get', 'nodes'])
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { writeWhole } from '../lab/files.ts'
 import { end } from '../lab/process.ts'
 import { removeCgroups } from './cgroups.ts'
 import { type ChartOptions, installChart } from './chart.ts'
 import { TestCluster } from './cluster.ts'
 import { attempt, type CommandOptions, type Outcome, together, until } from './command.ts'
-import { type Part, parts, startPart, stopPart } from './control-plane.ts'
+import { isPartRunning, type Part, partLog, parts, startPart, stopPart } from './control-plane.ts'
 import { dumpFolder } from './dump-folder.ts'
 import { createFabric, enterOutside } from './fabric.ts'
 import { claimFolder, enter, holderOf, needHolder, startersOf, startHolder } from './holder.ts'
@@ -216,16 +217,28 @@ export class Kubelab extends TestCluster {
     for (const part of parts) {
       await startPart(this.name, part, this.#state)
       if (part === 'kube-apiserver') {
-        await until('the API server', () => this.kubectl(['get', '--raw', '/readyz'], { timeoutMs: 5000, signal }), {
-          timeoutMs: 90_000,
+        await until('the API server', () => this.kubectl(['get', '--raw', '/readyz'], { timeoutMs: 30_000, signal }), {
+          timeoutMs: 120_000,
+          everyMs: 250,
           signal,
-          explain: () => `see ${labPaths(this.name).controlPlane}`,
+          progress: () => {
+            const ended = parts.find((each) => existsSync(partLog(this.name, each)) && !isPartRunning(this.name, each))
+            if (ended) throw new Error(`${ended} has ended: see ${partLog(this.name, ended)}`)
+            return [`${statSync(partLog(this.name, part)).size} bytes of log`]
+          },
+          explain: () => `see ${partLog(this.name, part)}`,
         })
       }
     }
     // Without it no pod can be made.
     const account = ['get', 'serviceaccount', 'default']
-    await until('the default service account', () => this.kubectl(account, { signal }), { signal })
+    const log = partLog(this.name, 'kube-controller-manager')
+    await until('the default service account', () => this.kubectl(account, { signal }), {
+      timeoutMs: 120_000,
+      signal,
+      progress: () => [`${statSync(log).size} bytes of log`],
+      explain: () => `see ${log}`,
+    })
   }
 
   async #firstBoot(node: NodePaths, images: readonly string[], signal?: AbortSignal): Promise<void> {
@@ -241,7 +254,12 @@ export class Kubelab extends TestCluster {
         const known = await this.readiness(signal)
         return this.nodes.every((node) => (known.get(node.name)?.podCidrs.length ?? 0) > 0)
       },
-      { signal },
+      {
+        timeoutMs: 120_000,
+        signal,
+        progress: () => this.nodes.map((node) => `${node.name}: ${logSize(node)} bytes of log`),
+        explain: () => `see ${this.nodes.map(kubeletLog).join(', ')}`,
+      },
     )
   }
 
@@ -262,9 +280,7 @@ export class Kubelab extends TestCluster {
         await step('helm install', () => installChart(this, options))
         break
     }
-    await step('all nodes Ready', () =>
-      together<unknown>(this.nodes.map((node) => this.untilReady(node.number, 120_000, signal))),
-    )
+    await step('all nodes Ready', () => this.untilAllReady(this.nodes, undefined, signal))
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
@@ -283,7 +299,7 @@ export async function down(name: string): Promise<boolean> {
   const state = existsSync(labPaths(name).state) ? readState(name) : undefined
   if (state !== undefined) {
     await until('the cgroups to be empty', () => removeCgroups(state.cgroup).length === 0, {
-      timeoutMs: 20_000,
+      timeoutMs: 120_000,
       everyMs: 20,
     })
   }
@@ -300,6 +316,14 @@ export async function down(name: string): Promise<boolean> {
 
 function readState(name: string): LabState {
   return JSON.parse(readFileSync(labPaths(name).state, 'utf8')) as LabState
+}
+
+function kubeletLog(node: NodePaths): string {
+  return join(node.disk, 'var-log/kubelet.log')
+}
+
+function logSize(node: NodePaths): number {
+  return statSync(kubeletLog(node), { throwIfNoEntry: false })?.size ?? 0
 }
 
 type Stepper = <T>(title: string, work: () => Promise<T>) => Promise<T>

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { Interrupts } from '../lab/interrupts.ts'
 import { type CommandLine, parseCommandLine, type Request, UsageError, usage } from './command-line.ts'
 import { isPartRunning, partLog, parts } from './control-plane.ts'
+import { enterOutside } from './fabric.ts'
 import { holderOf } from './holder.ts'
 import { down, Kubelab } from './kubelab.ts'
 import { labPaths, nameFlag, outside, underlay } from './layout.ts'
@@ -56,7 +57,7 @@ async function up(name: string, request: Up): Promise<number> {
     if (interrupts.signal === undefined) {
       if (!wasThere)
         console.error(
-          `hack/kubelab: what there is of lab ${name} is left to look at; hack/kubelab down${nameFlag(name)} removes it`,
+          `hack/kubelab: the lab is left to look at: hack/kubelab${nameFlag(name)} dump FOLDER writes logs and objects, hack/kubelab down${nameFlag(name)} removes it`,
         )
       throw error
     }
@@ -80,8 +81,9 @@ async function serve(lab: Kubelab, request: Service): Promise<number> {
       return become([...prefix, request.verb, ...request.args], env)
     }
     case 'exec': {
-      const node = lab.node(request.node)
-      return become(onNode(node, request.command, lab.containerd), {})
+      const { where, command } = request
+      if (where === 'outside') return become([...enterOutside(lab.name), ...command], {})
+      return become(onNode(lab.node(where), command, lab.containerd), {})
     }
     case 'load':
       await lab.load(resolve(request.archive))

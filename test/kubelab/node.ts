@@ -60,8 +60,8 @@ export async function boot(lab: string, node: NodePaths, options: NodeOptions, s
   const kinds = ['--mount', '--net', '--pid', '--uts', '--ipc']
   await startNamespaces(kinds, ['bash', node.init], node.console, node.pid, enterLab(lab))
   const command = onNode(node, ['ctr', 'version'], options.containerd)
-  await until(`containerd of ${node.name}`, () => run(command, { timeoutMs: 5000 }), {
-    timeoutMs: 30_000,
+  await until(`containerd of ${node.name}`, () => run(command, { timeoutMs: 30_000 }), {
+    timeoutMs: 180_000,
     everyMs: 50,
     signal,
     explain: () => `see ${node.console} and ${join(node.disk, 'var-log/containerd.log')}`,
@@ -72,7 +72,7 @@ export async function boot(lab: string, node: NodePaths, options: NodeOptions, s
 export async function powerOff(node: NodePaths, options: NodeOptions): Promise<boolean> {
   const wasUp = await end(node.pid, 'SIGKILL')
   await until(`${node.name} to be gone`, () => removeCgroups(`${options.cgroup}/${node.name}`).length === 0, {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     everyMs: 20,
   })
   return wasUp
