@@ -74,6 +74,7 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 			return DROP(p, DROP_PKT_LOOP);
 		}
 		p->flow_flags = 0;
+		p->bits |= PACKET_NEW_TICK;
 	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE) {
 		verdict = flow_stage(skb, p, g, skb->len - TUNNEL_OVERHEAD);
 		if (verdict != VERDICT_NEXT)

@@ -39,8 +39,10 @@ static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 
-	if (flow->last_seen_ns != now)
+	if (flow->last_seen_ns != now) {
 		flow->last_seen_ns = now;
+		p->bits |= PACKET_NEW_TICK;
+	}
 	__sync_fetch_and_add(&flow->packets, 1);
 	__sync_fetch_and_add(&flow->bytes, bytes);
 	p->flow_index = flow->index;
@@ -439,6 +441,7 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 
 	if (!p || !g)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	p->bits |= PACKET_NEW_TICK;
 	flow = flow_find(p);
 	if (flow) {
 		if (flow->flags & FLOW_EVICT_CANDIDATE)

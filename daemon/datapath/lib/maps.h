@@ -27,6 +27,8 @@ MAP(vif_drop_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct drop_stats, 1024, 0
 MAP(drop_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct drop_stats, 1, 0);
 MAP(nexthops, BPF_MAP_TYPE_ARRAY, __u32, struct nexthop, 65536, 0);
 MAP(composites, BPF_MAP_TYPE_HASH, __u32, struct composite, 1024, 0);
+/* nexthop id -> when its neighbour was last looked up, in ticks (lib/neighbour.h) */
+MAP(nexthop_checks, BPF_MAP_TYPE_ARRAY, __u32, __u32, 65536, 0);
 MAP(path_mtus, BPF_MAP_TYPE_LRU_HASH, __be32, struct path_mtu, 4096, 0);
 MAP(mpls, BPF_MAP_TYPE_ARRAY, __u32, __u32, 5120, 0);
 MAP(vrfs, BPF_MAP_TYPE_ARRAY, __u32, struct vrf, 4096, 0);

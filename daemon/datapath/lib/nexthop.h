@@ -8,6 +8,7 @@
 #include "drop.h"
 #include "mss.h"
 #include "mtu.h"
+#include "neighbour.h"
 #include "stats.h"
 #include "trap.h"
 #include "ttl.h"
@@ -120,6 +121,8 @@ __noinline enum verdict encap_underlay(struct __sk_buff *skb, struct packet *p)
 		return ttl_expired(skb, p);
 	if (!mtu_fits(skb, p, nh->mtu))
 		return mtu_exceeded(skb, p, nh->mtu);
+	if (p->family == AF_INET && neighbour_is_due(p, p->nh))
+		neighbour_refresh(skb, p->nh, p->key.k4.dip);
 	reason = rewrite_routed(skb, p, nh);
 	if (reason)
 		return DROP(p, reason);

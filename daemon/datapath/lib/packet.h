@@ -57,6 +57,7 @@ static __always_inline int verdict_to_tc(enum verdict verdict)
 #define PACKET_FROM_HOST 0x08
 #define PACKET_ND 0x10 /* neighbour or router discovery: never a flow */
 #define PACKET_FRAGMENT 0x20
+#define PACKET_NEW_TICK 0x80 /* its flow's first, or the first since the coarse clock went on: what is looked at now and then is looked at now */
 #define PACKET_TO_ROUTER 0x40 /* its destination MAC is the router's: it is routed, not bridged */
 
 #define ECMP_NONE 0xff

@@ -324,6 +324,8 @@ __noinline enum verdict snat_output(struct __sk_buff *skb, struct packet *p)
 		p->dvrf = p->vrf;
 		return p->ttl <= 1 ? ttl_expired(skb, p) : mtu_exceeded(skb, p, g->underlay_mtu);
 	}
+	if (way != LABEL_NONE && p->family == AF_INET && neighbour_is_due(p, way))
+		neighbour_refresh(skb, way, p->key.k4.dip);
 	reason = snat_translate(skb, p);
 	if (reason)
 		return DROP(p, reason);

@@ -9,6 +9,7 @@
 #include "ecn.h"
 #include "mss.h"
 #include "mtu.h"
+#include "neighbour.h"
 #include "parse.h"
 #include "path_mtu.h"
 #include "stats.h"
@@ -66,6 +67,8 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return DROP(p, DROP_PKT_LOOP);
 	if (!nh->ifindex)
 		return DROP(p, DROP_INVALID_IF);
+	if (unlikely(neighbour_is_due(p, p->nh)))
+		neighbour_refresh(skb, p->nh, nh->dip);
 	if (p->ttl <= 1)
 		return ttl_expired(skb, p);
 	mtu = nh->mtu;

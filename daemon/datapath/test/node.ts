@@ -45,6 +45,7 @@ export const SIZES: Partial<Record<MapName, number>> = {
   vif_state: 64,
   vif_drop_stats: 64,
   nexthops: 512,
+  nexthop_checks: 512,
   composites: 16,
   mpls: 256,
   vrfs: 64,

@@ -29,12 +29,15 @@ export function ensureAgentDevice(name: string): number {
   }
 }
 
-/** The host's own stack has no business on pkt0. */
+/**
+ * The host's own stack has no business on pkt0: the program there takes every frame. It counts as a device that forwards, because
+ * programs may look up the kernel's routes for such only (lib/neighbour.h of the datapath).
+ */
 function quiet(name: string): void {
   for (const [family, key, value] of [
     ['ipv6', 'disable_ipv6', '1'],
     ['ipv4', 'arp_ignore', '8'],
-    ['ipv4', 'forwarding', '0'],
+    ['ipv4', 'forwarding', '1'],
   ] as const) {
     try {
       writeSysctl(['net', family, 'conf', name, key], value)

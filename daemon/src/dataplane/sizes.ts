@@ -11,6 +11,7 @@ export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
     case 'vif_devices':
       return limits.vifs
     case 'nexthops':
+    case 'nexthop_checks':
       return limits.nexthops
     case 'composites':
       return Math.min(limits.nexthops, mapDefinitions.composites.maxEntries)

@@ -25,6 +25,7 @@ export const mapDefinitions = {
   fragments: { type: 9, keySize: 44, valueSize: 16, maxEntries: 8192, flags: 0 },
   globals: { type: 2, keySize: 4, valueSize: 120, maxEntries: 1, flags: 0 },
   mpls: { type: 2, keySize: 4, valueSize: 4, maxEntries: 5120, flags: 0 },
+  nexthop_checks: { type: 2, keySize: 4, valueSize: 4, maxEntries: 65536, flags: 0 },
   nexthops: { type: 2, keySize: 4, valueSize: 52, maxEntries: 65536, flags: 0 },
   path_mtus: { type: 9, keySize: 4, valueSize: 16, maxEntries: 4096, flags: 0 },
   route4_host: { type: 1, keySize: 8, valueSize: 20, maxEntries: 131072, flags: 1 },
