@@ -147,6 +147,67 @@ describe('the controller on a real API server', function () {
     assert.deepEqual(controller.complaints, [])
   })
 
+  it('tells once that a policy isn’t enforced, whichever controller leads, and waits for no kind that isn’t installed', async () => {
+    const crd = {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: {
+        name: 'adminnetworkpolicies.policy.networking.k8s.io',
+        annotations: { 'api-approved.kubernetes.io': 'unapproved, for a test' },
+      },
+      spec: {
+        group: 'policy.networking.k8s.io',
+        names: { kind: 'AdminNetworkPolicy', plural: 'adminnetworkpolicies' },
+        scope: 'Cluster',
+        versions: [{ name: 'v1alpha1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+      },
+    }
+    await api.apply(crd)
+    await api.run(['wait', '--for=condition=Established', 'crd', crd.metadata.name])
+    await api.apply(
+      {
+        apiVersion: 'networking.k8s.io/v1',
+        kind: 'NetworkPolicy',
+        metadata: { name: 'deny', namespace: 'default' },
+        spec: { podSelector: {} },
+      },
+      { apiVersion: 'policy.networking.k8s.io/v1alpha1', kind: 'AdminNetworkPolicy', metadata: { name: 'deny-all' } },
+    )
+    const told = async () => {
+      const columns =
+        'custom-columns=K:.involvedObject.kind,V:.involvedObject.apiVersion,N:.involvedObject.name,R:.reason'
+      const lines = await api.run([
+        'get',
+        'events',
+        '--field-selector=reason=NotEnforced',
+        '--no-headers',
+        '-o',
+        columns,
+      ])
+      return lines
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/ +/).join(' '))
+        .sort()
+    }
+    const wanted = [
+      'AdminNetworkPolicy policy.networking.k8s.io/v1alpha1 deny-all NotEnforced',
+      'NetworkPolicy networking.k8s.io/v1 deny NotEnforced',
+    ]
+    for (const identity of ['policies', 'policies-again']) {
+      await using controller = new ControllerProcess(api, identity, 8087)
+      await eventually('told', async () => (await told()).join() === wanted.join())
+      await eventually('ready', async () => (await controller.get('/readyz')).status === 200)
+      await eventually(
+        'done',
+        async () =>
+          ((await controller.metric('vrouter_controller_actions_total{action="event",outcome="done"}')) ?? 0) >= 2,
+      )
+      assert.deepEqual(await told(), wanted)
+      assert.deepEqual(controller.complaints, [])
+    }
+  })
+
   it('keeps a network that is deleted until its pods are gone, and says who they are', async () => {
     await using controller = new ControllerProcess(api, 'four', 8087)
     await api.apply(node('n1'), network('used', '10.3.0.0/16'))

@@ -18,7 +18,7 @@ import { HealthServer } from './health-server.ts'
 import { reconcile } from './loops.ts'
 import { Metrics } from './metrics.ts'
 import type { ControllerOptions } from './options.ts'
-import { PODS, WATCHED, type Watched } from './resources.ts'
+import { OPTIONAL, PODS, WATCHED, type Watched } from './resources.ts'
 import { Store } from './store.ts'
 import { type Cluster, type View, viewOf } from './view.ts'
 
@@ -27,6 +27,8 @@ const GATHER_MS = 100
 /** Passes take at most this share of the time. */
 const BUSY_SHARE = 0.2
 const RESYNC_MS = 30_000
+/** A kind that need not be there is looked for at least so often. */
+const OPTIONAL_MS = 60_000
 /** A pass that takes so long means that something hangs. */
 const STUCK_MS = 300_000
 /** The more pods there are, the more seldom they are counted. */
@@ -121,6 +123,7 @@ export class Controller implements AsyncDisposable {
       client: this.#client,
       resource: WATCHED[of],
       ...(of === 'agents' && { namespace: agents.namespace, labelSelector: agents.selector }),
+      ...(OPTIONAL.has(of) && { longestMissingMs: OPTIONAL_MS }),
       handler: this.#store.handlerOf(of),
       log: this.#log.child({ component: 'watch' }),
     })

@@ -4,7 +4,7 @@ import { type ApiClient, PATCH_TYPES } from '../kubernetes/client.ts'
 import { isApiError, isNamespaceLeaving } from '../kubernetes/errors.ts'
 import { pathOf } from '../kubernetes/objects.ts'
 import type { Event } from './actions.ts'
-import { EVENTS, KINDS } from './resources.ts'
+import { EVENTS, KINDS, WATCHED } from './resources.ts'
 
 /** Kubernetes forgets events after an hour. */
 const REPEAT_MS = 30 * 60_000
@@ -69,7 +69,8 @@ export class EventWriter {
   }
 
   #eventOf({ of, object, type, reason, message }: Event, namespace: string, name: string, time: string): object {
-    const { metadata, apiVersion = of === 'namespaces' || of === 'nodes' ? 'v1' : 'vrouter.dev/v1alpha1' } = object
+    const { group, version } = WATCHED[of]
+    const { metadata, apiVersion = group === '' ? version : `${group}/${version}` } = object
     // Events of a namespace belong into it, where people look.
     const subject = of === 'namespaces' ? metadata.name : metadata.namespace
     return {

@@ -8,6 +8,7 @@ import { reconcileNamespaces } from './namespaces.ts'
 import { reconcileNetworkRouters } from './network-routers.ts'
 import { reconcileNetworks } from './networks.ts'
 import { reconcileNodes } from './nodes.ts'
+import { reportPolicies } from './policies.ts'
 import type { View } from './view.ts'
 
 export interface PassOptions {
@@ -30,6 +31,8 @@ const LOOPS: Readonly<Record<string, (view: View, options: PassOptions) => Actio
   nodes: (view, { now, durations, agentGraceMs: graceMs }) => reconcileNodes(view, { now, durations, graceMs }),
   garbage: collectGarbage,
   conflicts: reportConflicts,
+  // The last: there may be thousands, and Events are limited.
+  policies: reportPolicies,
 }
 
 export function reconcile(view: View, options: PassOptions): Action[] {

@@ -13,9 +13,25 @@ export const WATCHED = {
   blocks: RESOURCES.IPAMBlock,
   interfaces: RESOURCES.VirtualMachineInterface,
   routers: RESOURCES.VirtualRouter,
+  networkPolicies: { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' },
+  adminNetworkPolicies: { group: 'policy.networking.k8s.io', version: 'v1alpha1', plural: 'adminnetworkpolicies' },
+  baselineAdminNetworkPolicies: {
+    group: 'policy.networking.k8s.io',
+    version: 'v1alpha1',
+    plural: 'baselineadminnetworkpolicies',
+  },
+  clusterNetworkPolicies: { group: 'policy.networking.k8s.io', version: 'v1alpha2', plural: 'clusternetworkpolicies' },
 } as const satisfies Readonly<Record<string, Resource>>
 
 export type Watched = keyof typeof WATCHED
+
+/** What isn't waited for: not every cluster has these kinds, and nothing rests on them. */
+export const OPTIONAL: ReadonlySet<Watched> = new Set<Watched>([
+  'networkPolicies',
+  'adminNetworkPolicies',
+  'baselineAdminNetworkPolicies',
+  'clusterNetworkPolicies',
+])
 
 export { EVENTS, PODS }
 export const LEASES: Resource = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' }
@@ -30,6 +46,10 @@ export const KINDS: Readonly<Record<Watched, string>> = {
   blocks: 'IPAMBlock',
   interfaces: 'VirtualMachineInterface',
   routers: 'VirtualRouter',
+  networkPolicies: 'NetworkPolicy',
+  adminNetworkPolicies: 'AdminNetworkPolicy',
+  baselineAdminNetworkPolicies: 'BaselineAdminNetworkPolicy',
+  clusterNetworkPolicies: 'ClusterNetworkPolicy',
 }
 
 export interface FullMetadata extends Metadata {

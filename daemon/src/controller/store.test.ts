@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { ApiError } from '../kubernetes/errors.ts'
 import type { KubeObject } from '../kubernetes/objects.ts'
-import { WATCHED, type Watched } from './resources.ts'
+import { OPTIONAL, WATCHED, type Watched } from './resources.ts'
 import { Store } from './store.ts'
 
 const object = (name: string, version: number, more: object = {}, uid = 'u'): KubeObject => ({
@@ -42,9 +43,14 @@ describe('the store', () => {
     assert.equal(one.world.networks.size, 0)
   })
 
-  it('is in sync when every kind has been listed', () => {
+  it('is in sync when every kind has been listed that something rests on', () => {
     const one = store()
-    const kinds = Object.keys(WATCHED) as Watched[]
+    const kinds = (Object.keys(WATCHED) as Watched[]).filter((of_) => !OPTIONAL.has(of_))
+    // Not installed here, or not to be read: no reason to wait.
+    for (const of_ of OPTIONAL) one.handlerOf(of_).onProblem!(new ApiError('API_NOT_FOUND', 'no such kind'))
+    assert.equal(one.problems.size, 0)
+    one.handlerOf('networkPolicies').onProblem!(new ApiError('API_FORBIDDEN', 'you may not'))
+    assert.equal(one.problems.size, 1)
     for (const of_ of kinds) {
       assert.equal(one.isSynced, false)
       one.handlerOf(of_).endList('1')

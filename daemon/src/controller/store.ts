@@ -6,7 +6,7 @@
 import type { ApiError } from '../kubernetes/errors.ts'
 import { isOlder, type KubeObject, keyOf } from '../kubernetes/objects.ts'
 import type { Handler } from '../kubernetes/reflector.ts'
-import { type Resourceful, WATCHED, type Watched, type World } from './resources.ts'
+import { OPTIONAL, type Resourceful, WATCHED, type Watched, type World } from './resources.ts'
 
 export class Store {
   readonly #maps = Object.fromEntries(Object.keys(WATCHED).map((of) => [of, new Map()])) as Record<
@@ -26,9 +26,9 @@ export class Store {
     return this.#maps
   }
 
-  /** Whether every kind has been listed once. */
+  /** Whether every kind that something rests on has been listed once. */
   get isSynced(): boolean {
-    return this.#listed.size === Object.keys(WATCHED).length
+    return (Object.keys(WATCHED) as Watched[]).every((of) => this.#listed.has(of) || OPTIONAL.has(of))
   }
 
   /** What keeps the store from following, by kind. */
@@ -60,7 +60,8 @@ export class Store {
       changed: (object) => this.#put(of, object),
       removed: (object) => map.delete(keyOf(object)),
       onProblem: (problem) => {
-        if (problem === undefined) this.#problems.delete(of)
+        const isAbsent = problem?.code === 'API_NOT_FOUND' && OPTIONAL.has(of)
+        if (problem === undefined || isAbsent) this.#problems.delete(of)
         else this.#problems.set(of, problem)
       },
       onFlush: this.#onChange,
@@ -94,6 +95,13 @@ function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Reso
       }
     case 'namespaces':
       return { ...base, ...conditions }
+    case 'networkPolicies':
+    case 'adminNetworkPolicies':
+    case 'baselineAdminNetworkPolicies':
+    case 'clusterNetworkPolicies': {
+      const { name, namespace, uid, resourceVersion } = metadata
+      return { apiVersion, kind, metadata: { name, namespace, uid, resourceVersion } }
+    }
     case 'networks':
     case 'networkRouters':
     case 'blocks':

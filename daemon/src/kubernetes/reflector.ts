@@ -43,6 +43,8 @@ export interface ReflectorOptions {
   readonly pageTimeoutMs?: number
   /** Milliseconds that a kind must be unknown to the server before it counts as not installed; default 3 s. */
   readonly missingMs?: number
+  /** Milliseconds after which a kind that isn't installed yet is asked for again, at the latest; default 5 s. */
+  readonly longestMissingMs?: number
   readonly backOff?: BackOffOptions
 }
 
@@ -60,8 +62,6 @@ const RESUME_ATTEMPTS = 5
 /** A new list of everything waits up to so long for each object of the last one, and at most so long, milliseconds. */
 const SPREAD_MS = 0.2
 const LONGEST_SPREAD_MS = 30_000
-/** A kind that isn't installed yet is asked for at least so often, milliseconds. */
-const LONGEST_MISSING_MS = 5_000
 
 export class Reflector implements AsyncDisposable {
   readonly #options: ReflectorOptions
@@ -124,7 +124,7 @@ export class Reflector implements AsyncDisposable {
 
   /** Takes note of a failure; milliseconds until the next attempt. */
   #failed(error: unknown): number {
-    const { log, handler, resource, missingMs = 3000 } = this.#options
+    const { log, handler, resource, missingMs = 3000, longestMissingMs = 5000 } = this.#options
     const failure =
       error instanceof ApiError
         ? error
@@ -143,7 +143,7 @@ export class Reflector implements AsyncDisposable {
       if (performance.now() - this.#missingSince > missingMs) this.#inSync()
     }
     handler.onFlush?.()
-    if (failure.code === 'API_NOT_FOUND') return Math.min(wait, LONGEST_MISSING_MS)
+    if (failure.code === 'API_NOT_FOUND') return Math.min(wait, longestMissingMs)
     // A server that has just started has forgotten what all nodes stand at: large lists must not all be asked for at once.
     const spread = failure.code === 'API_GONE' ? Math.random() * Math.min(LONGEST_SPREAD_MS, this.#size * SPREAD_MS) : 0
     return Math.max(wait + spread, failure.retryAfterMs ?? 0)
