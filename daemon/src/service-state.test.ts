@@ -36,6 +36,20 @@ describe('the state of service', () => {
     assert.deepEqual(state.readiness(), { ready: true }, 'patience begins anew')
   })
 
+  it('tells of damage at once where nobody moves pods because of it, and to runtimes when it lasts', () => {
+    state.inService()
+    state.damaged('others write')
+    assert.deepEqual(state.readiness(), { ready: true })
+    const told = { ready: false, message: 'others write', podsAffected: true }
+    assert.deepEqual([state.health(), state.text], [told, 'others write'])
+    now += 4999
+    state.damaged('others write')
+    now += 1
+    assert.deepEqual(state.readiness(), told)
+    state.damaged(undefined)
+    assert.deepEqual([state.readiness(), state.health()], [{ ready: true }, { ready: true }])
+  })
+
   it('tells of a start that fails what it is at, not that pods suffer', () => {
     state.roundFailed('EINVAL')
     now += 10_000

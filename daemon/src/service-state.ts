@@ -11,6 +11,7 @@ export class ServiceState {
   readonly #now: () => number
   #doing = 'starting'
   #isInService = false
+  #damage: { readonly message: string; readonly since: number } | undefined
   #failure: { readonly reason: string; readonly since: number } | undefined
 
   constructor(now: () => number = () => performance.now()) {
@@ -41,6 +42,11 @@ export class ServiceState {
     return hadFailed
   }
 
+  /** Somebody else changes the tables; undefined: not any more. */
+  damaged(damage: string | undefined): void {
+    this.#damage = damage === undefined ? undefined : { message: damage, since: this.#damage?.since ?? this.#now() }
+  }
+
   /** Why the last round failed; undefined: it didn't. */
   get failure(): string | undefined {
     return this.#failure?.reason
@@ -48,18 +54,26 @@ export class ServiceState {
 
   readiness(): Readiness {
     if (!this.#isInService) return { ready: false, message: this.#doing, podsAffected: false }
-    const failure = this.#failure
-    if (failure === undefined || this.#now() - failure.since < PATIENCE_MS) return { ready: true }
-    return {
-      ready: false,
-      message: `the datapath can not be brought up to date: ${failure.reason}`,
-      podsAffected: true,
+    const isLasting = (what: { readonly since: number }) => this.#now() - what.since >= PATIENCE_MS
+    const [failure, damage] = [this.#failure, this.#damage]
+    if (failure !== undefined && isLasting(failure)) {
+      const message = `the datapath can not be brought up to date: ${failure.reason}`
+      return { ready: false, message, podsAffected: true }
     }
+    if (damage !== undefined && isLasting(damage)) return { ready: false, message: damage.message, podsAffected: true }
+    return { ready: true }
+  }
+
+  /** The same for /readyz and introspect, which tell of damage at once: nobody's pods are moved away because of them. */
+  health(): Readiness {
+    const readiness = this.readiness()
+    if (!readiness.ready || this.#damage === undefined) return readiness
+    return { ready: false, message: this.#damage.message, podsAffected: true }
   }
 
   /** One line for people. */
   get text(): string {
-    const readiness = this.readiness()
+    const readiness = this.health()
     return readiness.ready ? this.#doing : readiness.message
   }
 }

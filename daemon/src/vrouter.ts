@@ -348,6 +348,7 @@ export class Vrouter implements AsyncDisposable {
     }
     this.#isOpen = true
     this.#dataplane.onFacts(() => this.#nudge())
+    this.#dataplane.onDamage((damage) => this.#service.damaged(damage))
     // What it tries again by itself is no round of ours.
     this.#dataplane.onProblems(() => this.#answerWaiters())
     this.#dataplane.watch.onTaps(() => this.#ports.refresh())
@@ -569,7 +570,7 @@ export class Vrouter implements AsyncDisposable {
 
   #health(): Health {
     const problems = this.#dataplane.problems().map(textOf)
-    return { ready: this.#service.readiness().ready, state: this.#service.text, startedAt: this.#startedAt, problems }
+    return { ready: this.#service.health().ready, state: this.#service.text, startedAt: this.#startedAt, problems }
   }
 
   /** First of all, so that a long start can be told from a daemon that died. */
@@ -587,7 +588,7 @@ export class Vrouter implements AsyncDisposable {
     const maps = this.#isOpen ? this.#dataplane.maps : undefined
     const kernel = maps && kernelOf(maps)
     return healthState({
-      ready: this.#service.readiness().ready,
+      ready: this.#service.health().ready,
       state: this.#service.text,
       limits: this.#options.config.limits,
       ports: this.#isOpen ? this.#ports.all().length : 0,

@@ -346,3 +346,56 @@ describeBpf('the price of a map call', () => {
     assert.ok(garbage < 200, `${garbage} bytes a call`)
   })
 })
+
+describeBpf('bpf maps in raw chunks', () => {
+  /** Entries of chunks, `key=value`, as long as they last. */
+  function raw(map: BpfMap, limit?: number): string[] {
+    const found: string[] = []
+    for (const { count, keys, values } of map.chunks(limit)) {
+      for (let i = 0; i < count; i++) {
+        const key = Buffer.from(keys.subarray(i * map.keySize, (i + 1) * map.keySize)).toString('hex')
+        found.push(`${key}=${Buffer.from(values.subarray(i * map.valueSize, (i + 1) * map.valueSize)).toString('hex')}`)
+      }
+    }
+    return found.sort()
+  }
+  const plain = (map: BpfMap) =>
+    map
+      .lookupBatch()
+      .map(({ key, value }) => `${Buffer.from(key).toString('hex')}=${Buffer.from(value).toString('hex')}`)
+      .sort()
+
+  it('are the entries, of hashes and tries larger than a page', () => {
+    using map = hash(20_000)
+    map.updateBatch(entries(10_000))
+    assert.deepEqual(raw(map), plain(map))
+    using lpm = trie()
+    for (let i = 0; i < 300; i++) lpm.update(prefix(32, 10, 0, i >> 8, i & 255), u32(i))
+    assert.deepEqual(raw(lpm), plain(lpm))
+    using empty = hash()
+    assert.deepEqual(raw(empty), [])
+  })
+
+  it('end, of an array, behind the elements that are asked for', () => {
+    using map = BpfMap.create({ type: MapType.ARRAY, keySize: 4, valueSize: 8, maxEntries: 20_000, name: 'kv_array' })
+    map.update(u32(3), wide(7n))
+    assert.equal(raw(map, 10).length, 10)
+    assert.deepEqual(raw(map), plain(map))
+  })
+
+  it('tell by their memory how many entries there are, of tables that get memory with each', () => {
+    using map = hash()
+    using lpm = trie()
+    const usage = () => [map.memoryUsage()!, lpm.memoryUsage()!] as const
+    const empty = usage()
+    map.update(u32(1), wide(1n))
+    lpm.update(prefix(32, 10, 0, 0, 1), u32(1))
+    const one = usage()
+    assert.ok(one[0] > empty[0] && one[1] > empty[1])
+    map.update(u32(1), wide(2n))
+    assert.deepEqual(usage(), one, 'altered, not added')
+    map.delete(u32(1))
+    lpm.delete(prefix(32, 10, 0, 0, 1))
+    assert.deepEqual(usage(), empty)
+  })
+})

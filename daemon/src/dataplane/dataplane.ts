@@ -8,7 +8,7 @@
  * nexthops again (`globals.epoch`) between the removal of routes and the removal of nexthops.
  *
  * What can't be done doesn't stop the rest: it is a problem until it works, tried again with growing waits. Every `RESYNC_MS`, and when
- * a device of ours was touched, everything is read anew and damage done by others repaired.
+ * a device of ours was touched or others have changed a table (table-watch.ts), everything is read anew and damage done by others repaired.
  */
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
@@ -16,6 +16,8 @@ import { reasonOf } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import { readGlobals } from '../maps/globals.ts'
 import type { PinnedMaps } from '../maps/open.ts'
+import { type GlobalsStruct, globalsCodec } from '../maps/structs.ts'
+import { encode, u32Codec } from '../maps/table.ts'
 import type { NodeFacts } from '../model/facts.ts'
 import type { MovedAddress, Problem, Tables } from '../model/tables.ts'
 import { parsePortRange } from '../schema/port-range.ts'
@@ -35,6 +37,7 @@ import { openPins } from './pins.ts'
 import { faultsByVif } from './port-faults.ts'
 import { Programs } from './programs.ts'
 import { reservePorts } from './reserved-ports.ts'
+import { TableWatch } from './table-watch.ts'
 import type { TableFailure } from './table-writer.ts'
 import { type Findings, verifyPort } from './verify-port.ts'
 
@@ -112,6 +115,12 @@ export class Dataplane implements AsyncDisposable {
   #resync: NodeJS.Timeout | undefined
   #repair: NodeJS.Timeout | undefined
   #promotion: NodeJS.Timeout | undefined
+  readonly #tableWatch: TableWatch
+  readonly #onDamage = new Set<(damage: string | undefined) => void>()
+  #damage: string | undefined
+  #isRepairDue = false
+  /** What the programs were told last. */
+  #settings: GlobalsStruct | undefined
   #isClosed = false
   #reservation: { readonly isWanted: boolean; readonly failures: readonly TableFailure[] } = {
     isWanted: false,
@@ -136,6 +145,12 @@ export class Dataplane implements AsyncDisposable {
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
+    this.#tableWatch = new TableWatch(
+      this.#tables,
+      (tables) => this.#tablesDiffer(tables),
+      () => this.#tablesAreWhole(),
+    )
+    this.#every(ALIVE_MS, () => this.#checkSettings())
     this.watch.onDamage((loss) => this.#isDamage(loss) && this.#repairSoon())
   }
 
@@ -175,6 +190,11 @@ export class Dataplane implements AsyncDisposable {
   /** `callback` hears, once the tables are in the kernel, of addresses that other pods have now. */
   onMoved(callback: (moved: readonly MovedAddress[], tables: Tables) => void): void {
     this.#onMoved.add(callback)
+  }
+
+  /** Called when somebody else has changed tables in the kernel, with what in words, and with undefined when all is as it should be again. */
+  onDamage(callback: (damage: string | undefined) => void): void {
+    this.#onDamage.add(callback)
   }
 
   usage(): readonly TableUsage[] {
@@ -230,6 +250,7 @@ export class Dataplane implements AsyncDisposable {
     clearTimeout(this.#promotion)
     // Those who detach everything afterwards look for links.
     while (this.#links.promote());
+    await this.#tableWatch[Symbol.asyncDispose]()
     await this.#running.catch(() => {})
     await this.#evicting
     await this.#owned.disposeAsync()
@@ -265,8 +286,11 @@ export class Dataplane implements AsyncDisposable {
     this.#isResyncDue = false
     const { vhost } = this.facts()
 
-    if (again) await this.#readBack(pace, isFirst)
+    const changed = isFirst ? [] : this.#tables.withOtherCount()
+    if (changed.length > 0) this.#tablesDiffer(changed)
+    if (again || changed.length > 0) await this.#readBack(pace, isFirst)
     writeGlobals(maps, this.facts(), this.#options.config, tables)
+    this.#settings = readGlobals(maps.globals)
     const portFailures = this.#reservePorts(again)
     const neighbourFailures = this.#neighbours.ensure(vhost.ifindex, tables.neighbours, again)
     const routeFailures = this.#hostRoutes.ensure(vhost.ifindex, tables.hostRoutes, again)
@@ -286,6 +310,7 @@ export class Dataplane implements AsyncDisposable {
     const moved = this.#tables.takeMoved()
     if (moved.length > 0) for (const callback of this.#onMoved) callback(moved, tables)
 
+    this.#tables.markCounts()
     const failures = [
       ...this.#tables.failures,
       ...this.#attachments.failures,
@@ -308,6 +333,7 @@ export class Dataplane implements AsyncDisposable {
   }
 
   async #readBack(pace: Pace, isFirst: boolean): Promise<void> {
+    this.#isRepairDue = false
     const differences = await this.#tables.readBack(pace)
     // From here on damage is repaired by another pass, so what happened before is looked for below.
     this.#hasReadBack = true
@@ -315,6 +341,7 @@ export class Dataplane implements AsyncDisposable {
       for (const [table, entries] of differences) {
         this.#log.warn({ table, entries }, `${entries} entries of ${table} were changed by others: they are repaired`)
       }
+      if (differences.size > 0) this.#tell(damageText([...differences.keys()]))
       for (const pin of this.#programs.repairPins()) this.#log.warn(`the ${pin} was missing: it is back`)
     }
     ensureAgentDevice(this.#options.config.underlay.agent)
@@ -387,6 +414,36 @@ export class Dataplane implements AsyncDisposable {
     }
   }
 
+  #tablesDiffer(tables: readonly string[]): void {
+    if (this.#isClosed || !this.#hasReadBack) return
+    this.#isRepairDue = true
+    this.#tell(damageText(tables))
+    this.#repairSoon()
+  }
+
+  /** Unless what was damaged waits for its repair still. */
+  #tablesAreWhole(): void {
+    if (!this.#isRepairDue) this.#tell(undefined)
+  }
+
+  #tell(damage: string | undefined): void {
+    if (damage === this.#damage) return
+    this.#damage = damage
+    for (const callback of this.#onDamage) callback(damage)
+  }
+
+  /** The epoch goes on, and the daemon's sign of life. */
+  #checkSettings(): void {
+    if (this.#settings === undefined || this.#isClosed) return
+    const { epoch, daemonSeenNs } = readGlobals(this.maps.globals)
+    const wanted = { ...this.#settings, epoch, daemonSeenNs }
+    const found = this.maps.globals.map.lookup(encode(u32Codec, 0))
+    if (found !== undefined && Buffer.compare(found, encode(globalsCodec, wanted)) === 0) return
+    this.#log.warn({}, 'the settings of the programs were changed by others: they are repaired')
+    this.maps.globals.set(0, wanted)
+    this.#tablesDiffer(['globals'])
+  }
+
   /** Nothing tells of a link that was detached, nor of a pin that was removed; word of a device may be lost. */
   #checkLinks(links: Links): void {
     if (!this.#programs.arePinned()) this.#repairSoon()
@@ -443,4 +500,8 @@ export class Dataplane implements AsyncDisposable {
 
 function problemOf({ subject, object, error }: TableFailure): Problem {
   return { subject, object, message: error.message }
+}
+
+function damageText(tables: readonly string[]): string {
+  return `others have changed the datapath's tables (${[...tables].sort().join(', ')}), which is repaired`
 }

@@ -52,7 +52,7 @@ describe('Delta', () => {
   })
 
   it('overlooks what isSame overlooks', () => {
-    const delta = new Delta((a, b) => a[0] === b[0])
+    const delta = new Delta(1)
     delta.setDesired(new Map([['a', '1-']]))
     delta.replaceKnown(new Map([['a', '1+']]))
     assert.equal(delta.isSettled, true)

@@ -7,6 +7,8 @@
  *
  * Keys and values are strings, because strings compare and hash by content: map entries are their bytes as latin1.
  */
+import { hashOfText } from './table-digest.ts'
+
 export class Delta {
   #desired: ReadonlyMap<string, string> = new Map()
   readonly #known = new Map<string, string>()
@@ -15,11 +17,39 @@ export class Delta {
   /** Keys that differed when all were looked at. */
   readonly #found = new Set<string>()
   #hasLookedAtAll = false
-  readonly #isSame: (desired: string, known: string) => boolean
+  readonly #valueBytes: number
+  #digest = 0
+  #version = 0
 
-  /** `isSame` may overlook what the kernel itself changes in an entry, such as counters. */
-  constructor(isSame: (desired: string, known: string) => boolean = (a, b) => a === b) {
-    this.#isSame = isSame
+  /** `valueBytes`: of a value only so many bytes count; what is behind them the kernel itself changes, such as counters. */
+  constructor(valueBytes = Number.POSITIVE_INFINITY) {
+    this.#valueBytes = valueBytes
+  }
+
+  /** Of all that is known (table-digest.ts). */
+  get digest(): number {
+    return this.#digest
+  }
+
+  /** Another one whenever what is known has changed. */
+  get version(): number {
+    return this.#version
+  }
+
+  #isSame(a: string, b: string): boolean {
+    return a === b || (a.length > this.#valueBytes && a.slice(0, this.#valueBytes) === b.slice(0, this.#valueBytes))
+  }
+
+  /** Keeps number and digest; `undefined`: it is gone. */
+  #note(key: string, value: string | undefined): void {
+    const before = this.#known.get(key)
+    this.#version++
+    if (before !== undefined) this.#digest = (this.#digest - hashOfText(key, before, this.#valueBytes)) >>> 0
+    if (value === undefined) this.#known.delete(key)
+    else {
+      this.#digest = (this.#digest + hashOfText(key, value, this.#valueBytes)) >>> 0
+      this.#known.set(key, value)
+    }
   }
 
   get desired(): ReadonlyMap<string, string> {
@@ -40,13 +70,13 @@ export class Delta {
 
   /** An entry was written, or seen. */
   setKnown(key: string, value: string): void {
-    this.#known.set(key, value)
+    this.#note(key, value)
     this.#suspects?.add(key)
   }
 
   /** An entry is gone. */
   deleteKnown(key: string): void {
-    this.#known.delete(key)
+    this.#note(key, undefined)
     this.#suspects?.add(key)
   }
 
@@ -68,7 +98,9 @@ export class Delta {
     for (const key of this.#known.keys()) if (!found.has(key)) differences++
     this.#suspectAll()
     this.#known.clear()
-    for (const [key, value] of found) this.#known.set(key, value)
+    this.#digest = 0
+    this.#version++
+    for (const [key, value] of found) this.#note(key, value)
     return differences
   }
 

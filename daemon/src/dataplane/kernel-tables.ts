@@ -9,7 +9,7 @@ import type { MovedAddress } from '../model/tables.ts'
 import { type Encoding, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import type { MapSet } from './map-set.ts'
 import { MovedAddresses } from './moved-addresses.ts'
-import type { Pace } from './pace.ts'
+import { Pace } from './pace.ts'
 import { type OnChange, type TableFailure, TableWriter } from './table-writer.ts'
 
 export interface TableUsage {
@@ -99,6 +99,27 @@ export class KernelTables {
   /** Addresses that got a new owner since the last call. */
   takeMoved(): readonly MovedAddress[] {
     return this.#moved.take()
+  }
+
+  /** To be called at the end of a pass. */
+  markCounts(): void {
+    for (const writer of this.#writers.values()) writer.markCount()
+  }
+
+  withOtherCount(): TableMap[] {
+    return [...this.#writers.values()].filter((writer) => writer.hasOtherCount).map(({ name }) => name)
+  }
+
+  async withOtherContents(isAborted: () => boolean): Promise<TableMap[]> {
+    const pace = new Pace()
+    const found: TableMap[] = []
+    for (const [name, writer] of this.#writers) {
+      await pace.rest()
+      if (isAborted()) return []
+      // One that is being written to is read again at the next time.
+      if ((await writer.isIntact(pace)) === false) found.push(name)
+    }
+    return found
   }
 
   get failures(): readonly TableFailure[] {

@@ -6,11 +6,13 @@ import type { BpfMap, MapEntry } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { reasonOf, VrouterError } from '../errors.ts'
+import { decode, u32Codec } from '../maps/table.ts'
 import type { Subject } from '../model/tables.ts'
 import { Delta } from './delta.ts'
 import { BRIDGE_COUNTER_AT, type TableMap } from './encode-tables.ts'
 import type { Pace } from './pace.ts'
 import { describeEntry, subjectOf } from './subject.ts'
+import { hashOfBytes } from './table-digest.ts'
 
 export interface TableFailure {
   readonly subject: Subject
@@ -37,6 +39,10 @@ export class TableWriter {
   /** An element of an array can't be deleted: all zero means that there is none. */
   readonly #isArray: boolean
   readonly #zero: Buffer
+  /** Of a value, those that the daemon alone writes. */
+  readonly #valueBytes: number
+  /** Memory that the kernel's entries took after our last change, and which change that was. */
+  #size: { readonly bytes: number | undefined; readonly version: number } | undefined
   readonly #failures = new Map<string, TableFailure>()
   readonly #onChange: OnChange | undefined
 
@@ -47,7 +53,8 @@ export class TableWriter {
     this.#map = map
     this.#isArray = map.type === MapType.ARRAY
     this.#zero = Buffer.alloc(map.valueSize)
-    this.delta = new Delta(name === 'bridge' ? isSameBridgeEntry : undefined)
+    this.#valueBytes = name === 'bridge' ? BRIDGE_COUNTER_AT : map.valueSize
+    this.delta = new Delta(this.#valueBytes)
   }
 
   get used(): number {
@@ -78,6 +85,53 @@ export class TableWriter {
       for (const { key, value } of page) found.set(latin1(key), latin1(value))
     }
     return differences + this.delta.replaceKnown(found)
+  }
+
+  /** To be called after changes: as many entries as now there should be at the next `hasOtherCount`. */
+  markCount(): void {
+    if (this.#size?.version === this.delta.version) return
+    this.#size = { bytes: this.#map.memoryUsage(), version: this.delta.version }
+  }
+
+  /** Somebody else has added or removed entries. Tables that have their memory from the start don't show it. */
+  get hasOtherCount(): boolean {
+    if (this.#size?.bytes === undefined || this.#size.version !== this.delta.version) return false
+    return this.#map.memoryUsage() !== this.#size.bytes
+  }
+
+  /** Reads what the kernel holds, in slices. Whether it is what is believed to be there; undefined: that changed meanwhile. */
+  async isIntact(pace: Pace): Promise<boolean | undefined> {
+    const { version } = this.delta
+    const { keySize, valueSize } = this.#map
+    let digest = 0
+    let count = 0
+    // Of an array no more is read than is in use, and the page in which that ends.
+    const limit = this.#isArray ? this.#used() : Number.POSITIVE_INFINITY
+    const chunks = this.#map.chunks(limit)
+    for (;;) {
+      const { value: chunk, done } = chunks.next()
+      if (done) {
+        if (!chunk) return undefined
+        break
+      }
+      for (let at = 0; at < chunk.count; at++) {
+        if (this.#isArray && isZero(chunk.values, at * valueSize, valueSize)) continue
+        digest += hashOfBytes(chunk.keys, at * keySize, keySize, chunk.values, at * valueSize, this.#valueBytes)
+        count++
+      }
+      digest >>>= 0
+      if (!pace.isDue) continue
+      await pace.rest()
+      if (this.delta.version !== version) return undefined
+    }
+    return digest === this.delta.digest && count === this.delta.known.size
+  }
+
+  /** Elements of an array up to the last one in use. */
+  #used(): number {
+    let last = 0
+    for (const key of this.delta.known.keys()) last = Math.max(last, decode(u32Codec, bytes(key)))
+    return last + 1
   }
 
   async *#pages(pace: Pace): AsyncGenerator<readonly MapEntry[]> {
@@ -148,14 +202,15 @@ export class TableWriter {
   }
 }
 
-function isSameBridgeEntry(a: string, b: string): boolean {
-  return a.slice(0, BRIDGE_COUNTER_AT) === b.slice(0, BRIDGE_COUNTER_AT)
-}
-
 function bytes(text: string): Uint8Array {
   return Buffer.from(text, 'latin1')
 }
 
 function latin1(value: Uint8Array): string {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')
+}
+
+function isZero(values: Uint8Array, from: number, length: number): boolean {
+  for (let at = from; at < from + length; at++) if (values[at] !== 0) return false
+  return true
 }

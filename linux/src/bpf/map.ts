@@ -7,6 +7,7 @@
  * Per-CPU maps: a value is `valueSize` bytes for each possible CPU, each padded to a multiple of 8; `lookupPerCpu` splits them.
  */
 
+import { readFileSync } from 'node:fs'
 import { SystemError } from '../errors.ts'
 import { allocate, bpf, close, duplicate, type Memory } from '../ffi.ts'
 import {
@@ -50,6 +51,13 @@ function isZero(bytes: Uint8Array, start = 0, length = bytes.length): boolean {
 export interface MapEntry {
   readonly key: Uint8Array
   readonly value: Uint8Array
+}
+
+/** Entries one behind the other, without gaps. */
+export interface RawEntries {
+  readonly count: number
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
 }
 
 export class BpfMap implements Disposable {
@@ -282,6 +290,52 @@ export class BpfMap implements Disposable {
       if (news.length > 0) yield news
       if (result === -ENOENT) return true
       cursor = next
+    }
+  }
+
+  /** Bytes that the kernel says the map takes: of tables that get memory with each entry it tells how many there are, at once. */
+  memoryUsage(): number | undefined {
+    const text = readFileSync(`/proc/self/fdinfo/${this.fd}`, 'latin1')
+    const found = /^memlock:\s*(\d+)/m.exec(text)
+    return found === null ? undefined : Number(found[1])
+  }
+
+  /**
+   * All entries, or the first `limit` of an array, as the kernel copies them, many at a time, without an object for each: for those who only want to know whether something is different.
+   * The bytes are good until the next step. False: this map's type has no batches, nothing was yielded. An entry that comes, goes or moves meanwhile may
+   * be missed or seen twice.
+   */
+  *chunks(limit = Number.POSITIVE_INFINITY): Generator<RawEntries, boolean> {
+    const most = Math.floor(PAGE_BYTES / (this.keySize + this.elementSize))
+    let room = Math.max(1, Math.min(PAGE_ENTRIES, this.maxEntries, most, limit))
+    let seen = 0
+    let keys = allocate(room * this.keySize)
+    let values = allocate(room * this.elementSize)
+    let cursor: Memory | undefined
+    let next = allocate(Math.max(4, this.keySize))
+    for (;;) {
+      const { result, count } = this.#batch(BpfCommand.MAP_LOOKUP_BATCH, keys, values, room, cursor, next)
+      if (result === -ENOSPC && count === 0) {
+        room *= 2
+        keys = allocate(room * this.keySize)
+        values = allocate(room * this.elementSize)
+        continue
+      }
+      if (cursor === undefined && isUnsupported(result)) return false
+      if (result < 0 && result !== -ENOENT) throw this.#failure(-result, 'read')
+      if (count > 0) {
+        yield {
+          count,
+          keys: keys.bytes.subarray(0, count * this.keySize),
+          values: values.bytes.subarray(0, count * this.elementSize),
+        }
+      }
+      seen += count
+      // A walk that others make start over ends nevertheless.
+      if (result === -ENOENT || seen >= limit || seen > 2 * this.maxEntries) return true
+      const former = cursor ?? allocate(next.bytes.length)
+      cursor = next
+      next = former
     }
   }
 
