@@ -603,6 +603,7 @@ describe('all tables', () => {
         }
         for (const { nexthop } of tables.labels) refer(nexthop)
         for (const { flowNexthop } of tables.vifs) if (flowNexthop !== 0) refer(flowNexthop)
+        for (const { nexthop } of tables.vrfs) if (nexthop !== undefined) refer(nexthop)
         for (const { id, nexthop } of tables.nexthops) {
           if (nexthop.type === 'composite' && count.has(id)) for (const member of nexthop.members) refer(member.nexthop)
         }

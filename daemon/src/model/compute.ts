@@ -133,6 +133,7 @@ export class Model {
     const references = this.#references(inet, inet6, bridge.values())
     for (const { nexthop } of labels) increase(references, nexthop, 1)
     for (const { flowNexthop } of vifs) if (flowNexthop !== 0) increase(references, flowNexthop, 1)
+    for (const { nexthop } of vrfs) if (nexthop !== undefined) increase(references, nexthop, 1)
     for (const members of nexthops.composites(references)) {
       for (const { nexthop } of members) increase(references, nexthop, 1)
     }

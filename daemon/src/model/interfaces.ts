@@ -147,6 +147,7 @@ export class InterfaceTable {
         flowNexthop: vhost.nexthop,
         mac: underlay.mac,
         ip4: underlay.address,
+        ...(underlay.address6 !== undefined && { ip6: underlay.address6 }),
         label: vhost.label,
         flags: VHOST_FLAGS,
       },

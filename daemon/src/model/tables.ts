@@ -139,7 +139,7 @@ export interface NumberedNexthop {
   readonly id: number
   readonly nexthop: Nexthop
   readonly isValid: boolean
-  /** Number of table entries that use it. */
+  /** Number of table entries that name it (references.ts). */
   readonly references: number
 }
 

@@ -3,6 +3,7 @@ import { ip4Text } from '../maps/addresses.ts'
 import { LABEL_NONE } from '../maps/constants.ts'
 import { isFree, membersOf, nexthopById } from '../maps/nexthops.ts'
 import type { PinnedMaps } from '../maps/open.ts'
+import { nexthopReferences } from '../maps/references.ts'
 import type { NexthopStruct } from '../maps/structs.ts'
 import { notSupportedError, responseError } from './errors.ts'
 import {
@@ -13,7 +14,6 @@ import {
   nexthopFlagList,
   nexthopTypeName,
 } from './format-nh.ts'
-import { nexthopReferences } from './references.ts'
 import { numberOption, type Request, requireVerb, type Tool } from './tool.ts'
 
 const usage = `Usage: nh --list

@@ -3,13 +3,13 @@ import { linkSettings } from '@kube-vrouter/linux/ethtool'
 import { ip4Text, ip6Text, macText } from '../maps/addresses.ts'
 import { VIF_PHYSICAL, VIF_VIRTUAL } from '../maps/constants.ts'
 import type { PinnedMaps } from '../maps/open.ts'
+import { vifReferences } from '../maps/references.ts'
 import type { CounterTable } from '../maps/stats.ts'
 import type { VifStatsStruct, VifStruct } from '../maps/structs.ts'
 import { listVifs } from '../maps/vifs.ts'
 import { localTime } from './columns.ts'
 import { notSupportedError, responseError } from './errors.ts'
 import { dropCountersByType, formatDropCounters, sumOfDrops } from './format-dropstats.ts'
-import { NH_TYPE } from './format-nh.ts'
 import {
   formatCleared,
   formatRateFooter,
@@ -149,17 +149,6 @@ function countersOf<V extends object>(table: CounterTable<V>, id: number, core: 
 
 function cpuCount(maps: PinnedMaps): number {
   return maps.vifStats.perCpu(0)?.length ?? 0
-}
-
-/** Ref of each vif: itself, and every nexthop that leads out of it. */
-function vifReferences(maps: PinnedMaps): ReadonlyMap<number, number> {
-  const counts = new Map<number, number>()
-  for (const [, nexthop] of maps.nexthops.entries()) {
-    const hasInterface =
-      nexthop.type === NH_TYPE.receive || nexthop.type === NH_TYPE.encap || nexthop.type === NH_TYPE.tunnel
-    if (hasInterface) counts.set(nexthop.oif, (counts.get(nexthop.oif) ?? 1) + 1)
-  }
-  return counts
 }
 
 function withNames(record: VifRecord): unknown {

@@ -223,6 +223,7 @@ function hostInterface(vif: Vif, context: IntrospectContext): ItfSandeshData {
     sub_type: 'Gateway',
     vmi_type: 'VHOST',
     fixed_ip4_list: [underlay.address],
+    fixed_ip6_list: underlay.address6 === undefined ? [] : [underlay.address6],
   }
 }
 

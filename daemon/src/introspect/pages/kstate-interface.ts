@@ -3,6 +3,7 @@
 import { ip4Text, macText } from '../../maps/addresses.ts'
 import { VIF_AGENT, VIF_HOST, VIF_PHYSICAL, VIF_POLICY_ENABLED, VIF_VIRTUAL } from '../../maps/constants.ts'
 import type { VifStruct } from '../../maps/structs.ts'
+import { vifReferences } from '../../model/references.ts'
 import { i32 } from '../arguments.ts'
 import { dump } from '../dumps.ts'
 import { kernelError } from '../errors.ts'
@@ -78,16 +79,17 @@ export const kInterfaceInfo = struct('KInterfaceInfo', [
 
 const response = listResponse('KInterfaceResp', 'if_list', kInterfaceInfo)
 
-export const kInterfaceReq = request('KInterfaceReq', { if_id: i32(-1) }, ({ if_id }, { kernel }) => {
+export const kInterfaceReq = request('KInterfaceReq', { if_id: i32(-1) }, ({ if_id }, { kernel, tables }) => {
+  const references = vifReferences(tables())
   const vifs = kernel.vifs()
   if (if_id < 0)
     return dump(
-      vifs.map((vif) => toSandesh(vif, kernel)),
+      vifs.map((vif) => toSandesh(vif, kernel, references)),
       response,
       { isWrapped: true },
     )
   const vif = vifs.find((candidate) => candidate.id === if_id)
-  return vif === undefined ? kernelError() : [response([toSandesh(vif, kernel)])]
+  return vif === undefined ? kernelError() : [response([toSandesh(vif, kernel, references)])]
 })
 
 const TYPES: Readonly<Record<number, string>> = {
@@ -100,7 +102,11 @@ const TYPES: Readonly<Record<number, string>> = {
 /** The vRouter's number of Ethernet transport. */
 const TRANSPORT_ETHERNET = 2
 
-function toSandesh(vif: VifStruct, kernel: KernelState): Value<typeof kInterfaceInfo> {
+function toSandesh(
+  vif: VifStruct,
+  kernel: KernelState,
+  references: ReadonlyMap<number, number>,
+): Value<typeof kInterfaceInfo> {
   const stats = kernel.vifStats(vif.id)
   return {
     idx: vif.id,
@@ -116,7 +122,7 @@ function toSandesh(vif: VifStruct, kernel: KernelState): Value<typeof kInterface
     obytes: stats?.txBytes,
     opackets: stats?.txPackets,
     oerrors: stats?.txErrors,
-    ref_cnt: 1,
+    ref_cnt: references.get(vif.id) ?? 1,
     mac: macText(vif.mac),
     ip: ip4Text(vif.ip4),
     mirror_id: -1,
