@@ -69,6 +69,8 @@ export function partArguments(
         `--proxy-client-key-file=${file('front-proxy.key')}`,
         '--authorization-mode=Node,RBAC',
         '--allow-privileged',
+        // Services by their endpoints: no kube-proxy runs here that would know their addresses.
+        '--enable-aggregator-routing',
         `--service-cluster-ip-range=${services}`,
         '--profiling=false',
         '--v=1',

@@ -33,6 +33,7 @@ import {
 import { boot, isUp, loadImage, onNode, powerOff, prepareDisk } from './node.ts'
 import type { NodeOptions } from './node-config.ts'
 import { makePki } from './pki.ts'
+import { keepPodRoutes } from './pod-routes.ts'
 import { prepare } from './prepare.ts'
 import { installReferenceCni } from './reference-cni.ts'
 
@@ -278,6 +279,7 @@ export class Kubelab extends TestCluster {
       case 'kube-vrouter':
         await step('image on every node', () => this.load(imageArchive, signal))
         await step('helm install', () => installChart(this, options))
+        keepPodRoutes(this.name)
         break
     }
     await step('all nodes Ready', () => this.untilAllReady(this.nodes, undefined, signal))
