@@ -10,6 +10,7 @@ import type { Outcome } from '../kubelab/command.ts'
 import { dumpFolder } from '../kubelab/dump-folder.ts'
 import { KindCluster } from '../kubelab/kind.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
+import { PATIENCE_MS } from '../patience.ts'
 import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
@@ -39,7 +40,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async kubectl(...args: string[]): Promise<string> {
-    return await this.lab.kubectl(args, { timeoutMs: 120_000 })
+    return await this.lab.kubectl(args, { timeoutMs: 300_000 })
   }
 
   async json<T>(...args: string[]): Promise<T> {
@@ -74,7 +75,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async removeNamespaces(...names: string[]): Promise<void> {
-    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=115s', ...names)
+    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=280s', ...names)
   }
 
   /** Creates the pods and waits until all of them are Ready. */
@@ -83,7 +84,7 @@ export class Cluster implements AsyncDisposable {
     return await Promise.all(wanted.map((pod) => this.ready(pod.namespace, pod.name)))
   }
 
-  async ready(namespace: string, name: string, seconds = 60): Promise<RunningPod> {
+  async ready(namespace: string, name: string, seconds = 180): Promise<RunningPod> {
     try {
       await this.kubectl('wait', '-n', namespace, `pod/${name}`, '--for=condition=Ready', `--timeout=${seconds}s`)
     } catch (error) {
@@ -123,7 +124,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Asks `address` by HTTP: what it saw us as (`10.244.0.3`), undefined when there is no answer in time. */
-  async seenBy(from: From, address: string, port = 80, seconds = 2): Promise<string | undefined> {
+  async seenBy(from: From, address: string, port = 80, seconds = 10): Promise<string | undefined> {
     const host = address.includes(':') ? `[${address}]` : address
     const url = `http://${host}:${port}/`
     const command =
@@ -135,7 +136,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async assertReaches(from: From, address: string, port?: number): Promise<void> {
-    assert.ok((await this.seenBy(from, address, port, 4)) !== undefined, `${nameOf(from)} doesn't reach ${address}`)
+    assert.ok((await this.seenBy(from, address, port)) !== undefined, `${nameOf(from)} doesn't reach ${address}`)
   }
 
   async assertCut(from: From, address: string, port?: number): Promise<void> {
@@ -143,8 +144,9 @@ export class Cluster implements AsyncDisposable {
     assert.equal(seen, undefined, `${nameOf(from)} reaches ${address} and is seen as ${seen}`)
   }
 
-  async until(what: string, isTrue: () => Promise<boolean>, seconds = 30): Promise<void> {
-    const end = performance.now() + seconds * 1000
+  async until(what: string, isTrue: () => Promise<boolean>, seconds = 0): Promise<void> {
+    const limit = Math.max(seconds, PATIENCE_MS / 1000)
+    const end = performance.now() + limit * 1000
     let last: unknown
     while (performance.now() < end) {
       try {
@@ -155,7 +157,7 @@ export class Cluster implements AsyncDisposable {
       }
       await sleep(100)
     }
-    throw new Error(`${what}: not so within ${seconds} s`, { cause: last })
+    throw new Error(`${what}: not so within ${limit} s`, { cause: last })
   }
 
   /** Messages of the Events of an object, newest last. */

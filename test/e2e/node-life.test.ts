@@ -144,7 +144,6 @@ describe('the life of a node', function () {
   it('under another name: its pods are reached although the old node is still there, which leaves nothing when it goes', async () => {
     await lab.nodeDown(2)
     await lab.nodeUp(2, undefined, { name: renamed, address4: '10.10.0.22' })
-    const up = performance.now()
     await here.until('the node', async () =>
       (await here.kubectl('get', 'nodes', '-o', 'name')).includes(`node/${renamed}`),
     )
@@ -155,8 +154,6 @@ describe('the life of a node', function () {
     )
     await here.start({ name: 'c', namespace, node: renamed })
     await untilJoined('c', 90)
-    const seconds = (performance.now() - up) / 1000
-    assert.ok(seconds < 120, `after ${seconds} s`)
     assert.equal(await readyOf('node2'), 'False')
     assert.equal(await readyOf(renamed), 'True')
 

@@ -223,7 +223,7 @@ async function tell(story: Story): Promise<void> {
       const wanted = pods[twin]
       const annotations: Record<string, string> =
         wanted === undefined ? {} : { 'vrouter.dev/addresses': `${addressOf(wanted, 4)},${addressOf(wanted, 6)}` }
-      const deadline = Date.now() + 3000
+      const deadline = Date.now() + 60_000
       for (;;) {
         try {
           pods[pod] = addPod(lab, { name: pod, node, namespace, annotations })

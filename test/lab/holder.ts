@@ -58,7 +58,7 @@ export function startHolder(name: string): void {
     log,
     holderFile(paths),
   )
-  const deadline = Date.now() + 5000
+  const deadline = Date.now() + 60_000
   while (!processesOfLab(name).includes(id.pid)) {
     if (!isRunning(id) || Date.now() > deadline) {
       throw new Error(

@@ -56,7 +56,7 @@ export async function down(name: string): Promise<void> {
 export async function clear(name: string): Promise<void> {
   const { root } = labPaths(name)
   await end(`${root}/holder.pid`, 'SIGKILL')
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 60_000
   for (let pids = processesOfLab(name); pids.length > 0; pids = processesOfLab(name)) {
     if (Date.now() > deadline) throw new Error(`lab ${name}: these processes won't end: ${pids.join(', ')}`)
     killAll(pids)

@@ -59,7 +59,7 @@ export function isDaemonRunning(node: NodePaths): boolean {
 export function askDaemon(
   node: NodePaths,
   request: object,
-  timeoutMs = 1000,
+  timeoutMs = 10_000,
 ): Promise<Record<string, unknown> | undefined> {
   return new Promise((settle) => {
     const socket = connect(node.socket)
@@ -80,7 +80,7 @@ export function askDaemon(
 }
 
 /** Waits until the daemon says that it can serve ADD; returns how long that took, ms. */
-export async function waitUntilReady(node: NodePaths, timeoutMs = 30_000): Promise<number> {
+export async function waitUntilReady(node: NodePaths, timeoutMs = 180_000): Promise<number> {
   const begun = performance.now()
   for (;;) {
     const answer = await askDaemon(node, { op: 'status' })

@@ -73,7 +73,7 @@ const own = (plural: string) => `/apis/vrouter.dev/v1alpha1/${plural}`
 describe('uninstalling from a cluster', () => {
   let server: Server
   const ready = { status: { conditions: [{ type: 'Ready', status: 'True' }] } }
-  const uninstall = (timeoutMs = 2000) =>
+  const uninstall = (timeoutMs = 60_000) =>
     uninstallFromCluster({ client: server, namespace: 'kube-vrouter', daemonSet, timeoutMs, pollMs: 1, log: silent })
 
   beforeEach(() => {
