@@ -34,7 +34,7 @@ import { type NodeReport, NodeReports } from './node-reports.ts'
 import { announcements } from './packet/announce.ts'
 import { contextFromTables } from './packet/context.ts'
 import { AgentPort } from './packet/packet.ts'
-import { writeConflist } from './port-api/conflist.ts'
+import { ConflistKeeper } from './port-api/conflist-keeper.ts'
 import { startRest } from './port-api/rest/server.ts'
 import { PortServer } from './port-api/server.ts'
 import { ServiceMark } from './port-api/service-mark.ts'
@@ -263,12 +263,16 @@ export class Vrouter implements AsyncDisposable {
     own.defer(() => clearInterval(news))
     // A DEL may have been queued between the reading of the records and the socket.
     await this.#ports.maintain()
-    writeConflist({
+    const keeper = await ConflistKeeper.start({
       folder: config.paths.cniConf,
       socket: `${config.paths.run}/cni.sock`,
       state: config.paths.state,
       ...config.cni,
+      binaries: config.paths.cniBin,
+      log: log.child({ component: 'port-api' }),
+      tell: (report) => this.#tellNode(report),
     })
+    own.use(keeper)
     const ms = Date.now() - this.#startedAt.getTime()
     this.#log.info(
       { node: config.node, address: this.#dataplane.facts().underlay.address, ports: this.#ports.all().length, ms },

@@ -148,6 +148,20 @@ describe('the chart', function () {
     }
   })
 
+  it('lets the daemon look at the runtime’s plugins where some are chained, where they lie on the node, and write nothing there', () => {
+    for (const more of [[], ['cni.skipBinaries=true']]) {
+      const objects = rendered('cni.chained={portmap}', 'cni.binPath=/opt/other/bin', ...more)
+      const { paths } = loadFrom(configOf(objects))
+      const spec = one(objects, 'DaemonSet', 'vrouter')['spec'].template.spec
+      const mount = spec.containers[0].volumeMounts.find(({ name }: { name: string }) => name === 'cni-bin')
+      assert.deepEqual([mount.mountPath, mount.readOnly, paths.cniBin], ['/opt/other/bin', true, '/opt/other/bin'])
+      const volume = spec.volumes.find(({ name }: { name: string }) => name === 'cni-bin')
+      assert.equal(volume.hostPath.path, '/opt/other/bin')
+    }
+    const plain = one(standard, 'DaemonSet', 'vrouter')['spec'].template.spec.containers[0]
+    assert.ok(!plain.volumeMounts.some(({ name }: { name: string }) => name === 'cni-bin'))
+  })
+
   it('asks for no right by a wildcard', () => {
     for (const object of standard) {
       for (const rule of (object['rules'] ?? []) as Record<string, string[]>[]) {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { askPlugin, chainOf } from '@kube-vrouter/daemon/port-api/chained-plugins'
 import { conflistText } from '@kube-vrouter/daemon/port-api/conflist'
 import { binary, clean, Node, obstacle } from './node.ts'
 import { cnitool, missingCnitool, missingIptables, missingPlugins, pluginPath, plugins } from './reference.ts'
@@ -62,11 +63,11 @@ describe('the CNI binary under libcni', function () {
   for (const [chained, verbs] of [
     [
       ['portmap', 'bandwidth', 'tuning'],
-      ['add', 'del', 'del'],
+      ['status', 'add', 'del', 'del', 'status'],
     ],
     [
       ['bandwidth', 'tuning'],
-      ['add', 'check', 'del', 'del'],
+      ['status', 'add', 'check', 'del', 'del', 'status'],
     ],
   ] as const) {
     it(`has ${chained.join(', ')} behind it, which find in its result what they need`, async function () {
@@ -76,11 +77,13 @@ describe('the CNI binary under libcni', function () {
         this.skip()
       }
       const netns = node!.pod()
+      // These speak 1.0.0 at most, and libcni 1.1.0: it takes the best of what the conflist claims.
+      const chain = chainOf(await Promise.all(chained.map((name) => askPlugin(plugins, name))))
+      assert.deepEqual([chain.plugins, chain.problems], [chained, []])
+      const { versions } = chain
       const conflist = JSON.parse(
-        conflistText({ folder: '/x', socket: node!.socket, state: node!.state, chained: [...chained] }),
+        conflistText({ folder: '/x', socket: node!.socket, state: node!.state, chained, versions }),
       )
-      // These witnesses speak 1.0.0 at most: what a runtime of their time would do.
-      delete conflist.cniVersions
       Object.assign(conflist.plugins.at(-1), { sysctl: { 'net.ipv4.conf.eth0.arp_filter': '1' }, mtu: 1400 })
       const capabilities = {
         // Spelled as containerd spells them.
@@ -101,7 +104,7 @@ describe('the CNI binary under libcni', function () {
         output,
       )
       const states = output.split(/^= .*$/m).slice(1)
-      const added = states[0]!
+      const added = states[verbs.indexOf('add' as never)]!
       if (chained.includes('portmap' as never))
         assert.match(added, /--dport 8080 -j DNAT --to-destination 10\.1\.77\.77:80/)
       assert.match(added, /qdisc tbf .* dev tap[0-9a-f]{12} /)

@@ -89,6 +89,7 @@ describe('Dataplane', function () {
           pins,
           objects: changes.objects ?? objects,
           cniConf: '',
+          cniBin: '/opt/cni/bin',
           sysctl: '/proc/sys',
         },
         limits: { ...limits, ...changes.limits },

@@ -43,7 +43,7 @@ export class WholeNode implements AsyncDisposable {
     writeFileSync(join(store, 'networks.yaml'), networks)
     const paths = {
       ...{ state: join(root, 'state'), run: join(root, 'run'), pins: join(sandbox.bpffs, 'whole'), objects },
-      ...{ cniConf: '', sysctl: '/proc/sys' },
+      ...{ cniConf: '', cniBin: '/opt/cni/bin', sysctl: '/proc/sys' },
       ...changes,
     }
     const base = loadConfig({ env: { VROUTER_NODE: 'node-1', VROUTER_SOURCE_PATH: store } })

@@ -51,7 +51,7 @@ https://{{ $host }}:{{ $.Values.k8sServicePort }}
   "cluster" (dict "name" $values.cluster.name "domain" $values.cluster.domain)
   "source" (dict "type" "kubernetes" "server" (include "kube-vrouter.server" .))
   "underlay" (dict "interface" $values.underlay.interface "gateway" $values.underlay.gateway "watchSeconds" $values.underlay.watchSeconds)
-  "paths" (dict "state" $values.paths.state "run" $values.paths.run "cniConf" $values.cni.confPath "sysctl" "/host/proc/sys")
+  "paths" (dict "state" $values.paths.state "run" $values.paths.run "cniConf" $values.cni.confPath "cniBin" $values.cni.binPath "sysctl" "/host/proc/sys")
   "cni" (dict "chained" $values.cni.chained "logFile" $values.cni.logFile)
   "introspect" (dict "addresses" $values.introspect.addresses "port" $values.introspect.port)
   "snat" (dict "enabled" $values.snat.enabled "ports" $values.snat.ports)

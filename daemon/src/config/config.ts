@@ -38,6 +38,8 @@ export interface Config {
     readonly objects: string
     /** Where the conflist is written; empty: not written. */
     readonly cniConf: string
+    /** Where the runtime's plugins lie: those of cni.chained are asked there which versions they speak. */
+    readonly cniBin: string
     /** Where /proc/sys can be written. */
     readonly sysctl: string
   }

@@ -5,6 +5,7 @@
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CHAIN_VERSIONS, type ChainedPlugin } from './chained-plugins.ts'
 
 export const CONFLIST_NAME = '10-vrouter.conflist'
 
@@ -19,11 +20,14 @@ export interface ConflistOptions {
   readonly state: string
   /** cni.logFile; empty or absent: the binary writes no log. */
   readonly logFile?: string
-  /** cni.chained. */
+  /** Plugins of others behind ours, all of which lie on the node. */
   readonly chained?: readonly ChainedPlugin[]
+  /** What all members speak, oldest first; default: what ours does. */
+  readonly versions?: readonly string[]
 }
 
-export type ChainedPlugin = 'portmap' | 'bandwidth' | 'tuning'
+/** Runtimes that know `cniVersion` alone know no later one. */
+const LAST_OF_OLD = '1.0.0'
 
 /** What the plugins of others need to work behind ours. */
 const CHAINED: Readonly<Record<ChainedPlugin, object>> = {
@@ -44,10 +48,11 @@ const CAPABILITIES = {
 /**
  * Old runtimes (libcni before 1.2) know `cniVersion` alone, newer ones choose the best of `cniVersions`. With 1.1.0 come STATUS and GC.
  */
-export function conflistText({ socket, state, logFile = '', chained = [] }: ConflistOptions): string {
+export function conflistText(options: ConflistOptions): string {
+  const { socket, state, logFile = '', chained = [], versions = CHAIN_VERSIONS } = options
   const conflist = {
-    cniVersion: '1.0.0',
-    cniVersions: ['0.3.1', '0.4.0', '1.0.0', '1.1.0'],
+    cniVersion: versions.includes(LAST_OF_OLD) ? LAST_OF_OLD : versions.at(-1),
+    cniVersions: versions,
     name: 'kube-vrouter',
     plugins: [
       {

@@ -26,7 +26,7 @@ export const config: Config = {
   },
   health: { addresses: ['127.0.0.1'], port: 0 },
   underlay: { interface: 'eth0', vhost: 'vhost0', agent: 'pkt0', watchSeconds: 10, gateway: 'auto' },
-  paths: { state: '/var/lib/vrouter', run: '/run/vrouter', pins: '/sys/fs/bpf/vrouter', objects: '/objects', cniConf: '', sysctl: '/proc/sys' },
+  paths: { state: '/var/lib/vrouter', run: '/run/vrouter', pins: '/sys/fs/bpf/vrouter', objects: '/objects', cniConf: '', cniBin: '/opt/cni/bin', sysctl: '/proc/sys' },
   introspect: { addresses: ['127.0.0.1'], port: 0 },
   limits: {
     vifs: 1024,
