@@ -81,7 +81,7 @@ const TABLE = {
     'Set underlay.interface to the network card that joins the nodes.',
   ),
   VHOST_NAME_TAKEN: entry(
-    (v: { vhost: string; kind: string }) => `${v.vhost} exists already, and is a ${v.kind} instead of a TAP`,
+    (v: { vhost: string; kind: string }) => `${v.vhost} exists already, and is a ${v.kind} that isn't ours`,
     'Remove that device, or give vhost0 another name (underlay.vhost).',
   ),
   VHOST_DEVICE_FAILED: entry(

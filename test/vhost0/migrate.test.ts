@@ -197,6 +197,48 @@ describe('vhost0 migration', function () {
     }
   })
 
+  it('keeps the node online where routes over devices without a carrier are ignored', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    node.ip(`addr add fd77::11/64 dev ${NIC} nodad`)
+    node.ip('route add default via 10.77.0.1')
+    node.ip(`-6 route add default via fd77::1 dev ${NIC}`)
+    for (const family of ['ipv4', 'ipv6'])
+      for (const which of ['all', 'default', NIC])
+        node.exec(`sysctl -qw net.${family}.conf.${which}.ignore_routes_with_linkdown=1`)
+    await node.migrate()
+    for (const family of ['ipv4', 'ipv6'])
+      node.exec(`sysctl -qw net.${family}.conf.${VHOST}.ignore_routes_with_linkdown=1`)
+    assert.match(node.ip(`link show dev ${VHOST}`), /[<,]LOWER_UP[,>]/)
+    assert.doesNotMatch(node.ip('route show') + node.ip('-6 route show'), /linkdown/)
+    for (const address of ['10.77.0.1', '203.0.113.1', 'fd77::1']) assert.ok(node.canPing(address), address)
+  })
+
+  it('keeps a TAP that an earlier version made, and gives a carrier that was taken away back', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    await node.migrate()
+    node.ip(`link set ${VHOST}-peer down`)
+    assert.doesNotMatch(node.ip(`link show dev ${VHOST}`), /LOWER_UP/)
+    await node.migrate()
+    assert.match(node.ip(`link show dev ${VHOST}`), /LOWER_UP/)
+    await node.uninstall()
+    assert.equal(node.describe(VHOST), 'no device')
+    assert.equal(node.describe(`${VHOST}-peer`), 'no device')
+    node.ip(`tuntap add dev ${VHOST} mode tap`)
+    await node.migrate()
+    assert.ok(node.canPing('10.77.0.1'))
+    assert.match(node.ip(`-d link show dev ${VHOST}`), /tun type tap/)
+  })
+
+  it('takes no veth of somebody else for its own', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    node.ip(`link add ${VHOST} type veth peer name theirs`)
+    await assert.rejects(node.migrate(), { code: 'VHOST_NAME_TAKEN' })
+    assert.ok(node.canPing('10.77.0.1'))
+  })
+
   it("gives vhost0 the NIC's settings, and those that a device without a carrier needs", async () => {
     using node = new TestNode()
     node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)

@@ -1,28 +1,33 @@
 /**
- * The device vhost0: a persistent TAP with the NIC's MAC and MTU that nobody holds open. It shows NO-CARRIER and carries traffic all the
- * same, because the programs on it and on the NIC redirect every frame. It is ours when it has our alias.
+ * The device vhost0: one end of a veth pair, with the NIC's MAC and MTU. The programs on it and on the NIC redirect every frame, so nothing
+ * ever reaches its other end, which is there for the carrier: routes over a device without one may be ignored (`ignore_routes_with_linkdown`).
+ * It is ours when its other end has our name for it. Versions before made a persistent TAP, which has no carrier and serves on until the node starts anew.
  */
-import { close, ioctl } from '@kube-vrouter/linux/ffi'
+import { isErrno } from '@kube-vrouter/linux/errors'
 import type { LinkInfo } from '@kube-vrouter/linux/netlink/route'
-import { deleteTap, openTap } from '@kube-vrouter/linux/tap'
+import { writeSysctl } from '@kube-vrouter/linux/sysctl'
+import { deleteTap } from '@kube-vrouter/linux/tap'
 import { VrouterError } from '../../errors.ts'
 import type { VhostKernel } from './kernel.ts'
 import { inheritSysctls } from './sysctls.ts'
 
 const TX_QUEUE_LENGTH = 1000
-const TUNSETOFFLOAD = 0x400454d0
-const OFFLOAD = { CSUM: 0x01, TSO4: 0x02, TSO6: 0x04, TSO_ECN: 0x08, USO4: 0x20, USO6: 0x40 } as const
-const OFFLOADS = OFFLOAD.CSUM | OFFLOAD.TSO4 | OFFLOAD.TSO6 | OFFLOAD.TSO_ECN
-const OFFLOADS_UDP = OFFLOADS | OFFLOAD.USO4 | OFFLOAD.USO6
+/** Bytes of a device's name. */
+const NAME_MAX = 15
 
 export function vhostAlias(nic: string): string {
   return `vrouter: carries the addresses of ${nic}`
 }
 
-/** Makes vhost0, or brings an existing one in line with the NIC. An existing one isn't opened: that would raise and drop its carrier. */
+/** Name of the end that nothing reaches. */
+export function vhostPeer(vhost: string): string {
+  return `${vhost.slice(0, NAME_MAX - '-peer'.length)}-peer`
+}
+
+/** Makes vhost0, or brings an existing one in line with the NIC. */
 export function ensureVhost(kernel: VhostKernel, nic: LinkInfo, sysctls: Readonly<Record<string, string>>): LinkInfo {
   const existing = kernel.vhost()
-  if (existing !== undefined && existing.kind !== 'tun') {
+  if (existing !== undefined && !isOurs(kernel, existing)) {
     throw VrouterError.of('VHOST_NAME_TAKEN', { vhost: kernel.vhostName, kind: existing.kind ?? 'hardware device' })
   }
   try {
@@ -42,7 +47,16 @@ export function ensureVhost(kernel: VhostKernel, nic: LinkInfo, sysctls: Readonl
   }
 }
 
-/** MAC and MTU as the NIC's, and up. Returns whether something had to be changed. */
+function isOurs(kernel: VhostKernel, link: LinkInfo): boolean {
+  return link.kind === 'tun' || peerOf(kernel, link) !== undefined
+}
+
+function peerOf(kernel: VhostKernel, { peerIndex }: LinkInfo): LinkInfo | undefined {
+  const peer = peerIndex === undefined ? undefined : kernel.route.link(peerIndex)
+  return peer?.name === vhostPeer(kernel.vhostName) ? peer : undefined
+}
+
+/** MAC and MTU as the NIC's, and up, with a carrier. Returns whether something had to be changed. */
 export function alignVhost(kernel: VhostKernel, nic: LinkInfo): boolean {
   const link = kernel.vhost()
   if (link === undefined) return false
@@ -51,8 +65,28 @@ export function alignVhost(kernel: VhostKernel, nic: LinkInfo): boolean {
   const up = link.up ? undefined : true
   const alias = link.alias === vhostAlias(kernel.nicName) ? undefined : vhostAlias(kernel.nicName)
   const txqlen = link.txqlen === TX_QUEUE_LENGTH ? undefined : TX_QUEUE_LENGTH
-  if ([mac, mtu, up, alias, txqlen].every((change) => change === undefined)) return false
+  const isRaised = raiseCarrier(kernel, link)
+  if ([mac, mtu, up, alias, txqlen].every((change) => change === undefined)) return isRaised
   kernel.route.setLink(link.index, { mac, mtu, up, alias, txqlen })
+  return true
+}
+
+/** The other end is up, and the host's stack has nothing to do with it. */
+function raiseCarrier(kernel: VhostKernel, vhost: LinkInfo): boolean {
+  const peer = peerOf(kernel, vhost)
+  if (peer === undefined || peer.up) return false
+  for (const [family, key, value] of [
+    ['ipv6', 'disable_ipv6', 1],
+    ['ipv4', 'arp_ignore', 8],
+    ['ipv4', 'forwarding', 0],
+  ] as const) {
+    try {
+      writeSysctl(['net', family, 'conf', peer.name, key], value, kernel.netns)
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error // a kernel without IPv6
+    }
+  }
+  kernel.route.setLink(peer.index, { up: true })
   return true
 }
 
@@ -60,17 +94,8 @@ export function removeVhost(kernel: VhostKernel): void {
   deleteTap(kernel.vhostName, kernel.netns)
 }
 
-/** The offloads stay with the device after its descriptor is closed: the stack hands 64 KB packets with open checksums to the programs, and the NIC cuts them. */
+/** A veth takes 64 KB packets with open checksums from the stack; the NIC cuts them. */
 function createVhost(kernel: VhostKernel, nic: LinkInfo): void {
-  const tap = openTap({ name: kernel.vhostName, persist: true, mac: nic.mac, mtu: nic.mtu, netns: kernel.netns })
-  try {
-    try {
-      ioctl(tap.fd, TUNSETOFFLOAD, OFFLOADS_UDP)
-    } catch {
-      // Kernels before 6.2 know no UDP segmentation on a TAP.
-      ioctl(tap.fd, TUNSETOFFLOAD, OFFLOADS, `cannot set the offloads of ${kernel.vhostName}`)
-    }
-  } finally {
-    close(tap.fd)
-  }
+  const peer = { name: vhostPeer(kernel.vhostName) }
+  kernel.route.createVeth({ name: kernel.vhostName, mac: nic.mac, mtu: nic.mtu, peer })
 }

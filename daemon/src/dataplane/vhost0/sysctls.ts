@@ -40,8 +40,8 @@ export function readDeviceSysctls(device: string, netns?: NamespaceHandle): Reco
 }
 
 /**
- * Gives vhost0 the NIC's settings. It never has a carrier, as nobody holds the TAP: routes over it must be used all the same, and IPv6 addresses must
- * survive its being set down.
+ * Gives vhost0 the NIC's settings. Should it be without a carrier (a TAP of an earlier version, its other end set down), routes over it are to be used
+ * all the same; IPv6 addresses must survive its being set down.
  */
 export function inheritSysctls(
   settings: Readonly<Record<string, string>>,
