@@ -29,6 +29,8 @@ export interface NetworkConfig {
   readonly runtimeConfig?: Json
   /** `args.cni`: the same, as the operator writes it. */
   readonly cniArgs?: Json
+  /** `network`: the VirtualNetwork of interfaces that are attached by this configuration; absent: the pod's own. */
+  readonly virtualNetwork?: string
 }
 
 /**
@@ -72,6 +74,13 @@ export function parseConfig(text: string, command?: Command): NetworkConfig {
     'the container runtime sets it; report this to its makers',
   )
   const args = optional(config, 'args', isObject, 'an object', 'write "args": {"cni": {…}}, or leave it out')
+  const virtualNetwork = optional(
+    config,
+    'network',
+    isString,
+    'the name of a VirtualNetwork',
+    'write "network": "<name>" or "<namespace>/<name>", or leave it out',
+  )
   const cniArgs = args && optional(args, 'cni', isObject, 'an object', 'write "args": {"cni": {…}}, or leave it out')
   return {
     cniVersion,
@@ -91,6 +100,7 @@ export function parseConfig(text: string, command?: Command): NetworkConfig {
     ...(validAttachments && { validAttachments }),
     ...(runtimeConfig && { runtimeConfig }),
     ...(cniArgs && { cniArgs }),
+    ...(virtualNetwork && { virtualNetwork }),
   }
 }
 

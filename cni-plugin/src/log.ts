@@ -15,6 +15,8 @@ const KEPT = 3
 
 /** Who rotates holds `<file>.lock`; one that is older was left by a process that was killed. */
 const LOCK_MS = 10_000
+/** Clocks of files and of processes differ by a tick. */
+const CLOCK_ERROR_MS = 1000
 
 /** How long a call that failed waits for the daemon to take the report. */
 const REPORT_MS = 500
@@ -84,7 +86,7 @@ function ageOf(file: string): number {
   const stat = statSync(file, { throwIfNoEntry: false })
   if (stat === undefined) return 0
   const age = Date.now() - stat.mtimeMs
-  return age < 0 ? Number.POSITIVE_INFINITY : age
+  return age < -CLOCK_ERROR_MS ? Number.POSITIVE_INFINITY : age
 }
 
 function moveIfThere(from: string, to: string): void {

@@ -12,7 +12,7 @@ import { fieldOf, fieldsOf, isObject } from './json.ts'
 /** Parts of the request to the daemon; what nobody said is absent. */
 export type Wishes = Pick<
   AllocateRequest,
-  'mac' | 'addresses' | 'labels' | 'annotations' | 'portMappings' | 'bandwidth'
+  'virtualNetwork' | 'mac' | 'addresses' | 'labels' | 'annotations' | 'portMappings' | 'bandwidth'
 >
 
 const RUNTIME = 'the container runtime sets it; report this to its makers'
@@ -21,9 +21,17 @@ const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
 
 /** Throws code 7 for a configuration, 4 for CNI_ARGS that can't be understood. Unknown keys are fine. */
 export function wishesOf(
-  { runtimeConfig = {}, cniArgs = {} }: Pick<NetworkConfig, 'runtimeConfig' | 'cniArgs'>,
+  {
+    virtualNetwork,
+    runtimeConfig = {},
+    cniArgs = {},
+  }: Pick<NetworkConfig, 'virtualNetwork' | 'runtimeConfig' | 'cniArgs'>,
   args: Readonly<Record<string, string>>,
 ): Wishes {
+  const network =
+    networkOf(fieldOf(cniArgs, 'network'), 'args.cni.network') ??
+    networkOf(args['VROUTER_NETWORK'], 'CNI_ARGS VROUTER_NETWORK') ??
+    virtualNetwork
   const mac =
     macOf(fieldOf(runtimeConfig, 'mac'), 'runtimeConfig.mac') ??
     macOf(fieldOf(cniArgs, 'mac'), 'args.cni.mac') ??
@@ -37,6 +45,7 @@ export function wishesOf(
   const portMappings = portMappingsOf(fieldOf(runtimeConfig, 'portMappings'))
   const bandwidth = bandwidthOf(fieldOf(runtimeConfig, 'bandwidth'))
   return {
+    ...(network !== undefined && { virtualNetwork: network }),
     ...(mac !== undefined && { mac }),
     ...(addresses && { addresses }),
     ...(Object.keys(labels).length > 0 && { labels }),
@@ -44,6 +53,13 @@ export function wishesOf(
     ...(portMappings && { portMappings }),
     ...(bandwidth && { bandwidth }),
   }
+}
+
+/** What it names the daemon finds out. */
+function networkOf(value: unknown, field: string): string | undefined {
+  if (isUnset(value)) return undefined
+  if (typeof value !== 'string') throw refused(field, value, 'the name of a VirtualNetwork')
+  return value
 }
 
 function macOf(value: unknown, field: string): string | undefined {

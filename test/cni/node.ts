@@ -50,6 +50,7 @@ export function networks(): VirtualNetwork[] {
     network(defaultPodNetwork('k8s'), ['10.1.0.0/16', 'fd00:1::/64']),
     network(networkFqName('k8s', 'small', 'small'), ['10.9.0.0/28'], 28),
     network(networkFqName('k8s', 'four', 'four'), ['10.4.0.0/16']),
+    network(networkFqName('k8s', 'default', 'blue'), ['10.7.0.0/24', '10.8.0.0/24', 'fd00:7::/64']),
   ]
 }
 

@@ -226,6 +226,95 @@ describe('the CNI binary', function () {
     })
   }
 
+  describe('a second interface of a pod', () => {
+    for (const [where, more] of [
+      ['the configuration', { config: { network: 'blue' } }],
+      ['args.cni', { config: { network: 'nowhere', args: { cni: { network: 'default/blue' } } } }],
+      ['CNI_ARGS', { config: {}, args: 'VROUTER_NETWORK=default-domain:k8s-default:blue' }],
+    ] as const) {
+      it(`is in the network that ${where} names, beside the first one, in every command`, async () => {
+        const netns = node.pod()
+        const call = { containerId: 'c1', netns, ifname: 'eth1', ...('args' in more && { args: more.args }) }
+        const config = (extra = {}) => node.config('1.1.0', { ...more.config, name: 'blue-net', ...extra })
+        const first = result(await node.run({ command: 'ADD', netns }))
+        const second = result(await node.run({ command: 'ADD', ...call, config: config() }))
+        assert.deepEqual(
+          second.ips.map(({ gateway }: Json) => gateway),
+          ['10.7.0.1', 'fd00:7::1'],
+        )
+        assert.deepEqual([second.routes, second.dns], [[{ dst: '10.8.0.0/24', gw: '10.7.0.1' }], {}])
+        const routes = inPod(netns, (pod) => {
+          const of = (ifname: string) =>
+            pod
+              .routes({ oif: pod.link(ifname)!.index, table: 254 })
+              .map(({ destination, prefixLength }) => `${destination}/${prefixLength}`)
+              .filter((route) => !/^f[ef]/.test(route))
+          return { eth0: of('eth0').sort(), eth1: of('eth1').sort() }
+        })
+        assert.deepEqual(routes, {
+          eth0: ['0.0.0.0/0', '10.1.0.0/16', '::/0', 'fd00:1::/64'],
+          eth1: ['10.7.0.0/24', '10.8.0.0/24', 'fd00:7::/64'],
+        })
+        const check = async () => {
+          const checked = [
+            { netns, config: node.config('1.1.0', { prevResult: first }) },
+            { ...call, config: config({ prevResult: second }) },
+          ]
+          for (const one of checked) assert.equal(result(await node.run({ command: 'CHECK', ...one })), undefined)
+        }
+        await check()
+        assert.equal(failure(await node.run({ command: 'ADD', ...call, config: config() })).code, 101)
+        await node.stopDaemon()
+        await node.startDaemon()
+        await check()
+        // Each network's GC looks after its own.
+        const valid = { 'cni.dev/valid-attachments': [{ containerID: 'c1', ifname: 'eth0' }] }
+        assert.equal(result(await node.run({ command: 'GC', config: node.config('1.1.0', valid) })), undefined)
+        await check()
+        assert.equal(result(await node.run({ command: 'GC', config: config(valid) })), undefined)
+        assert.deepEqual(
+          node.ports!.all().map(({ ifname }) => ifname),
+          ['eth0'],
+        )
+        result(await node.run({ command: 'ADD', ...call, config: config() }))
+        // The first one goes alone, and its successor has the default routes again.
+        assert.equal(result(await node.run({ command: 'DEL', netns })), undefined)
+        assert.deepEqual(
+          inPod(netns, (pod) => pod.links().map(({ name }) => name)),
+          ['lo', 'eth1'],
+        )
+        assert.equal(result(await node.run({ command: 'ADD', netns })).routes.length, 2)
+        for (const one of [{ netns }, { ...call, config: config() }])
+          assert.equal(result(await node.run({ command: 'DEL', ...one })), undefined)
+        assert.deepEqual(node.leftovers(), clean)
+      })
+    }
+
+    it('in the same network is refused in words, and the first stays as it is', async () => {
+      const netns = node.pod()
+      const first = result(await node.run({ command: 'ADD', netns }))
+      const error = failure(await node.run({ command: 'ADD', netns, ifname: 'eth1' }))
+      assert.equal(error.code, 100)
+      assert.match(error.msg, /^pod default\/\S+ is in network \S+ already, with interface eth0$/)
+      assert.match(error.details, /^NETWORK_TWICE: name another network .*VROUTER_NETWORK/)
+      const config = node.config('1.1.0', { prevResult: first })
+      assert.equal(result(await node.run({ command: 'CHECK', netns, config })), undefined)
+      assert.equal(node.leftovers().taps.length, 1)
+    })
+
+    it('in a network that is no name of one is refused with the key', async () => {
+      const netns = node.pod()
+      result(await node.run({ command: 'ADD', netns }))
+      const add = (more: object) => node.run({ command: 'ADD', netns, ifname: 'eth1', ...more })
+      const wrong = failure(await add({ config: node.config('1.1.0', { network: 7 }) }))
+      assert.deepEqual([wrong.code, /network is 7/.test(wrong.msg)], [7, true])
+      const args = failure(await add({ config: node.config('1.1.0', { args: { cni: { network: [] } } }) }))
+      assert.deepEqual([args.code, /args\.cni\.network is \[\]/.test(args.msg)], [7, true])
+      const missing = failure(await add({ config: node.config('1.1.0', { network: 'nowhere' }) }))
+      assert.match(missing.msg, /interface eth1 names default-domain:k8s-default:nowhere, which doesn't exist/)
+    })
+  })
+
   it('gives MAC and addresses that the runtime names, and records port mappings and bandwidth', async () => {
     const netns = node.pod()
     const runtimeConfig = {

@@ -58,4 +58,5 @@ export interface Port {
   readonly networkFrom?: NetworkFrom
 }
 
-export type NetworkFrom = 'pod' | 'namespace' | 'isolation' | 'default'
+/** `attachment`: whoever attached the pod named the network of this one interface. */
+export type NetworkFrom = 'attachment' | 'pod' | 'namespace' | 'isolation' | 'default'

@@ -70,16 +70,8 @@ export function networkOfPod(
   if (asked !== undefined) {
     const isPods = networkAsked(pod.annotations ?? {}) !== undefined
     const owner = isPods ? `pod ${pod.namespace}/${pod.name}` : `namespace ${namespace.name}`
-    const names = parseNetworkName(asked.value, namespace.name, cluster)
-    if (names === undefined) {
-      return failed('NETWORK_ANNOTATION', `${owner}: annotation ${asked.key} is not a network name: ${asked.value}`)
-    }
-    for (const name of names) {
-      const vn = networkNamed(name, state)
-      if (vn !== undefined) return { ok: true, vn, from: isPods ? 'pod' : 'namespace' }
-    }
-    const why = names.some((name) => state.virtualNetworks.has(name)) ? 'was deleted' : "doesn't exist"
-    return failed('NETWORK_MISSING', `${owner}: annotation ${asked.key} names ${names[0]}, which ${why}`)
+    const from = isPods ? 'pod' : 'namespace'
+    return networkByName(asked.value, `${owner}: annotation ${asked.key}`, from, namespace.name, state, cluster)
   }
   if (isIsolated(namespace)) {
     const name = isolatedPodNetwork(cluster, namespace.name)
@@ -96,6 +88,36 @@ export function networkOfPod(
     'NO_DEFAULT_NETWORK',
     `pod ${pod.namespace}/${pod.name}: no network is named, and there is no default pod network`,
   )
+}
+
+/** The network that whoever attaches the pod names for this one interface; it counts before what pod and namespace say. */
+export function networkOfAttachment(
+  { namespace, name, ifname }: { readonly namespace: string; readonly name: string; readonly ifname: string },
+  asked: string,
+  state: Pick<SourceState, 'virtualNetworks'>,
+  cluster: string,
+): NetworkOfPod {
+  const owner = `pod ${namespace}/${name}: network of interface ${ifname}`
+  return networkByName(asked.trim(), owner, 'attachment', namespace, state, cluster)
+}
+
+/** `said`: who names it, and where. */
+function networkByName(
+  text: string,
+  said: string,
+  from: NetworkFrom,
+  namespace: string,
+  state: Pick<SourceState, 'virtualNetworks'>,
+  cluster: string,
+): NetworkOfPod {
+  const names = parseNetworkName(text, namespace, cluster)
+  if (names === undefined) return failed('NETWORK_ANNOTATION', `${said} is not a network name: ${text}`)
+  for (const name of names) {
+    const vn = networkNamed(name, state)
+    if (vn !== undefined) return { ok: true, vn, from }
+  }
+  const why = names.some((name) => state.virtualNetworks.has(name)) ? 'was deleted' : "doesn't exist"
+  return failed('NETWORK_MISSING', `${said} names ${names[0]}, which ${why}`)
 }
 
 /**

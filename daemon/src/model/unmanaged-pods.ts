@@ -32,6 +32,7 @@ export function networkNow(
   state: Pick<SourceState, 'namespaces' | 'virtualNetworks' | 'pods'>,
   cluster: string,
 ): FqName | undefined {
+  if (networkFrom === 'attachment') return undefined
   const known = state.pods.get(pod.uid)
   // Its annotations named the network, and nobody knows them any more.
   if (known === undefined && (networkFrom === undefined || networkFrom === 'pod')) return undefined

@@ -12,6 +12,11 @@ export interface AllocateRequest {
   readonly netns: string
   /** `name` of the CNI network that asks: GC asks for the attachments of one network. */
   readonly network?: string
+  /**
+   * The virtual network of this interface, where the caller names one: `name` (of the pod's namespace), `namespace/name`, or an FQ name. It counts before
+   * annotations. A second interface of a pod needs it: the pod's own network is that of its first.
+   */
+  readonly virtualNetwork?: string
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
   /** Pod labels and annotations, where the caller knows them (hack/lab); a Kubernetes source has its own. */
   readonly labels?: Readonly<Record<string, string>>

@@ -19,7 +19,7 @@ export function parseRequest(line: string): Request {
     case 'allocate': {
       checkKey(request)
       text(request['netns'], 'netns')
-      if (request['network'] !== undefined) text(request['network'], 'network')
+      for (const key of ['network', 'virtualNetwork']) if (request[key] !== undefined) text(request[key], key)
       const pod = object(request['pod'], 'pod')
       for (const key of ['namespace', 'name', 'uid']) text(pod[key], `pod.${key}`)
       for (const key of ['labels', 'annotations']) if (request[key] !== undefined) strings(request[key], key)

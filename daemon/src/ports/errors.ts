@@ -16,6 +16,11 @@ const TABLE = {
   SOURCE_AWAY: { retry: true, remedy: 'see the daemon log for why the source does not answer' },
   PORT_LIMIT: { retry: true, remedy: 'raise limits.vifs, or place fewer pods on this node' },
   MAC_IN_USE: { retry: true, remedy: 'choose another MAC address, or delete the pod that has it' },
+  NETWORK_TWICE: {
+    retry: false,
+    remedy:
+      'name another network for this interface: `network` in the CNI configuration or in args.cni, or VROUTER_NETWORK in CNI_ARGS',
+  },
   BLOCK_CLAIM_FAILED: { retry: true, remedy: 'see the daemon log for the answer of the source' },
   DISK_FULL: { retry: true, remedy: 'free space on the file system of paths.state' },
   RECORD_FAILED: { retry: true, remedy: 'make paths.state writable for the daemon' },

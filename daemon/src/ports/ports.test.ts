@@ -382,9 +382,13 @@ describe('ports', () => {
       ['new', 'eth0'],
       ['new', 'net1'],
     ] as const) {
-      replies.push(await ports.allocate(request(containerId, { ifname, pod })))
+      replies.push(
+        await ports.allocate(
+          request(containerId, { ifname, pod, ...(ifname === 'net1' && { virtualNetwork: 'red' }) }),
+        ),
+      )
     }
-    assert.equal(new Set(replies.flatMap(({ addresses }) => addresses.map(({ address }) => address))).size, 6)
+    assert.equal(new Set(replies.flatMap(({ addresses }) => addresses.map(({ address }) => address))).size, 5)
     assert.equal(new Set(replies.map(({ mac }) => mac)).size, 3)
     await ports.release({ op: 'release', ...key('old') })
     assert.equal(ports.all().length, 2)
@@ -676,6 +680,149 @@ describe('ports', () => {
     assert.equal(reply.existed, false)
     await ports.maintain()
     assert.equal(ports.all().length, 1)
+  })
+
+  describe('a second interface of a pod', () => {
+    const BLUE = networkFqName('k8s', 'default', 'blue')
+    const second = (containerId: string, fields: Partial<AllocateRequest> = {}) =>
+      request(containerId, { ifname: 'eth1', virtualNetwork: 'blue', ...fields })
+    beforeEach(
+      () => void source.virtualNetworks.set(BLUE, network(BLUE, ['10.7.0.0/24', '10.8.0.0/24', 'fd00:7::/64'])),
+    )
+
+    it('goes to the network that is named, with ways to that network only', async () => {
+      const ports = await start()
+      const first = await ports.allocate(request('c1'))
+      const reply = await ports.allocate(second('c1'))
+      assert.deepEqual(
+        reply.addresses.map(({ gateway }) => gateway),
+        ['10.7.0.1', 'fd00:7::1'],
+      )
+      assert.deepEqual(reply.routes, [{ destination: '10.8.0.0/24', gateway: '10.7.0.1' }])
+      assert.deepEqual(reply.dns, { nameservers: [] })
+      assert.deepEqual(
+        first.routes.map(({ destination }) => destination),
+        ['0.0.0.0/0', '::/0'],
+      )
+      assert.equal(new Set([first, reply].flatMap(({ uuid, tap, mac }) => [uuid, tap, mac])).size, 6)
+      assert.deepEqual(
+        ports.all().map(({ vn, ifname, networkFrom }) => [vn, ifname, networkFrom]),
+        [
+          [DEFAULT, 'eth0', 'default'],
+          [BLUE, 'eth1', 'attachment'],
+        ],
+      )
+      // A restarted daemon says the same, whatever became of the network's subnets.
+      const more = network(BLUE, ['10.7.0.0/24', '10.8.0.0/24', '10.9.9.0/24', 'fd00:7::/64'])
+      source.virtualNetworks.set(BLUE, more)
+      const again = await start()
+      assert.deepEqual(await again.allocate(second('c1')), { ...reply, existed: true })
+      assert.deepEqual(await again.allocate(request('c1')), { ...first, existed: true })
+    })
+
+    for (const [what, name] of [
+      ['by name', 'blue'],
+      ['with its namespace', 'default/blue'],
+      ['by FQ name', BLUE],
+    ] as const)
+      it(`takes a network ${what}`, async () => {
+        const ports = await start()
+        await ports.allocate(request('c1'))
+        await ports.allocate(second('c1', { virtualNetwork: name }))
+        assert.equal(ports.all()[1]!.vn, BLUE)
+      })
+
+    it('in the same network is refused in words, named or not, and may be repeated once the first is gone', async () => {
+      const ports = await start()
+      await attach(ports, 'c1')
+      for (const again of [{ virtualNetwork: DEFAULT }, { virtualNetwork: undefined }]) {
+        const refused = ports.allocate(second('c1', again))
+        await assert.rejects(refused, code('NETWORK_TWICE', false))
+        await assert.rejects(refused, /pod default\/pod-c1 is in network \S+ already, with interface eth0/)
+      }
+      assert.equal(ports.all().length, 1)
+      // Another sandbox of the same pod is another life of it.
+      await ports.allocate(request('c2', { pod: request('c1').pod }))
+      await ports.release({ op: 'release', ...key('c1') })
+      assert.equal((await ports.allocate(second('c1', { virtualNetwork: undefined }))).routes.length, 2)
+    })
+
+    it('to a network that is not there, or is no name, is refused with the interface', async () => {
+      const ports = await start()
+      await ports.allocate(request('c1'))
+      await assert.rejects(
+        ports.allocate(second('c1', { virtualNetwork: 'nowhere' })),
+        /interface eth1 names .*nowhere/,
+      )
+      await assert.rejects(ports.allocate(second('c1', { virtualNetwork: 'a b' })), code('NETWORK_ANNOTATION', false))
+    })
+
+    it('heeds no annotation of the pod: addresses and MAC there are the first one’s', async () => {
+      const ports = await start()
+      const annotations = { 'vrouter.dev/addresses': '10.1.0.9', 'vrouter.dev/mac': '02:00:00:00:00:09' }
+      const first = await ports.allocate(request('c1', { annotations }))
+      const reply = await ports.allocate(second('c1', { annotations }))
+      assert.equal(first.addresses[0]!.address, '10.1.0.9')
+      assert.match(reply.addresses[0]!.address, /^10\.7\.0\./)
+      assert.notEqual(reply.mac, first.mac)
+      const asked = await ports.allocate(second('c2', { addresses: ['10.8.0.77'], mac: '02:00:00:00:00:0a' }))
+      assert.deepEqual([asked.addresses[0]!.address, asked.mac], ['10.8.0.77', '02:00:00:00:00:0a'])
+    })
+
+    it('of several asked for at once one has the default routes, and each network one', async () => {
+      const ports = await start()
+      const all = await Promise.allSettled([
+        ...['eth0', 'eth1'].map((ifname) => ports.allocate(request('c1', { ifname }))),
+        ...['net1', 'net2'].map((ifname) => ports.allocate(second('c1', { ifname }))),
+      ])
+      const replies = all.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+      assert.equal(replies.length, 2)
+      const withDefault = replies.filter(({ routes }) => routes.some(({ destination }) => destination === '0.0.0.0/0'))
+      assert.equal(withDefault.length, 1)
+      assert.equal(new Set(ports.all().map(({ vn }) => vn)).size, 2)
+    })
+
+    it('goes alone, and the other stays', async () => {
+      const ports = await start()
+      await attach(ports, 'c1')
+      await ports.allocate(second('c1'))
+      await ports.release({ op: 'release', containerId: 'c1', ifname: 'eth1' })
+      assert.deepEqual(
+        ports.all().map(({ ifname }) => ifname),
+        ['eth0'],
+      )
+      await ports.allocate(second('c1'))
+      await ports.release({ op: 'release', ...key('c1') })
+      assert.deepEqual(
+        ports.all().map(({ ifname }) => ifname),
+        ['eth1'],
+      )
+      // The next first one has the default routes.
+      assert.equal((await ports.allocate(request('c1'))).routes.length, 2)
+    })
+
+    it('is restored from its interface object as what it was', async () => {
+      const before = await start()
+      await attach(before, 'c1')
+      const reply = await before.allocate(second('c1'))
+      const [, port] = before.all()
+      const { uuid, mac, vn, pod, namespace, addresses } = port!
+      source.interfaces.set(uuid, {
+        ...{ name: 'x', namespace, uuid, vn, node: 'n1', pod, containerId: 'c1', ifname: 'eth1', mac, addresses },
+        label: 17,
+      })
+      writeFileSync(join(state, 'ports/c1-eth1.json'), '{')
+      const ports = await start()
+      assert.deepEqual((await ports.allocate(second('c1'))).routes, reply.routes)
+    })
+
+    it('is no news of a pod that would be elsewhere now', async () => {
+      const ports = await start()
+      await attach(ports, 'c1')
+      await ports.allocate(second('c1'))
+      await ports.maintain()
+      assert.deepEqual(source.reports, [])
+    })
   })
 
   describe('a MAC address that a pod asks for', () => {

@@ -15,7 +15,7 @@ import { modelError } from '../model/errors.ts'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, ROUTER_MAC, tapName } from '../model/names.ts'
-import { addressesOfPod, macOfPod, networkOfPod } from '../model/namespace-network.ts'
+import { addressesOfPod, macOfPod, networkOfAttachment, networkOfPod } from '../model/namespace-network.ts'
 import type { FqName, Pod, Source, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
 import { ownerOfMac } from '../model/reserved-macs.ts'
 import { movedMessage, networkNow, unmanagedMessage, unmanagedPods } from '../model/unmanaged-pods.ts'
@@ -150,7 +150,7 @@ export class Ports implements AsyncDisposable {
 
   /** The ports, by creation. Those without an ifindex have no tap (yet). */
   all(): Port[] {
-    return [...this.#byKey.values()].map(({ port }) => port)
+    return this.#all().map(({ port }) => port)
   }
 
   /** Pods of this node that were here before us: somebody else gave them their addresses. */
@@ -175,7 +175,8 @@ export class Ports implements AsyncDisposable {
       const { maxPorts } = this.#options
       if (this.#byKey.size >= maxPorts)
         throw PortError.of('PORT_LIMIT', `this node has ${this.#byKey.size} interfaces, the most that it may have`)
-      const record = await this.#choose(request)
+      // Of two interfaces of one pod only the first has default routes: one is chosen after the other.
+      const record = await this.#serial.run(`of ${request.containerId}`, () => this.#choose(request))
       try {
         await this.#records.write(record)
       } catch (error) {
@@ -424,12 +425,24 @@ export class Ports implements AsyncDisposable {
     const annotations = { ...request.annotations, ...known?.annotations }
     const labels = { ...request.labels, ...known?.labels }
     const reference = { namespace: pod.namespace, name: pod.name, annotations, labels }
-    const network = networkOfPod(reference, source.state(), cluster.name)
+    const network =
+      request.virtualNetwork === undefined
+        ? networkOfPod(reference, source.state(), cluster.name)
+        : networkOfAttachment({ ...pod, ifname }, request.virtualNetwork, source.state(), cluster.name)
     if (!network.ok) throw PortError.ofModel(network.error)
-    this.#reportSlips(pod, slipsOf('pod', reference))
-    const wanted = request.addresses?.length ? addressesOfRequest(request.addresses) : addressesOfPod(reference)
+    const others = this.#all().filter(({ port }) => port.containerId === containerId)
+    const twin = others.find(({ port }) => port.vn === network.vn.fqName)?.port
+    if (twin !== undefined) {
+      const message = `pod ${pod.namespace}/${pod.name} is in network ${twin.vn} already, with interface ${twin.ifname}`
+      throw PortError.of('NETWORK_TWICE', message)
+    }
+    const isFirst = others.every(({ routes }) => routes !== undefined)
+    if (isFirst) this.#reportSlips(pod, slipsOf('pod', reference))
+    // Annotations are about the pod's first interface.
+    const own = isFirst ? reference : { ...reference, annotations: {} }
+    const wanted = request.addresses?.length ? addressesOfRequest(request.addresses) : addressesOfPod(own)
     if (!wanted.ok) throw PortError.ofModel(wanted.error)
-    const asked = macOfPod(reference)
+    const asked = macOfPod(own)
     if (!asked.ok) throw PortError.ofModel(asked.error)
     const mac = request.mac ?? asked.mac
     const uuid = request.uuid ?? interfaceUuid(containerId, ifname)
@@ -459,6 +472,7 @@ export class Ports implements AsyncDisposable {
         ...(request.portMappings && { portMappings: request.portMappings }),
         ...(request.bandwidth && { bandwidth: request.bandwidth }),
         addresses,
+        ...(!isFirst && { routes: routesWithin(network.vn, addresses) }),
       }
       this.#byKey.set(keyOf(request), record)
       this.#released.delete(uuid)
@@ -521,7 +535,15 @@ export class Ports implements AsyncDisposable {
     return true
   }
 
-  #reply({ port, addresses, registered }: PortRecord, existed: boolean): AllocateReply {
+  #all(): PortRecord[] {
+    return [...this.#byKey.values()]
+  }
+
+  #reply({ port, addresses, registered, routes }: PortRecord, existed: boolean): AllocateReply {
+    const dns =
+      routes === undefined
+        ? { nameservers: addresses.map(({ service }) => service), domain: this.#options.cluster.domain }
+        : { nameservers: [] }
     return {
       ok: true,
       uuid: port.uuid,
@@ -530,11 +552,8 @@ export class Ports implements AsyncDisposable {
       mac: port.mac,
       mtu: port.mtu,
       addresses: addresses.map(({ address, prefixLength, gateway }) => ({ address, prefixLength, gateway })),
-      routes: addresses.map(({ gateway }) => ({
-        destination: familyOf(gateway) === 4 ? '0.0.0.0/0' : '::/0',
-        gateway,
-      })),
-      dns: { nameservers: addresses.map(({ service }) => service), domain: this.#options.cluster.domain },
+      routes: routes ?? addresses.map(({ gateway }) => ({ destination: DEFAULT_ROUTE[familyOf(gateway)], gateway })),
+      dns,
       existed,
       registered: existed && registered,
     }
@@ -588,7 +607,8 @@ export class Ports implements AsyncDisposable {
       log.error(fields, 'a port record is corrupt and was set aside; its pod has no network until it is made anew')
       return
     }
-    const record = recordOfInterface(vmi, vn, this.#options.podMtu(), this.#options.now())
+    const first = this.#all().find(({ port, routes }) => port.containerId === vmi.containerId && routes === undefined)
+    const record = recordOfInterface(vmi, vn, this.#options.podMtu(), this.#options.now(), first === undefined)
     this.#byKey.set(keyOf(record.port), record)
     await this.#records.write(record)
     log.warn(
@@ -597,6 +617,8 @@ export class Ports implements AsyncDisposable {
     )
   }
 }
+
+const DEFAULT_ROUTE = { 4: '0.0.0.0/0', 6: '::/0' } as const
 
 interface PodName {
   readonly namespace: string
@@ -622,7 +644,24 @@ function describe({ namespace, pod, containerId, ifname, addresses }: Port): obj
   return { pod: `${namespace}/${pod.name}`, containerId, ifname, addresses }
 }
 
-function recordOfInterface(vmi: VirtualMachineInterface, vn: VirtualNetwork, mtu: number, now: number): PortRecord {
+/** An interface beside the pod's first leads to its own network: what isn't on its link goes by its gateway. */
+function routesWithin({ subnets }: VirtualNetwork, addresses: readonly PodAddress[]): PortRecord['routes'] {
+  return addresses.flatMap(({ address, gateway }) => {
+    const own = mustParseAddress(address)
+    return subnets
+      .map(({ cidr }) => ({ cidr, prefix: mustParseCidr(cidr) }))
+      .filter(({ prefix }) => prefix.family === own.family && !contains(prefix, own))
+      .map(({ cidr }) => ({ destination: cidr, gateway }))
+  })
+}
+
+function recordOfInterface(
+  vmi: VirtualMachineInterface,
+  vn: VirtualNetwork,
+  mtu: number,
+  now: number,
+  isFirst: boolean,
+): PortRecord {
   const addresses = vmi.addresses.flatMap((address): PodAddress[] => {
     const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), mustParseAddress(address)))
     return subnet
@@ -648,5 +687,6 @@ function recordOfInterface(vmi: VirtualMachineInterface, vn: VirtualNetwork, mtu
     registered: true,
     netns: '',
     addresses,
+    ...(!isFirst && { routes: routesWithin(vn, addresses) }),
   }
 }

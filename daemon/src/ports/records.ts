@@ -29,6 +29,8 @@ export interface PortRecord {
   readonly portMappings?: readonly PortMapping[]
   readonly bandwidth?: Bandwidth
   readonly addresses: readonly PodAddress[]
+  /** Of an interface beside the pod's first: the ways to its own network. Absent: the default routes, and the pod's DNS servers. */
+  readonly routes?: readonly { readonly destination: string; readonly gateway: string }[]
 }
 
 /** What happened to a file that could not be used. */
@@ -187,6 +189,9 @@ export function decodeRecord(json: string): PortRecord {
     for (const key of ['address', 'gateway', 'service']) text(address[key], `addresses[${i}].${key}`)
     number(address['prefixLength'], `addresses[${i}].prefixLength`)
   }
+  if (record['routes'] !== undefined)
+    for (const [i, entry] of list(record['routes'], 'routes').entries())
+      for (const key of ['destination', 'gateway']) text(object(entry, `routes[${i}]`)[key], `routes[${i}].${key}`)
   return record as unknown as PortRecord
 }
 
