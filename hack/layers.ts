@@ -38,6 +38,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/errors.ts': 'errors',
   'daemon/src/log.ts': 'log',
   'daemon/src/close-server.ts': 'close-server',
+  'daemon/src/http-server.ts': 'http-server',
   'daemon/src/utilities/': 'utilities',
   'cni-plugin/src/': 'cni-plugin',
 }
@@ -49,7 +50,7 @@ const COMPOSES = /(^|\/)main\.ts$/
 const PATIENCE = 'test/patience.ts'
 
 /** What every part of the daemon may build on. */
-const GROUND = ['errors', 'log', 'close-server', 'schema', 'suggestion', 'config', 'linux']
+const GROUND = ['errors', 'log', 'close-server', 'http-server', 'schema', 'suggestion', 'config', 'linux']
 
 const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
 
@@ -65,7 +66,10 @@ const RULES: readonly Rule[] = [
   { part: 'config', parts: ['errors', 'schema', 'suggestion'] },
   { part: 'kubernetes', parts: ['errors', 'log', 'schema', 'config'] },
   { part: 'sources', parts: [...MODEL_AND_MAPS, 'kubernetes'] },
-  { part: 'controller', parts: ['model', 'kubernetes', 'sources', 'errors', 'log', 'schema', 'config'] },
+  {
+    part: 'controller',
+    parts: ['model', 'kubernetes', 'sources', 'errors', 'log', 'http-server', 'schema', 'config'],
+  },
   { part: 'dataplane', parts: MODEL_AND_MAPS },
   { part: 'packet', parts: MODEL_AND_MAPS },
   { part: 'introspect', parts: MODEL_AND_MAPS },

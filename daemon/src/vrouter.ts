@@ -614,6 +614,7 @@ export class Vrouter implements AsyncDisposable {
       facts: () => this.#dataplane.facts(),
       ports: () => this.#ports.all(),
       health: () => this.#health(),
+      isBusy: () => this.#ports.isServing,
       onError: (error, request) => log.error({ err: errorFields(error), request }, `cannot answer ${request}`),
     }
   }

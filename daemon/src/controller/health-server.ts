@@ -1,6 +1,7 @@
 /** `/healthz` (alive), `/readyz` (has listed everything, leading or not), `/metrics`. */
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import type { Registry } from 'prom-client'
+import { createLimitedServer } from '../http-server.ts'
 
 export interface HealthOptions {
   readonly addresses: readonly string[]
@@ -35,7 +36,7 @@ export class HealthServer implements AsyncDisposable {
 }
 
 function listen({ port, registry, whyNotAlive, whyNotReady }: HealthOptions, address: string): Promise<Server> {
-  const server = createServer(async (request, response) => {
+  const server = createLimitedServer(async (request, response) => {
     const answer = (status: number, text: string, type = 'text/plain; charset=utf-8') => {
       response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
       response.end(request.method === 'HEAD' ? undefined : text)
@@ -53,7 +54,6 @@ function listen({ port, registry, whyNotAlive, whyNotReady }: HealthOptions, add
         return answer(404, 'there are /healthz, /readyz and /metrics\n')
     }
   })
-  server.requestTimeout = 10_000
   return new Promise((settle, fail) => {
     server.once('error', fail)
     server.listen(port, address, () => {

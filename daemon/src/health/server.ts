@@ -8,10 +8,11 @@
  * It is started first and disposed of last, so that a long start can be told from a dead daemon.
  */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { closeServer } from '../close-server.ts'
 import type { Config } from '../config/config.ts'
+import { createLimitedServer } from '../http-server.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { HealthState } from './health.ts'
 import { Metrics } from './metrics.ts'
@@ -30,9 +31,6 @@ export interface Health extends AsyncDisposable {
   readonly metrics: Metrics
 }
 
-/** Probes come every few seconds, on connections of their own. */
-const IDLE_MS = 5_000
-
 /** Rejects with the socket's error (EADDRINUSE, EADDRNOTAVAIL…) when one of the addresses can't be had; none is kept then. */
 export async function startHealth(options: HealthOptions): Promise<Health> {
   const { config, state, version } = options
@@ -42,10 +40,9 @@ export async function startHealth(options: HealthOptions): Promise<Health> {
   const addresses: AddressInfo[] = []
   for (const address of port === 0 ? [] : wanted) {
     const server = owned.adopt(
-      createServer((request, response) => void answer(request, response, options, metrics)),
+      createLimitedServer((request, response) => void answer(request, response, options, metrics)),
       closeServer,
     )
-    server.keepAliveTimeout = IDLE_MS
     server.listen(port, address)
     await once(server, 'listening')
     addresses.push(server.address() as AddressInfo)

@@ -3,7 +3,6 @@
  * documents. Browsers get HTML, everybody else the wire XML.
  */
 
-import { setImmediate as turn } from 'node:timers/promises'
 import express, { type Express, type Request as HttpRequest, type Response } from 'express'
 import { prefersHtml } from './accept.ts'
 import { parseArguments } from './arguments.ts'
@@ -15,15 +14,17 @@ import { MODULES, moduleIndexToHtml, moduleToXml } from './modules.ts'
 import type { Request } from './request.ts'
 import { argumentsOf, requestOf } from './requests.ts'
 import { stylesheet } from './stylesheet.ts'
+import { type Turn, Turns } from './turns.ts'
 import { documentToXml, type Messages } from './wire.ts'
 
 export function introspectApp(context: IntrospectContext): Express {
   const app = express()
+  const turns = new Turns({ isUrgent: context.isBusy })
   app.disable('x-powered-by')
   app.disable('etag')
   app.use((http, response) => {
     response.sendDate = false
-    answer(http, response, context).catch((error: unknown) => {
+    answer(http, response, context, turns).catch((error: unknown) => {
       context.onError?.(error, http.url)
       response.destroy()
     })
@@ -31,7 +32,18 @@ export function introspectApp(context: IntrospectContext): Express {
   return app
 }
 
-async function answer(http: HttpRequest, response: Response, context: IntrospectContext): Promise<void> {
+async function answer(http: HttpRequest, response: Response, context: IntrospectContext, turns: Turns): Promise<void> {
+  const client = new Client(response, turns)
+  if (!(await client.begin())) return response.destroyed ? undefined : busy(response)
+  try {
+    await answerInTurn(http, client, context)
+  } finally {
+    client.end()
+  }
+}
+
+async function answerInTurn(http: HttpRequest, client: Client, context: IntrospectContext): Promise<void> {
+  const { response } = client
   const mark = http.url.indexOf('?')
   const path = mark < 0 ? http.url : http.url.slice(0, mark)
   const query = mark < 0 ? '' : http.url.slice(mark + 1)
@@ -51,22 +63,17 @@ async function answer(http: HttpRequest, response: Response, context: Introspect
   const target = isRaw ? path.slice(RAW.length) : path
   const request = target.startsWith('/Snh_') ? requestOf(target.slice('/Snh_'.length)) : undefined
   if (request === undefined) return notFound(response)
-  if (isBrowser && !isRaw) return sendPage(response, request, query, context)
-  await sendDocument(response, isRaw ? 'text/plain; charset=utf-8' : 'text/xml', await execute(request, query, context))
+  if (isBrowser && !isRaw) return sendPage(client, request, query, context)
+  await sendDocument(client, isRaw ? 'text/plain; charset=utf-8' : 'text/xml', await execute(request, query, context))
 }
 
 /** `/xml/Snh_…` shows the wire text of a page to people whose browser would get HTML. */
 const RAW = '/xml'
 
-async function sendPage(
-  response: Response,
-  request: Request,
-  query: string,
-  context: IntrospectContext,
-): Promise<void> {
+async function sendPage(client: Client, request: Request, query: string, context: IntrospectContext): Promise<void> {
   const messages = await answerOf(request, query, context)
-  htmlHeaders(response)
-  await sendPieces(response, requestToHtml(request.name, query, messages, context))
+  htmlHeaders(client.response)
+  await sendPieces(client, requestToHtml(request.name, query, messages, context))
 }
 
 function sendHtml(response: Response, body: string): void {
@@ -105,33 +112,70 @@ async function execute(
 }
 
 async function sendDocument(
-  response: Response,
+  client: Client,
   contentType: string,
   { isList, pieces }: Awaited<ReturnType<typeof documentToXml>>,
 ): Promise<void> {
+  const { response } = client
   response.setHeader('Content-Type', contentType)
-  if (isList) return sendPieces(response, pieces)
+  if (isList) return sendPieces(client, pieces)
   for await (const piece of pieces) sendWhole(response, contentType, piece)
 }
 
-/** The event loop gets its turn between pieces, and waits for a slow reader. */
-async function sendPieces(response: Response, pieces: AsyncIterable<string>): Promise<void> {
+/** Others have their turn between pieces, and while a slow reader takes what was sent. */
+async function sendPieces(client: Client, pieces: AsyncIterable<string>): Promise<void> {
+  const { response } = client
   for await (const piece of pieces) {
-    if (!response.write(piece)) await drained(response)
-    await turn()
+    if (response.write(piece)) await client.rest()
+    else await client.drained()
     if (response.destroyed) return
   }
   response.end()
 }
 
-function drained(response: Response): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      response.off('drain', done).off('close', done)
-      resolve()
-    }
-    response.on('drain', done).on('close', done)
-  })
+/** Milliseconds that a reader may take for what lies in its buffer; then it doesn't read. */
+const READ_MS = 10_000
+
+/** Who has asked for a page, and its turn at the event loop. */
+class Client {
+  readonly response: Response
+  readonly #turns: Turns
+  readonly #gone = new AbortController()
+  #turn: Turn | undefined
+
+  constructor(response: Response, turns: Turns) {
+    this.response = response
+    this.#turns = turns
+    response.on('close', () => this.#gone.abort())
+  }
+
+  /** False: it is gone, or too many others wait. */
+  async begin(): Promise<boolean> {
+    this.#turn = await this.#turns.take(this.#gone.signal)
+    return this.#turn !== undefined
+  }
+
+  rest(): Promise<void> {
+    return this.#turn!.rest()
+  }
+
+  /** Resolves when it has read, or is gone, and it is its turn again. */
+  async drained(): Promise<void> {
+    this.end()
+    const { response } = this
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(() => response.destroy(), READ_MS)
+    response.once('drain', resolve).once('close', resolve)
+    await promise
+    clearTimeout(timer)
+    response.off('drain', resolve).off('close', resolve)
+    if (!(await this.begin())) response.destroy()
+  }
+
+  end(): void {
+    this.#turn?.[Symbol.dispose]()
+    this.#turn = undefined
+  }
 }
 
 function sendWhole(response: Response, contentType: string | undefined, body: string | Buffer): void {
@@ -139,6 +183,13 @@ function sendWhole(response: Response, contentType: string | undefined, body: st
   if (contentType !== undefined) response.setHeader('Content-Type', contentType)
   response.setHeader('Content-Length', bytes.length)
   response.end(bytes)
+}
+
+/** Clients of introspect know nothing of it; scripts ask again. */
+function busy(response: Response): void {
+  response.statusCode = 503
+  response.setHeader('Retry-After', '1')
+  sendWhole(response, 'text/plain; charset=utf-8', 'too many pages are being asked for\n')
 }
 
 function notFound(response: Response): void {

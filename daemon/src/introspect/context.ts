@@ -26,6 +26,8 @@ export interface IntrospectContext {
   facts(): NodeFacts
   ports(): readonly Port[]
   health(): Health
+  /** A pod is being started: pages are made slower. */
+  readonly isBusy?: () => boolean
   /** Told about a page that failed; the client gets an InternalErrResp. */
   onError?(error: unknown, request: string): void
 }

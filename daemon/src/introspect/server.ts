@@ -3,10 +3,10 @@
  * and ends what is still being sent.
  */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { closeServer } from '../close-server.ts'
 import type { Config } from '../config/config.ts'
+import { createLimitedServer } from '../http-server.ts'
 import { introspectApp } from './app.ts'
 import type { IntrospectContext } from './context.ts'
 
@@ -24,7 +24,7 @@ export async function startIntrospect(
   await using servers = new AsyncDisposableStack()
   const addresses: AddressInfo[] = []
   for (const address of introspect.addresses) {
-    const server = servers.adopt(createServer(app), closeServer)
+    const server = servers.adopt(createLimitedServer(app), closeServer)
     server.listen(introspect.port, address)
     await once(server, 'listening')
     addresses.push(server.address() as AddressInfo)

@@ -15,7 +15,7 @@ export interface Label {
 
 /** The labels in use, ascending. */
 export function listLabels(mpls: MplsTable): Label[] {
-  return [...mpls.entries()]
+  return [...mpls.entries({ used: true })]
     .filter(([, nexthop]) => nexthop !== 0)
     .map(([label, nexthop]) => ({ label, nexthop }))
     .sort((a, b) => a.label - b.label)

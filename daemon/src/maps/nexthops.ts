@@ -35,7 +35,7 @@ export function isValid(nexthop: NexthopStruct): boolean {
 export async function* listNexthops(
   nexthops: NexthopTable,
 ): AsyncGenerator<readonly (readonly [id: number, nexthop: NexthopStruct])[]> {
-  for await (const slice of nexthops.slices()) {
+  for await (const slice of nexthops.slices({ used: true })) {
     const used = slice.filter(([, nexthop]) => !isFree(nexthop))
     if (used.length > 0) yield used
   }

@@ -59,13 +59,14 @@ export class Table<K, V> {
     return this.map.delete(encode(this.key, key))
   }
 
-  *entries(): Generator<readonly [K, V]> {
-    for (const page of this.map.pages(PAGE)) for (const entry of page) yield this.#decode(entry)
+  /** `used`: of an array only elements that aren't all zero. */
+  *entries({ used = false } = {}): Generator<readonly [K, V]> {
+    for (const page of this.map.pages(PAGE, { skipZero: used })) for (const entry of page) yield this.#decode(entry)
   }
 
   /** Batches of entries, the event loop getting its turn after each. */
-  async *slices(): AsyncGenerator<readonly (readonly [K, V])[]> {
-    for (const page of this.map.pages(PAGE)) {
+  async *slices({ used = false } = {}): AsyncGenerator<readonly (readonly [K, V])[]> {
+    for (const page of this.map.pages(PAGE, { skipZero: used })) {
       yield page.map((entry) => this.#decode(entry))
       await turn()
     }

@@ -12,7 +12,7 @@ export function vrfTable(map: BpfMap): VrfTable {
 
 /** The VRFs in use, by id. */
 export function listVrfs(vrfs: VrfTable): (readonly [id: number, vrf: VrfStruct])[] {
-  return [...vrfs.entries()].filter(([, vrf]) => (vrf.flags & VRF_VALID) !== 0).sort(([a], [b]) => a - b)
+  return [...vrfs.entries({ used: true })].filter(([, vrf]) => (vrf.flags & VRF_VALID) !== 0).sort(([a], [b]) => a - b)
 }
 
 /** Undefined: no such VRF. */

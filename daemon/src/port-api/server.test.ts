@@ -62,6 +62,19 @@ describe('port API server', () => {
     return PortServer.listen({ path, service: { ...idle, ...service }, log, ...options })
   }
 
+  it('closes connections on which nothing comes, but none that waits for its answer', async () => {
+    const release = Promise.withResolvers<AllocateReply>()
+    await using _ = await listen({ allocate: () => release.promise }, { idleMs: 50 })
+    using waiting = new Client(path)
+    const answer = waiting.ask({ op: 'allocate', ...key, netns: '/x', pod: { namespace: 'a', name: 'b', uid: '' } })
+    using silent = new Client(path)
+    using half = new Client(path)
+    half.socket.write('{"op":')
+    assert.deepEqual(await Promise.all([silent.next(), half.next()]), [undefined, undefined])
+    release.resolve(allocated)
+    assert.deepEqual(await answer, allocated)
+  })
+
   it('answers several requests of one connection in their order', async () => {
     await using _ = await listen({
       allocate: () => new Promise((resolve) => setTimeout(resolve, 30, allocated)),

@@ -53,6 +53,8 @@ export interface PortServerOptions {
   /** Longest line, bytes. */
   readonly maxLineBytes?: number
   readonly maxConnections?: number
+  /** A connection without a byte for so long is closed, unless it waits for an answer. Making a tap on a busy node takes seconds. */
+  readonly idleMs?: number
 }
 
 export class PortServer implements AsyncDisposable {
@@ -70,6 +72,7 @@ export class PortServer implements AsyncDisposable {
       maxQueued: 512,
       maxLineBytes: 256 * 1024,
       maxConnections: 1024,
+      idleMs: 120_000,
       ...options,
     }
     this.#server = createServer((socket) => this.#serve(socket))
@@ -123,12 +126,14 @@ export class PortServer implements AsyncDisposable {
 
   /** Reads lines; the next one is taken up only when the former is answered, so replies keep the order of requests. */
   #serve(socket: Socket): void {
-    const { maxLineBytes, log } = this.#options
+    const { maxLineBytes, idleMs, log } = this.#options
     this.#connections.add(socket)
     socket.on('close', () => this.#connections.delete(socket))
     socket.on('error', (error) => log.debug({ error: error.message }, 'a port API connection broke'))
     let pending: Buffer = Buffer.alloc(0)
     let isBusy = false
+    // A client that says nothing, or doesn't read: it has gone, or hangs.
+    socket.setTimeout(idleMs, () => isBusy || socket.destroy())
 
     const next = async (): Promise<void> => {
       if (isBusy) return

@@ -97,6 +97,9 @@ const DEFAULTS = {
   now: Date.now,
 }
 
+/** What waits longer than this, waits for something else than the daemon's thread. */
+const FRESH_MS = 1_000
+
 export class Ports implements AsyncDisposable {
   readonly #options: PortsOptions & typeof DEFAULTS
   readonly #records: Records
@@ -115,6 +118,9 @@ export class Ports implements AsyncDisposable {
   /** What was reported of pods that stay as they are, and isn't reported again. */
   #reported: ReadonlySet<string> = new Set()
   #timer: NodeJS.Timeout | undefined
+  /** Requests for a pod that are being worked on, and when the last one came. */
+  #serving = 0
+  #askedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: PortsOptions) {
     this.#options = { ...DEFAULTS, ...options }
@@ -158,10 +164,25 @@ export class Ports implements AsyncDisposable {
     return [...this.#unmanaged.values()].flatMap(({ pod, isCertain }) => (isCertain ? [pod] : []))
   }
 
+  /** A runtime has just asked for something, and is waiting for it. */
+  get isServing(): boolean {
+    return this.#serving > 0 && performance.now() - this.#askedAt < FRESH_MS
+  }
+
+  async #served<T>(work: () => Promise<T>): Promise<T> {
+    this.#serving++
+    this.#askedAt = performance.now()
+    try {
+      return await work()
+    } finally {
+      this.#serving--
+    }
+  }
+
   // ---- the port API ---------------------------------------------------------------------------------------------------------
 
   allocate(request: AllocateRequest): Promise<AllocateReply> {
-    return this.#reportingFailure(request.pod, () => this.#allocate(request))
+    return this.#served(() => this.#reportingFailure(request.pod, () => this.#allocate(request)))
   }
 
   #allocate(request: AllocateRequest): Promise<AllocateReply> {
@@ -192,7 +213,7 @@ export class Ports implements AsyncDisposable {
   register(request: RegisterRequest): Promise<RegisterReply> {
     const port = this.#byKey.get(keyOf(request))?.port
     const pod = port && { namespace: port.namespace, ...port.pod }
-    return this.#reportingFailure(pod, () => this.#register(request))
+    return this.#served(() => this.#reportingFailure(pod, () => this.#register(request)))
   }
 
   async #register(request: RegisterRequest): Promise<RegisterReply> {

@@ -66,7 +66,7 @@ async function run(request: Request): Promise<void> {
 
 function allNexthops(maps: PinnedMaps): NexthopRecord[] {
   const references = nexthopReferences(maps)
-  return [...maps.nexthops.entries()]
+  return [...maps.nexthops.entries({ used: true })]
     .filter(([, nexthop]) => !isFree(nexthop))
     .sort(([a], [b]) => a - b)
     .map(([id, nexthop]) => toRecord(maps, id, nexthop, references))

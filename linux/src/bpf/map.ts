@@ -43,6 +43,8 @@ const OFFSET_FLAGS = 24
 const PAGE_ENTRIES = 4096
 const PAGE_BYTES = 1 << 17
 
+const ZEROS = Buffer.alloc(PAGE_BYTES)
+
 function isZero(bytes: Uint8Array, start = 0, length = bytes.length): boolean {
   for (let at = start; at < start + length; at++) if (bytes[at] !== 0) return false
   return true
@@ -342,6 +344,9 @@ export class BpfMap implements Disposable {
   #split(keys: Uint8Array, values: Uint8Array, count: number, skipZero: boolean): MapEntry[] {
     const { keySize, elementSize } = this
     const entries: MapEntry[] = []
+    // Most pages of an array that is mostly empty.
+    const size = count * elementSize
+    if (skipZero && size <= ZEROS.length && ZEROS.compare(values, 0, size, 0, size) === 0) return entries
     for (let i = 0; i < count; i++) {
       if (skipZero && isZero(values, i * elementSize, elementSize)) continue
       entries.push({

@@ -1,10 +1,10 @@
 /** Serves the agent's REST API when the configuration wants it. The caller owns the result: disposing it closes the socket. */
 
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { closeServer } from '../../close-server.ts'
 import type { Config } from '../../config/config.ts'
+import { createLimitedServer } from '../../http-server.ts'
 import { AgentPorts, type AgentPortsOptions } from './agent-ports.ts'
 import { restApp } from './app.ts'
 import { PortFiles } from './port-files.ts'
@@ -27,7 +27,7 @@ export async function startRest({ config, ...options }: StartRestOptions): Promi
   await ports.start()
   const onError = (error: unknown, request: string): void =>
     options.log.warn({ request, error: (error as Error).message }, `${request} failed: ${(error as Error).message}`)
-  const server = undo.adopt(createServer(restApp({ ports, staleSeconds, onError })), closeServer)
+  const server = undo.adopt(createLimitedServer(restApp({ ports, staleSeconds, onError })), closeServer)
   server.listen(port, address)
   await once(server, 'listening')
   const kept = undo.move()
