@@ -100,6 +100,15 @@ describe('the controller on a real API server', function () {
     for (const path of ['/healthz', '/readyz'])
       assert.deepEqual(await controller.get(path), { status: 200, text: 'ok\n' })
     assert.equal((await controller.get('/else')).status, 404)
+    // The range of Services, as the server itself tells it.
+    const { spec } = await api.get<{ spec: { cidrs: string[] } }>('servicecidr', 'kubernetes')
+    await api.apply(network('services', spec.cidrs[0]))
+    await eventually('overlap', async () =>
+      String((await status('vn', 'services'))['observation']).includes(
+        `overlaps the addresses of Services (${spec.cidrs[0]})`,
+      ),
+    )
+    await api.run(['delete', 'vn', 'services'])
     // It comes to rest: what is settled isn't written again.
     const before = (await get('vn', 'red', 'default')).metadata.resourceVersion
     await sleep(2500)

@@ -123,6 +123,7 @@ export class Controller implements AsyncDisposable {
       client: this.#client,
       resource: WATCHED[of],
       ...(of === 'agents' && { namespace: agents.namespace, labelSelector: agents.selector }),
+      ...(of === 'apiServices' && { namespace: 'default', fieldSelector: 'metadata.name=kubernetes' }),
       ...(OPTIONAL.has(of) && { longestMissingMs: OPTIONAL_MS }),
       handler: this.#store.handlerOf(of),
       log: this.#log.child({ component: 'watch' }),

@@ -9,10 +9,11 @@ import {
 } from '../model/address.ts'
 import { prefixOfBlock } from '../model/block-prefix.ts'
 import { blockLength, poolOf } from '../model/ipam.ts'
-import { type Leaks, leaksOf } from '../model/leaks.ts'
-import type { Cidr, FqName, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import { leaksOf } from '../model/leaks.ts'
+import type { Cidr, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
 import { type Action, count, listed, statusPatch, type WantedCondition, withConditions } from './actions.ts'
 import type { Durations } from './durations.ts'
+import { Overlaps } from './network-overlaps.ts'
 import type { Resourceful } from './resources.ts'
 import { type Entry, isBuiltIn, isInForce, type View } from './view.ts'
 import { assignVnis, type VniGrant } from './vni.ts'
@@ -33,7 +34,7 @@ export interface NetworkOptions {
 
 export function reconcileNetworks(view: View, options: NetworkOptions): Action[] {
   const vnis = vnisOf(view)
-  const leaks = leaksOf(view.state)
+  const overlaps = new Overlaps(view, leaksOf(view.state))
   const census = new Census(view)
   const actions: Action[] = []
   for (const entry of view.networks) {
@@ -43,7 +44,7 @@ export function reconcileNetworks(view: View, options: NetworkOptions): Action[]
     if (isLeaving) actions.push(...letGo(view, entry, has, options))
     else if (!has && !isBuiltIn(object))
       actions.push(finalizersPatch(object, [...(object.metadata.finalizers ?? []), FINALIZER]))
-    actions.push(...report(view, entry, { vnis, leaks, census }, options))
+    actions.push(...report(view, entry, { vnis, overlaps, census }, options))
   }
   return actions
 }
@@ -112,9 +113,9 @@ function report(
   entry: Entry<'VirtualNetwork'>,
   {
     vnis,
-    leaks,
+    overlaps,
     census,
-  }: { readonly vnis: ReadonlyMap<string, VniGrant>; readonly leaks: Leaks; readonly census: Census },
+  }: { readonly vnis: ReadonlyMap<string, VniGrant>; readonly overlaps: Overlaps; readonly census: Census },
   options: NetworkOptions,
 ): Action[] {
   const { object, item } = entry
@@ -126,7 +127,7 @@ function report(
   const problems = [...view.problemsOf('networks', object)]
   if (!inForce && problems.length === 0) problems.push(whyNotInForce(object))
   const users = usersOf(view, entry)
-  const overlap = inForce ? [...overlapsOf(item!.fqName, leaks), ...nodesInside(view, item!)] : []
+  const overlap = inForce ? overlaps.of(view.state.virtualNetworks.get(item!.fqName)!) : []
   const usage = inForce ? usageOf(view.state.virtualNetworks.get(item!.fqName)!, users, census) : undefined
   const exhausted = usage === undefined ? [] : exhaustedFamilies(usage.subnets)
   const failures = vniProblem === undefined ? problems : [...problems, vniProblem]
@@ -208,29 +209,6 @@ function describeUsers({ interfaces, blocks }: Users): string {
     return `${count(blocks.length, 'block')} of nodes (${nodes}) to be given back`
   }
   return 'the finalizers of others'
-}
-
-/** Leaks that would make an address of the network ambiguous, and were left out. */
-function overlapsOf(fqName: FqName, { refused }: Leaks): string[] {
-  return refused.flatMap(({ pair: [a, b], clash }) => {
-    if (a !== fqName && b !== fqName) return []
-    return [`its routes are not leaked to ${a === fqName ? b : a}: ${clash}; give one of them another subnet`]
-  })
-}
-
-/** Nodes are reached from the networks that share the pool of the default one: an address can't be a node's and a pod's. */
-function nodesInside({ state }: View, { fqName }: VirtualNetwork): string[] {
-  const network = state.virtualNetworks.get(fqName)!
-  if (network.ipam === undefined) return []
-  return network.subnets.flatMap(({ cidr }) => {
-    const prefix = mustParseCidr(cidr)
-    const inside = [...state.routers.values()].filter(({ address, address6 }) =>
-      [address, address6].some((text) => text !== undefined && contains(prefix, mustParseAddress(text))),
-    )
-    if (inside.length === 0) return []
-    const nodes = listed(inside.map(({ name, address }) => `${name} (${address})`).sort())
-    return [`subnet ${cidr} holds addresses of nodes: ${nodes}; choose another (defaultNetwork.subnets)`]
-  })
 }
 
 function rangesOf({ spec }: Resourceful): string | undefined {

@@ -13,6 +13,10 @@ export const WATCHED = {
   blocks: RESOURCES.IPAMBlock,
   interfaces: RESOURCES.VirtualMachineInterface,
   routers: RESOURCES.VirtualRouter,
+  /** Where addresses of Services come from. */
+  serviceRanges: { group: 'networking.k8s.io', version: 'v1', plural: 'servicecidrs' },
+  /** The Service `kubernetes` alone. */
+  apiServices: { group: '', version: 'v1', plural: 'services' },
   networkPolicies: { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' },
   adminNetworkPolicies: { group: 'policy.networking.k8s.io', version: 'v1alpha1', plural: 'adminnetworkpolicies' },
   baselineAdminNetworkPolicies: {
@@ -25,8 +29,10 @@ export const WATCHED = {
 
 export type Watched = keyof typeof WATCHED
 
-/** What isn't waited for: not every cluster has these kinds, and nothing rests on them. */
+/** What isn't waited for where it isn't installed, or may not be read: not every cluster has these kinds, and nothing but hints rests on them. */
 export const OPTIONAL: ReadonlySet<Watched> = new Set<Watched>([
+  'serviceRanges',
+  'apiServices',
   'networkPolicies',
   'adminNetworkPolicies',
   'baselineAdminNetworkPolicies',
@@ -46,6 +52,8 @@ export const KINDS: Readonly<Record<Watched, string>> = {
   blocks: 'IPAMBlock',
   interfaces: 'VirtualMachineInterface',
   routers: 'VirtualRouter',
+  serviceRanges: 'ServiceCIDR',
+  apiServices: 'Service',
   networkPolicies: 'NetworkPolicy',
   adminNetworkPolicies: 'AdminNetworkPolicy',
   baselineAdminNetworkPolicies: 'BaselineAdminNetworkPolicy',

@@ -43,19 +43,32 @@ describe('the store', () => {
     assert.equal(one.world.networks.size, 0)
   })
 
-  it('is in sync when every kind has been listed that something rests on', () => {
+  it('is in sync when every kind has been listed', () => {
     const one = store()
-    const kinds = (Object.keys(WATCHED) as Watched[]).filter((of_) => !OPTIONAL.has(of_))
-    // Not installed here, or not to be read: no reason to wait.
-    for (const of_ of OPTIONAL) one.handlerOf(of_).onProblem!(new ApiError('API_NOT_FOUND', 'no such kind'))
-    assert.equal(one.problems.size, 0)
-    one.handlerOf('networkPolicies').onProblem!(new ApiError('API_FORBIDDEN', 'you may not'))
-    assert.equal(one.problems.size, 1)
+    const kinds = (Object.keys(WATCHED) as Watched[]).filter((of_) => of_ !== 'networkPolicies')
     for (const of_ of kinds) {
       assert.equal(one.isSynced, false)
       one.handlerOf(of_).endList('1')
     }
+    const { onProblem, endList } = one.handlerOf('networkPolicies')
+    onProblem!(new ApiError('API_UNREACHABLE', 'away'))
+    assert.equal(one.isSynced, false)
+    endList('1')
     assert.equal(one.isSynced, true)
+  })
+
+  it('waits for no kind that nothing rests on where it isn’t installed, or may not be read', () => {
+    const one = store()
+    for (const of_ of Object.keys(WATCHED) as Watched[]) if (!OPTIONAL.has(of_)) one.handlerOf(of_).endList('1')
+    assert.equal(one.isSynced, false, 'it may be there')
+    for (const of_ of OPTIONAL) one.handlerOf(of_).onProblem!(new ApiError('API_NOT_FOUND', 'no such kind'))
+    assert.equal(one.problems.size, 0)
+    assert.equal(one.isSynced, true)
+    one.handlerOf('networkPolicies').onProblem!(new ApiError('API_FORBIDDEN', 'you may not'))
+    assert.equal(one.problems.size, 1)
+    const another = store()
+    another.handlerOf('networks').onProblem!(new ApiError('API_NOT_FOUND', 'no such kind'))
+    assert.equal(another.problems.size, 1)
   })
 
   it('keeps of nodes and pods only what is looked at', () => {
@@ -64,11 +77,14 @@ describe('the store', () => {
     const node = {
       ...object('n', 1, { managedFields: [1] }),
       spec: { taints: [], podCIDR: 'x' },
-      status: { conditions, images: ['large'] },
+      status: { conditions, addresses: [{ type: 'InternalIP', address: '192.0.2.1' }], images: ['large'] },
     }
     one.wrote('nodes', node)
     const { metadata, spec, status } = one.world.nodes.get('ns/n')!
-    assert.deepEqual({ spec, status }, { spec: { taints: [] }, status: { conditions } })
+    assert.deepEqual(
+      { spec, status },
+      { spec: { taints: [] }, status: { conditions, addresses: [{ type: 'InternalIP', address: '192.0.2.1' }] } },
+    )
     assert.ok(!('managedFields' in metadata))
   })
 })

@@ -14,6 +14,8 @@ export class Store {
     Map<string, Resourceful>
   >
   readonly #listed = new Set<Watched>()
+  /** Optional kinds that aren't installed, or may not be read. */
+  readonly #absent = new Set<Watched>()
   readonly #problems = new Map<Watched, ApiError>()
   readonly #onChange: () => void
 
@@ -26,9 +28,9 @@ export class Store {
     return this.#maps
   }
 
-  /** Whether every kind that something rests on has been listed once. */
+  /** Whether every kind has been listed once, or is known not to be there for us. */
   get isSynced(): boolean {
-    return (Object.keys(WATCHED) as Watched[]).every((of) => this.#listed.has(of) || OPTIONAL.has(of))
+    return (Object.keys(WATCHED) as Watched[]).every((of) => this.#listed.has(of) || this.#absent.has(of))
   }
 
   /** What keeps the store from following, by kind. */
@@ -60,8 +62,9 @@ export class Store {
       changed: (object) => this.#put(of, object),
       removed: (object) => map.delete(keyOf(object)),
       onProblem: (problem) => {
-        const isAbsent = problem?.code === 'API_NOT_FOUND' && OPTIONAL.has(of)
-        if (problem === undefined || isAbsent) this.#problems.delete(of)
+        const isAbsent = OPTIONAL.has(of) && (problem?.code === 'API_NOT_FOUND' || problem?.code === 'API_FORBIDDEN')
+        if (isAbsent) this.#absent.add(of)
+        if (problem === undefined || (isAbsent && problem.code === 'API_NOT_FOUND')) this.#problems.delete(of)
         else this.#problems.set(of, problem)
       },
       onFlush: this.#onChange,
@@ -83,10 +86,18 @@ export class Store {
 function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Resourceful): Resourceful {
   const { managedFields: _, ...rest } = metadata as Resourceful['metadata'] & { readonly managedFields?: unknown }
   const base = { apiVersion, kind, metadata: rest }
-  const conditions = status?.conditions === undefined ? {} : { status: { conditions: status.conditions } }
+  const conditions = kept(status, 'conditions')
   switch (of) {
     case 'nodes':
-      return { ...base, spec: { taints: (spec as { readonly taints?: unknown } | undefined)?.taints }, ...conditions }
+      return {
+        ...base,
+        spec: { taints: (spec as { readonly taints?: unknown } | undefined)?.taints },
+        ...kept(status, 'conditions', 'addresses'),
+      }
+    case 'serviceRanges':
+      return { ...base, spec: { cidrs: (spec as { readonly cidrs?: unknown } | undefined)?.cidrs } }
+    case 'apiServices':
+      return { ...base, spec: { clusterIPs: (spec as { readonly clusterIPs?: unknown } | undefined)?.clusterIPs } }
     case 'agents':
       return {
         ...base,
@@ -111,4 +122,10 @@ function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Reso
     default:
       return of satisfies never
   }
+}
+
+/** Fields of a status; nothing where it has none of them. */
+function kept(status: Resourceful['status'], ...fields: readonly string[]): Pick<Resourceful, 'status'> {
+  const entries = Object.entries(status ?? {}).filter(([key]) => fields.includes(key))
+  return entries.length === 0 ? {} : { status: Object.fromEntries(entries) }
 }
