@@ -7,6 +7,7 @@
 #include "packet.h"
 #include "drop.h"
 #include "flow.h"
+#include "fragment_hold.h"
 #include "nexthop.h"
 #include "parse.h"
 #include "resolve.h"
@@ -104,6 +105,24 @@ static __always_inline int is_icmp_for_node(struct __sk_buff *skb, const struct 
 	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip;
 }
 
+/* What may be an answer to a workload. Whose a later fragment is isn't known before its first one: the host gets it, and it waits, too. */
+static __always_inline enum verdict answer_to_workload(struct __sk_buff *skb, struct packet *p, enum snat_look look)
+{
+	enum verdict verdict;
+	__u32 reason = snat_parse(skb, p, look);
+
+	if (unlikely(p->bits & PACKET_FRAGMENT)) {
+		if (reason == DROP_FRAGMENTS)
+			reason = fragment_hold(skb, p, 1);
+		else if (!reason && !(p->bits & (PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR)) && snat_is_answer(p)) {
+			verdict = fragment_release(skb, p);
+			if (verdict != VERDICT_NEXT)
+				return verdict;
+		}
+	}
+	return reason ? VERDICT_NEXT : snat_return(skb, p);
+}
+
 /* For a workload that has spoken to the outside with the node's address, or for the host. */
 static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
@@ -115,7 +134,7 @@ static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct 
 	else if (unlikely(tunnel_is_fragment(skb, g)))
 		return DROP(p, DROP_FRAGMENTS);
 	if (unlikely(look != SNAT_HOST)) {
-		verdict = snat_return(skb, p, look);
+		verdict = answer_to_workload(skb, p, look);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 	}
@@ -125,6 +144,7 @@ static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct 
 static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
 	__u32 reason, translate_vrf;
+	enum verdict verdict;
 
 	if (unlikely(skb->pkt_type == 3 /* PACKET_OTHERHOST */))
 		return DROP(p, DROP_INTERFACE_DROP);
@@ -135,6 +155,12 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 		reason = label_lookup(p, &translate_vrf);
 	if (!reason)
 		reason = PARSE(parse_version, skb, p, 1);
+	if (unlikely(p->bits & PACKET_FRAGMENT)) {
+		verdict = fragment_stage(skb, p, reason);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+		reason = 0;
+	}
 	if (!reason && translate_vrf != LABEL_NONE) {
 		COUNT_VRF(translate_vrf, vrf_translates);
 		reason = resolve_route(p, translate_vrf);

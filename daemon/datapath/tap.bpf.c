@@ -8,6 +8,7 @@
 #include "arp.h"
 #include "drop.h"
 #include "flow.h"
+#include "fragment_hold.h"
 #include "multicast.h"
 #include "nd.h"
 #include "nexthop.h"
@@ -96,8 +97,11 @@ static __always_inline enum verdict tap_walk(struct __sk_buff *skb, struct packe
 		return verdict == VERDICT_NEXT ? bridge_frame(skb, p) : verdict;
 	} else
 		return bridge_frame(skb, p);
-	if (unlikely(reason))
-		return DROP(p, reason);
+	if (unlikely(reason || p->bits & PACKET_FRAGMENT)) {
+		verdict = fragment_stage(skb, p, reason);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	}
 	if (likely(p->bits & PACKET_TO_ROUTER))
 		COUNT_VRF(p->vrf, l2_receives);
 	return tap_ip(skb, p, g);

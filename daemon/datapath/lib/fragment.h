@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Fragments. The first one has the L4 header: its ports are kept for those that follow, which then belong to the same flow.
- * A fragment that arrives before its first one, or two seconds after it, is dropped (FRAGMENTS): nothing is held back here.
+ * A fragment that arrives two seconds after it, or before it, can't be keyed (DROP_FRAGMENTS): fragment_hold.h lets it wait.
  */
 #pragma once
 #include "packet.h"
@@ -22,14 +22,16 @@ static __always_inline void fragment_key(const struct packet *p, __u32 id, __u8 
 	key->vrf = p->dvrf;
 	key->proto = proto;
 	key->family = p->family;
+	key->vif = p->vif;
 }
 
 /* Remembers the ports of a first fragment. Returns 0 or a drop reason. */
-static __always_inline __u32 fragment_record(const struct packet *p, __u32 id, __u8 proto, __be16 sport, __be16 dport)
+static __always_inline __u32 fragment_record(struct packet *p, __u32 id, __u8 proto, __be16 sport, __be16 dport)
 {
 	struct frag_entry entry = { .sport = sport, .dport = dport, .time_ns = bpf_ktime_get_coarse_ns() };
 	struct frag_key key;
 
+	p->fragment_id = id;
 	fragment_key(p, id, proto, &key);
 	return bpf_map_update_elem(&fragments, &key, &entry, BPF_ANY) ? DROP_NO_MEMORY : 0;
 }
@@ -40,6 +42,7 @@ static __always_inline __u32 fragment_follow(struct packet *p, __u32 id, __u8 pr
 	const struct frag_entry *entry;
 	struct frag_key key;
 
+	p->fragment_id = id;
 	fragment_key(p, id, proto, &key);
 	entry = bpf_map_lookup_elem(&fragments, &key);
 	if (!entry || bpf_ktime_get_coarse_ns() - entry->time_ns > FRAGMENT_LIFETIME_NS)

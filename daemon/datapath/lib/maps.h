@@ -43,6 +43,8 @@ MAP(flow6, BPF_MAP_TYPE_HASH, struct flow6_key, struct flow, 65536, 0);
 MAP(flow_slots, BPF_MAP_TYPE_ARRAY, __u32, struct flow_slot, 196608, 0);
 MAP(flow_alloc, BPF_MAP_TYPE_ARRAY, __u32, struct flow_alloc, 1, 0);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_entry, 8192, 0);
+MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held_fragment, FRAGMENT_SETS *FRAGMENT_WAYS, 0);
+MAP(held_counts, BPF_MAP_TYPE_ARRAY, __u32, __u32, FRAGMENT_SETS, 0);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);

@@ -154,27 +154,52 @@ static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct p
 	return VERDICT_REDIRECT;
 }
 
-/* A packet of the underlay that isn't SNAT_HOST. VERDICT_NEXT: it is the host's, untouched. */
-__noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p, enum snat_look look)
+/* Reads a packet of the underlay that isn't SNAT_HOST. Returns 0; DROP_FRAGMENTS: what it is isn't known yet; else it is the host's. */
+__noinline __u32 snat_parse(struct __sk_buff *skb, struct packet *p, enum snat_look look)
 {
 	const struct globals *g = node_globals();
+
+	if (!p || !g || (look == SNAT_CLOSER && !snat_fragment_may_answer(skb, g)))
+		return DROP_MISC;
+	return PARSE(parse_version, skb, p, 0);
+}
+
+/* The flow that the packet is an answer of, or NULL. */
+static __always_inline struct flow *snat_flow(struct packet *p, const struct globals *g)
+{
 	struct flow *flow;
-	__u32 reason, forward;
 	__be16 port;
 
-	if (!p || !g)
-		return VERDICT_NEXT;
-	if ((look == SNAT_CLOSER && !snat_fragment_may_answer(skb, g)) || PARSE(parse_version, skb, p, 0))
-		return VERDICT_NEXT;
 	if (p->family == AF_INET)
 		port = proto_has_ports(p->key.k4.proto) ? p->key.k4.dport : p->key.k4.sport;
 	else
 		port = proto_has_ports(p->key.k6.proto) ? p->key.k6.dport : p->key.k6.sport;
 	if (!snat_is_port(g, port))
-		return VERDICT_NEXT;
+		return NULL;
 	p->key.k4.nh_id = g->host_nh;
 	flow = flow_find(p);
-	if (!flow || !(flow->flags & FLOW_DNAT) || flow->action != FLOW_ACTION_NAT)
+	return flow && flow->flags & FLOW_DNAT && flow->action == FLOW_ACTION_NAT ? flow : NULL;
+}
+
+/* Whether the packet at hand is an answer. */
+__noinline int snat_is_answer(struct packet *p)
+{
+	const struct globals *g = node_globals();
+
+	return p && g && snat_flow(p, g);
+}
+
+/* What snat_parse has read. VERDICT_NEXT: it is the host's, untouched. */
+__noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	struct flow *flow;
+	__u32 reason, forward;
+
+	if (!p || !g)
+		return VERDICT_NEXT;
+	flow = snat_flow(p, g);
+	if (!flow)
 		return VERDICT_NEXT;
 	if (flow->flags & FLOW_EVICT_CANDIDATE)
 		return DROP(p, DROP_FLOW_EVICT);

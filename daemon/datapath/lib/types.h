@@ -342,13 +342,31 @@ struct frag_key {
 	__u32 vrf;
 	__u8 proto;
 	__u8 family;
-	__u8 pad[2];
+	__u16 vif; /* ingress: nobody's fragments follow those of another sender */
 };
 struct frag_entry {
 	__be16 sport;
 	__be16 dport;
 	__u32 pad;
 	__u64 time_ns;
+};
+
+/*
+ * Map `held_fragments`: array of FRAGMENT_SETS * FRAGMENT_WAYS struct held_fragment: later fragments that wait for their first one
+ * (fragment_hold.h). Map `held_counts`: array, set -> how many wait in it.
+ */
+#define FRAGMENT_SETS 64
+#define FRAGMENT_WAYS 32
+#define FRAGMENT_SHARE 16 /* slots of a set that one sender may have */
+#define HELD_FRAME 1984   /* bytes of a frame that can be kept */
+struct held_fragment {
+	__u32 state; /* enum held_state */
+	__u32 owner;
+	__u64 time_ns;
+	struct frag_key key;
+	__u16 length;
+	__u16 copy; /* the packet itself went to the host */
+	__u8 frame[HELD_FRAME];
 };
 
 /* ---- globals ----------------------------------------------------------------------------------------------------- */

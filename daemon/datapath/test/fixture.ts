@@ -220,6 +220,13 @@ export class Fixture extends TestNode {
     assert.equal(result.verdict, DROPPED)
   }
 
+  /** Sends by `send` and checks that it waits: it went nowhere, and nothing was lost. */
+  assertHeld(send: () => Sent): void {
+    const before = [this.waiting(), this.totalDrops()]
+    assert.equal(send().verdict, DROPPED)
+    assert.deepEqual([this.waiting(), this.totalDrops()], [before[0]! + 1, before[1]])
+  }
+
   // ---- flows
 
   flows(): FlowRecord[] {

@@ -1,7 +1,7 @@
-/** Proves: fragments follow their first one, and ICMP errors the flow that they are about; nothing else of either passes. */
+/** Proves: fragments follow their first one or wait for it, and ICMP errors the flow that they are about; nothing else of either passes. */
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
-import { A, assertFrame, B, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Sent } from './fixture.ts'
+import { A, assertFrame, B, C, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Sent } from './fixture.ts'
 import {
   eth,
   icmp4,
@@ -69,7 +69,10 @@ describe('datapath: fragments and ICMP errors', function () {
     ['ICMPv6', ...cut6(A.ip6, B.ip6, PROTO.ICMP6, payload6(ping(A.ip6, B.ip6, 9)), 8)],
   ] as const) {
     it(`forwards later fragments of ${what} in the flow of the first, and none before it`, () => {
-      node.assertDrop(c.DROP_FRAGMENTS, A.vif, () => fromA(later))
+      const orphan = Buffer.from(later)
+      if (orphan[0]! >> 4 === 4) orphan.writeUInt16BE(99, 4)
+      else orphan.writeUInt32BE(99, 40 + 4)
+      node.assertHeld(() => fromA(orphan))
       assertFrame(fromA(first), routed(first))
       assertFrame(fromA(later), routed(later))
       assert.equal(node.flows().length, 2)
@@ -81,7 +84,28 @@ describe('datapath: fragments and ICMP errors', function () {
     const [first] = cut4(A.ip4, B.ip4, PROTO.UDP, payload4(udp(A.ip4, B.ip4, 1000, 2000, data)), 16)
     const [, later] = cut4(A.ip4, B.ip4, PROTO.UDP, payload4(udp(A.ip4, B.ip4, 1000, 2000, data)), 16, 78)
     fromA(first)
+    node.assertHeld(() => fromA(later))
+    const [, sameId] = cut4(C.ip4, B.ip4, PROTO.UDP, payload4(udp(C.ip4, B.ip4, 1000, 2000, data)), 16)
+    node.assertHeld(() => node.fromPod(C, frame(ROUTER_MAC, C.mac, sameId)))
+  })
+
+  it('lets a fragment follow one of the same sender only', () => {
+    const [first, later] = cut4(A.ip4, B.ip4, PROTO.UDP, payload4(udp(A.ip4, B.ip4, 1000, 2000, data)), 16)
+    node.assertDrop(c.DROP_INVALID_SOURCE, B.vif, () => fromB(first))
+    node.assertHeld(() => fromA(later))
+  })
+
+  it('doesn’t keep a frame that is larger than a slot', () => {
+    const [, later] = cut4(A.ip4, B.ip4, PROTO.UDP, Buffer.alloc(c.HELD_FRAME + 16), 16)
     node.assertDrop(c.DROP_FRAGMENTS, A.vif, () => fromA(later))
+    assert.equal(node.waiting(), 0)
+  })
+
+  it('holds for one sender as many as its share, and for another one as many', () => {
+    const orphan = (src: string, id: number) => cut4(src, REMOTE.ip4, PROTO.UDP, Buffer.alloc(40), 16, id)[1]
+    for (let id = 0; id < c.FRAGMENT_SHARE; id++) node.assertHeld(() => fromA(orphan(A.ip4, id)))
+    node.assertDrop(c.DROP_FRAGMENTS, A.vif, () => fromA(orphan(A.ip4, 99)))
+    for (let id = 0; id < c.FRAGMENT_SHARE; id++) node.assertHeld(() => fromB(orphan(B.ip4, id)))
   })
 
   it('does not let a later fragment make a flow', () => {
@@ -99,7 +123,8 @@ describe('datapath: fragments and ICMP errors', function () {
       const cut = remote.includes(':') ? cut6 : cut4
       const payload = (remote.includes(':') ? payload6 : payload4)(udp(remote, local, 1000, 2000, data))
       const [first, later] = cut(remote, local, PROTO.UDP, payload, 16)
-      node.assertDrop(c.DROP_FRAGMENTS, 0, () => fromPeer(A.label, later))
+      const orphan = cut(remote, local, PROTO.UDP, payload, 16, 99)[1]
+      node.assertHeld(() => fromPeer(A.label, orphan))
       assertFrame(fromPeer(A.label, first), frame(A.mac, ROUTER_MAC, first))
       assertFrame(fromPeer(A.label, later), frame(A.mac, ROUTER_MAC, later))
       const [out, outLater] = cut(local, remote, PROTO.UDP, payload, 16)

@@ -186,6 +186,13 @@ export class TestNode implements Disposable {
     }
   }
 
+  /** Later fragments that wait for their first one. */
+  waiting(): number {
+    let sum = 0
+    for (const { value } of this.raw.get('held_counts')!.entries()) sum += Buffer.from(value).readUInt32LE()
+    return sum
+  }
+
   /** Runs a program of ageing.bpf.o; returns its result as a signed number. */
   call(program: 'start_ageing' | 'age_now'): number {
     return programTestRun(this.objects.get('ageing')!.programFd(program), {}).retval | 0

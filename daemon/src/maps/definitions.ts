@@ -24,6 +24,8 @@ export const mapDefinitions = {
   flow_slots: { type: 2, keySize: 4, valueSize: 48, maxEntries: 196608, flags: 0 },
   fragments: { type: 9, keySize: 44, valueSize: 16, maxEntries: 8192, flags: 0 },
   globals: { type: 2, keySize: 4, valueSize: 120, maxEntries: 1, flags: 0 },
+  held_counts: { type: 2, keySize: 4, valueSize: 4, maxEntries: 64, flags: 0 },
+  held_fragments: { type: 2, keySize: 4, valueSize: 2048, maxEntries: 2048, flags: 0 },
   mpls: { type: 2, keySize: 4, valueSize: 4, maxEntries: 5120, flags: 0 },
   nexthop_checks: { type: 2, keySize: 4, valueSize: 4, maxEntries: 65536, flags: 0 },
   nexthops: { type: 2, keySize: 4, valueSize: 52, maxEntries: 65536, flags: 0 },

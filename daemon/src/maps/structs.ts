@@ -786,6 +786,8 @@ export interface FragKeyStruct {
   readonly vrf: number
   readonly proto: number
   readonly family: number
+  /** ingress: nobody's fragments follow those of another sender */
+  readonly vif: number
 }
 
 export const fragKeyCodec: Codec<FragKeyStruct> = {
@@ -797,15 +799,16 @@ export const fragKeyCodec: Codec<FragKeyStruct> = {
     vrf: view.getUint32(offset + 36, true),
     proto: view.getUint8(offset + 40),
     family: view.getUint8(offset + 41),
+    vif: view.getUint16(offset + 42, true),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 44)
     putBytes(into, offset, 16, value.sip)
     putBytes(into, offset + 16, 16, value.dip)
     into.setUint32(offset + 32, value.id, true)
     into.setUint32(offset + 36, value.vrf, true)
     into.setUint8(offset + 40, value.proto)
     into.setUint8(offset + 41, value.family)
+    into.setUint16(offset + 42, value.vif, true)
   },
 }
 
@@ -827,6 +830,40 @@ export const fragEntryCodec: Codec<FragEntryStruct> = {
     into.setUint16(offset, value.sport, false)
     into.setUint16(offset + 2, value.dport, false)
     into.setBigUint64(offset + 8, value.timeNs, true)
+  },
+}
+
+export interface HeldFragmentStruct {
+  /** enum held_state */
+  readonly state: number
+  readonly owner: number
+  readonly timeNs: bigint
+  readonly key: FragKeyStruct
+  readonly length: number
+  /** the packet itself went to the host */
+  readonly copy: number
+  readonly frame: Uint8Array
+}
+
+export const heldFragmentCodec: Codec<HeldFragmentStruct> = {
+  size: 2048,
+  decode: (view, offset = 0) => ({
+    state: view.getUint32(offset, true),
+    owner: view.getUint32(offset + 4, true),
+    timeNs: view.getBigUint64(offset + 8, true),
+    key: fragKeyCodec.decode(view, offset + 16),
+    length: view.getUint16(offset + 60, true),
+    copy: view.getUint16(offset + 62, true),
+    frame: bytesAt(view, offset + 64, 1984),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.state, true)
+    into.setUint32(offset + 4, value.owner, true)
+    into.setBigUint64(offset + 8, value.timeNs, true)
+    fragKeyCodec.encode(value.key, into, offset + 16)
+    into.setUint16(offset + 60, value.length, true)
+    into.setUint16(offset + 62, value.copy, true)
+    putBytes(into, offset + 64, 1984, value.frame)
   },
 }
 

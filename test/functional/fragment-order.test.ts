@@ -1,0 +1,116 @@
+/**
+ * Fragments that come in another order than they were cut in: between pods, and with the node's address to the outside and back, where
+ * only the first one says whose they are.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+
+const OUTSIDE = ['198.51.100.9', '2001:db8:99::9'] as const
+
+const manifest = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: red, annotations: {vrouter.dev/network: red}}
+---
+apiVersion: vrouter.dev/v1alpha1
+kind: VirtualNetwork
+metadata: {name: red, namespace: red}
+spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
+`
+
+/** IP packets of a UDP datagram in pieces of 1032 bytes of payload at most. */
+const cut = `
+import itertools, os, socket, struct, sys
+def sum16(data):
+  data += b'\\0' * (len(data) % 2)
+  total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+  while total >> 16: total = (total & 0xffff) + (total >> 16)
+  return ~total & 0xffff
+def cut(src, dst, sport, dport, data, size=1032):
+  six, ident = ':' in src, int.from_bytes(os.urandom(4), 'big')
+  pack = lambda text: socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, text)
+  udp = struct.pack('!HHHH', sport, dport, 8 + len(data), 0) + data
+  pseudo = pack(src) + pack(dst) + (struct.pack('!IHBB', len(udp), 0, 0, 17) if six else struct.pack('!BBH', 0, 17, len(udp)))
+  udp = udp[:6] + struct.pack('!H', sum16(pseudo + udp) or 0xffff) + udp[8:]
+  packets = []
+  for at in range(0, len(udp), size):
+    part, more = udp[at:at + size], at + size < len(udp)
+    if six:
+      packets.append(struct.pack('!IHBB', 0x60000000, 8 + len(part), 44, 64) + pack(src) + pack(dst) + struct.pack('!BBHI', 17, 0, at | more, ident) + part)
+    else:
+      packets.append(struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(part), ident & 0xffff, at // 8 | (0x2000 if more else 0), 64, 17, 0) + pack(src) + pack(dst) + part)
+  return packets
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def send(src, dst, sport, dport, data, order):
+  packets = cut(src, dst, sport, dport, data)
+  assert len(packets) == len(order)
+  for i in order: raw.sendto(packets[i], (dst, 0))
+`
+/** Answers a datagram that begins with an order in fragments of that order, with its own bytes. */
+const answer = `${cut}
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 7000))
+print('ready', flush=True)
+while True:
+  data, peer = s.recvfrom(65536)
+  send(sys.argv[1], peer[0], 7000, peer[1], data, [int(digit) for digit in data[:3].decode()])
+`
+/** argv: source, destination, who shuffles: here or there. Prints by order how many of three datagrams came back. */
+const ask = `${cut}
+src, dst, where = sys.argv[1:4]
+for n, order in enumerate(itertools.permutations(range(3))):
+  s = socket.socket(family, socket.SOCK_DGRAM)
+  s.bind((src, 20000 + n))
+  s.settimeout(5)
+  good = 0
+  for _ in range(3):
+    text = ''.join(map(str, order))
+    data = (text if where == 'there' else '012').encode() + os.urandom(2500)
+    if where == 'here': send(src, dst, 20000 + n, 7000, data, order)
+    else: s.sendto(data, (dst, 7000))
+    try: good += s.recv(65536) == data
+    except TimeoutError: pass
+  print(text, good)
+`
+const all = ['012', '021', '102', '120', '201', '210'].map((order) => `${order} 3\n`).join('')
+
+describe('the order of fragments', function () {
+  this.timeout(120_000)
+  let lab: Lab
+  let pod: TestPod
+  let near: TestPod
+  let far: TestPod
+
+  before(async function () {
+    skipIfMissing(this)
+    lab = TestLab.up(2)
+    lab.apply(manifest)
+    const fabric = (...command: string[]) => lab.run(['exec', 'fabric', '--', ...command])
+    for (const address of OUTSIDE)
+      fabric('ip', 'addr', 'add', `${address}/${address.includes(':') ? 128 : 32}`, 'dev', 'lo')
+    pod = lab.addPod('pod', 1, 'red')
+    near = lab.addPod('near', 1, 'red')
+    far = lab.addPod('far', 2, 'red')
+    for (const [where, ...addresses] of [
+      ['fabric', ...OUTSIDE],
+      ['pod/near', near.ip4, near.ip6],
+      ['pod/far', far.ip4, far.ip6],
+    ] as const)
+      for (const address of addresses) await once(lab.start(where, ['python3', '-c', answer, address]).stdout!, 'data')
+  })
+  after(() => lab?.close())
+
+  for (const [at, family] of ['IPv4', 'IPv6'].entries())
+    for (const where of ['here', 'there']) {
+      const what = where === 'here' ? 'what a pod sends' : 'what it is answered'
+      it(`doesn’t matter for ${what}: to its own node, another one, the world, by ${family}`, () => {
+        const source = [pod.ip4, pod.ip6][at]!
+        for (const to of [near, far].map(({ ip4, ip6 }) => [ip4, ip6][at]!).concat(OUTSIDE[at]!)) {
+          const { stdout, stderr } = lab.inPod(pod, ['python3', '-c', ask, source, to, where])
+          assert.equal(stdout, all, `${to}: ${stderr}`)
+        }
+      })
+    }
+})
