@@ -4,6 +4,7 @@
  * packets go to workloads or to the host; answers to what workloads sent with the node's address go to them; everything else is
  * the host's and reaches it through vhost0.
  */
+#define TAKES_TUNNELS
 #include "packet.h"
 #include "drop.h"
 #include "flow.h"
@@ -74,6 +75,9 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 			COUNT_VRF(p->dvrf, udp_mpls_tunnels);
 			return DROP(p, DROP_PKT_LOOP);
 		}
+		reason = source_check(p);
+		if (reason)
+			return DROP(p, reason);
 		p->flow_flags = 0;
 		p->bits |= PACKET_NEW_TICK;
 	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE) {
@@ -82,6 +86,11 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 			return verdict;
 		p->flow_flags = FLOW_TTL_KEEP; /* whoever made the flow: the sending node has routed the packet already */
 	} else { /* dropped, or shown to the agent with its tunnel headers */
+		if (nh->type == NH_ENCAP) {
+			reason = source_check(p);
+			if (reason)
+				return DROP(p, reason);
+		}
 		return nexthop_rare(skb, p);
 	}
 
@@ -123,12 +132,35 @@ static __always_inline enum verdict answer_to_workload(struct __sk_buff *skb, st
 	return reason ? VERDICT_NEXT : snat_return(skb, p);
 }
 
+/* Nobody but this node speaks with its addresses. Neighbour discovery does: a host that claims one of them has to be heard. */
+static __always_inline int source_is_stolen(struct __sk_buff *skb, const struct globals *g)
+{
+	void *data = packet_data(skb);
+	struct ethhdr *eth = data;
+	struct iphdr *ip = data + ETH_HLEN;
+	struct ipv6hdr *ip6 = data + ETH_HLEN;
+	__u8 type;
+
+	if (eth + 1 > (struct ethhdr *)packet_end(skb))
+		return 0;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return (void *)(ip + 1) <= packet_end(skb) && ip->saddr == g->underlay_ip && ip->saddr;
+	if (eth->h_proto != bpf_htons(ETH_P_IPV6) || (void *)&ip6->daddr > packet_end(skb))
+		return 0;
+	if (likely(!ip6_equal(&ip6->saddr, g->underlay_ip6)) || ip6_is_zero(g->underlay_ip6))
+		return 0;
+	return ip6->nexthdr != IPPROTO_ICMPV6 || bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip6), &type, 1) ||
+	       (type != ND_NEIGHBOUR_SOLICIT && type != ND_NEIGHBOUR_ADVERT);
+}
+
 /* For a workload that has spoken to the outside with the node's address, or for the host. */
 static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
 	enum snat_look look = snat_may_answer(skb, g);
 	enum verdict verdict;
 
+	if (unlikely(source_is_stolen(skb, g)))
+		return DROP(p, DROP_INVALID_SOURCE);
 	if (unlikely(is_icmp_for_node(skb, g)))
 		path_mtu_learn(skb, g->underlay_ip);
 	else if (unlikely(tunnel_is_fragment(skb, g)))

@@ -24,6 +24,32 @@ static __always_inline enum verdict to_wire(struct __sk_buff *skb, struct packet
 	return VERDICT_REDIRECT;
 }
 
+/*
+ * What the host forwards for somebody else with its own address, which is then the host's NAT at work, or stolen. IPv4 that was stolen
+ * the kernel refuses itself; IPv6 it doesn't, and only what came by the NIC has been looked at (fabric.bpf.c). Nor can anybody make
+ * the host speak to other nodes' tunnels. Returns 0 or a drop reason.
+ */
+__noinline __u32 forwarded_as_own(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	const struct flow *flow;
+
+	if (!p || !g)
+		return DROP_MISC;
+	if (p->proto == IPPROTO_UDP && tunnel_has_port(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport, g))
+		return DROP_FLOW_INVALID_PROTOCOL;
+	if (p->family == AF_INET || skb->ingress_ifindex == g->vhost_ifindex || p->bits & PACKET_ICMP_ERROR)
+		return 0;
+	flow = flow_find(p);
+	if (flow)
+		p->nh = flow->nh;
+	else if (resolve_route(p, p->vrf))
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	return nh && nexthop_is_overlay(nh) ? DROP_INVALID_SOURCE : 0;
+}
+
 /* VERDICT_NEXT or VERDICT_PASS: not ours, to the wire. */
 static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct packet *p, const struct vif *vif, const struct globals *g)
 {
@@ -54,6 +80,11 @@ static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct pac
 			return VERDICT_NEXT;
 		nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 		return nh && nexthop_is_overlay(nh) ? DROP(p, reason) : VERDICT_NEXT;
+	}
+	if (unlikely(skb->ingress_ifindex && source_is_own(p, g))) {
+		reason = forwarded_as_own(skb, p);
+		if (reason)
+			return DROP(p, reason);
 	}
 	verdict = flow_stage(skb, p, g, skb->len);
 	if (verdict != VERDICT_NEXT)

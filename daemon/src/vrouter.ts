@@ -157,6 +157,7 @@ export class Vrouter implements AsyncDisposable {
         limits: { routes: limits.routes },
         flowsPerVif: limits.flowsPerVif,
         snat: config.snat.enabled,
+        tunnelPeers: config.tunnels.peers,
       },
       ids,
     )
@@ -599,6 +600,7 @@ export class Vrouter implements AsyncDisposable {
       source: this.#source.state(),
       ...(this.#tables !== undefined && { tables: this.#tables }),
       drops: kernel?.drops() ?? [],
+      foreignTunnels: kernel?.foreignTunnels() ?? 0n,
       flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
       problems: this.#isOpen ? this.#dataplane.problems().length : 0,
     })

@@ -17,6 +17,7 @@ const LABEL_OF_NAME = '[a-z0-9]([-a-z0-9]*[a-z0-9])?'
 const HOST = `([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?\\.)*[0-9]*[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?`
 
 const address = { type: 'string', pattern: `^(${IPV4}|${IPV6})$` }
+const ipv4 = { type: 'string', pattern: `^${IPV4}$` }
 const podSubnet = {
   type: 'string',
   pattern: `^(${IPV4}/([1-9]|[12][0-9])|${IPV6}/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-5]))$`,
@@ -72,6 +73,7 @@ const PARTICULARS: Readonly<Record<string, Schema>> = {
   'underlay.gateway': gateway,
   'underlay.watchSeconds': { type: 'integer', minimum: 0, maximum: 600 },
   'snat.ports': portRange,
+  'tunnels.peers': { type: 'array', uniqueItems: true, items: ipv4 },
   logLevel: { enum: ['trace', 'debug', 'info', 'warn', 'error'] },
   'cni.binPath': absolutePath,
   'cni.confPath': absolutePath,
@@ -171,6 +173,7 @@ function typeOf(path: string, fallback: unknown): Schema {
 /** What the daemon's formats are for helm, which knows none of ours. */
 const FORMATS: Readonly<Record<string, Schema>> = {
   ip: address,
+  ipv4,
   'pod-subnet': podSubnet,
   'dns-label': dnsLabel,
   'dns-name': dnsName,

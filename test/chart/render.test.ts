@@ -269,6 +269,7 @@ describe('the dashboard', () => {
         routes: 0,
         tables: [{ table: 'flow', used: 0, max: 1 }],
         drops: [0n, 1n],
+        foreignTunnels: 0n,
         source: { inSync: true },
         problems: 0,
         rejected: 0,

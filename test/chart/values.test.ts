@@ -23,6 +23,8 @@ const WRONG: readonly (readonly [set: string, message: RegExp])[] = [
   ['snat.ports=61000', /snat.ports/],
   ['snat.ports=70000-80000', /snat.ports/],
   ['snat.ports=0-65535', /snat.ports/],
+  ['tunnels.peers={fd00::1}', /tunnels.peers/],
+  ['config.tunnels.peers={192.0.2.256}', /tunnels.peers/],
   ['snat.ports=61000-65536', /snat.ports/],
   ['ipam.podCIDRs={10.244.0.0/99}', /podCIDRs/],
   ['ipam.podCIDRs={10.244.0.0/30}', /podCIDRs/],
@@ -77,6 +79,9 @@ const WRONG: readonly (readonly [set: string, message: RegExp])[] = [
 const CONTRADICTIONS: readonly (readonly [set: string, message: RegExp])[] = [
   ['snat.ports=65535-61000', /snat\.ports: 65535-61000 has its larger port first/],
   ['config.snat.ports=65535-61000', /snat\.ports: 65535-61000 has its larger port first/],
+  ['snat.ports=6000-7000', /snat\.ports: 6000-7000 holds 6635, a port of tunnels/],
+  ['snat.ports=4000-5000', /snat\.ports: 4000-5000 holds 4789, a port of tunnels/],
+  ['snat.ports=50000-65535,tunnels.oldPort=true', /snat\.ports: 50000-65535 holds 51234, a port of tunnels/],
   ['ipam.podCIDRs={10.244.0.5/16}', /ipam\.podCIDRs: 10\.244\.0\.5\/16 is no network/],
   ['ipam.podCIDRs={10.244.8.0/20}', /is no network/],
   ['ipam.podCIDRs={fd00::1/64}', /ipam\.podCIDRs: fd00::1\/64 is no network/],
@@ -150,7 +155,8 @@ describe('values of the chart', function () {
 
   for (const set of [
     ...BORDERLINE,
-    'snat.ports=1-65535',
+    'snat.ports=1-4788',
+    'snat.ports=6636-65535',
     'snat.ports=7-7',
     'snat.ports=00061-61000',
     'underlay.gateway=192.0.2.1',

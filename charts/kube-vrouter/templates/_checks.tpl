@@ -2,6 +2,11 @@
 {{- define "kube-vrouter.checks" -}}
 {{- $config := include "kube-vrouter.config" . | fromYaml -}}
 {{- $ports := splitList "-" $config.snat.ports -}}
+{{- range (ternary (list 6635 4789 51234) (list 6635 4789) $config.tunnels.oldPort) -}}
+{{- if and (le (int (first $ports)) .) (le . (int (last $ports))) -}}
+{{- fail (printf "snat.ports: %s holds %d, a port of tunnels between nodes" $config.snat.ports .) -}}
+{{- end -}}
+{{- end -}}
 {{- if gt (int (first $ports)) (int (last $ports)) -}}
 {{- fail (printf "snat.ports: %s has its larger port first" $config.snat.ports) -}}
 {{- end -}}

@@ -10,6 +10,7 @@
 #include "policy.h"
 #include "resolve.h"
 #include "service.h"
+#include "source.h"
 #include "vif.h"
 
 static __always_inline struct flow *flow_find(const struct packet *p)
@@ -60,7 +61,7 @@ static __always_inline int flow_is_fresh(const struct packet *p, const struct fl
 	if (flow->action < FLOW_ACTION_FORWARD || (flow->flags & FLOW_EVICT_CANDIDATE))
 		return 0;
 	if (p->bits & PACKET_FROM_TUNNEL)
-		return flow->nh == p->nh || (flow->ecmp != ECMP_NONE && flow->epoch == epoch);
+		return flow->epoch == epoch && flow->src_info == p->outer_sip && (flow->nh == p->nh || flow->ecmp != ECMP_NONE);
 	if (flow->epoch != epoch)
 		return 0;
 	/* bridged or routed is for each frame's MAC to say, unless the flow changed its VRF */
@@ -93,6 +94,8 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	flow->dvrf = p->dvrf;
 	flow->ecmp = p->ecmp;
 	flow->flags = (flow->flags & ~how) | (p->flow_flags & how);
+	if (p->bits & PACKET_FROM_TUNNEL)
+		flow->src_info = p->outer_sip;
 	flow->epoch = epoch;
 }
 
@@ -162,36 +165,6 @@ static __always_inline void flow_reverse_key(const struct packet *p, __u32 nh_id
 		reverse->dport = swap ? p->key.k6.sport : p->key.k6.dport;
 		reverse->proto = p->key.k6.proto;
 	}
-}
-
-/*
- * Source check of a packet from a tunnel: the route back to its source must not lead elsewhere than to where it came from.
- * Sets p->back_nh and back_label. Returns 0 or a drop reason.
- */
-__noinline __u32 flow_check_source(struct packet *p)
-{
-	struct address source = {};
-	const struct nexthop *nh;
-	struct route route;
-
-	if (!p)
-		return DROP_MISC;
-	p->back_nh = NH_ID_DISCARD;
-	packet_source(p, &source);
-	if (!route_find(p->dvrf, p->family, &source, &route))
-		return 0;
-	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
-	if (!nh || nexthop_is_snat(nh)) /* the way out of the overlay leads to nobody in it */
-		return 0;
-	p->back_nh = route.nh;
-	p->back_label = route_label(&route);
-	if (nh->type == NH_TUNNEL && nh->dip != p->outer_sip)
-		return DROP_INVALID_SOURCE;
-	if (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)
-		return DROP_INVALID_SOURCE;
-	if (nh->type == NH_COMPOSITE && !composite_has_tunnel(p->back_nh, p->outer_sip))
-		return DROP_INVALID_SOURCE;
-	return 0;
 }
 
 /* Whose limit the packet's flow counts against: the workload's that sends, or that gets what a tunnel brings. */
@@ -352,11 +325,9 @@ static __always_inline __u32 flow_make(struct packet *p)
 
 	if (action == FLOW_ACTION_DROP)
 		return DROP_FLOW_ACTION_DROP;
-	if (p->bits & PACKET_FROM_TUNNEL) {
-		reason = flow_check_source(p);
-		if (reason)
-			return reason;
-	}
+	reason = SOURCE_CHECK(p);
+	if (reason)
+		return reason;
 	reason = flow_reserve(p);
 	if (reason)
 		return reason;
@@ -415,12 +386,6 @@ static __always_inline int flow_source_is_own(const struct packet *p, const stru
 	return p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6);
 }
 
-/* The host reaches the pods of tenants' networks by its own address only: it forwards nobody's packets into them. */
-static __always_inline int host_source_is_own(const struct packet *p, const struct globals *g)
-{
-	return p->family == AF_INET ? p->key.k4.sip == g->underlay_ip : ip6_equal(p->key.k6.sip, g->underlay_ip6);
-}
-
 #ifdef TRANSLATES_SOURCE
 /* The first packet of a flow to an address outside, and those after a change of routes (snat.h). p->nh is the SNAT nexthop. */
 enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes);
@@ -476,7 +441,8 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		return VERDICT_PASS;
 	if (reason)
 		return DROP(p, reason);
-	if (p->bits & PACKET_FROM_HOST && p->dvrf != p->vrf && !host_source_is_own(p, g))
+	/* the host reaches the pods of tenants' networks by its own address only: it forwards nobody's packets into them */
+	if (p->bits & PACKET_FROM_HOST && p->dvrf != p->vrf && !source_is_own(p, g))
 		return DROP(p, DROP_INVALID_SOURCE);
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP(p, DROP_INVALID_NH);
@@ -490,7 +456,11 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 #endif
 
 	if (!flow) {
-		if (!nexthop_makes_flow(nh) || (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL))
+		if (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL) {
+			reason = SOURCE_CHECK(p);
+			return reason ? DROP(p, reason) : VERDICT_NEXT;
+		}
+		if (!nexthop_makes_flow(nh))
 			return VERDICT_NEXT;
 		if (p->bits & PACKET_LATER_FRAGMENT)
 			return DROP(p, DROP_FLOW_UNUSABLE);
@@ -503,6 +473,9 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		if (!flow)
 			return DROP(p, DROP_FLOW_UNUSABLE);
 	} else {
+		reason = SOURCE_CHECK(p);
+		if (reason)
+			return DROP(p, reason);
 		flow_renew(flow, p, g->epoch);
 	}
 	flow_use(p, flow, bytes);

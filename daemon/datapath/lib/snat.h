@@ -35,19 +35,37 @@ static __always_inline int snat_can_translate(const struct packet *p)
 	}
 }
 
+/* Addresses beside 169.254/16 by which clouds serve their metadata, and with it the node's credentials. */
+static __always_inline int ip6_is_metadata(const __u8 *ip)
+{
+	const __u32 *word = (const __u32 *)ip;
+
+	return (word[0] == bpf_htonl(0xfd000ec2) || word[0] == bpf_htonl(0xfd2000ce)) && !word[1] && !word[2] && word[3] == bpf_htonl(0x254);
+}
+
 /* Whether the destination is somebody's address in the world: not a group, not a link's, not this node's own. */
 static __always_inline int snat_is_outside(const struct packet *p, const struct globals *g)
 {
 	if (p->family == AF_INET) {
-		__u32 first = bpf_ntohl(p->key.k4.dip) >> 24;
+		__u32 dip = bpf_ntohl(p->key.k4.dip), first = dip >> 24;
 
+		if (dip >> 16 == 0xa9fe) /* 169.254/16 */
+			return g->options & OPTION_SNAT_LINK_LOCAL;
 		return first && first != 127 && first < 224 && p->key.k4.dip != g->underlay_ip;
 	} else {
 		const __u8 *dip = p->key.k6.dip;
 
+		if (ip6_is_metadata(dip))
+			return g->options & OPTION_SNAT_LINK_LOCAL;
 		return *(const __u32 *)dip && dip[0] != 0xff && !(dip[0] == 0xfe && (dip[1] & 0xc0) == 0x80) &&
 		       !ip6_equal(dip, g->underlay_ip6);
 	}
+}
+
+/* Whether another node could take the packet for a tunnel of this node. */
+static __always_inline int snat_looks_like_tunnel(const struct packet *p, const struct globals *g)
+{
+	return p->proto == IPPROTO_UDP && tunnel_has_port(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport, g);
 }
 
 static __always_inline int snat_has_source(const struct packet *p, const struct globals *g)
@@ -81,6 +99,8 @@ __noinline __u32 snat_route(struct packet *p)
 		return DROP_NOWHERE_TO_GO;
 	if (!snat_is_outside(p, g))
 		return DROP_DISCARD;
+	if (snat_looks_like_tunnel(p, g))
+		return DROP_FLOW_INVALID_PROTOCOL;
 	packet_destination(p, &destination);
 	if (!route_find(p->dvrf, p->family, &destination, &route))
 		return 0;

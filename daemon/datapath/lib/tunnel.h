@@ -130,8 +130,35 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 	return VERDICT_REDIRECT;
 }
 
+static __always_inline int tunnel_is_mpls(__be16 port, const struct globals *g)
+{
+	return port == bpf_htons(MPLS_UDP_PORT) ||
+	       (unlikely(port == bpf_htons(MPLS_UDP_PORT_OLD)) && (g->options & OPTION_MPLS_PORT_OLD));
+}
+
+/* Whether a node may take what comes to this port for a tunnel. Nothing that isn't one may leave with a node's address. */
+static __always_inline int tunnel_has_port(__be16 port, const struct globals *g)
+{
+	return tunnel_is_mpls(port, g) || port == bpf_htons(VXLAN_UDP_PORT);
+}
+
+/* Whether tunnels are taken from this address. Costs one hash lookup of four bytes per packet. */
+static __always_inline int tunnel_has_peer(__be32 outer_sip)
+{
+	struct peer4_key key = { .ip = outer_sip };
+	struct underlay_stats *stats;
+	__u32 zero = 0;
+
+	if (likely(bpf_map_lookup_elem(&peers4, &key) != NULL))
+		return 1;
+	stats = bpf_map_lookup_elem(&underlay_stats, &zero);
+	if (stats)
+		stats->foreign_tunnels++;
+	return 0;
+}
+
 /*
- * Whether the frame is a tunnel of ours: IPv4 to the node's address, UDP to 6635 or the old 51234, not a fragment.
+ * Whether the frame is a tunnel of ours: IPv4 from a known node to this one's address, UDP to a port of MPLS, not a fragment.
  * Anything else is the host's.
  */
 static __always_inline int tunnel_is_ours(struct __sk_buff *skb, const struct globals *g)
@@ -147,7 +174,7 @@ static __always_inline int tunnel_is_ours(struct __sk_buff *skb, const struct gl
 		return 0;
 	if (ip->version != 4 || ip->ihl != 5 || (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
 		return 0;
-	return udp->dest == bpf_htons(MPLS_UDP_PORT) || udp->dest == bpf_htons(MPLS_UDP_PORT_OLD);
+	return tunnel_is_mpls(udp->dest, g) && tunnel_has_peer(ip->saddr);
 }
 
 /*
@@ -162,7 +189,7 @@ static __always_inline int tunnel_is_fragment(struct __sk_buff *skb, const struc
 
 	return (void *)(udp + 1) <= packet_end(skb) && eth->h_proto == bpf_htons(ETH_P_IP) &&
 	       (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)) == bpf_htons(IP_MORE_FRAGMENTS) && ip->protocol == IPPROTO_UDP &&
-	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip && udp->dest == bpf_htons(MPLS_UDP_PORT);
+	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip && tunnel_is_mpls(udp->dest, g) && tunnel_has_peer(ip->saddr);
 }
 
 /* Reads the outer headers of a tunnelled frame: p->outer_sip and p->label. Returns 0 or a drop reason. */

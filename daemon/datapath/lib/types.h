@@ -210,7 +210,10 @@ struct bridge_entry {
 /* ---- VRFs -------------------------------------------------------------------------------------------------------- */
 
 /* Map `vrfs`: array, vrf id -> struct vrf. */
-enum vrf_flags { VRF_VALID = 0x1 };
+enum vrf_flags {
+	VRF_VALID = 0x1,
+	VRF_TAKES_OUTSIDE = 0x2, /* ours: other nodes may forward into it what comes from outside the cluster */
+};
 struct vrf {
 	__u32 flags;
 	__u32 label; /* VRF label (VRF_TRANSLATE nexthop), 0 = none */
@@ -227,6 +230,27 @@ struct vrf_stats {
 	__u64 gros, diags;
 	__u64 arp_virtual_proxys, arp_virtual_stitchs, arp_virtual_floods;
 	__u64 arp_physical_stitchs, arp_tor_proxys, arp_physical_floods;
+};
+
+/* ---- the underlay ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Maps `peers4`, `peers6`: hash, address in the underlay -> whose it is. Tunnels are taken from the addresses of peers4 alone. Not in
+ * them: this node's own addresses.
+ */
+struct peer4_key {
+	__be32 ip;
+};
+struct peer6_key {
+	__u8 ip[16];
+};
+struct peer {
+	__be32 node; /* where that node's tunnels come from */
+};
+
+/* Map `underlay_stats`: per-CPU array of one struct underlay_stats. */
+struct underlay_stats {
+	__u64 foreign_tunnels; /* packets to a tunnel port from no known node: given to the host */
 };
 
 /* ---- flows ------------------------------------------------------------------------------------------------------- */
@@ -371,6 +395,11 @@ struct held_fragment {
 
 /* ---- globals ----------------------------------------------------------------------------------------------------- */
 
+enum options {
+	OPTION_MPLS_PORT_OLD = 0x1,    /* tunnels are taken at the port of the first MPLSoUDP drafts, too */
+	OPTION_SNAT_LINK_LOCAL = 0x2, /* pods reach link-local services, such as a cloud's metadata, with the node's address */
+};
+
 /* Map `globals`: array of one struct globals, written by the daemon. */
 struct globals {
 	__u32 abi;          /* DATAPATH_ABI */
@@ -399,6 +428,7 @@ struct globals {
 	__u16 snat_port;  /* first source port of SNAT, host order */
 	__u16 snat_ports; /* how many from there on; 0 = no SNAT */
 	__u32 host_nh;    /* nh_id of vhost0: the ingress context of what the underlay sends to the node */
+	__u32 options;    /* enum options */
 };
 #define DATAPATH_ABI 1
 #define TUNNEL_DSCP_COPY 0xff

@@ -90,6 +90,7 @@ export class Cluster implements Disposable {
       vhostMac: macBytes(node.mac),
     })
     node.setVrf(0)
+    node.setPeer(peer.underlay, `2001:db8:ff::${peer.number + 1}`)
     node.setVif({ id: 0, ifindex: node.fabric, type: c.VIF_PHYSICAL, mac: node.mac, name: 'eth0' })
     node.setVif({
       id: 1,

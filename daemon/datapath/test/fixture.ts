@@ -3,7 +3,7 @@
  *
  *   VRF 2: pod A (vif 3), pod B (vif 4), remote pod R behind tunnel NH 30 with label 100, remote block 10.2.1.0/24 with VRF label 200
  *   VRF 3: pod C (vif 5), same subnet as VRF 2
- *   VRF 0: the underlay 192.0.2.0/24, node .1, the other node .2
+ *   VRF 0: the underlay 192.0.2.0/24, node .1, the other nodes .2 and .3
  */
 import { strict as assert } from 'node:assert'
 import type { TestRunResult } from '@kube-vrouter/linux/bpf/syscall'
@@ -27,7 +27,9 @@ export const REMOTE = { ip4: '10.2.1.13', ip6: '2001:db8:2:1::13', label: 100, v
 export const GATEWAY = { ip4: '10.2.0.1', ip6: '2001:db8:2::1' }
 export const HOST = { ip4: '192.0.2.1', ip6: '2001:db8:ff::1', mac: '0e:00:00:00:00:01', label: 16 }
 export const OUTSIDE = { ip4: '198.51.100.9', ip6: '2001:db8:99::9' }
-export const PEER = { ip4: '192.0.2.2', mac: '0e:00:00:00:00:02' }
+export const PEER = { ip4: '192.0.2.2', ip6: '2001:db8:ff::2', mac: '0e:00:00:00:00:02' }
+/** Another node, to which TUNNEL_2 leads. */
+export const PEER_2 = { ip4: '192.0.2.3', ip6: '2001:db8:ff::3' }
 export const VRF_LABEL = 32
 export const NH = {
   RCV: 10,
@@ -139,7 +141,9 @@ export class Fixture extends TestNode {
       mtu: TUNNEL_MTU,
     }
     this.setNexthop(NH.TUNNEL, { ...tunnel, dip: PEER.ip4 })
-    this.setNexthop(NH.TUNNEL_2, { ...tunnel, dip: '192.0.2.3' })
+    this.setNexthop(NH.TUNNEL_2, { ...tunnel, dip: PEER_2.ip4 })
+    this.setPeer(PEER.ip4, PEER.ip6)
+    this.setPeer(PEER_2.ip4, PEER_2.ip6)
     this.setNexthop(NH.VRF2, { type: c.NH_VRF_TRANSLATE, vrf: 2 })
     this.setNexthop(NH.INVALID, { type: c.NH_ENCAP, flags: 0 })
     this.setLabel(VRF_LABEL, NH.VRF2)

@@ -44,6 +44,8 @@ export const SIZES: Partial<Record<MapName, number>> = {
   vif_stats: 64,
   vif_state: 64,
   vif_drop_stats: 64,
+  peers4: 64,
+  peers6: 64,
   nexthops: 512,
   nexthop_checks: 512,
   composites: 16,
@@ -123,6 +125,7 @@ export class TestNode implements Disposable {
       snatPort: 0,
       snatPorts: 0,
       hostNh: 0,
+      options: 0,
     })
     this.setFlowRoom(options.flows ?? sizes.flow_slots!)
     this.setNexthop(c.NH_ID_INVALID, { type: c.NH_DISCARD })
@@ -302,8 +305,22 @@ export class TestNode implements Disposable {
     this.maps.mpls.set(label, nh)
   }
 
-  setVrf(id: number, forwardingVrf = id): void {
-    this.maps.vrfs.set(id, { flags: c.VRF_VALID, label: 0, nh: 0, forwardingVrf })
+  /** The underlay's VRFs take what comes from outside the cluster, others don't unless asked to. */
+  setVrf(id: number, forwardingVrf = id, takesOutside = forwardingVrf === 0): void {
+    const flags = c.VRF_VALID | (takesOutside ? c.VRF_TAKES_OUTSIDE : 0)
+    this.maps.vrfs.set(id, { flags, label: 0, nh: 0, forwardingVrf })
+  }
+
+  /** Another node: tunnels are taken from it. */
+  setPeer(address: string, address6?: string): void {
+    const node = ip4Number(address)
+    this.maps.peers.inet.set({ ip: node }, { node })
+    if (address6 !== undefined) this.maps.peers.inet6.set({ ip: ip6Bytes(address6) }, { node })
+  }
+
+  unsetPeer(address: string, address6?: string): void {
+    this.maps.peers.inet.delete({ ip: ip4Number(address) })
+    if (address6 !== undefined) this.maps.peers.inet6.delete({ ip: ip6Bytes(address6) })
   }
 }
 

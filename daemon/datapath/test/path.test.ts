@@ -220,6 +220,7 @@ describe('datapath: paths, the agent, the host', function () {
         )
       assert.equal(from(PEER.ip4).verdict, REDIRECT)
       assert.equal(from('192.0.2.3').verdict, REDIRECT)
+      node.setPeer('192.0.2.4')
       node.assertDrop(c.DROP_INVALID_SOURCE, 0, () => from('192.0.2.4'))
     })
 

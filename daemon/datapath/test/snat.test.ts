@@ -544,6 +544,7 @@ describe('datapath: SNAT', function () {
   })
 
   it('doesn’t take the way out for the way back to an unknown sender', () => {
+    node.setVrf(2, 2, true)
     const packet = udp('203.0.113.5', A.ip4, 1, 2)
     assert.equal(
       node.fromFabric(frame(HOST.mac, PEER.mac, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label: A.label }, packet)))

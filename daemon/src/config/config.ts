@@ -83,8 +83,14 @@ export interface Config {
     readonly enabled: boolean
     /** Source ports and ICMP identifiers for it, `61000-65535`. */
     readonly ports: string
+    /** To link-local services, such as a cloud's metadata, too. */
+    readonly linkLocal: boolean
   }
   readonly tunnels: {
+    /** IPv4 addresses, beside those of the nodes, from which tunnels are taken: gateways. */
+    readonly peers: readonly string[]
+    /** Tunnels are taken at UDP port 51234, too. */
+    readonly oldPort: boolean
     /** DSCP of outer headers: `copy` (that of the packet inside), or 0 to 63. */
     readonly dscp: 'copy' | number
   }

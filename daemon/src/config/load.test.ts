@@ -54,6 +54,34 @@ describe('the configuration', () => {
     assert.ok(config.node.length > 0)
   })
 
+  it('takes no tunnels but from nodes, and gives pods no link-local services, unless told', () => {
+    const { tunnels, snat } = loadConfig({ env: {} })
+    assert.deepEqual([tunnels, snat.linkLocal], [{ peers: [], oldPort: false, dscp: 'copy' }, false])
+    const told = load('tunnels: {peers: [192.0.2.254], oldPort: true}\nsnat: {linkLocal: true}\n')
+    assert.deepEqual(
+      [told.tunnels, told.snat.linkLocal],
+      [{ peers: ['192.0.2.254'], oldPort: true, dscp: 'copy' }, true],
+    )
+    assert.deepEqual(mistakes('tunnels: {peers: [fd00::1]}\n'), [
+      'vrouter.yaml: tunnels.peers[0] ("fd00::1") is not an IPv4 address',
+    ])
+  })
+
+  it('keeps the ports of SNAT away from those of tunnels', () => {
+    for (const [ports, port] of [
+      ['6000-7000', 6635],
+      ['4789-4789', 4789],
+      ['1024-65535', 6635],
+    ] as const)
+      assert.deepEqual(mistakes(`snat: {ports: ${ports}}\n`), [
+        `vrouter.yaml: snat.ports ("${ports}") must not hold ${port}, a port of tunnels between nodes`,
+      ])
+    assert.equal(load('snat: {ports: 50000-65535}\n').snat.ports, '50000-65535')
+    assert.deepEqual(mistakes('snat: {ports: 50000-65535}\ntunnels: {oldPort: true}\n'), [
+      'vrouter.yaml: snat.ports ("50000-65535") must not hold 51234, a port of tunnels between nodes',
+    ])
+  })
+
   it('is the file over the defaults, and the environment over the file', () => {
     const config = load('limits: {vifs: 10, vrfs: 20}\nunderlay: {interface: eth0}\n', {
       VROUTER_LIMITS_VIFS: '11',

@@ -7,6 +7,7 @@ import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
 import { Schema } from '../schema/check.ts'
+import { parsePortRange, TUNNEL_PORT_OLD, TUNNEL_PORTS } from '../schema/port-range.ts'
 import { distance } from '../schema/suggestion.ts'
 import type { Config } from './config.ts'
 import schemaJson from './schema.json' with { type: 'json' }
@@ -71,7 +72,21 @@ export function loadConfig({ file, env = process.env }: LoadOptions = {}): Confi
     return { from, key: field, value, message }
   })
   if (issues.length + found.length > 0) throw new ConfigError([...issues, ...found])
-  return merged as unknown as Config
+  const config = merged as unknown as Config
+  const fault = faultOfSnatPorts(config)
+  if (fault !== undefined) {
+    const from = names.get('snat.ports') ?? path ?? 'defaults'
+    throw new ConfigError([{ from, key: 'snat.ports', value: JSON.stringify(config.snat.ports), message: fault }])
+  }
+  return config
+}
+
+/** Answers to a port of tunnels would be taken for tunnels, if they come from another node. */
+function faultOfSnatPorts({ snat, tunnels }: Config): string | undefined {
+  const { first, last } = parsePortRange(snat.ports)!
+  const taken = tunnels.oldPort ? [...TUNNEL_PORTS, TUNNEL_PORT_OLD] : TUNNEL_PORTS
+  const port = taken.find((one) => first <= one && one <= last)
+  return port === undefined ? undefined : `must not hold ${port}, a port of tunnels between nodes`
 }
 
 function readFile(path: string): Json {

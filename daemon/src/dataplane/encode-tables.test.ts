@@ -102,6 +102,7 @@ const tables: Tables = {
   inet6: new Map([[2, [route('fd00::3', 128)]]]),
   bridge: new Map([[2, [{ mac: '00:00:5e:00:01:00', index: 1, nexthop: 6, floodDhcp: false, peer: 'Local' }]]]),
   neighbours: [],
+  peers: [],
   hostRoutes: [],
   problems: [],
 }
@@ -163,6 +164,36 @@ describe('encodeTables', () => {
     const ip = Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3)
     assert.equal(read(routeCodec, route6_host.get(bytes(route6KeyCodec, { vrf: 2, ip }))).plen, 128)
     assert.equal(route6_lpm.size, 0)
+  })
+
+  it('encodes the other nodes, and a VRF that takes what they forward', () => {
+    const peers = [{ address: '192.0.2.2', address6: 'fd00::2' }, { address: '192.0.2.3' }]
+    const vrf = { id: 5, name: 'k8s:k8s', uuid: 'u', forwardingVrf: 5, takesOutside: true } as const
+    const { peers4, peers6, vrfs } = encoded({ ...tables, peers, vrfs: [vrf] })
+    assert.deepEqual(
+      [...peers4.keys()].map((key) => Buffer.from(key, 'latin1').join('.')),
+      ['192.0.2.2', '192.0.2.3'],
+    )
+    for (const [key, value] of peers4) assert.equal(value, key)
+    assert.deepEqual([...peers6.values()], [...peers4.values()].slice(0, 1))
+    assert.equal(read(vrfCodec, vrfs.get(bytes(u32Codec, 5))).flags, 3)
+  })
+
+  it('encodes the other nodes once', () => {
+    const encoder = new Encoder()
+    const encode = (next: Tables) => {
+      for (const steps = encoder.encode(next); ; ) {
+        const step = steps.next()
+        if (step.done) return step.value
+      }
+    }
+    const peers = [{ address: '192.0.2.2' }]
+    const first = encode({ ...tables, peers })
+    assert.equal(first.touched.peers4, undefined, 'all of them')
+    const second = encode({ ...tables, peers })
+    assert.equal(second.tables.peers4, first.tables.peers4)
+    assert.deepEqual(second.touched.peers4, new Set())
+    assert.deepEqual(encode({ ...tables, peers: [] }).tables.peers4, new Map())
   })
 
   it('encodes VRFs and bridge entries', () => {

@@ -14,6 +14,7 @@ import {
   ROUTE_ARP_TRAP,
   ROUTE_HAS_MAC,
   ROUTE_LABEL_VALID,
+  VRF_TAKES_OUTSIDE,
   VRF_VALID,
 } from '../maps/constants.ts'
 import type { MapName } from '../maps/definitions.ts'
@@ -23,6 +24,9 @@ import {
   type Codec,
   compositeCodec,
   nexthopCodec,
+  peer4KeyCodec,
+  peer6KeyCodec,
+  peerCodec,
   type RouteStruct,
   route4KeyCodec,
   route4LpmKeyCodec,
@@ -35,11 +39,13 @@ import {
 } from '../maps/structs.ts'
 import { u32Codec } from '../maps/table.ts'
 import { changesBetween } from '../model/route-list.ts'
-import type { BridgeRoute, Route, Tables, Vif, Vrf } from '../model/tables.ts'
+import type { BridgeRoute, Route, Tables, TunnelPeer, Vif, Vrf } from '../model/tables.ts'
 import { encodeComposite, encodeNexthop, vifTypeNumbers } from './encode-nexthop.ts'
 
 /** The maps that hold desired state, in the order in which they are written; deletions go the other way round. */
 export const TABLE_MAPS = [
+  'peers4',
+  'peers6',
   'vrfs',
   'composites',
   'nexthops',
@@ -76,6 +82,7 @@ export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
 export class Encoder {
   readonly #routes4 = new RouteEncoder('route4_host', 'route4_lpm', encodeRoute4)
   readonly #routes6 = new RouteEncoder('route6_host', 'route6_lpm', encodeRoute6)
+  #peers: { readonly list: readonly TunnelPeer[]; readonly peers4: Entries; readonly peers6: Entries } | undefined
 
   /** Yields now and then, so that the caller can give the event loop a turn. The maps of routes are those of the next call, too. */
   encode(tables: Tables): Generator<void, Encoding> {
@@ -108,7 +115,30 @@ export class Encoder {
     }
     const inet = yield* this.#routes4.encode(tables.inet)
     const inet6 = yield* this.#routes6.encode(tables.inet6)
-    return { tables: { ...encoded, ...inet.tables, ...inet6.tables }, touched: { ...inet.touched, ...inet6.touched } }
+    const peers = this.#encodePeers(tables.peers)
+    return {
+      tables: { ...encoded, ...peers.tables, ...inet.tables, ...inet6.tables },
+      touched: { ...peers.touched, ...inet.touched, ...inet6.touched },
+    }
+  }
+
+  #encodePeers(list: readonly TunnelPeer[]): {
+    readonly tables: Pick<EncodedTables, 'peers4' | 'peers6'>
+    readonly touched: Touched
+  } {
+    const isSame = this.#peers?.list === list
+    if (!isSame) {
+      const [peers4, peers6]: [Entries, Entries] = [new Map(), new Map()]
+      for (const { address, address6 } of list) {
+        const value = text(peerCodec, { node: ip4Number(address) })
+        peers4.set(text(peer4KeyCodec, { ip: ip4Number(address) }), value)
+        if (address6 !== undefined) peers6.set(text(peer6KeyCodec, { ip: ip6Bytes(address6) }), value)
+      }
+      this.#peers = { list, peers4, peers6 }
+    }
+    const { peers4, peers6 } = this.#peers!
+    const none = new Set<string>()
+    return { tables: { peers4, peers6 }, touched: isSame ? { peers4: none, peers6: none } : {} }
   }
 }
 
@@ -231,7 +261,8 @@ export function encodeVif(vif: Vif): VifStruct {
 }
 
 function encodeVrf(vrf: Vrf) {
-  return { flags: VRF_VALID, label: vrf.label ?? 0, nh: vrf.nexthop ?? 0, forwardingVrf: vrf.forwardingVrf }
+  const flags = VRF_VALID | (vrf.takesOutside === true ? VRF_TAKES_OUTSIDE : 0)
+  return { flags, label: vrf.label ?? 0, nh: vrf.nexthop ?? 0, forwardingVrf: vrf.forwardingVrf }
 }
 
 function encodeBridgeRoute(route: BridgeRoute) {

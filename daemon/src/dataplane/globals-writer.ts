@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
-import { DATAPATH_ABI, TUNNEL_DSCP_COPY } from '../maps/constants.ts'
+import { DATAPATH_ABI, OPTION_MPLS_PORT_OLD, OPTION_SNAT_LINK_LOCAL, TUNNEL_DSCP_COPY } from '../maps/constants.ts'
 import { readGlobals, updateGlobals } from '../maps/globals.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import type { GlobalsStruct } from '../maps/structs.ts'
@@ -53,10 +53,14 @@ export function writeGlobals(
   })
 }
 
-type SnatSource = Pick<GlobalsStruct, 'underlayIp' | 'underlayIp6' | 'snatPort' | 'snatPorts' | 'hostNh'>
+type SnatSource = Pick<GlobalsStruct, 'underlayIp' | 'underlayIp6' | 'snatPort' | 'snatPorts' | 'hostNh' | 'options'>
 
 /** What packets to the outside get as their source. No ports while no network wants SNAT: it then costs nothing. */
-function sourceOfSnat({ underlay }: NodeFacts, { snat }: Pick<Config, 'snat'>, { nexthops, vifs }: Tables): SnatSource {
+function sourceOfSnat(
+  { underlay }: NodeFacts,
+  { snat, tunnels }: Pick<Config, 'snat' | 'tunnels'>,
+  { nexthops, vifs }: Tables,
+): SnatSource {
   const isWanted = nexthops.some(({ nexthop }) => nexthop.type === 'vrf-translate' && nexthop.snat)
   const range = isWanted ? parsePortRange(snat.ports) : undefined
   return {
@@ -65,6 +69,7 @@ function sourceOfSnat({ underlay }: NodeFacts, { snat }: Pick<Config, 'snat'>, {
     snatPort: range?.first ?? 0,
     snatPorts: range === undefined ? 0 : range.last - range.first + 1,
     hostNh: vifs.find(({ type }) => type === 'host')?.flowNexthop ?? 0,
+    options: (tunnels.oldPort ? OPTION_MPLS_PORT_OLD : 0) | (snat.linkLocal ? OPTION_SNAT_LINK_LOCAL : 0),
   }
 }
 
@@ -74,7 +79,8 @@ function isOtherSource(old: SnatSource, source: SnatSource): boolean {
     Buffer.compare(old.underlayIp6, source.underlayIp6) !== 0 ||
     old.snatPort !== source.snatPort ||
     old.snatPorts !== source.snatPorts ||
-    old.hostNh !== source.hostNh
+    old.hostNh !== source.hostNh ||
+    old.options !== source.options
   )
 }
 

@@ -23,7 +23,15 @@ export interface TableUsage {
 const NEARLY_FULL = 0.8
 
 /** What flows look up: when one of these changes, they have to look again. */
-const ROUTING: ReadonlySet<TableMap> = new Set(['route4_lpm', 'route4_host', 'route6_lpm', 'route6_host', 'bridge'])
+const ROUTING: ReadonlySet<TableMap> = new Set([
+  'route4_lpm',
+  'route4_host',
+  'route6_lpm',
+  'route6_host',
+  'bridge',
+  'peers4',
+  'peers6',
+])
 
 /** Swept after the flows were told to look again: a flow may still refer to them until then. */
 const REFERRED_TO: ReadonlySet<TableMap> = new Set(['vrfs', 'composites', 'nexthops', 'mpls'])

@@ -45,6 +45,7 @@ const tables: Tables = {
     ],
   ]),
   neighbours: [],
+  peers: [],
   hostRoutes: [],
   problems: [],
 }

@@ -65,6 +65,7 @@ class Concerned {
         return isRouter ? this.#inVrf(subject.vrf) : this.#behind(route.nexthop)
       }
       case 'network':
+      case 'peer':
       case 'node':
         return []
       default:

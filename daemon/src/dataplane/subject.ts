@@ -2,6 +2,8 @@
 import { ip4Text, ip6Text, macText } from '../maps/addresses.ts'
 import {
   bridgeKeyCodec,
+  peer4KeyCodec,
+  peer6KeyCodec,
   route4KeyCodec,
   route4LpmKeyCodec,
   route6KeyCodec,
@@ -15,6 +17,10 @@ import type { TableMap } from './encode-tables.ts'
 export function subjectOf(map: TableMap, key: string): Subject {
   const bytes = Buffer.from(key, 'latin1')
   switch (map) {
+    case 'peers4':
+      return { kind: 'peer', address: ip4Text(decode(peer4KeyCodec, bytes).ip) }
+    case 'peers6':
+      return { kind: 'peer', address: ip6Text(decode(peer6KeyCodec, bytes).ip) }
     case 'vrfs':
       return { kind: 'vrf', id: decode(u32Codec, bytes) }
     case 'nexthops':
@@ -77,6 +83,8 @@ function describe(subject: Subject): string {
       return `route ${subject.address}/${subject.prefixLength} of VRF ${subject.vrf}`
     case 'bridge':
       return `bridge entry ${subject.mac} of VRF ${subject.vrf}`
+    case 'peer':
+      return `tunnel peer ${subject.address}`
     case 'node':
       return 'the node'
     default:

@@ -6,7 +6,7 @@ describe('what health shows of the source', () => {
   const inSync = (...rejected: Rejection[]) => {
     const limits = { vifs: 1, vrfs: 1, nexthops: 1, labels: 1, routes: 1, flows4: 1, flows6: 1 } as never
     const source = { rejected } as unknown as SourceState
-    const rest = { ready: true, state: '', ports: 0, drops: [], flows: 0, problems: 0 }
+    const rest = { ready: true, state: '', ports: 0, drops: [], foreignTunnels: 0n, flows: 0, problems: 0 }
     const state = healthState({ ...rest, limits, source })
     assert.equal(state.rejected, rejected.length)
     return state.source.inSync

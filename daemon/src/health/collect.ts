@@ -13,6 +13,7 @@ export interface Observed {
   /** Absent until the first round. */
   readonly tables?: Tables
   readonly drops: readonly bigint[]
+  readonly foreignTunnels: bigint
   /** Flows in use, of both families. */
   readonly flows: number
   /** What the dataplane can't bring into the kernel. */
@@ -27,6 +28,7 @@ export function healthState({
   source,
   tables,
   drops,
+  foreignTunnels,
   flows,
   problems,
 }: Observed): HealthState {
@@ -51,6 +53,7 @@ export function healthState({
       { table: 'flow', used: flows, max: limits.flows4 + limits.flows6 },
     ],
     drops,
+    foreignTunnels,
     source: { inSync: !source.rejected.some(({ isStale }) => isStale === true) },
     problems: problems + (tables?.problems.length ?? 0),
     rejected: source.rejected.length,

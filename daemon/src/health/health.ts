@@ -16,6 +16,8 @@ export interface HealthState {
   readonly tables: readonly TableUse[]
   /** Packets dropped by the whole vRouter, by `enum drop_reason`. */
   readonly drops: readonly bigint[]
+  /** Packets to a tunnel port that no known node sent. */
+  readonly foreignTunnels: bigint
   readonly source: {
     /** What the daemon works on is what the source has, as far as it was told. */
     readonly inSync: boolean

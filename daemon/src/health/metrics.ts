@@ -95,6 +95,7 @@ export class Metrics implements Disposable {
     gauge('source_in_sync', '1: the daemon works on what the source has.', ({ source }) => Number(source.inSync))
     this.#describeTables()
     this.#describeDrops()
+    this.#describeForeignTunnels()
   }
 
   #describeTables(): void {
@@ -128,6 +129,19 @@ export class Metrics implements Disposable {
         for (const [reason, packets] of state().drops.entries()) {
           if (packets > 0n) this.inc({ reason: reasons.get(reason) ?? `${reason}` }, Number(packets))
         }
+      },
+    })
+  }
+
+  #describeForeignTunnels(): void {
+    const state = this.#state
+    new Counter({
+      name: 'vrouter_foreign_tunnel_packets_total',
+      help: 'Packets to a tunnel port from no known node, since the datapath was loaded: they were given to the host.',
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        this.inc(Number(state().foreignTunnels))
       },
     })
   }

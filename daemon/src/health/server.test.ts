@@ -16,6 +16,7 @@ const quiet: HealthState = {
     { table: 'flow4', used: 7, max: 1000 },
   ],
   drops: [],
+  foreignTunnels: 5n,
   source: { inSync: true },
   problems: 0,
   rejected: 0,
@@ -113,6 +114,7 @@ describe('health', () => {
       lines.filter((line) => line.startsWith('vrouter_dropped_packets_total')),
       ['vrouter_dropped_packets_total{reason="discard"} 12', 'vrouter_dropped_packets_total{reason="invalid_nh"} 1'],
     )
+    assert.ok(lines.includes('vrouter_foreign_tunnel_packets_total 5'))
   })
 
   it('counts rounds and failed publications', async () => {

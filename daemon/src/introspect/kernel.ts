@@ -51,6 +51,8 @@ export interface KernelState {
   /** Ids of the VRFs, ascending. */
   vrfs(): readonly number[]
   vrfStats(id: number): VrfStatsStruct | undefined
+  /** Packets to a tunnel port that no known node sent: they were given to the host. */
+  foreignTunnels(): bigint
   /** Packets dropped by the whole vRouter, by `enum drop_reason`. */
   drops(): readonly bigint[]
   /** Undefined: no active flow has that index. */
@@ -83,6 +85,7 @@ export function kernelOf(maps: PinnedMaps): KernelState {
     bridge: (vrf) => listBridge(maps.bridge, vrf),
     vrfs: () => listVrfs(maps.vrfs).map(([id]) => id),
     vrfStats: (id) => maps.vrfStats.get(id),
+    foreignTunnels: () => maps.underlayStats.get(0)?.foreignTunnels ?? 0n,
     drops: () => maps.dropStats.get(0)?.reasons ?? [],
     flow: (index) => onlyActive(flowByIndex(maps.flows, index)),
     flowWithKey: (key) => onlyActive(flowWithKey(maps.flows, key)),

@@ -154,9 +154,11 @@ export const BRIDGE_FLOOD_DHCP = 0x4
 export const BRIDGE_FLAGS = { BRIDGE_VALID, BRIDGE_LABEL_VALID, BRIDGE_FLOOD_DHCP } as const
 
 export const VRF_VALID = 0x1
+/** ours: other nodes may forward into it what comes from outside the cluster */
+export const VRF_TAKES_OUTSIDE = 0x2
 
 /** enum vrf_flags */
-export const VRF_FLAGS = { VRF_VALID } as const
+export const VRF_FLAGS = { VRF_VALID, VRF_TAKES_OUTSIDE } as const
 
 export const FLOW_ACTION_DROP = 0
 export const FLOW_ACTION_HOLD = 1
@@ -224,6 +226,14 @@ export const FLOW_TCP_FLAGS = {
   TCP_RST,
   TCP_DEAD,
 } as const
+
+/** tunnels are taken at the port of the first MPLSoUDP drafts, too */
+export const OPTION_MPLS_PORT_OLD = 1
+/** pods reach link-local services, such as a cloud's metadata, with the node's address */
+export const OPTION_SNAT_LINK_LOCAL = 2
+
+/** enum options */
+export const OPTIONS = { OPTION_MPLS_PORT_OLD, OPTION_SNAT_LINK_LOCAL } as const
 
 export const DROP_DISCARD = 1
 export const DROP_PULL = 2

@@ -14,8 +14,16 @@ import { type GlobalsTable, globalsTable } from './globals.ts'
 import { type MplsTable, mplsTable } from './mpls.ts'
 import { type CompositeTable, compositeTable, type NexthopTable, nexthopTable } from './nexthops.ts'
 import { type PathMtuTable, pathMtuTable } from './path-mtus.ts'
+import { type PeerTables, peerTables } from './peers.ts'
 import { type RouteTables, routeTables } from './routes.ts'
-import { type VifStatsTable, type VrfStatsTable, vifStatsTable, vrfStatsTable } from './stats.ts'
+import {
+  type UnderlayStatsTable,
+  underlayStatsTable,
+  type VifStatsTable,
+  type VrfStatsTable,
+  vifStatsTable,
+  vrfStatsTable,
+} from './stats.ts'
 import {
   type VifDeviceTable,
   type VifStateTable,
@@ -41,6 +49,9 @@ export interface PinnedMaps extends Disposable {
   readonly mpls: MplsTable
   readonly vrfs: VrfTable
   readonly vrfStats: VrfStatsTable
+  readonly peers: PeerTables
+  /** One element, index 0. */
+  readonly underlayStats: UnderlayStatsTable
   readonly routes: RouteTables
   readonly bridge: BridgeTable
   readonly flows: FlowTables
@@ -107,6 +118,8 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
     mpls: mplsTable(map('mpls')),
     vrfs: vrfTable(map('vrfs')),
     vrfStats: vrfStatsTable(map('vrf_stats')),
+    peers: peerTables(map),
+    underlayStats: underlayStatsTable(map('underlay_stats')),
     routes: routeTables(map),
     bridge: bridgeTable(map('bridge')),
     flows: flowTables(map),

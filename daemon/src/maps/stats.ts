@@ -1,10 +1,10 @@
 /**
- * Per-CPU counters: vif_stats, vrf_stats, drop_stats, vif_drop_stats. Sums are made here; the parts of each CPU are there for
+ * Per-CPU counters: vif_stats, vrf_stats, drop_stats, vif_drop_stats, underlay_stats. Sums are made here; the parts of each CPU are there for
  * the tools' `--core`. Clearing writes zeroes: what the datapath counts in that moment may be lost.
  */
 import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
-import type { Codec, VifStatsStruct, VrfStatsStruct } from './structs.ts'
-import { vifStatsCodec, vrfStatsCodec } from './structs.ts'
+import type { Codec, UnderlayStatsStruct, VifStatsStruct, VrfStatsStruct } from './structs.ts'
+import { underlayStatsCodec, vifStatsCodec, vrfStatsCodec } from './structs.ts'
 import { decode, encode, u32Codec } from './table.ts'
 
 /** A per-CPU array of structs that hold nothing but 64-bit counters. */
@@ -82,6 +82,12 @@ export type VrfStatsTable = CounterTable<VrfStatsStruct>
 
 export function vrfStatsTable(map: BpfMap): VrfStatsTable {
   return new CounterTable(map, vrfStatsCodec)
+}
+
+export type UnderlayStatsTable = CounterTable<UnderlayStatsStruct>
+
+export function underlayStatsTable(map: BpfMap): UnderlayStatsTable {
+  return new CounterTable(map, underlayStatsCodec)
 }
 
 /** Where vrf_stats counts packets whose VRF is out of range: the tools' VRF −1. */

@@ -559,6 +559,65 @@ export const vrfStatsCodec: Codec<VrfStatsStruct> = {
   },
 }
 
+export interface Peer4KeyStruct {
+  readonly ip: number
+}
+
+export const peer4KeyCodec: Codec<Peer4KeyStruct> = {
+  size: 4,
+  decode: (view, offset = 0) => ({
+    ip: view.getUint32(offset, false),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.ip, false)
+  },
+}
+
+export interface Peer6KeyStruct {
+  readonly ip: Uint8Array
+}
+
+export const peer6KeyCodec: Codec<Peer6KeyStruct> = {
+  size: 16,
+  decode: (view, offset = 0) => ({
+    ip: bytesAt(view, offset, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    putBytes(into, offset, 16, value.ip)
+  },
+}
+
+export interface PeerStruct {
+  /** where that node's tunnels come from */
+  readonly node: number
+}
+
+export const peerCodec: Codec<PeerStruct> = {
+  size: 4,
+  decode: (view, offset = 0) => ({
+    node: view.getUint32(offset, false),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.node, false)
+  },
+}
+
+/** Map `underlay_stats`: per-CPU array of one struct underlay_stats. */
+export interface UnderlayStatsStruct {
+  /** packets to a tunnel port from no known node: given to the host */
+  readonly foreignTunnels: bigint
+}
+
+export const underlayStatsCodec: Codec<UnderlayStatsStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    foreignTunnels: view.getBigUint64(offset, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setBigUint64(offset, value.foreignTunnels, true)
+  },
+}
+
 /** Maps `flow4`, `flow6`: hash, key -> struct flow. The key has no VRF: nh_id stands for the ingress context (vRouter reference 1.5). */
 export interface Flow4KeyStruct {
   readonly nhId: number
@@ -912,10 +971,12 @@ export interface GlobalsStruct {
   readonly snatPorts: number
   /** nh_id of vhost0: the ingress context of what the underlay sends to the node */
   readonly hostNh: number
+  /** enum options */
+  readonly options: number
 }
 
 export const globalsCodec: Codec<GlobalsStruct> = {
-  size: 120,
+  size: 128,
   decode: (view, offset = 0) => ({
     abi: view.getUint32(offset, true),
     epoch: view.getUint32(offset + 4, true),
@@ -942,9 +1003,10 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     snatPort: view.getUint16(offset + 112, true),
     snatPorts: view.getUint16(offset + 114, true),
     hostNh: view.getUint32(offset + 116, true),
+    options: view.getUint32(offset + 120, true),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 120)
+    zero(into, offset, 128)
     into.setUint32(offset, value.abi, true)
     into.setUint32(offset + 4, value.epoch, true)
     into.setUint32(offset + 8, value.underlayIp, false)
@@ -970,6 +1032,7 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     into.setUint16(offset + 112, value.snatPort, true)
     into.setUint16(offset + 114, value.snatPorts, true)
     into.setUint32(offset + 116, value.hostNh, true)
+    into.setUint32(offset + 120, value.options, true)
   },
 }
 

@@ -25,6 +25,7 @@ import type { Address, FqName, IpamBlock, Pod, SourceState } from './objects.ts'
 import { RemotePodTable } from './remote-pods.ts'
 import { changesBetween } from './route-list.ts'
 import type { BridgeRoute, Problem, Route, Tables } from './tables.ts'
+import { TunnelPeerTable } from './tunnel-peers.ts'
 import { type RemoteNode, TunnelTable, Underlay } from './tunnels.ts'
 import { movedMessage, networkNow, unmanagedMessage } from './unmanaged-pods.ts'
 import { FABRIC_POLICY_VRF_ID, FABRIC_VRF_ID, type NetworkVrf, VrfTable } from './vrfs.ts'
@@ -39,6 +40,8 @@ export interface ModelOptions {
   readonly flowsPerVif: number
   /** Whether pods leave with the node's address where neither network nor namespace says. */
   readonly snat: boolean
+  /** IPv4 addresses, beside those of the nodes, from which tunnels are taken. */
+  readonly tunnelPeers?: readonly Address[]
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number
 }
@@ -71,6 +74,7 @@ export class Model {
   readonly #vrfs = new VrfTable()
   readonly #interfaces = new InterfaceTable()
   readonly #tunnels = new TunnelTable()
+  readonly #peers: TunnelPeerTable
   readonly #networks = new Map<FqName, NetworkTable>()
   readonly #fabric = new FabricTable()
   readonly #bridge = new BridgeTable()
@@ -87,6 +91,7 @@ export class Model {
     this.#ids = ids
     this.#nexthops = new NexthopTable(ids)
     this.#remote = new RemotePodTable(options.node)
+    this.#peers = new TunnelPeerTable(options.node, options.tunnelPeers ?? [])
   }
 
   update({ source, facts, ports: unsorted, hostPeers = [], unmanaged = [] }: ModelInput): Tables {
@@ -100,7 +105,8 @@ export class Model {
     const vhost = { label: ids.allocate('label', keys.VHOST_LABEL, now), nexthop: common.receive }
 
     const ports = [...unsorted].sort((a, b) => compareText(a.createdAt, b.createdAt) || compareText(a.uuid, b.uuid))
-    const { byNetwork, vrfs } = this.#vrfs.compute(ports, ids, nexthops, now, problems)
+    const defaultVn = defaultPodNetwork(this.#options.cluster)
+    const { byNetwork, vrfs } = this.#vrfs.compute(ports, defaultVn, ids, nexthops, now, problems)
     const allPods = this.#interfaces.pods(ports, byNetwork, ids, nexthops, now, problems)
     const pods = allPods.filter((pod) => pod.port.ifindex !== undefined)
 
@@ -143,7 +149,8 @@ export class Model {
     this.#neighbours = keepList(this.#neighbours, wanted)
     const { hostRoutes } = fabric
     const neighbours = this.#neighbours
-    return { vrfs, vifs, nexthops: table, labels, inet, inet6, bridge, neighbours, hostRoutes, problems }
+    const peers = this.#peers.compute(source.routers, facts.underlay.address)
+    return { vrfs, vifs, nexthops: table, labels, inet, inet6, bridge, neighbours, peers, hostRoutes, problems }
   }
 
   /** These are the first of a fresh table: no limit is so low that they don't fit. */

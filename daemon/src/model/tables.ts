@@ -15,6 +15,8 @@ export interface Tables {
   readonly bridge: ReadonlyMap<number, readonly BridgeRoute[]>
   /** Underlay addresses whose MAC is needed: kept as managed neighbours on vhost0. */
   readonly neighbours: readonly Address[]
+  /** The other nodes, by their addresses in the underlay: from nobody else are tunnels taken. */
+  readonly peers: readonly TunnelPeer[]
   /** Routes that lead the host's own packets to vhost0, whatever its other routes say. */
   readonly hostRoutes: readonly HostRoute[]
   /** Ports and objects that could not be turned into table entries, and why. */
@@ -35,8 +37,16 @@ export type Subject =
   | { readonly kind: 'vrf'; readonly id: number }
   | { readonly kind: 'route'; readonly vrf: number; readonly address: Address; readonly prefixLength: number }
   | { readonly kind: 'bridge'; readonly vrf: number; readonly mac: Mac }
+  /** Another node, from which tunnels are taken, by an address of it in the underlay. */
+  | { readonly kind: 'peer'; readonly address: Address }
   /** What concerns the node's own network: no pod waits for it. */
   | { readonly kind: 'node' }
+
+export interface TunnelPeer {
+  /** Where its tunnels come from. IPv4. */
+  readonly address: Address
+  readonly address6?: Address
+}
 
 export interface Problem {
   /** In words. */
@@ -63,6 +73,8 @@ export interface Vrf {
   readonly nexthop?: number
   /** Whose routes are used: itself, or 0 for the fabric policy VRF. */
   readonly forwardingVrf: number
+  /** Other nodes may forward into it what comes from outside the cluster: the underlay, and the default pod network. */
+  readonly takesOutside?: true
 }
 
 export type VifType = 'physical' | 'host' | 'agent' | 'virtual'

@@ -15,13 +15,20 @@ export const FABRIC_VRF_ID = 0
 export const FABRIC_POLICY_VRF_ID = 1
 
 const FABRIC_VRFS: readonly Vrf[] = [
-  { id: FABRIC_VRF_ID, name: FABRIC_VRF, uuid: uuidOf('vrf', FABRIC_VRF), forwardingVrf: FABRIC_VRF_ID },
+  {
+    id: FABRIC_VRF_ID,
+    name: FABRIC_VRF,
+    uuid: uuidOf('vrf', FABRIC_VRF),
+    forwardingVrf: FABRIC_VRF_ID,
+    takesOutside: true,
+  },
   {
     id: FABRIC_POLICY_VRF_ID,
     name: FABRIC_POLICY_VRF,
     uuid: uuidOf('vrf', FABRIC_POLICY_VRF),
     vn: FABRIC_VN,
     forwardingVrf: FABRIC_VRF_ID,
+    takesOutside: true,
   },
 ]
 
@@ -38,6 +45,7 @@ export class VrfTable {
   /** VRFs by VN, and the table. VNs for which a number is missing are left out, with a problem. */
   compute(
     ports: readonly Port[],
+    defaultVn: FqName,
     ids: Ids,
     nexthops: NexthopTable,
     now: number,
@@ -60,7 +68,16 @@ export class VrfTable {
         })
         continue
       }
-      const vrf: NetworkVrf = { id, name, uuid: uuidOf('vrf', name), vn, label, nexthop, forwardingVrf: id }
+      const vrf: NetworkVrf = {
+        id,
+        name,
+        uuid: uuidOf('vrf', name),
+        vn,
+        label,
+        nexthop,
+        forwardingVrf: id,
+        ...(vn === defaultVn && { takesOutside: true }),
+      }
       byNetwork.set(vn, keepEqual(this.#byNetwork.get(vn), vrf))
     }
     this.#byNetwork = byNetwork

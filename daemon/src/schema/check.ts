@@ -20,6 +20,7 @@ const formats: Record<
   { readonly test: (text: string) => boolean; readonly description: (text: string) => string }
 > = {
   ip: { test: (text) => parseAddress(text) !== undefined, description: () => 'an IPv4 or IPv6 address' },
+  ipv4: { test: (text) => parseAddress(text)?.family === 4, description: () => 'an IPv4 address' },
   cidr: { test: (text) => parseCidr(text) !== undefined, description: describeCidr },
   'pod-subnet': {
     test: (text) => {

@@ -19,7 +19,7 @@ export const config: Config = {
   node: 'node-1',
   cluster: { name: 'k8s', domain: 'cluster.local' },
   source: { type: 'directory', kubeconfig: '', server: '', path: '/var/lib/vrouter/objects' },
-  snat: { enabled: true, ports: '61000-65535' },
+  snat: { enabled: true, ports: '61000-65535', linkLocal: false },
   cni: { logFile: '', chained: [] },
   portApi: {
     rest: { enabled: false, address: '127.0.0.1', port: 9091, portsDir: '/var/lib/contrail/ports', staleSeconds: 60 },
@@ -41,7 +41,7 @@ export const config: Config = {
     trapBurst: 1000,
   },
   ageing: { tcpSeconds: 180, otherSeconds: 180 },
-  tunnels: { dscp: 'copy' },
+  tunnels: { dscp: 'copy', peers: [], oldPort: false },
   defaultNetwork: { subnets: [] },
   log: { level: 'info' },
 }
@@ -296,6 +296,7 @@ export const tables: Tables = {
   inet6,
   bridge,
   neighbours: ['10.0.0.1', '10.0.0.12', '10.0.0.13'],
+  peers: [],
   hostRoutes: [],
   problems: [],
 }

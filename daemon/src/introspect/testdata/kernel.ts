@@ -221,6 +221,7 @@ export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] =
       const counted: Partial<VrfStatsStruct> = id === 2 ? { receives: 2n, udpMplsTunnels: 95n, encaps: 88n, gros: 40n } : {}
       return { ...zero, ...counted, arpVirtualProxys: 4n, l2Receives: 3n }
     },
+    foreignTunnels: () => 0n,
     drops: () => drops,
     flow: (index) => records.find(({ flow }) => flow.index === index),
     flowWithKey: (key) =>
