@@ -17,14 +17,14 @@ import { IdsStore, type LoadedIds } from './dataplane/ids-store.ts'
 import { removeLinks } from './dataplane/uninstall.ts'
 import { followChanges } from './dataplane/vhost0/follow.ts'
 import { migrate } from './dataplane/vhost0/migrate.ts'
-import { VrouterError } from './errors.ts'
+import { reasonOf, VrouterError } from './errors.ts'
 import { healthState } from './health/collect.ts'
 import type { HealthState } from './health/health.ts'
 import { type Health as HealthServer, startHealth } from './health/server.ts'
 import type { Health, IntrospectContext } from './introspect/context.ts'
 import { kernelOf } from './introspect/kernel.ts'
 import { startIntrospect } from './introspect/server.ts'
-import { errorFields, type Log } from './log.ts'
+import { briefly, errorFields, type Log } from './log.ts'
 import { Model } from './model/compute.ts'
 import type { Ids } from './model/ids.ts'
 import type { Address, Source } from './model/objects.ts'
@@ -168,7 +168,11 @@ export class Vrouter implements AsyncDisposable {
         node: config.node,
         onError: (error, what) => {
           this.#healthServer?.metrics.countPublishFailure(what)
-          this.#log.error({ err: errorFields(error) }, 'other nodes can not be told what is here; trying again')
+          // One line: it is tried again, and an API server that is busy is slow for many.
+          this.#log.warn(
+            { ...briefly(error), what },
+            `other nodes can not be told what is here; trying again: ${reasonOf(error)}`,
+          )
         },
       }),
     )

@@ -272,7 +272,7 @@ describe('the controller on a real API server', function () {
     // Taints of others stay.
     assert.ok((await taints()).includes('node.kubernetes.io/not-ready'))
     await eventually('told', async () => (await condition('vr', 'n1', 'Ready'))?.status === 'True')
-    assert.match(await api.run(['get', 'vr']), /n1 +192\.0\.2\.1 +\["MPLSoUDP"\] +True /)
+    assert.match(await api.run(['get', 'vr']), /n1 +192\.0\.2\.1 +MPLSoUDP +True /)
     await setReady('vrouter-n1', false)
     await sleep(1000)
     assert.ok(!(await taints()).includes(taint))

@@ -179,7 +179,7 @@ const cases: readonly (readonly [object: Manifest, message: string | undefined])
   [network({ ...subnets({ cidr: '10.1.0.0/16' }), subnet: [] }), 'unknown field "spec.subnet"'],
   [
     network(subnets({ cidr: '10.1.0.0' })),
-    'spec.subnets[0].cidr: Invalid value: "string": is not a CIDR such as 10.1.0.0/16 or fd00:1::/64',
+    'spec.subnets[0].cidr: Invalid value: "string": "10.1.0.0" is not a CIDR such as 10.1.0.0/16 or fd00:1::/64',
   ],
   [network(subnets({ cidr: '10.01.0.0/16' })), 'is not a CIDR such as'],
   [network(subnets({ cidr: '10.1.0.9/16' })), 'is not a network: its host bits must be zero'],
@@ -196,7 +196,7 @@ const cases: readonly (readonly [object: Manifest, message: string | undefined])
   ],
   [
     network(subnets({ cidr: '10.1.0.0/16', gateway: 'gw' })),
-    'spec.subnets[0].gateway: Invalid value: "string": is not an IPv4 or IPv6 address',
+    'spec.subnets[0].gateway: Invalid value: "string": "gw" is not an IPv4 or IPv6 address',
   ],
   [
     network(subnets({ cidr: '10.1.0.0/16', gateway: '10.1.255.255' })),
@@ -246,7 +246,7 @@ const cases: readonly (readonly [object: Manifest, message: string | undefined])
   [object('VirtualMachineInterface', { ...vmiSpec, addresses: [] }), 'should have at least 1 items'],
   [
     object('VirtualMachineInterface', { ...vmiSpec, addresses: ['10.1.0'] }),
-    'spec.addresses[0]: Invalid value: "string": is not an IPv4 or IPv6 address',
+    'spec.addresses[0]: Invalid value: "string": "10.1.0" is not an IPv4 or IPv6 address',
   ],
   [object('VirtualMachineInterface', { ...vmiSpec, label: 3 }), 'should be greater than or equal to 16'],
   [object('VirtualMachineInterface', { ...vmiSpec, mac: '02:00:00:00:00:0G' }), 'spec.mac in body should match'],
@@ -358,13 +358,16 @@ describe('the CRDs on a real API server', function () {
       return (await api.run(['get', kind, ...more])).split('\n')[0]!.trim().split(/ {2,}/)
     }
     assert.deepEqual(await columns('vn'), ['NAME', 'SUBNETS', 'VNI', 'STATE', 'PODS', 'AGE'])
-    assert.deepEqual(await columns('vmi'), ['NAME', 'POD', 'NETWORK', 'NODE', 'ADDRESSES', 'MAC', 'AGE'])
+    assert.deepEqual(await columns('vmi'), ['NAME', 'POD', 'NETWORK', 'NODE', 'ADDRESS', 'ADDRESS2', 'MAC', 'AGE'])
     assert.deepEqual(await columns('vr'), ['NAME', 'ADDRESS', 'ENCAP', 'READY', 'AGE'])
     assert.deepEqual(await columns('vnr'), ['NAME', 'TYPE', 'NETWORKS', 'STATE', 'AGE'])
     assert.deepEqual(await columns('ib'), ['NAME', 'CIDR', 'NODE', 'NETWORK', 'AGE'])
     const row = (await api.run(['get', 'vmi'])).split('\n')[1]!
-    assert.match(row, /^vmi +web +default-domain:k8s-default:red +n1 +\["10\.1\.0\.5","fd00::5"\] +02:00:00:00:00:01 /)
-    const all = await api.run(['get', 'vrouter', '-A'])
+    assert.match(row, /^vmi +web +default-domain:k8s-default:red +n1 +10\.1\.0\.5 +fd00::5 +02:00:00:00:00:01 /)
+    // No kind shows a list as JSON.
+    assert.match(await api.run(['get', 'vr']), /\nn1 +192\.0\.2\.1 +MPLSoUDP /)
+    const all = await api.run(['get', 'vrouter', '-A', '-o', 'wide'])
+    assert.doesNotMatch(all, /[[\]{}"]/)
     for (const kind of [
       'virtualnetwork',
       'virtualmachineinterface',

@@ -6,7 +6,7 @@ import { BackOff } from '../kubernetes/back-off.ts'
 import { type ApiClient, PATCH_TYPES } from '../kubernetes/client.ts'
 import { type ApiError, isApiError } from '../kubernetes/errors.ts'
 import { type KubeObject, keyOf, pathOf } from '../kubernetes/objects.ts'
-import type { Log } from '../log.ts'
+import { briefly, type Log } from '../log.ts'
 import type { Action, Existence } from './actions.ts'
 import type { EventWriter } from './event-writer.ts'
 import { PODS, WATCHED } from './resources.ts'
@@ -93,7 +93,7 @@ export class Applier {
     // An object that has changed meanwhile comes by the watch, and with it the next pass.
     const wait = isApiError(error, 'API_CONFLICT') ? 200 : backOff.next()
     const level = error.message === message || isApiError(error, 'API_CONFLICT') ? 'debug' : 'warn'
-    this.#options.log[level]({ err: error, action: identity }, `cannot ${describe(action)}: ${error.message}`)
+    this.#options.log[level]({ ...briefly(error), action: identity }, `cannot ${describe(action)}: ${error.message}`)
     const until = performance.now() + wait
     this.#failed.set(identity, { backOff, until, message: error.message })
     return until

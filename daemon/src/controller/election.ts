@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiClient } from '../kubernetes/client.ts'
 import { isApiError } from '../kubernetes/errors.ts'
 import { pathOf } from '../kubernetes/objects.ts'
-import type { Log } from '../log.ts'
+import { briefly, type Log } from '../log.ts'
 import { LEASES } from './resources.ts'
 
 export interface ElectionOptions {
@@ -109,7 +109,7 @@ export class Election implements AsyncDisposable {
 
   #failed(error: Error): void {
     if (error.message !== this.#lastProblem) {
-      this.#options.log.warn({ err: error }, `cannot ask for the lease: ${error.message}`)
+      this.#options.log.warn({ ...briefly(error) }, `cannot ask for the lease: ${error.message}`)
       this.#lastProblem = error.message
     }
     if (this.#session !== undefined && !this.#isInTime(performance.now())) this.#lose('the lease could not be renewed')
