@@ -41,6 +41,8 @@ describe('the CNI binary in odd surroundings', function () {
     const child = spawn('/usr/bin/nsenter', [`--net=${node.netns}`, '--', '/bin/sh', '-c', script, binary], {
       env: { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'c1', CNI_NETNS: netns, CNI_IFNAME: 'eth0', ...env },
     })
+    // Who closes its standard input doesn't read it.
+    child.stdin.on('error', () => undefined)
     child.stdin.end(JSON.stringify(node.config()))
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (chunk) => {

@@ -21,7 +21,7 @@ require('node:net').createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('data', (data) => hash.update(data))
   socket.on('end', () => socket.end(hash.digest('hex')))
 }).listen(${PORT}, '::', () => console.log('listening'))
-setTimeout(() => process.exit(), 60000)`
+setTimeout(() => process.exit(), 300000)`
 
 /** Sends random bytes; exits with 0 if the hash that comes back is theirs. */
 const CLIENT = `
@@ -41,7 +41,7 @@ function send() {
   socket.end()
 }
 socket.on('connect', send)
-setTimeout(() => process.exit(3), 20000)`
+setTimeout(() => process.exit(3), 120000)`
 
 describe('datapath: traffic between two nodes', function () {
   this.timeout(120000)
@@ -141,5 +141,5 @@ socket.connect(9, '${address}', () => {
   socket.on('error', (error) => { console.error(error.code); process.exit(1) })
   setInterval(() => socket.send('x'), 50)
 })
-setTimeout(() => process.exit(0), 3000)`
+setTimeout(() => process.exit(0), 30000)`
 }
