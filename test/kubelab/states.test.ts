@@ -33,7 +33,7 @@ describe('waiting for a cluster', () => {
     ]
     let asked = 0
     const wait = until('node1 to be Ready', () => false, {
-      ...{ timeoutMs: 300, everyMs: 10 },
+      ...{ timeoutMs: 2000, everyMs: 10 },
       // A step every 200 ms; then it crashes over and over.
       progress: () => statesOf(steps[Math.min(Math.floor(++asked / 20), 3 + (asked % 2))]!),
       explain: () => obstacleOf([backsOff]),
@@ -41,7 +41,7 @@ describe('waiting for a cluster', () => {
     await assert.rejects(wait, (error: Error) => {
       assert.match(
         error.message,
-        /^node1 to be Ready: nothing has moved for 0\.3 s \(\d+ s in all\): container vrouter of /,
+        /^node1 to be Ready: nothing has moved for 2 s \(\d+ s in all\): container vrouter of /,
       )
       return true
     })

@@ -147,7 +147,7 @@ describeKernel('the route monitor', () => {
       await monitor.ready
       process.exit(7)`
     const words = ['--eval', program]
-    const { status, signal } = spawnSync(process.execPath, words, { timeout: 10_000, killSignal: 'SIGKILL' })
+    const { status, signal } = spawnSync(process.execPath, words, { timeout: 60_000, killSignal: 'SIGKILL' })
     assert.deepEqual({ status, signal }, { status: 7, signal: null })
   })
 

@@ -16,7 +16,7 @@ describe('publishing onto a full disk', () => {
       const program = join(import.meta.dirname, 'fill-disk.ts')
       const child = spawnSync('unshare', [...unshare, process.execPath, program, folder], {
         encoding: 'utf8',
-        timeout: 20_000,
+        timeout: 120_000,
       })
       assert.equal(child.status, 0, child.stderr)
       assert.deepEqual(JSON.parse(child.stdout), {
