@@ -138,7 +138,8 @@ case "$1 $2" in 'get clusters') echo "${clusters}" ;; 'get nodes') echo "x-worke
       executable(join(folder, 'tree', script), `echo "${script} $*" >>"$CALLS"`)
     executable(join(folder, 'tree/node_modules/.bin/node'), 'echo /box.tar')
     executable(join(folder, 'tree/node_modules/.bin/mocha'), `echo "mocha for $E2E_KIND" >>"$CALLS"; exit ${mocha}`)
-    copyFileSync(join(repository, 'hack/kind'), join(folder, 'tree/hack/kind'))
+    for (const script of ['hack/kind', 'hack/help'])
+      copyFileSync(join(repository, script), join(folder, 'tree', script))
   }
   const kind = (...args: string[]) => run(join(folder, 'tree/hack/kind'), args)
   const indexOf = (pattern: RegExp) => calls().findIndex((call) => pattern.test(call))
