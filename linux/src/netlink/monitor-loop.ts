@@ -60,6 +60,11 @@ function watch(data: MonitorWorkerData, post: (message: MonitorMessage) => void)
     bind(fd, sockaddr(groupsOf(data.kinds)))
     post({ type: 'ready' })
     const buffer = allocate(RECEIVE_BYTES)
+    const receive = () => {
+      const length = recv(fd, buffer, MSG_DONTWAIT)
+      return length < 0 ? undefined : buffer.bytes.subarray(0, length)
+    }
+    let isOverflow = false
     const poll = new PollSet([
       { fd, events: POLLIN },
       { fd: data.stopFd, events: POLLIN },
@@ -67,30 +72,42 @@ function watch(data: MonitorWorkerData, post: (message: MonitorMessage) => void)
     for (;;) {
       poll.wait(-1)
       if (poll.returned(1) !== 0) return
-      if (poll.returned(0) & (POLLIN | POLLERR)) drain(fd, buffer, post)
+      if (poll.returned(0) & (POLLIN | POLLERR)) isOverflow = drain(receive, post, isOverflow)
     }
   } finally {
     close(fd)
   }
 }
 
-/** Takes what is queued. An overflow is told after what came before it: from then on only a fresh dump is the truth. */
-function drain(fd: number, buffer: ReturnType<typeof allocate>, post: (message: MonitorMessage) => void): void {
+/**
+ * Takes what is queued, `receive` returning the next datagram, undefined when there is none, and throwing ENOBUFS once for all that was dropped. An
+ * overflow is told when the queue is empty: until then the kernel drops whatever comes, and says nothing of it, so a dump that is made before misses it. Returns
+ * whether that is still to be told.
+ */
+export function drain(
+  receive: () => Uint8Array | undefined,
+  post: (message: MonitorMessage) => void,
+  wasOverflow: boolean,
+): boolean {
   const events: RouteEvent[] = []
-  let overflow = false
-  try {
-    for (let i = 0; i < ROUND; i++) {
-      const length = recv(fd, buffer, MSG_DONTWAIT)
-      if (length < 0) break
-      for (const message of decodeMessages(buffer.bytes.subarray(0, length))) {
-        const event = decodeEvent(message)
-        if (event) events.push(event)
-      }
+  let isOverflow = wasOverflow
+  let isEmpty = false
+  for (let i = 0; i < ROUND && !isEmpty; i++) {
+    try {
+      const datagram = receive()
+      if (datagram === undefined) isEmpty = true
+      else
+        for (const message of decodeMessages(datagram)) {
+          const event = decodeEvent(message)
+          if (event) events.push(event)
+        }
+    } catch (error) {
+      if (!isErrno(error, 'ENOBUFS')) throw error
+      isOverflow = true
     }
-  } catch (error) {
-    if (!isErrno(error, 'ENOBUFS')) throw error
-    overflow = true
   }
   if (events.length > 0) post({ type: 'events', events })
-  if (overflow) post({ type: 'resync' })
+  if (!isOverflow || !isEmpty) return isOverflow
+  post({ type: 'resync' })
+  return false
 }
