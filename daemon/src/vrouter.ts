@@ -605,6 +605,7 @@ export class Vrouter implements AsyncDisposable {
       ...(this.#tables !== undefined && { tables: this.#tables }),
       drops: kernel?.drops() ?? [],
       foreignTunnels: kernel?.foreignTunnels() ?? 0n,
+      ...(this.#agentPort !== undefined && { packets: this.#agentPort.stats() }),
       flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
       problems: this.#isOpen ? this.#dataplane.problems().length : 0,
     })
@@ -620,6 +621,7 @@ export class Vrouter implements AsyncDisposable {
       facts: () => this.#dataplane.facts(),
       ports: () => this.#ports.all(),
       health: () => this.#health(),
+      packets: () => this.#agentPort!.stats(),
       isBusy: () => this.#ports.isServing,
       onError: (error, request) => log.error({ err: errorFields(error), request }, `cannot answer ${request}`),
     }

@@ -174,7 +174,7 @@ describe('the agent port', function () {
     await eventually('refused again', () => {
       datapath.trap(AgentCommand.NEXTHOP, ping(3))
       while (datapath.receive(20) !== undefined);
-      return port.stats().silent.unknown_vrf > 1
+      return (port.stats().silent['unknown_vrf'] ?? 0) > 1
     })
   })
 

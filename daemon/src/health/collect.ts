@@ -1,6 +1,7 @@
 /** From what the daemon holds to what /readyz and /metrics show. Pure. */
 import type { Config } from '../config/config.ts'
 import type { SourceState } from '../model/objects.ts'
+import type { PacketStats } from '../model/packet-stats.ts'
 import type { Tables } from '../model/tables.ts'
 import type { HealthState } from './health.ts'
 
@@ -14,6 +15,8 @@ export interface Observed {
   readonly tables?: Tables
   readonly drops: readonly bigint[]
   readonly foreignTunnels: bigint
+  /** Absent until pkt0 is read. */
+  readonly packets?: PacketStats
   /** Flows in use, of both families. */
   readonly flows: number
   /** What the dataplane can't bring into the kernel. */
@@ -31,6 +34,7 @@ export function healthState({
   foreignTunnels,
   flows,
   problems,
+  packets,
 }: Observed): HealthState {
   const count = (lists: ReadonlyMap<number, readonly unknown[]> | undefined): number =>
     lists === undefined ? 0 : [...lists.values()].reduce((sum, list) => sum + list.length, 0)
@@ -54,6 +58,7 @@ export function healthState({
     ],
     drops,
     foreignTunnels,
+    ...(packets !== undefined && { packets }),
     source: { inSync: !source.rejected.some(({ isStale }) => isStale === true) },
     problems: problems + (tables?.problems.length ?? 0),
     rejected: source.rejected.length,

@@ -1,4 +1,5 @@
 /** What /readyz and /metrics show, handed in by whoever composes the daemon; read when somebody asks, never kept. */
+import type { PacketStats } from '../model/packet-stats.ts'
 import type { TableUse } from './metrics.ts'
 
 export interface HealthState {
@@ -22,6 +23,8 @@ export interface HealthState {
     /** What the daemon works on is what the source has, as far as it was told. */
     readonly inSync: boolean
   }
+  /** What came over pkt0 to the daemon; absent before it is read. */
+  readonly packets?: PacketStats
   /** What can't be brought into the kernel now. */
   readonly problems: number
   /** Objects that were set aside. */

@@ -96,6 +96,7 @@ export class Metrics implements Disposable {
     this.#describeTables()
     this.#describeDrops()
     this.#describeForeignTunnels()
+    this.#describePackets()
   }
 
   #describeTables(): void {
@@ -142,6 +143,41 @@ export class Metrics implements Disposable {
       collect() {
         this.reset()
         this.inc(Number(state().foreignTunnels))
+      },
+    })
+  }
+
+  /** pkt0: what the datapath can't answer itself. */
+  #describePackets(): void {
+    const state = this.#state
+    const registers = [this.#registry]
+    new Counter({
+      name: 'vrouter_agent_packets_total',
+      help: 'Packets between the datapath and the daemon, since it started: received, answered, announcements, neighbours asked for.',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        this.reset()
+        const { packets } = state()
+        if (packets === undefined) return
+        this.inc({ kind: 'received' }, packets.received)
+        this.inc({ kind: 'answered' }, packets.replies)
+        this.inc({ kind: 'announcement' }, packets.announcements)
+        this.inc({ kind: 'resolve' }, packets.resolves)
+      },
+    })
+    new Counter({
+      name: 'vrouter_agent_dropped_packets_total',
+      help: 'Packets for the daemon that got no answer, since it started.',
+      labelNames: ['reason'],
+      registers,
+      collect() {
+        this.reset()
+        const { packets } = state()
+        if (packets === undefined) return
+        const { invalid, faults, sendFailures: send_failure } = packets
+        for (const [reason, count] of Object.entries({ invalid, fault: faults, send_failure, ...packets.silent }))
+          if (count > 0) this.inc({ reason }, count)
       },
     })
   }

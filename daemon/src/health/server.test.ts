@@ -117,6 +117,26 @@ describe('health', () => {
     assert.ok(lines.includes('vrouter_foreign_tunnel_packets_total 5'))
   })
 
+  it('shows what came over pkt0, and what became of it', async () => {
+    assert.ok(!(await metrics()).some((line) => line.startsWith('vrouter_agent_packets_total')), 'nothing reads it yet')
+    const packets = {
+      ...{ received: 40, invalid: 2, replies: 25, sendFailures: 1, resolves: 4, faults: 0, announcements: 6 },
+      traps: {},
+      silent: { malformed: 3, unknown_vrf: 0 },
+    }
+    state = { ...quiet, packets }
+    const lines = (await metrics()).filter((line) => line.startsWith('vrouter_agent_'))
+    assert.deepEqual(lines, [
+      'vrouter_agent_packets_total{kind="received"} 40',
+      'vrouter_agent_packets_total{kind="answered"} 25',
+      'vrouter_agent_packets_total{kind="announcement"} 6',
+      'vrouter_agent_packets_total{kind="resolve"} 4',
+      'vrouter_agent_dropped_packets_total{reason="invalid"} 2',
+      'vrouter_agent_dropped_packets_total{reason="send_failure"} 1',
+      'vrouter_agent_dropped_packets_total{reason="malformed"} 3',
+    ])
+  })
+
   it('counts rounds and failed publications', async () => {
     health.metrics.observeRound(0.004)
     health.metrics.observeRound(0.2)

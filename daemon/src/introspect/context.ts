@@ -4,6 +4,7 @@
 import type { Config } from '../config/config.ts'
 import type { NodeFacts, Port } from '../model/facts.ts'
 import type { SourceState } from '../model/objects.ts'
+import type { PacketStats } from '../model/packet-stats.ts'
 import type { Tables } from '../model/tables.ts'
 import type { KernelState } from './kernel.ts'
 
@@ -26,6 +27,8 @@ export interface IntrospectContext {
   facts(): NodeFacts
   ports(): readonly Port[]
   health(): Health
+  /** What came over pkt0; absent: nothing reads it yet. */
+  readonly packets?: () => PacketStats
   /** A pod is being started: pages are made slower. */
   readonly isBusy?: () => boolean
   /** Told about a page that failed; the client gets an InternalErrResp. */

@@ -40,6 +40,8 @@ const PAGES: Readonly<Record<string, string>> = {
   'agent-init-state': 'AgentInitStateReq',
   'vrouter-info': 'VrouterInfoReq',
   'arp-cache': 'ShowArpCache',
+  'all-info': 'ShowAllInfo',
+  'agent-stats': 'AgentStatsReq',
   'sg-list': 'SgListReq?sg_uuid=5a5a0001-52f0-11ef-9a01-525400a1b2c3',
   'k-interface-dump': 'KInterfaceReq?if_id=',
   'k-interface-get': 'KInterfaceReq?if_id=3',

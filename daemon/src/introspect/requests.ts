@@ -14,6 +14,7 @@ import { kDropStatsReq, kVrfReq, kVrfStatsReq } from './pages/kstate-stats.ts'
 import { mplsReq } from './pages/mpls.ts'
 import { vnListReq } from './pages/network.ts'
 import { nhListReq, unresolvedNh } from './pages/nexthop.ts'
+import { agentStatsReq, showAllInfo } from './pages/packets.ts'
 import { pageReq } from './pages/page.ts'
 import { routeRequests } from './pages/routes.ts'
 import { LISTED_ARGUMENTS, unfilledRequests } from './pages/unfilled.ts'
@@ -48,6 +49,8 @@ const SERVED: readonly Request[] = [
   fetchFlowRecord,
   flowTableInfo,
   showArpCache,
+  showAllInfo,
+  agentStatsReq,
   ...unfilledRequests,
 ]
 

@@ -14,12 +14,13 @@ import { signalAtExit } from '@kube-vrouter/linux/signal-at-exit'
 import { openTap } from '@kube-vrouter/linux/tap'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { PacketStats } from '../model/packet-stats.ts'
 import { EMPTY_CONTEXT, type PacketContext } from './context.ts'
-import { Counters, type PacketStats } from './counters.ts'
+import { Counters } from './counters.ts'
 import type { Injection } from './respond.ts'
 import { type FromPacketWorker, PACKET_WORKER, type PacketWorkerData, type ToPacketWorker } from './worker-loop.ts'
 
-export type { PacketStats } from './counters.ts'
+export type { PacketStats } from '../model/packet-stats.ts'
 export { isPacketWorker, startPacketWorker } from './worker-loop.ts'
 
 let workerEntry = new URL('./worker.ts', import.meta.url)

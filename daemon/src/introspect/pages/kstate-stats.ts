@@ -6,7 +6,7 @@ import { dump } from '../dumps.ts'
 import { kernelError } from '../errors.ts'
 import { listResponse } from '../paging.ts'
 import { request } from '../request.ts'
-import { type Field, field, message, struct, type Value } from '../wire.ts'
+import { type Field, field, message, optional, struct, type Value } from '../wire.ts'
 
 export const kVrfStatsInfo = struct('KVrfStatsInfo', [
   field(1, 'vrf_id', 'i16'),
@@ -144,13 +144,27 @@ const DROPS: readonly (readonly [id: number, name: string, reason: number | unde
   [53, 'flow_evict', reasons.DROP_FLOW_EVICT],
 ]
 
+/** What this datapath counts besides the original's: sent when there is any, so that nothing that is dropped is missing here. */
+const OWN_DROPS: readonly (readonly [id: number, name: string, reason: number])[] = [
+  [64, 'fragment_queue_fail', reasons.DROP_FRAGMENT_QUEUE_FAIL],
+  [65, 'trap_original', reasons.DROP_TRAP_ORIGINAL],
+  [66, 'no_frag_entry', reasons.DROP_NO_FRAG_ENTRY],
+  [67, 'icmp_error', reasons.DROP_ICMP_ERROR],
+  [68, 'clone_fail', reasons.DROP_CLONE_FAIL],
+  [69, 'trap_limit', reasons.DROP_TRAP_LIMIT],
+  [70, 'ecn', reasons.DROP_ECN],
+  [71, 'pkt_loop', reasons.DROP_PKT_LOOP],
+]
+
 const kDropStatsResp = struct('KDropStatsResp', [
   field(1, 'ds_rid', 'u16'),
   ...DROPS.map(([id, name]): Field<string, 'u64'> => field(id, `ds_${name}`, 'u64')),
+  ...OWN_DROPS.map(([id, name]): Field<string, 'u64'> => optional(id, `ds_${name}`, 'u64')),
 ])
 
 export const kDropStatsReq = request('KDropStatsReq', {}, (_, { kernel }) => {
   const drops = kernel.drops()
   const counters = DROPS.map(([, name, reason]) => [`ds_${name}`, reason === undefined ? 0n : (drops[reason] ?? 0n)])
-  return [message(kDropStatsResp, Object.fromEntries(counters))]
+  const own = OWN_DROPS.flatMap(([, name, reason]) => (drops[reason] ? [[`ds_${name}`, drops[reason]] as const] : []))
+  return [message(kDropStatsResp, Object.fromEntries([...counters, ...own]))]
 })
