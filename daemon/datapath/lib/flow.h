@@ -286,6 +286,8 @@ __noinline __u32 flow_create_reverse(struct packet *p, __u32 action)
 	flow.dvrf = tunnelled ? p->dvrf : p->vrf;
 	if (flow.vrf != flow.dvrf)
 		flow.flags |= FLOW_VRFT;
+	if (p->bits & PACKET_FROM_HOST)
+		flow.flags |= FLOW_TO_HOST;
 	flow.nh = tunnelled ? p->back_nh : p->own_nh;
 	flow.label = tunnelled ? p->back_label : LABEL_NONE;
 	flow.src_nh = p->nh;
@@ -393,6 +395,18 @@ enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u32 bytes);
 #endif
 
 /*
+ * The answer to what the host brought goes back to the host: it may have translated addresses on the way (a NodePort's, with the
+ * client's own address as source), and only it can translate them back. By its route the packet would leave with the pod's address.
+ */
+static __always_inline void resolve_host(struct packet *p, const struct flow *flow)
+{
+	p->nh = flow->nh; /* since the flow was made: the host's */
+	p->dvrf = flow->dvrf;
+	p->label = LABEL_NONE;
+	p->ecmp = ECMP_NONE;
+}
+
+/*
  * The packets that flow_is_fresh can't answer for: the first of a flow, those after a change of routes, those of flows that are
  * being removed. VERDICT_NEXT: p->nh says where to. VERDICT_PASS: from the host, not for us.
  */
@@ -420,10 +434,12 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		if (flow->action != FLOW_ACTION_FORWARD)
 			return DROP(p, DROP_FLOW_ACTION_INVALID);
 		p->ecmp = flow->ecmp;
-		if (flow->flags & FLOW_VRFT && !(p->bits & PACKET_FROM_TUNNEL)) {
+		if (flow->flags & (FLOW_VRFT | FLOW_TO_HOST) && !(p->bits & PACKET_FROM_TUNNEL)) {
 			p->flow_flags = 0;
 			reason = flow_may_answer(p, flow->dvrf);
-			if (!reason)
+			if (!reason && flow->flags & FLOW_TO_HOST)
+				resolve_host(p, flow);
+			else if (!reason)
 				reason = resolve_route(p, flow->dvrf);
 		} else {
 			reason = resolve(skb, p);

@@ -98,7 +98,10 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		((struct ipv6hdr *)(data + ETH_HLEN))->hop_limit--;
 	}
 
-	if (bpf_skb_adjust_room(skb, TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, flags))
+	/* What came in by a tunnel and goes back into one (a NodePort's backend may be anywhere) is still marked as encapsulated, with its inner
+	   headers where they were: the kernel refuses to mark it again, and needn't. */
+	if (bpf_skb_adjust_room(skb, TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) &&
+	    bpf_skb_adjust_room(skb, TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return DROP(p, DROP_PUSH);
 	data = packet_data(skb);
 	outer = data + ETH_HLEN;

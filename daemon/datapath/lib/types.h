@@ -272,6 +272,7 @@ enum flow_flags {
 	FLOW_L2 = 0x10000,      /* ours: the packet is bridged: no TTL, no rewrite */
 	FLOW_TTL_KEEP = 0x20000, /* ours: TTL isn't decremented (gateway nexthop) */
 	FLOW_VRF_TRANSLATED = 0x40000, /* ours: the route led through a VRF_TRANSLATE nexthop */
+	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
 };
 
 enum flow_tcp_flags {

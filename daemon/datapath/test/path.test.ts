@@ -317,6 +317,19 @@ describe('datapath: paths, the agent, the host', function () {
   })
 
   describe('the host', () => {
+    it('gets the answers to what it brought of others, as a NodePort does, wherever their route leads', () => {
+      for (const source of ['198.51.100.9', PEER.ip4, REMOTE.ip4]) {
+        const brought = udp(source, A.ip4, 1, 2)
+        assertFrame(node.fromHost(frame(HOST.mac, HOST.mac, brought)), frame(A.mac, ROUTER_MAC, withTtl(brought, 63)))
+        const answer = udp(A.ip4, source, 2, 1)
+        for (const epoch of [7, 8]) {
+          assertFrame(fromA(answer), eth(HOST.mac, A.mac, 0x0800, withTtl(answer, 63)))
+          node.setGlobals({ epoch })
+        }
+      }
+      assert.equal(node.totalDrops(), 0)
+    })
+
     it('reaches pods of this node and of others, and its own traffic is left alone', () => {
       for (const packet of [udp(HOST.ip4, A.ip4, 1, 2), udp('2001:db8:ff::1', A.ip6, 1, 2)])
         assertFrame(node.fromHost(frame(HOST.mac, HOST.mac, packet)), frame(A.mac, ROUTER_MAC, withTtl(packet, 63)))

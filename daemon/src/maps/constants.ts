@@ -185,6 +185,8 @@ export const FLOW_L2 = 0x10000
 export const FLOW_TTL_KEEP = 0x20000
 /** ours: the route led through a VRF_TRANSLATE nexthop */
 export const FLOW_VRF_TRANSLATED = 0x40000
+/** ours: answers what the host brought, and goes back through the host, wherever its route leads */
+export const FLOW_TO_HOST = 0x80000
 
 /** enum flow_flags */
 export const FLOW_FLAGS = {
@@ -202,6 +204,7 @@ export const FLOW_FLAGS = {
   FLOW_L2,
   FLOW_TTL_KEEP,
   FLOW_VRF_TRANSLATED,
+  FLOW_TO_HOST,
 } as const
 
 export const TCP_FIN = 0x1
