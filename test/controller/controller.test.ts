@@ -259,6 +259,25 @@ describe('the controller on a real API server', function () {
     assert.deepEqual(controller.complaints, [])
   })
 
+  it('frees the address of a pod whose node’s daemon is dead: seconds after the pod was removed, and not before', async () => {
+    await using controller = new ControllerProcess(api, 'fixed', 8087)
+    const name = '10-1-9-9-32.red.k8s-default'
+    await api.apply(node('n1'), pod('till', 'default', {}, 'n1'))
+    const status = { phase: 'Running', podIP: '10.1.9.9', podIPs: [{ ip: '10.1.9.9' }] }
+    const patch = JSON.stringify({ status })
+    await api.run(['patch', 'pod', 'till', '--subresource=status', '--type=merge', '-p', patch])
+    const { uid } = (await get('pod', 'till', 'default')).metadata as unknown as { uid: string }
+    await api.apply(block(name, 'red', '10.1.9.9/32', 'n1'), vmi('till', 'red', '10.1.9.9', 'n1', uid, 9))
+    // Its interface object is lost, but the pod lives: the API server is asked, and says so.
+    await api.run(['delete', 'vmi', 'till-x'])
+    const putOff = /^vrouter_controller_actions_total\{action="delete",outcome="put off"\} [1-9]/m
+    await eventually('put off', async () => putOff.test((await controller.get('/metrics')).text), 60_000)
+    assert.ok(await exists('ib', name))
+    await api.run(['delete', 'pod', 'till', '--grace-period=0', '--force'])
+    await eventually('the block goes', async () => !(await exists('ib', name)), 60_000)
+    assert.deepEqual(controller.complaints, [])
+  })
+
   it('opens nodes to pods when their daemon is ready, and closes them when there is none', async () => {
     await using controller = new ControllerProcess(api, 'six', 8087)
     const taint = 'node.vrouter.dev/agent-not-ready'

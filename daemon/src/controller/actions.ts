@@ -20,7 +20,7 @@ export type Action =
       readonly of: Watched
       readonly object: Resourceful
       readonly why: string
-      /** Must be confirmed by the API server before: that this node, or this pod, doesn't exist. */
+      /** Must be confirmed by the API server before: that this node, or this pod, doesn't exist, or no pod of the node has the address. */
       readonly unless?: Existence
     }
   | { readonly type: 'event'; readonly event: Event }
@@ -28,6 +28,7 @@ export type Action =
 export type Existence =
   | { readonly kind: 'node'; readonly name: string }
   | { readonly kind: 'pod'; readonly namespace: string; readonly name: string; readonly uid: string }
+  | { readonly kind: 'address'; readonly node: string; readonly address: string }
 
 export interface Event {
   readonly of: Watched

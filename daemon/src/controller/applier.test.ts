@@ -91,6 +91,47 @@ describe('the applier', () => {
     assert.deepEqual(uidsOf(pod('a', { 'kubernetes.io/config.mirror': 'b' })), ['a', 'b'])
   })
 
+  it('frees no address that a pod of the node has or asks for', async () => {
+    const unless = { kind: 'address', node: 'n1', address: '10.1.0.99' } as const
+    const remove: Action = { type: 'delete', of: 'blocks', object: object('b'), why: 'free', unless }
+    const pod = (status: object, annotations = {}) => ({
+      metadata: { name: 'web', namespace: 'ns', annotations },
+      status,
+    })
+    const freed = async (...pods: object[]) => {
+      const { applier, requests, outcomes } = setUp(({ method, query }) => {
+        if (method !== 'GET') return {}
+        assert.deepEqual(query, { fieldSelector: 'spec.nodeName=n1' })
+        return { items: pods }
+      })
+      await applier.apply([remove], leading())
+      // It isn't asked again in the next pass.
+      await applier.apply([remove], leading())
+      assert.equal(requests[0], 'GET /api/v1/pods')
+      const isFreed = requests.includes('DELETE /apis/vrouter.dev/v1alpha1/ipamblocks/b')
+      if (!isFreed) assert.deepEqual([requests.length, outcomes[0]], [1, 'delete put off'])
+      return isFreed
+    }
+    const has = { phase: 'Running', podIPs: [{ ip: '10.1.0.99' }] }
+    assert.equal(await freed(), true)
+    assert.equal(await freed(pod({ phase: 'Running', podIPs: [{ ip: '10.1.0.9' }] })), true)
+    assert.equal(await freed(pod({ phase: 'Running' }), pod(has)), false)
+    for (const phase of ['Pending', 'Unknown', undefined]) assert.equal(await freed(pod({ ...has, phase })), false)
+    for (const phase of ['Succeeded', 'Failed']) assert.equal(await freed(pod({ ...has, phase })), true)
+    const pending = { phase: 'Pending' }
+    assert.equal(await freed(pod(pending, { 'vrouter.dev/addresses': 'fd00::1, 10.1.0.99' })), false)
+    assert.equal(await freed(pod(pending, { 'k8s.v1.cni.cncf.io/networks': '[{"ips":["10.1.0.99/24"]}]' })), false)
+    assert.equal(await freed(pod(pending, { 'vrouter.dev/addresses': '10.1.0.9' })), true)
+  })
+
+  it('frees nothing when the API server doesn’t say which pods there are', async () => {
+    const unless = { kind: 'address', node: 'n1', address: '10.1.0.99' } as const
+    const remove: Action = { type: 'delete', of: 'blocks', object: object('b'), why: 'free', unless }
+    const { applier, requests } = setUp(failing('API_FAILED'))
+    await applier.apply([remove], leading())
+    assert.deepEqual(requests, ['GET /api/v1/pods'])
+  })
+
   it('writes nothing any more when it leads no more, not even in the middle', async () => {
     const leadership = { isLeader: true, session: new AbortController().signal }
     const { applier, requests } = setUp(() => {

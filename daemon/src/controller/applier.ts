@@ -7,6 +7,7 @@ import { type ApiClient, PATCH_TYPES } from '../kubernetes/client.ts'
 import { type ApiError, isApiError } from '../kubernetes/errors.ts'
 import { type KubeObject, keyOf, pathOf } from '../kubernetes/objects.ts'
 import { briefly, type Log } from '../log.ts'
+import { addressesOfPod } from '../model/namespace-network.ts'
 import type { Action, Existence } from './actions.ts'
 import type { EventWriter } from './event-writer.ts'
 import { PODS, WATCHED } from './resources.ts'
@@ -30,6 +31,9 @@ export interface Applied {
   /** Milliseconds after which what was left is worth another pass; undefined: nothing was left. */
   readonly retryMs?: number
 }
+
+/** What was to be deleted is in use after all: to ask again at once is no use. */
+class InUse extends Error {}
 
 const PARALLEL = 8
 const PATIENCE = { minMs: 1000, maxMs: 300_000 }
@@ -73,7 +77,7 @@ export class Applier {
         done++
       } catch (error) {
         if (leadership.session.aborted) return
-        onOutcome(action.type, 'failed')
+        onOutcome(action.type, error instanceof InUse ? 'put off' : 'failed')
         if (isApiError(error, 'API_UNREACHABLE', 'API_BUSY', 'API_FAILED', 'API_UNAUTHORIZED', 'API_GARBLED'))
           outage = error
         retryAt = Math.min(retryAt, this.#note(action, error as Error))
@@ -92,7 +96,8 @@ export class Applier {
     const { backOff, message } = this.#failed.get(identity) ?? { backOff: new BackOff(PATIENCE), message: '' }
     // An object that has changed meanwhile comes by the watch, and with it the next pass.
     const wait = isApiError(error, 'API_CONFLICT') ? 200 : backOff.next()
-    const level = error.message === message || isApiError(error, 'API_CONFLICT') ? 'debug' : 'warn'
+    const isExpected = isApiError(error, 'API_CONFLICT') || error instanceof InUse
+    const level = error.message === message || isExpected ? 'debug' : 'warn'
     this.#options.log[level]({ ...briefly(error), action: identity }, `cannot ${describe(action)}: ${error.message}`)
     const until = performance.now() + wait
     this.#failed.set(identity, { backOff, until, message: error.message })
@@ -134,7 +139,8 @@ export class Applier {
       case 'delete': {
         const { of, object, unless, why } = action
         const { name, namespace, uid } = object.metadata
-        if (unless !== undefined && (await this.#exists(unless, signal))) return
+        if (unless?.kind === 'address') await this.#mustBeFree(unless, signal)
+        else if (unless !== undefined && (await this.#exists(unless, signal))) return
         try {
           const path = pathOf(WATCHED[of], { namespace, name })
           await client.request({ method: 'DELETE', path, body: { preconditions: { uid } }, signal })
@@ -152,7 +158,25 @@ export class Applier {
     }
   }
 
-  async #exists(wanted: Existence, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Throws InUse while a pod of the node has the address or may get it: its status or an annotation names it. One that has ended has given it up; one that
+   * was deleted by force isn't there any more.
+   */
+  async #mustBeFree({ node, address }: Extract<Existence, { kind: 'address' }>, signal: AbortSignal): Promise<void> {
+    const query = { fieldSelector: `spec.nodeName=${node}` }
+    const { items } = await this.#options.client.request<{ readonly items: readonly PodObject[] }>({
+      method: 'GET',
+      path: pathOf(PODS),
+      query,
+      signal,
+    })
+    const user = items.find(
+      (pod) => pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed' && names(pod, address),
+    )
+    if (user !== undefined) throw new InUse(`pod ${keyOf(user)} of node ${node} has ${address}`)
+  }
+
+  async #exists(wanted: Exclude<Existence, { kind: 'address' }>, signal: AbortSignal): Promise<boolean> {
     const path =
       wanted.kind === 'node'
         ? pathOf(WATCHED.nodes, { name: wanted.name })
@@ -165,6 +189,21 @@ export class Applier {
       throw error
     }
   }
+}
+
+interface PodObject extends KubeObject {
+  readonly status?: { readonly phase?: string; readonly podIPs?: readonly { readonly ip: string }[] }
+}
+
+function names({ metadata, status }: PodObject, address: string): boolean {
+  const { namespace = '', name, annotations = {} } = metadata
+  const asked = addressesOfPod({ namespace, name, annotations })
+  return (
+    status?.podIPs?.some(({ ip }) => ip === address) === true ||
+    (asked.ok && asked.addresses.includes(address)) ||
+    // Those of second interfaces: what is asked of a meta plugin, and what it tells.
+    Object.values(annotations).some((text) => text.includes(`"${address}"`) || text.includes(`"${address}/`))
+  )
 }
 
 /** Uids that a runtime may know a pod by: of a static pod the kubelet's, which the API server's object tells in annotations. */

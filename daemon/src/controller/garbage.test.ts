@@ -54,6 +54,62 @@ describe('garbage', () => {
     assert.deepEqual(deletions(cluster), [])
   })
 
+  describe('a block of one address', () => {
+    const make = () => {
+      const cluster = new TestCluster()
+      for (const node of ['n1', 'n2']) {
+        cluster.node(node)
+        cluster.router(node)
+      }
+      cluster.agent('n1', false)
+      cluster.agent('n2', true)
+      cluster.network('red')
+      cluster.block('ordinary', '10.1.0.0/26')
+      cluster.block('single', '10.1.0.99/32')
+      cluster.settle()
+      return cluster
+    }
+
+    it('goes seconds after its pod where the node’s daemon can’t give it back, confirmed by the node’s pods', () => {
+      const cluster = make()
+      cluster.wait(4_000)
+      assert.deepEqual(deletions(cluster), [])
+      cluster.wait(1_000)
+      const [action] = cluster.wanted().filter(({ type }) => type === 'delete')
+      assert.ok(action?.type === 'delete')
+      assert.deepEqual(action.unless, { kind: 'address', node: 'n1', address: '10.1.0.99' })
+      assert.equal(deletions(cluster).length, 1)
+      assert.deepEqual([...cluster.world.blocks.keys()], ['ordinary'])
+    })
+
+    it('stays while there is an interface with it, and while the daemon is ready', () => {
+      const cluster = make()
+      const web = cluster.interface('web', ['10.1.0.99'])
+      cluster.wait(600_000)
+      assert.deepEqual(deletions(cluster), [])
+      cluster.remove('interfaces', `default/${web.metadata.name}`)
+      cluster.change('agents', 'kube-vrouter/vrouter-n1', {
+        status: { conditions: [{ type: 'Ready', status: 'True' }] },
+      })
+      cluster.wait(600_000)
+      assert.deepEqual(deletions(cluster), [])
+      // It counts from when both are so.
+      cluster.remove('agents', 'kube-vrouter/vrouter-n1')
+      cluster.wait(4_000)
+      assert.deepEqual(deletions(cluster), [])
+      cluster.wait(1_000)
+      assert.equal(deletions(cluster).length, 1)
+    })
+
+    it('isn’t held by an interface of another node or network with the same address', () => {
+      const cluster = make()
+      cluster.interface('other', ['10.1.0.99'], { network: 'default-domain:k8s-default:blue' })
+      cluster.interface('elsewhere', ['10.1.0.99'], { node: 'n2' })
+      cluster.wait(5_000)
+      assert.equal(deletions(cluster).length, 1)
+    })
+  })
+
   it('of pods that are gone goes after a minute, where pods have been counted since', () => {
     const cluster = new TestCluster()
     cluster.node('n1')

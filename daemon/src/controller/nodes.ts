@@ -55,7 +55,8 @@ export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOpti
   return [...ofNodes, ...ofOrphans]
 }
 
-function isReady(pod: Resourceful): boolean {
+/** Of a daemon's pod. */
+export function isReady(pod: Resourceful): boolean {
   return conditionOf(pod, 'Ready')?.status === 'True' && (pod.metadata.deletionTimestamp ?? null) === null
 }
 

@@ -5,7 +5,7 @@ import { builtInNetworks, defaultSubnet } from './built-in-networks.ts'
 import { Model } from './compute.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { type IdLimits, Ids } from './ids.ts'
-import { interfaceUuid, metadataAddress, podMac, ROUTER_MAC, tapName, vrfOfNetwork } from './names.ts'
+import { blockName, interfaceUuid, metadataAddress, podMac, ROUTER_MAC, tapName, vrfOfNetwork } from './names.ts'
 import type {
   Address,
   IpamBlock,
@@ -15,7 +15,7 @@ import type {
   VirtualNetworkRouter,
   VirtualRouter,
 } from './objects.ts'
-import { publication } from './publish.ts'
+import { interfacesOf, publication } from './publish.ts'
 import type { Nexthop, Route, Tables } from './tables.ts'
 
 // ---- a small world, in which everything can collide -------------------------------------------------------------------
@@ -837,6 +837,43 @@ describe('what a node publishes', () => {
         assert.deepEqual([rest.publish, rest.withdraw], [[], []])
       }),
     )
+  })
+
+  it('tells nothing of a port whose address another node has by now, and claims no block for it', () => {
+    const taken: IpamBlock = {
+      ...{ vn: red.fqName, cidr: '10.1.0.70/32', node: 'n2' },
+      name: blockName(red.fqName, '10.1.0.70/32'),
+    }
+    const ports = [port('a', red.fqName, ['10.1.0.70', 'fd00:1::47'], 10), port('b', red.fqName, ['10.1.0.71'], 11)]
+    const source = (blocks: readonly IpamBlock[], interfaces: SourceState['interfaces'] = new Map()): SourceState => ({
+      namespaces: new Map(),
+      virtualNetworks: new Map([[red.fqName, red]]),
+      blocks: new Map(blocks.map((one) => [one.name, one])),
+      interfaces,
+      routers: new Map(),
+      networkRouters: new Map(),
+      pods: new Map(),
+      rejected: [],
+    })
+    const tables = model(new Ids({ limits })).update({ source: source([]), facts, ports })
+    const before = interfacesOf('n1', ports, tables)
+    assert.equal(before.length, 2)
+    const state = source([taken], new Map(before.map((one) => [one.uuid, one])))
+    const { claim, publish, withdraw } = publication('n1', facts, ports, tables, state)
+    assert.deepEqual(
+      withdraw.map(({ name }) => name),
+      [before[0]!.name],
+    )
+    assert.deepEqual(
+      publish.map(({ kind }) => kind),
+      ['VirtualRouter'],
+    )
+    assert.deepEqual(
+      claim.map(({ cidr }) => cidr),
+      ['10.1.0.64/26'],
+    )
+    const own = { ...taken, node: 'n1' }
+    assert.deepEqual(publication('n1', facts, ports, tables, source([own], state.interfaces)).withdraw, [])
   })
 
   it('claims a block again whose object somebody removed', () => {

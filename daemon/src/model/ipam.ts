@@ -272,6 +272,21 @@ function allocateFixed(request: AllocationRequest, blocks: readonly ParsedBlock[
   return { kind: 'claim', family: wanted.family, candidates: [newBlock(vn, node, host)] }
 }
 
+/** Whether the block was claimed for one pod that asked for its address. */
+export function isSingle({ cidr }: Pick<IpamBlock, 'cidr'>): boolean {
+  const { family, length } = mustParseCidr(cidr)
+  return length === bitsOf(family)
+}
+
+/** The block of this one address, whoever has it; undefined: there is none. */
+export function singleBlockOf(
+  vn: VirtualNetwork,
+  address: Address,
+  blocks: ReadonlyMap<string, IpamBlock>,
+): IpamBlock | undefined {
+  return blocks.get(newBlock(vn, '', hostPrefix(mustParseAddress(address))).name)
+}
+
 /**
  * Blocks of `node` without a used address: it should give them back. `blocks` and `used` are those of one VN. For a slow timer, and
  * never while an allocation is under way.

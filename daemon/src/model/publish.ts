@@ -5,7 +5,7 @@
 import { contains, mustParseAddress, mustParseCidr, type Prefix } from './address.ts'
 import { isEqual } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
-import { blockOf } from './ipam.ts'
+import { blockOf, singleBlockOf } from './ipam.ts'
 import { interfaceObjectName } from './names.ts'
 import type { FqName, IpamBlock, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
 import type { Tables } from './tables.ts'
@@ -72,7 +72,7 @@ export function publication(
   const publish: Published[] = []
   const router = routerOf(node, facts, tables)
   if (!isEqual(state.routers.get(node), router)) publish.push({ kind: 'VirtualRouter', object: router })
-  const interfaces = interfacesOf(node, ports, tables)
+  const interfaces = interfacesOf(node, ports, tables).filter((object) => !isTaken(node, object, state))
   const wanted = new Set(interfaces.map(({ uuid }) => uuid))
   const withdraw: { kind: 'VirtualMachineInterface'; name: string }[] = []
   for (const object of interfaces) {
@@ -90,6 +90,23 @@ export function publication(
   return { claim: missingBlocks(node, ports, state), publish, withdraw }
 }
 
+/**
+ * Whether another node has an address of this interface by now, as a block of its own: while this node was away its pod was removed from the cluster, and a
+ * successor has the address. What may still run here isn't told to others any more.
+ */
+function isTaken(
+  node: string,
+  { vn, addresses }: { readonly vn: FqName; readonly addresses: readonly string[] },
+  state: SourceState,
+): boolean {
+  const network = state.virtualNetworks.get(vn)
+  if (network === undefined) return false
+  return addresses.some((address) => {
+    const block = singleBlockOf(network, address, state.blocks)
+    return block !== undefined && block.node !== node
+  })
+}
+
 /** The blocks that hold the addresses of this node's ports and don't exist. */
 export function missingBlocks(node: string, ports: readonly Port[], state: SourceState): IpamBlock[] {
   const missing = new Map<string, IpamBlock>()
@@ -102,7 +119,7 @@ export function missingBlocks(node: string, ports: readonly Port[], state: Sourc
   }
   for (const port of ports) {
     const vn = state.virtualNetworks.get(port.vn)
-    if (vn === undefined) continue
+    if (vn === undefined || isTaken(node, port, state)) continue
     for (const text of port.addresses) {
       const address = mustParseAddress(text)
       if (held.get(vn.fqName)?.some((prefix) => contains(prefix, address))) continue

@@ -3,7 +3,7 @@
  * and remembers what was given back a short while ago. Within one pool of addresses requests run one after the other.
  */
 
-import { allocate, blocksOfPool, idleBlocks, type PodAddress, poolOf } from '../model/ipam.ts'
+import { allocate, blocksOfPool, idleBlocks, isSingle, type PodAddress, poolOf, singleBlockOf } from '../model/ipam.ts'
 import type { Address, FqName, IpamBlock, Source, VirtualNetwork } from '../model/objects.ts'
 import { PortError } from './errors.ts'
 import { Serial } from './serial.ts'
@@ -88,9 +88,17 @@ export class Addresses {
     for (const address of addresses) this.#released.set(`${pool} ${address}`, this.#options.now())
   }
 
+  /** Whether one of the addresses is a block of its own of this node: the next pod that asks for it may be on another one. */
+  holdsSingle({ vn, addresses }: Holder): boolean {
+    const { blocks, virtualNetworks } = this.#options.source.state()
+    const network = virtualNetworks.get(vn)
+    if (network === undefined) return false
+    return addresses.some((address) => singleBlockOf(network, address, blocks)?.node === this.#options.node)
+  }
+
   /**
-   * Gives blocks back that nobody has used for long, so that other nodes can have them; at once those of a network that is deleted.
-   * For a slow timer. Returns those that went; `onFailure` hears of those that the source didn't take, which are tried again.
+   * Gives blocks back that nobody has used for long, so that other nodes can have them; at once those of a network that is deleted, and those of one
+   * address. For a slow timer, and when a pod with such an address is gone. Returns those that went; `onFailure` hears of those that the source didn't take, which are tried again.
    */
   async giveBack(
     holders: () => Iterable<Holder>,
@@ -103,13 +111,18 @@ export class Addresses {
     )
     for (const [vn, blocks] of Map.groupBy(own, (block) => block.vn)) {
       const isDeleted = source.state().virtualNetworks.get(vn)?.isDeleted === true
-      const idleBlockMs = isDeleted ? 0 : this.#options.idleBlockMs
       await this.#serial.run(this.#poolOf(vn), async () => {
         const idle = new Set(idleBlocks(node, blocks, this.#inUse(vn, holders())))
         for (const block of blocks) {
-          if (!idle.has(block)) this.#idleSince.delete(block.name)
-          else if (!this.#idleSince.has(block.name)) this.#idleSince.set(block.name, now())
-          else if (now() - this.#idleSince.get(block.name)! >= idleBlockMs) {
+          if (!idle.has(block)) {
+            this.#idleSince.delete(block.name)
+            continue
+          }
+          const since = this.#idleSince.get(block.name) ?? now()
+          this.#idleSince.set(block.name, since)
+          const idleBlockMs = isDeleted || isSingle(block) ? 0 : this.#options.idleBlockMs
+          // Another turn of this may have done it.
+          if (now() - since >= idleBlockMs && !this.#given.has(block.name)) {
             try {
               await source.withdraw('IPAMBlock', block.name)
             } catch (error) {

@@ -7,6 +7,7 @@ import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
 import { defaultSubnet } from '../model/built-in-networks.ts'
 import { defaultPodNetwork, interfaceUuid, networkFqName, tapName, uuidOf } from '../model/names.ts'
 import type { Pod, VirtualNetwork } from '../model/objects.ts'
+import { missingBlocks } from '../model/publish.ts'
 import type { AllocateReply, AllocateRequest } from '../port-api/messages.ts'
 import { MemorySource } from './memory-source.ts'
 import { Ports, type PortsOptions } from './ports.ts'
@@ -299,6 +300,90 @@ describe('ports', () => {
     await ports.maintain()
     await ports.maintain()
     assert.equal(source.blocks.size, 0)
+  })
+
+  describe('an address that a pod asks for outside the blocks of its node', () => {
+    const fixed = { annotations: { 'vrouter.dev/addresses': '10.1.99.9' } }
+    const singles = () => [...source.blocks.values()].filter(({ cidr }) => cidr === '10.1.99.9/32')
+    const until = async (isTrue: () => boolean) => {
+      for (let i = 0; i < 1000 && !isTrue(); i++) await new Promise((resolve) => setTimeout(resolve, 1))
+      assert.ok(isTrue())
+    }
+    /** The node's interface object, as its daemon publishes it. */
+    const publish = (ports: Ports, node: string) => {
+      for (const { uuid, mac, vn, pod, namespace, addresses, containerId, ifname } of ports.all())
+        source.interfaces.set(uuid, {
+          name: uuid,
+          namespace,
+          uuid,
+          vn,
+          node,
+          pod,
+          containerId,
+          ifname,
+          mac,
+          addresses,
+          label: 17,
+        })
+    }
+
+    it('is free for other nodes as soon as the pod is gone, long before upkeep; the ordinary block stays', async () => {
+      const one = await start({ node: 'n1' })
+      const two = await start({ node: 'n2', state: join(state, 'n2') })
+      await attach(one, 'c1', fixed)
+      assert.equal(singles()[0]?.node, 'n1')
+      await assert.rejects(two.allocate(request('c2', fixed)), code('ADDRESS_IN_USE', true))
+      await one.release({ op: 'release', ...key('c1') })
+      await until(() => singles().length === 0)
+      assert.equal(source.blocks.size, 1, 'that of the IPv6 address')
+      await two.allocate(request('c2', fixed))
+      assert.equal(singles()[0]?.node, 'n2')
+      await assert.rejects(one.allocate(request('c3', fixed)), code('ADDRESS_IN_USE', true))
+    })
+
+    it('stays with the node where a pod of the same name is made anew at once', async () => {
+      const ports = await start()
+      for (let i = 0; i < 5; i++) {
+        await attach(ports, `c${i}`, fixed)
+        assert.equal(singles()[0]?.node, 'n1')
+        await ports.release({ op: 'release', ...key(`c${i}`) })
+      }
+      await until(() => singles().length === 0)
+    })
+
+    it('is given back by upkeep where the source didn’t take it back at once', async () => {
+      const ports = await start()
+      await attach(ports, 'c1', fixed)
+      const { withdraw } = source
+      source.withdraw = async () => Promise.reject(new Error('away'))
+      await ports.release({ op: 'release', ...key('c1') })
+      await until(() => messages.some((text) => /could not be given back/.test(text)))
+      assert.equal(singles().length, 1)
+      source.withdraw = withdraw
+      await ports.maintain()
+      assert.equal(singles().length, 0)
+    })
+
+    it('given back while the daemon is dead goes to one successor, and the daemon that returns lets go of it', async () => {
+      const before = await start({ node: 'n1' })
+      await attach(before, 'c1', fixed)
+      publish(before, 'n1')
+      await before[Symbol.asyncDispose]()
+      // The pod is removed from the cluster, and with it its interface object; the controller frees the block.
+      source.interfaces.clear()
+      source.blocks.delete(singles()[0]!.name)
+      const [two, three] = await Promise.all(['n2', 'n3'].map((node) => start({ node, state: join(state, node) })))
+      const asked = await Promise.allSettled([two!, three!].map((ports) => ports.allocate(request('c2', fixed))))
+      assert.deepEqual(asked.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+      const [owner] = singles()
+      const again = await start({ node: 'n1' })
+      assert.equal(again.all().length, 1, 'its runtime hasn’t deleted it yet')
+      assert.deepEqual(missingBlocks('n1', again.all(), source.state()), [])
+      assert.deepEqual(singles(), [owner])
+      await again.release({ op: 'release', ...key('c1') })
+      await again.maintain()
+      assert.deepEqual(singles(), [owner])
+    })
   })
 
   it('gives a block back when no port has used it for long, and never one that is in use', async () => {

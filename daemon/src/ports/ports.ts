@@ -343,16 +343,20 @@ export class Ports implements AsyncDisposable {
     }
     await this.#removeGarbage()
     this.#reportPods()
+    await this.#giveBack()
+    const { interfaces } = this.#options.source.state()
+    for (const uuid of this.#released) if (!interfaces.has(uuid)) this.#released.delete(uuid)
+  }
+
+  async #giveBack(): Promise<void> {
+    const { log } = this.#options
     const onFailure = ({ name, vn }: { readonly name: string; readonly vn: string }, error: unknown) =>
-      this.#options.log.warn(
+      log.warn(
         { block: name, vn, error: (error as Error).message },
         'a block of addresses could not be given back; trying again',
       )
-    for (const { name, vn } of await this.#addresses.giveBack(() => this.#holders(false), onFailure)) {
-      this.#options.log.info({ block: name, vn }, 'gave a block of addresses back that no pod has used for long')
-    }
-    const { interfaces } = this.#options.source.state()
-    for (const uuid of this.#released) if (!interfaces.has(uuid)) this.#released.delete(uuid)
+    for (const { name, vn } of await this.#addresses.giveBack(() => this.#holders(false), onFailure))
+      log.info({ block: name, vn }, 'gave a block of addresses back that no pod uses')
   }
 
   /** Tells once of pods that aren't as they would be if they started now. */
@@ -615,6 +619,11 @@ export class Ports implements AsyncDisposable {
     this.#released.add(record.port.uuid)
     this.#addresses.release(record.port)
     this.#options.onPortsChanged()
+    // Nobody waits for the source; upkeep tries again.
+    if (this.#addresses.holdsSingle(record.port))
+      this.#giveBack().catch((error) =>
+        this.#options.log.error({ error: (error as Error).message }, 'the upkeep of ports failed'),
+      )
   }
 
   /** Rebuilds a corrupt record from the interface object that this node published for it, or says that it is lost. */
