@@ -147,3 +147,20 @@ function ethernetHeader(destination: string, source: string): Uint8Array {
   header[13] = ETH_P_IP & 0xff
   return header
 }
+
+/** In struct nexthop: type, destination MAC, type of the way out. */
+const TYPE_AT = 0
+const MAC_AT = 36
+const MAC_END = MAC_AT + 6
+const OIF_TYPE_AT = 50
+
+/**
+ * The datapath keeps the MACs of underlay next hops fresh by itself (decision 12): in `values`, which holds such a nexthop at `at`, the MAC becomes that
+ * of `known`, so that nobody takes it for somebody else's work. Other nexthops are left alone.
+ */
+export function forgetLearntMac(values: Uint8Array, at: number, known: string | undefined): void {
+  const type = values[at + TYPE_AT]
+  const isUnderlay = type === NH_TUNNEL || (type === NH_ENCAP && values[at + OIF_TYPE_AT] === VIF_PHYSICAL)
+  if (!isUnderlay || known === undefined) return
+  for (let i = MAC_AT; i < MAC_END; i++) values[at + i] = known.charCodeAt(i)
+}

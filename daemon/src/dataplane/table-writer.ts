@@ -9,6 +9,7 @@ import { reasonOf, VrouterError } from '../errors.ts'
 import { decode, u32Codec } from '../maps/table.ts'
 import type { Subject } from '../model/tables.ts'
 import { Delta } from './delta.ts'
+import { forgetLearntMac } from './encode-nexthop.ts'
 import { BRIDGE_COUNTER_AT, type TableMap } from './encode-tables.ts'
 import type { Pace } from './pace.ts'
 import { describeEntry, subjectOf } from './subject.ts'
@@ -116,6 +117,7 @@ export class TableWriter {
       }
       for (let at = 0; at < chunk.count; at++) {
         if (this.#isArray && isZero(chunk.values, at * valueSize, valueSize)) continue
+        this.#forgetLearnt(chunk.keys.subarray(at * keySize, (at + 1) * keySize), chunk.values, at * valueSize)
         digest += hashOfBytes(chunk.keys, at * keySize, keySize, chunk.values, at * valueSize, this.#valueBytes)
         count++
       }
@@ -134,8 +136,14 @@ export class TableWriter {
     return last + 1
   }
 
+  /** What the datapath itself changes in entries is no difference. */
+  #forgetLearnt(key: Uint8Array, values: Uint8Array, at: number): void {
+    if (this.name === 'nexthops') forgetLearntMac(values, at, this.delta.known.get(latin1(key)))
+  }
+
   async *#pages(pace: Pace): AsyncGenerator<readonly MapEntry[]> {
     for (const page of this.#map.pages(PAGE, { skipZero: this.#isArray })) {
+      for (const { key, value } of page) this.#forgetLearnt(key, value, 0)
       yield page
       if (pace.isDue) await pace.rest()
     }
