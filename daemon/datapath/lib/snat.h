@@ -13,6 +13,7 @@
 #include "drop.h"
 #include "flow.h"
 #include "flow_remove.h"
+#include "kernel_route.h"
 #include "nat.h"
 #include "nexthop.h"
 
@@ -119,6 +120,19 @@ __noinline __u32 snat_route(struct packet *p)
 	default:
 		return DROP_DISCARD;
 	}
+}
+
+/*
+ * Whether the kernel leads to the destination by the underlay. What is behind another NIC of the node would go out of the wrong wire here,
+ * and its answers would come to no program. Asked once for a flow and change of routes. Returns 0 or a drop reason.
+ */
+static __always_inline __u32 snat_check_way(struct __sk_buff *skb, const struct packet *p, const struct globals *g)
+{
+	__u32 ifindex = kernel_route(skb, p);
+
+	if (ifindex == KERNEL_ROUTE_NONE)
+		return DROP_NOWHERE_TO_GO;
+	return ifindex == KERNEL_ROUTE_UNKNOWN || ifindex == g->vhost_ifindex ? 0 : DROP_OTHER_NIC;
 }
 
 /*
@@ -243,16 +257,19 @@ static __always_inline enum verdict snat_use(struct __sk_buff *skb, struct packe
 /* The first packet of a flow. p->nh is the SNAT nexthop. VERDICT_NEXT: its flow is there. */
 __noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes)
 {
+	const struct globals *g = node_globals();
 	struct flow *flow;
 	__u32 reason;
 
-	if (!p)
+	if (!p || !g)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
 	if (p->bits & PACKET_ICMP_ERROR)
 		return DROP(p, DROP_ICMP_ERROR);
 	if (p->bits & PACKET_LATER_FRAGMENT)
 		return DROP(p, DROP_FLOW_UNUSABLE);
 	reason = snat_route(p);
+	if (!reason)
+		reason = snat_check_way(skb, p, g);
 	if (!reason && !snat_can_translate(p))
 		reason = DROP_FLOW_INVALID_PROTOCOL;
 	if (!reason)
@@ -297,6 +314,8 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 		reason = DROP_FLOW_EVICT;
 	if (!reason)
 		reason = snat_route(p);
+	if (!reason)
+		reason = snat_check_way(skb, p, g);
 	if (!reason && !snat_is_current(p, flow, g))
 		reason = DROP_FLOW_EVICT;
 	if (reason) {

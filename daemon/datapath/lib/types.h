@@ -498,6 +498,7 @@ enum drop_reason {
 	DROP_CLONE_FAIL = 53,
 	DROP_INVALID_UNDERLAY_ECMP = 54,
 	DROP_TRAP_LIMIT = 56, /* ours: the vif's budget of packets to the agent is spent */
+	DROP_OTHER_NIC = 61,  /* ours: the kernel's route to what is outside leads through another device than the underlay's */
 	DROP_ECN = 60,        /* ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
 };
 

@@ -58,6 +58,7 @@ describe('datapath: neighbours of the underlay', function () {
     })
 
     it(`${what} keep the last MAC while the kernel knows none, or leads elsewhere`, async () => {
+      if (route) node.ip(`route add ${route}`)
       assert.equal(send(), PEER.mac, 'no neighbour')
       await sleep(TICK_MS)
       node.ip(`neigh replace ${PEER.ip4} dev vhost nud incomplete`)
@@ -66,7 +67,7 @@ describe('datapath: neighbours of the underlay', function () {
       node.ip('link set other up')
       node.ip('link set other-x up')
       const destination = route ? OUTSIDE.ip4 : PEER.ip4
-      node.ip(`route add ${destination}/32 dev other`)
+      node.ip(`route replace ${destination}/32 dev other`)
       node.ip(`neigh replace ${destination} lladdr ${MOVED} dev other nud reachable`)
       await sleep(TICK_MS)
       assert.equal(send(), PEER.mac, 'another device')

@@ -38,6 +38,7 @@ function quiet(name: string): void {
     ['ipv6', 'disable_ipv6', '1'],
     ['ipv4', 'arp_ignore', '8'],
     ['ipv4', 'forwarding', '1'],
+    ['ipv6', 'forwarding', '1'],
   ] as const) {
     try {
       writeSysctl(['net', family, 'conf', name, key], value)
