@@ -162,6 +162,18 @@ describe('the chart', function () {
     assert.ok(!plain.volumeMounts.some(({ name }: { name: string }) => name === 'cni-bin'))
   })
 
+  it('begins to probe when a program had time to begin: each refused connection is a Warning', () => {
+    for (const [kind, name] of [
+      ['DaemonSet', 'vrouter'],
+      ['Deployment', 'vrouter-controller'],
+    ] as const)
+      for (const { startupProbe, readinessProbe } of one(standard, kind, name)['spec'].template.spec.containers) {
+        assert.ok(startupProbe.initialDelaySeconds >= 3)
+        // Longer than the daemon lets a probe wait for its first readiness.
+        assert.ok(readinessProbe.timeoutSeconds >= 5)
+      }
+  })
+
   it('asks for no right by a wildcard', () => {
     for (const object of standard) {
       for (const rule of (object['rules'] ?? []) as Record<string, string[]>[]) {

@@ -1,7 +1,7 @@
 /** `/healthz` (alive), `/readyz` (has listed everything, leading or not), `/metrics`. */
 import type { Server } from 'node:http'
 import type { Registry } from 'prom-client'
-import { createLimitedServer } from '../http-server.ts'
+import { createLimitedServer, FirstReadiness } from '../http-server.ts'
 
 export interface HealthOptions {
   readonly addresses: readonly string[]
@@ -36,6 +36,7 @@ export class HealthServer implements AsyncDisposable {
 }
 
 function listen({ port, registry, whyNotAlive, whyNotReady }: HealthOptions, address: string): Promise<Server> {
+  const first = new FirstReadiness(() => whyNotReady() === undefined)
   const server = createLimitedServer(async (request, response) => {
     const answer = (status: number, text: string, type = 'text/plain; charset=utf-8') => {
       response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
@@ -47,6 +48,7 @@ function listen({ port, registry, whyNotAlive, whyNotReady }: HealthOptions, add
       case '/healthz':
         return check(whyNotAlive())
       case '/readyz':
+        await first.awaited(request)
         return check(whyNotReady())
       case '/metrics':
         return answer(200, await registry.metrics(), registry.contentType)

@@ -69,6 +69,26 @@ describe('health', () => {
     assert.equal(await response.text(), 'reading the source\n')
   })
 
+  it('has kubelet’s probes wait for the first readiness, so that a start is no Warning; nobody else waits', async () => {
+    const probe = { headers: { 'user-agent': 'kube-probe/1.34' } }
+    state = { ...quiet, ready: false, state: 'reading the source' }
+    const answered = get('/readyz', probe)
+    assert.equal((await get('/readyz')).status, 503)
+    state = quiet
+    assert.equal((await answered).status, 200)
+    // Later it is told at once what is wrong: no look at the state but one.
+    state = { ...quiet, ready: false }
+    asked = 0
+    assert.equal((await get('/readyz', probe)).status, 503)
+    assert.equal(asked, 1)
+  })
+
+  it('tells kubelet’s probe all the same when the start takes longer', async () => {
+    state = { ...quiet, ready: false, state: 'reading the source' }
+    const response = await get('/readyz', { headers: { 'user-agent': 'kube-probe/1.34' } })
+    assert.equal(await response.text(), 'reading the source\n')
+  }).timeout(30_000)
+
   it('stays ready without the source', async () => {
     state = { ...quiet, source: { inSync: false } }
     assert.equal((await get('/readyz')).status, 200)

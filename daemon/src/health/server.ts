@@ -12,7 +12,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { closeServer } from '../close-server.ts'
 import type { Config } from '../config/config.ts'
-import { createLimitedServer } from '../http-server.ts'
+import { createLimitedServer, FirstReadiness } from '../http-server.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { HealthState } from './health.ts'
 import { Metrics } from './metrics.ts'
@@ -38,9 +38,10 @@ export async function startHealth(options: HealthOptions): Promise<Health> {
   await using owned = new AsyncDisposableStack()
   const metrics = owned.use(new Metrics(state, version))
   const addresses: AddressInfo[] = []
+  const first = new FirstReadiness(() => state().ready)
   for (const address of port === 0 ? [] : wanted) {
     const server = owned.adopt(
-      createLimitedServer((request, response) => void answer(request, response, options, metrics)),
+      createLimitedServer((request, response) => void answer(request, response, options, metrics, first)),
       closeServer,
     )
     server.listen(port, address)
@@ -56,6 +57,7 @@ async function answer(
   response: ServerResponse,
   { state, log }: HealthOptions,
   metrics: Metrics,
+  first: FirstReadiness,
 ): Promise<void> {
   const send = (status: number, text: string, type = 'text/plain; charset=utf-8') =>
     response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(text)
@@ -71,6 +73,7 @@ async function answer(
         send(200, 'ok\n')
         return
       case '/readyz': {
+        await first.awaited(request)
         const { ready, state: text } = state()
         send(ready ? 200 : 503, `${text}\n`)
         return
