@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { dropReasonName } from '../maps/flow-drop-reasons.ts'
+import { dropReasonName, dropReasonText } from '../maps/flow-drop-reasons.ts'
 import { dropReasonWord } from './pages/kstate-flow.ts'
 
 describe('the drop reason of a flow', () => {
@@ -14,6 +14,12 @@ describe('the drop reason of a flow', () => {
     ] as const) {
       assert.deepEqual([dropReasonName(number), dropReasonWord(number)], [name, name])
     }
+  })
+
+  it('is put in words in records of flows', () => {
+    const texts = [0x00, 0x05, 0x15, 0x1e, 0x60].map(dropReasonText)
+    const short = 'Short flow No Destination route'
+    assert.deepEqual(texts, ['UNKNOWN', short, 'Flow drop Policy', 'Flow drop REVERSE OUT Firewall Policy', 'UNKNOWN'])
   })
 
   it('is Unknown on the page where the page has no word, and a number in the tool where there is no name', () => {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { ip4Text } from '../../maps/addresses.ts'
 import { FLOW_ACTION_DROP, FLOW_ACTION_NAT, FLOW_L2, FLOW_NONE, FLOW_VRFT, NH_TUNNEL } from '../../maps/constants.ts'
+import { dropReasonText } from '../../maps/flow-drop-reasons.ts'
 import type { FlowRecord } from '../../maps/flows.ts'
 import type { Vif } from '../../model/tables.ts'
 import { i32, text, u16 } from '../arguments.ts'
@@ -154,7 +155,7 @@ function toSandesh(record: FlowRecord, context: IntrospectContext): SandeshFlowD
     fip_vm_interface_idx: NO_INTERFACE,
     rpf_nh: flow.srcNh,
     src_ip_nh: flow.srcNh,
-    drop_reason: isDropped ? 'UNKNOWN' : undefined,
+    drop_reason: isDropped ? dropReasonText(flow.dropReason) : undefined,
     enable_rpf: true,
     l3_flow: (flow.flags & FLOW_L2) === 0,
     fw_policy_match: NIL_UUID,
