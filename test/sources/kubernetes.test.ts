@@ -472,17 +472,21 @@ describe('the kubernetes source and a server that lies', () => {
 
   it('leaves an interface out whose namespace is being deleted, and refuses what is forbidden otherwise', async () => {
     const source = await started()
-    let message =
+    const message =
       'virtualmachineinterfaces "x" is forbidden: unable to create new content in namespace default because it is being terminated'
+    let details: object = { causes: [{ reason: 'NamespaceTerminating', field: 'metadata.namespace', message }] }
     server.intercept = ({ method }, response) => {
       if (method !== 'PATCH') return false
       response.writeHead(403, { 'content-type': 'application/json' })
-      response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code: 403, reason: 'Forbidden', message }))
+      response.end(
+        JSON.stringify({ kind: 'Status', status: 'Failure', code: 403, reason: 'Forbidden', message, details }),
+      )
       return true
     }
     await source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(1) })
     assert.equal(source.state().interfaces.size, 0)
-    message = 'virtualmachineinterfaces "x" is forbidden: no role allows it'
+    // The words alone decide nothing: they are people's.
+    details = {}
     await assert.rejects(source.publish({ kind: 'VirtualMachineInterface', object: ownInterface(1) }), {
       code: 'API_FORBIDDEN',
     })

@@ -237,7 +237,7 @@ describe('events', () => {
     const words =
       'POST: 403 events "x" is forbidden: unable to create new content in namespace shop because it is being terminated'
     for (const error of [
-      new ApiError('API_FORBIDDEN', words),
+      new ApiError('API_FORBIDDEN', words, { causes: ['NamespaceTerminating'] }),
       new ApiError('API_NOT_FOUND', 'namespaces "shop" not found'),
     ]) {
       const { applier } = setUp(() => {

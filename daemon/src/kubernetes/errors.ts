@@ -22,6 +22,8 @@ interface Details extends ErrorOptions {
   readonly status?: number
   /** `reason` of the Status object, such as AlreadyExists. */
   readonly reason?: string
+  /** Reasons of the Status object's causes, such as NamespaceTerminating. */
+  readonly causes?: readonly string[]
   /** As the server asked for. */
   readonly retryAfterMs?: number
 }
@@ -32,14 +34,16 @@ export class ApiError extends Error {
   readonly remedy: string
   readonly status: number | undefined
   readonly reason: string | undefined
+  readonly causes: readonly string[]
   readonly retryAfterMs: number | undefined
 
-  constructor(code: ApiErrorCode, message: string, { status, reason, retryAfterMs, cause }: Details = {}) {
+  constructor(code: ApiErrorCode, message: string, { status, reason, causes, retryAfterMs, cause }: Details = {}) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     this.remedy = REMEDIES[code]
     this.status = status
     this.reason = reason
+    this.causes = causes ?? []
     this.retryAfterMs = retryAfterMs
   }
 }
@@ -49,7 +53,10 @@ export interface StatusObject {
   readonly message?: string
   readonly reason?: string
   readonly code?: number
-  readonly details?: { readonly retryAfterSeconds?: number }
+  readonly details?: {
+    readonly retryAfterSeconds?: number
+    readonly causes?: readonly { readonly reason?: string }[]
+  }
 }
 
 export function codeOfStatus(status: number): ApiErrorCode {
@@ -70,6 +77,7 @@ export function statusError(attempted: string, status: number, body: unknown, re
   return new ApiError(codeOfStatus(status), `${attempted}: ${status}${words === '' ? '' : ` ${words}`}`, {
     status,
     reason,
+    causes: Array.isArray(details?.causes) ? details.causes.map((one) => String(one?.reason)) : [],
     retryAfterMs: retryAfterMs ?? (typeof seconds === 'number' ? seconds * 1000 : undefined),
   })
 }
@@ -82,6 +90,6 @@ export function isApiError(error: unknown, ...codes: readonly ApiErrorCode[]): e
 export function isNamespaceLeaving(error: unknown): boolean {
   return (
     isApiError(error, 'API_NOT_FOUND') ||
-    (isApiError(error, 'API_FORBIDDEN') && error.message.includes('because it is being terminated'))
+    (isApiError(error, 'API_FORBIDDEN') && error.causes.includes('NamespaceTerminating'))
   )
 }
