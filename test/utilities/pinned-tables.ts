@@ -206,6 +206,7 @@ function fillFlows(maps: PinnedMaps): void {
     lastSeenNs: 0n,
     index: 4,
     rindex: 5,
+    keyNh: 0,
     flags: c.FLOW_ACTIVE | c.FLOW_RFLOW_VALID,
     epoch: 1,
     nh: 18,
@@ -253,6 +254,8 @@ function fillFlows(maps: PinnedMaps): void {
     evicted: 0n,
     aged: 0n,
     cursor: 0,
+    ip4: { size: 0, entries: 0, live: 0 },
+    ip6: { size: 0, entries: 0, live: 0 },
   }
   maps.flows.alloc.update(index(0), encode(flowAllocCodec, alloc))
   if (maps.flows.flow4.map.valueSize !== flowCodec.size) throw new Error('struct flow has another size than its codec')

@@ -6,7 +6,9 @@
 #pragma once
 #include "packet.h"
 #include "flow_remove.h"
+#include "flow_room.h"
 #include "fragment_hold.h"
+#include "route.h"
 
 #define AGEING_PERIOD_NS (25 * 1000000ULL)
 #define AGEING_ROUND 40         /* periods for one walk over all slots in use: one second */
@@ -14,13 +16,10 @@
 #define AGEING_SLICE_MAX 8192
 
 #define AGE_CLOSED_S 2      /* TCP that both ends have closed or one has reset: late retransmissions still pass */
+#define AGE_GONE_S 5        /* the other end is gone */
+#define AGE_KNOWN_S 2       /* whether the other end has a route of its own is looked up while packets come */
 #define AGE_CLOSING_S 30    /* both have sent FIN, not both were acknowledged */
 #define AGE_EMBRYONIC_S 20  /* TCP that isn't established: longer than the retransmission of a SYN takes */
-
-static __always_inline struct flow *slot_flow(const struct flow_slot *slot, __u32 family)
-{
-	return family == AF_INET ? bpf_map_lookup_elem(&flow4, &slot->k4) : bpf_map_lookup_elem(&flow6, &slot->k6);
-}
 
 /* Seconds without a packet after which the flow may go; 0 = never. */
 static __always_inline __u32 flow_lifetime(const struct flow *flow, __u32 proto, const struct globals *g)
@@ -40,13 +39,65 @@ static __always_inline __u32 flow_lifetime(const struct flow *flow, __u32 proto,
 	return limit && limit < lifetime ? limit : lifetime;
 }
 
+/* Whether the entry's destination has a route of its own. (Programs of this kind may not look into a trie.) */
+__noinline int ageing_has_host_route(const struct flow_slot *slot, __u32 word, __u32 vrf)
+{
+	union flow_slot_word seen = { .word = word };
+	struct route4_key host4 = {};
+	struct route6_key host6 = {};
+
+	if (!slot)
+		return 0;
+	if (flow_slot_family(seen.family) == AF_INET) {
+		host4.vrf = vrf;
+		host4.ip = slot->k4.dip;
+		return !!bpf_map_lookup_elem(&route4_host, &host4);
+	}
+	host6.vrf = vrf;
+	ip6_copy(host6.ip, slot->k6.dip);
+	return !!bpf_map_lookup_elem(&route6_host, &host6);
+}
+
+/*
+ * Whether the other end, on another node, has gone: it had a route of its own, and that is withdrawn since the flow was decided. An end
+ * that has moved has one again; what never had one, such as a network behind a gateway, can't be told from here.
+ */
+static __always_inline int ageing_peer_is_gone(const struct flow_slot *slot, union flow_slot_word seen, struct flow *flow, __u32 epoch,
+					       __u32 idle_s)
+{
+	const struct nexthop *nh;
+	__u32 id = flow->nh;
+
+	if (flow->flags & FLOW_PEER_KNOWN ? idle_s < AGE_GONE_S || flow->epoch == epoch : idle_s > AGE_KNOWN_S)
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &id);
+	if (!nh || nh->type != NH_TUNNEL || flow->ecmp != ECMP_NONE)
+		return 0;
+	if (ageing_has_host_route(slot, seen.word, vrf_forwarding(flow->dvrf))) {
+		__sync_fetch_and_or(&flow->flags, FLOW_PEER_KNOWN);
+		return 0;
+	}
+	return !!(flow->flags & FLOW_PEER_KNOWN);
+}
+
+/* Seconds without a packet after which the pair may go; 0 = never. */
+static __always_inline __u32 ageing_lifetime(const struct flow_slot *slot, union flow_slot_word seen, struct flow *flow,
+					     const struct flow *reverse, const struct globals *g, __u32 idle_s)
+{
+	if (flow->flags & FLOW_DNAT && !reverse)
+		return AGE_CLOSED_S;
+	if (ageing_peer_is_gone(slot, seen, flow, g->epoch, idle_s))
+		return AGE_GONE_S;
+	return flow_lifetime(flow, slot_proto(slot, seen.family), g);
+}
+
 /* Looks at one slot. */
 __noinline int ageing_visit(__u32 index)
 {
-	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index), *other_slot;
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
 	struct flow_alloc *alloc = flow_allocation();
-	union flow_slot_word seen, other_seen;
-	__u32 zero = 0, lifetime, proto, other;
+	union flow_slot_word seen;
+	__u32 zero = 0, lifetime, idle_s;
 	const struct globals *g = bpf_map_lookup_elem(&globals, &zero);
 	struct flow *flow, *reverse;
 	__u64 now, last;
@@ -58,39 +109,24 @@ __noinline int ageing_visit(__u32 index)
 		return 0;
 	flow = slot_flow(slot, seen.family);
 	if (!flow || flow->index != index) { /* somebody removed the entry alone */
-		flow_remove(slot, index, seen, 0, alloc);
+		flow_remove_pair(index, seen.word);
 		return 0;
 	}
-	proto = seen.family == AF_INET ? slot->k4.proto : slot->k6.proto;
-	other = flow->rindex;
-	other_slot = other == FLOW_NONE ? NULL : bpf_map_lookup_elem(&flow_slots, &other);
-	other_seen.word = 0;
-	reverse = NULL;
-	if (other_slot) {
-		other_seen.word = *(volatile __u32 *)other_slot;
-		if (other_seen.family)
-			reverse = slot_flow(other_slot, other_seen.family);
-		if (reverse && (reverse->index != other || reverse->rindex != index))
-			reverse = NULL;
-	}
-
+	reverse = flow_reverse(flow);
 	if (!(flow->flags & FLOW_EVICT_CANDIDATE) && !(flow->flags & FLOW_SNAT && !reverse)) {
-		lifetime = flow->flags & FLOW_DNAT && !reverse ? AGE_CLOSED_S : flow_lifetime(flow, proto, g);
-		if (!lifetime)
-			return 0;
 		now = bpf_ktime_get_ns(); /* the coarse clock of last_seen_ns, only finer */
 		last = flow->last_seen_ns;
 		if (reverse && reverse->last_seen_ns > last)
 			last = reverse->last_seen_ns;
-		if (now < last || now - last < lifetime * 1000000000ULL)
+		idle_s = now > last ? (now - last) / 1000000000ULL : 0;
+		lifetime = ageing_lifetime(slot, seen, flow, reverse, g, idle_s);
+		if (!lifetime || idle_s < lifetime)
 			return 0;
 		__sync_fetch_and_add(&alloc->aged, 1);
 	} else {
 		__sync_fetch_and_add(&alloc->evicted, 1);
 	}
-	flow_remove(slot, index, seen, 1, alloc);
-	if (reverse && other_slot)
-		flow_remove(other_slot, other, other_seen, 1, alloc);
+	flow_remove_pair(index, seen.word);
 	return 0;
 }
 

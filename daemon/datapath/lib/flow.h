@@ -7,6 +7,8 @@
 #include "packet.h"
 #include "drop.h"
 #include "flow_index.h"
+#include "flow_room.h"
+#include "flow_share.h"
 #include "policy.h"
 #include "resolve.h"
 #include "service.h"
@@ -16,21 +18,6 @@
 static __always_inline struct flow *flow_find(const struct packet *p)
 {
 	return p->family == AF_INET ? bpf_map_lookup_elem(&flow4, &p->key.k4) : bpf_map_lookup_elem(&flow6, &p->key.k6);
-}
-
-/* The entry that slot `index` names, or NULL: freed, or used again for another flow meanwhile. */
-static __always_inline struct flow *flow_at(__u32 index)
-{
-	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
-	struct flow *flow = NULL;
-
-	if (!slot)
-		return NULL;
-	if (slot->family == AF_INET)
-		flow = bpf_map_lookup_elem(&flow4, &slot->k4);
-	else if (slot->family == AF_INET6)
-		flow = bpf_map_lookup_elem(&flow6, &slot->k6);
-	return flow && flow->index == index ? flow : NULL;
 }
 
 #include "tcp_state.h"
@@ -55,6 +42,15 @@ static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 
 	p->flow_flags = flow->flags;
 }
 
+/*
+ * Whether what was read of the entry was for a packet of this ingress context. An entry that another CPU removes is memory for the
+ * next one at once: what was read meanwhile could be a stranger's.
+ */
+static __always_inline int flow_is_of(const struct flow *flow, const struct packet *p)
+{
+	return *(volatile const __u32 *)&flow->key_nh == p->key.k4.nh_id;
+}
+
 /* Whether the flow's answer may be used as it is: most packets of most flows. */
 static __always_inline int flow_is_fresh(const struct packet *p, const struct flow *flow, __u32 epoch)
 {
@@ -74,7 +70,7 @@ static __always_inline int flow_is_fresh(const struct packet *p, const struct fl
 /* Ends the flow, both ways: packets are dropped from now on, and ageing removes the entries. */
 static __always_inline void flow_end(struct flow *flow)
 {
-	struct flow *reverse = flow->rindex == FLOW_NONE ? NULL : flow_at(flow->rindex);
+	struct flow *reverse = flow_reverse(flow);
 
 	__sync_fetch_and_or(&flow->flags, FLOW_EVICT_CANDIDATE);
 	if (reverse)
@@ -87,8 +83,16 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	const __u32 how = FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED;
 	struct flow_alloc *alloc = flow_allocation();
 
-	if (alloc && (flow->nh != p->nh || flow->label != p->label))
-		__sync_fetch_and_add(&alloc->changed, 1);
+	if (flow->nh != p->nh || flow->label != p->label) {
+		struct flow *reverse = flow_reverse(flow);
+
+		if (alloc)
+			__sync_fetch_and_add(&alloc->changed, 1);
+		/* whether anybody is there has to show again: until then it is no established connection */
+		flow->tcp_flags &= ~TCP_PROVED;
+		if (reverse)
+			reverse->tcp_flags &= ~TCP_PROVED;
+	}
 	flow->nh = p->nh;
 	flow->label = p->label;
 	flow->dvrf = p->dvrf;
@@ -97,6 +101,16 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	if (p->bits & PACKET_FROM_TUNNEL)
 		flow->src_info = p->outer_sip;
 	flow->epoch = epoch;
+}
+
+/* What the packet's flow counts against beside the vif: see struct flow_slot. */
+static __always_inline __u32 flow_group(const struct packet *p, __u32 vif)
+{
+	const struct globals *g = node_globals();
+
+	if (vif == VIF_ID_FABRIC)
+		return g ? flow_source_place(p, g->hash_seed) : 0;
+	return p->bits & PACKET_FROM_TUNNEL ? p->dvrf : p->vrf;
 }
 
 #define FLOW_EXISTS 0xffff0000 /* flow_put: somebody else was faster */
@@ -127,7 +141,10 @@ __noinline __u32 flow_put(const struct packet *p, const struct flow6_key *key, c
 		slot->k4 = *(const struct flow4_key *)key;
 	else
 		slot->k6 = *key;
+	slot->group = flow_group(p, flow->vif);
 	word.family = p->family;
+	if ((flow->flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE)
+		word.family |= FLOW_SLOT_SNAT_PORT;
 	word.gen = flow->gen;
 	word.vif = flow->vif;
 	*(volatile __u32 *)slot = word.word;
@@ -167,50 +184,77 @@ static __always_inline void flow_reverse_key(const struct packet *p, __u32 nh_id
 	}
 }
 
-/* Whose limit the packet's flow counts against: the workload's that sends, or that gets what a tunnel brings. */
+/*
+ * Whose share the packet's flow counts against: the workload's that sends, or that gets what a tunnel brings. What others send to the
+ * host, or through it, is the fabric's; the host's own is its own.
+ */
 static __always_inline __u32 flow_owner(const struct packet *p, const struct nexthop *nh)
 {
-	return p->bits & PACKET_FROM_TUNNEL ? nh->oif : p->vif;
+	const struct globals *g = node_globals();
+
+	if (p->bits & PACKET_FROM_TUNNEL)
+		return nh->oif == VIF_ID_VHOST ? VIF_ID_FABRIC : nh->oif;
+	if (p->bits & PACKET_FROM_HOST && g && !source_is_own(p, g))
+		return VIF_ID_FABRIC;
+	return p->vif;
 }
 
-/* Charges the owner and takes two handles: p->flow_index, reverse_index. Returns 0 or a drop reason. */
+/*
+ * Charges the owner and takes two handles: p->flow_index, reverse_index. Where a limit is met, something that was never answered and
+ * counts against the same limit gives way. Returns 0 or a drop reason.
+ */
 __noinline __u32 flow_reserve(struct packet *p)
 {
 	struct flow_alloc *alloc = flow_allocation();
+	enum flow_shortage shortage;
+	struct flow_family *table;
 	const struct nexthop *nh;
+	struct flow_payer payer;
 	const struct vif *vif;
-	__u32 owner, ifindex;
+	__u32 ifindex, limit;
 
 	if (!p || !alloc)
 		return DROP_MISC;
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (!nh)
 		return DROP_INVALID_NH;
-	owner = flow_owner(p, nh);
+	payer.vif = flow_owner(p, nh);
+	payer.group = flow_group(p, payer.vif);
 	ifindex = p->bits & PACKET_FROM_TUNNEL ? nh->ifindex : p->ifindex;
 	vif = bpf_map_lookup_elem(&vifs, &ifindex);
 	if (vif && (vif->flags & VIF_DROP_NEW_FLOWS))
 		return DROP_NEW_FLOWS;
-	if (!flow_charge(owner, 2, flow_limit(alloc, owner, vif ? vif->max_flows : 0)))
-		return DROP_NEW_FLOWS;
-	p->flow_index = flow_index_take(alloc);
-	if (p->flow_index != FLOW_NONE) {
-		p->reverse_index = flow_index_take(alloc);
+	limit = vif ? vif->max_flows : 0;
+	shortage = flow_charge(p->family, &payer, limit);
+	if (shortage != SHORTAGE_NONE && flow_displace(p->family, shortage, &payer))
+		shortage = flow_charge(p->family, &payer, limit);
+	if (shortage != SHORTAGE_NONE)
+		return shortage == SHORTAGE_TABLE ? DROP_FLOW_TABLE_FULL : DROP_NEW_FLOWS;
+
+	table = flow_family(alloc, p->family);
+	__sync_fetch_and_add(&table->entries, 2);
+	if (flow_make_room(alloc, p->family, &payer)) {
+		p->flow_index = flow_index_take(alloc);
+		p->reverse_index = p->flow_index == FLOW_NONE ? FLOW_NONE : flow_index_take(alloc);
 		if (p->reverse_index != FLOW_NONE)
 			return 0;
-		flow_index_give(p->flow_index);
+		if (p->flow_index != FLOW_NONE)
+			flow_index_give(p->flow_index);
 	}
-	flow_refund(owner, 2);
+	__sync_fetch_and_add(&table->entries, -2);
+	flow_refund(p->family, payer.vif, payer.group, 2);
 	return DROP_FLOW_TABLE_FULL;
 }
 
-/* Gives back what flow_reserve took for the way back only, or for both ways. */
-static __always_inline void flow_unreserve(const struct packet *p, __u32 owner, int both)
+/* Gives back what flow_reserve took for the packet's own direction. */
+static __always_inline void flow_unreserve(const struct packet *p, __u32 owner, __u32 index)
 {
-	flow_index_give(p->reverse_index);
-	if (both)
-		flow_index_give(p->flow_index);
-	flow_refund(owner, both ? 2 : 1);
+	struct flow_alloc *alloc = flow_allocation();
+
+	flow_index_give(index);
+	flow_refund(p->family, owner, flow_group(p, owner), 1);
+	if (alloc)
+		__sync_fetch_and_add(&flow_family(alloc, p->family)->entries, -1);
 }
 
 /* Enters the packet's own direction. Returns 0, FLOW_EXISTS when another CPU was faster, or a drop reason. */
@@ -233,6 +277,7 @@ __noinline __u32 flow_create(struct packet *p, __u32 action)
 	flow.index = p->flow_index;
 	flow.rindex = p->reverse_index;
 	flow.gen = flow_next_gen(p->flow_index);
+	flow.key_nh = p->key.k4.nh_id;
 	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | (p->flow_flags & (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_TO_OUTSIDE));
 	flow.epoch = g->epoch;
 	flow.nh = p->nh;
@@ -245,12 +290,11 @@ __noinline __u32 flow_create(struct packet *p, __u32 action)
 	flow.udp_src_port = p->entropy ? p->entropy : entropy_port(hash_packet(p, g->hash_seed, 0));
 	flow.ecmp = p->ecmp;
 	flow.action = action;
-	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
-		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R; /* picked up on its way */
 	reason = flow_put(p, &p->key.k6, &flow);
 	if (reason) {
-		if (action != FLOW_ACTION_NAT) /* its way back is there already: snat_open gives both back */
-			flow_unreserve(p, flow.vif, 1);
+		flow_unreserve(p, flow.vif, p->flow_index);
+		if (action != FLOW_ACTION_NAT) /* the way back of the others isn't there yet */
+			flow_unreserve(p, flow.vif, p->reverse_index);
 		return reason;
 	}
 	__sync_fetch_and_add(&alloc->created, 1);
@@ -258,15 +302,60 @@ __noinline __u32 flow_create(struct packet *p, __u32 action)
 	return 0;
 }
 
-/* Enters the way back: who answers, in which VRF, and where that leads. Returns 0; the flow does without where that fails. */
+/* Takes the packet's own direction back, which was entered. */
+static __always_inline void flow_withdraw(const struct packet *p)
+{
+	__u32 index = p->flow_index;
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow *flow = flow_find(p);
+
+	if (slot && flow && flow->index == index)
+		flow_remove_pair(index, *(volatile __u32 *)slot);
+}
+
+/* The key of the way back of the packet's flow. */
+static __always_inline void flow_way_back(const struct packet *p, const struct nexthop *nh, struct flow6_key *key)
+{
+	int local = nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
+
+	flow_reverse_key(p, p->bits & PACKET_FROM_TUNNEL || local ? nh->key_nh : p->own_nh, key);
+}
+
+/*
+ * The way back has an entry already. When both ends spoke at once, or that direction outlived this one, the two become a pair.
+ * Returns 0, or a drop reason: it is the other half of a flow that lives.
+ */
+__noinline __u32 flow_join(struct packet *p)
+{
+	const struct nexthop *nh;
+	struct flow *other, *mine;
+	struct flow6_key key;
+
+	if (!p)
+		return DROP_MISC;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh)
+		return DROP_INVALID_NH;
+	flow_way_back(p, nh, &key);
+	other = p->family == AF_INET ? bpf_map_lookup_elem(&flow4, (struct flow4_key *)&key) : bpf_map_lookup_elem(&flow6, &key);
+	mine = flow_find(p);
+	if (!other || !mine || other->flags & FLOW_EVICT_CANDIDATE || other->action == FLOW_ACTION_NAT || flow_reverse(other))
+		return DROP_FLOW_UNUSABLE;
+	mine->rindex = other->index;
+	other->rindex = mine->index;
+	return 0;
+}
+
+/* Enters the way back: who answers, in which VRF, and where that leads. Returns 0, FLOW_EXISTS or a drop reason. */
 __noinline __u32 flow_create_reverse(struct packet *p, __u32 action)
 {
 	struct flow_alloc *alloc = flow_allocation();
 	const struct globals *g = node_globals();
 	const struct nexthop *nh;
 	struct flow6_key key;
-	struct flow flow = {}, *other;
+	struct flow flow = {};
 	int tunnelled, local;
+	__u32 reason;
 
 	if (!p || !g || !alloc)
 		return DROP_MISC;
@@ -275,11 +364,12 @@ __noinline __u32 flow_create_reverse(struct packet *p, __u32 action)
 		return DROP_INVALID_NH;
 	tunnelled = !!(p->bits & PACKET_FROM_TUNNEL);
 	local = nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
-	flow_reverse_key(p, tunnelled || local ? nh->key_nh : p->own_nh, &key);
+	flow_way_back(p, nh, &key);
 	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
 	flow.index = p->reverse_index;
 	flow.rindex = p->flow_index;
 	flow.gen = flow_next_gen(p->reverse_index);
+	flow.key_nh = key.nh_id;
 	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID;
 	flow.epoch = tunnelled ? g->epoch : g->epoch - 1; /* its first packet looks its route up itself */
 	flow.vrf = tunnelled ? p->dvrf : local ? nh->vrf : p->vrf;
@@ -296,27 +386,14 @@ __noinline __u32 flow_create_reverse(struct packet *p, __u32 action)
 	flow.udp_src_port = entropy_port(hash_packet(p, g->hash_seed, 0));
 	flow.ecmp = ECMP_NONE;
 	flow.action = action;
-	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
-		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R;
-	if (!flow_put(p, &key, &flow)) {
+	reason = flow_put(p, &key, &flow);
+	if (!reason) {
 		__sync_fetch_and_add(&alloc->created, 1);
 		__sync_fetch_and_add(&alloc->added, 1);
 		return 0;
 	}
-
-	/* both ends spoke at once, or the other direction outlived this one: join it; failing that, do without */
-	flow_unreserve(p, flow.vif, 0);
-	p->reverse_index = FLOW_NONE;
-	other = p->family == AF_INET ? bpf_map_lookup_elem(&flow4, (struct flow4_key *)&key) : bpf_map_lookup_elem(&flow6, &key);
-	if (other) {
-		p->reverse_index = other->index;
-		other->rindex = p->flow_index;
-		other->flags |= FLOW_RFLOW_VALID;
-	}
-	other = flow_at(p->flow_index);
-	if (other)
-		other->rindex = p->reverse_index;
-	return 0;
+	flow_unreserve(p, flow.vif, p->reverse_index);
+	return reason;
 }
 
 /* Makes both entries for the packet, whose nexthop is known. Returns 0, also when another CPU made them first, or a drop reason. */
@@ -336,7 +413,12 @@ static __always_inline __u32 flow_make(struct packet *p)
 	reason = flow_create(p, action);
 	if (reason)
 		return reason == FLOW_EXISTS ? 0 : reason;
-	return flow_create_reverse(p, action);
+	reason = flow_create_reverse(p, action);
+	if (reason == FLOW_EXISTS)
+		reason = flow_join(p);
+	if (reason)
+		flow_withdraw(p);
+	return reason;
 }
 
 /* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
@@ -511,6 +593,8 @@ static __always_inline enum verdict flow_stage(struct __sk_buff *skb, struct pac
 	if (unlikely(!flow || !flow_is_fresh(p, flow, g->epoch)))
 		return flow_decide(skb, p, bytes);
 	flow_use(p, flow, bytes);
+	if (unlikely(!flow_is_of(flow, p)))
+		return DROP(p, DROP_FLOW_EVICT);
 	if (unlikely(p->ecmp != ECMP_NONE))
 		COUNT_VRF(p->dvrf, ecmp_composites);
 	if (unlikely(p->flow_flags & FLOW_VRF_TRANSLATED))

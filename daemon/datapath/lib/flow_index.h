@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/*
- * Flow handles and who pays for them. An index is taken from the queue of those given back, else from the end of what was used so
- * far; each entry counts against the limit of one vif.
- */
+/* Flow handles: an index is taken from the queue of those given back, else from the end of what was used so far. */
 #pragma once
 #include "packet.h"
 
@@ -34,52 +31,42 @@ static __always_inline void flow_index_give(__u32 index)
 	bpf_map_push_elem(&flow_free, &index, 0);
 }
 
-#define FLOW_SHARE 2 /* a workload may own as many entries as a half of those that are free */
-
-/*
- * What a workload may own now: its configured limit, and never so much that the others find the table full. The more of it is in
- * use, the less one vif may hold: a single one ends at a third, two at a quarter each.
- */
-static __always_inline __u32 flow_limit(const struct flow_alloc *alloc, __u32 vif, __u32 configured)
-{
-	__u64 used = alloc->created - alloc->deleted;
-	__u32 share;
-
-	if (vif <= VIF_ID_AGENT)
-		return configured;
-	share = used < alloc->size ? (alloc->size - (__u32)used) / FLOW_SHARE : 0;
-	if (share < 2)
-		share = 2;
-	return configured && configured < share ? configured : share;
-}
-
-/* Charges `entries` to the vif. Returns 1, or 0 when that would exceed `limit` (0 = none). */
-static __always_inline int flow_charge(__u32 vif, __u32 entries, __u32 limit)
-{
-	struct vif_state *state = bpf_map_lookup_elem(&vif_state, &vif);
-
-	if (!state)
-		return 1;
-	if (__sync_fetch_and_add(&state->flows, entries) + entries <= limit || !limit)
-		return 1;
-	__sync_fetch_and_add(&state->flows, -entries);
-	return 0;
-}
-
-static __always_inline void flow_refund(__u32 vif, __u32 entries)
-{
-	struct vif_state *state = bpf_map_lookup_elem(&vif_state, &vif);
-
-	if (state)
-		__sync_fetch_and_add(&state->flows, -entries);
-}
-
 /* The first four bytes of a slot as one word, which changes atomically. */
 union flow_slot_word {
 	struct {
-		__u8 family;
+		__u8 family; /* and enum flow_slot_bits */
 		__u8 gen;
 		__u16 vif;
 	};
 	__u32 word;
 };
+
+static __always_inline __u8 flow_slot_family(__u8 family)
+{
+	return family & ~FLOW_SLOT_STATE;
+}
+
+/* The entry of a slot, whoever's it is by now. */
+static __always_inline struct flow *slot_flow(const struct flow_slot *slot, __u8 family)
+{
+	if (flow_slot_family(family) == AF_INET)
+		return bpf_map_lookup_elem(&flow4, &slot->k4);
+	if (flow_slot_family(family) == AF_INET6)
+		return bpf_map_lookup_elem(&flow6, &slot->k6);
+	return NULL;
+}
+
+/* The entry that slot `index` names, or NULL: freed, or used again for another flow meanwhile. */
+static __always_inline struct flow *flow_at(__u32 index)
+{
+	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow *flow = slot ? slot_flow(slot, slot->family) : NULL;
+
+	return flow && flow->index == index ? flow : NULL;
+}
+
+/* The other direction, or NULL. */
+static __always_inline struct flow *flow_reverse(const struct flow *flow)
+{
+	return flow->rindex == FLOW_NONE ? NULL : flow_at(flow->rindex);
+}

@@ -1,27 +1,121 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* The end of a flow entry. */
+/* The end of a flow: its connection is over (closed), it is taken out of the table (removed), or it begins again (reopened). */
 #pragma once
 #include "packet.h"
 #include "flow_index.h"
+#include "flow_share.h"
 
 /*
- * Frees slot `index`, and removes its entry if that is there. Only who takes the slot's word to "free" may give the index back,
- * so none is given back twice, whoever else removes flows. The key of a slot without an entry may be another flow's by now.
+ * Frees slot `index`, and removes its entry if that is there. Only who takes the slot's word to "free" may give the index back and
+ * refund, so that happens once, whoever else removes flows. The key of a slot without an entry may be another flow's by now.
+ * Returns 1, or 0 when somebody else did it.
  */
-static __always_inline void flow_remove(struct flow_slot *slot, __u32 index, union flow_slot_word seen, int has_entry,
-					struct flow_alloc *alloc)
+static __always_inline int flow_remove(__u32 index, __u32 word, __u32 has_entry)
 {
-	union flow_slot_word free = { .gen = seen.gen };
-	struct flow6_key key;
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow_alloc *alloc = flow_allocation();
+	union flow_slot_word seen = { .word = word }, free = { .gen = seen.gen };
+	__u8 family = flow_slot_family(seen.family);
 
-	key = slot->k6; /* holds k4 as well */
+	if (!slot || !alloc)
+		return 0;
 	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, free.word) != seen.word)
-		return;
-	if (has_entry && seen.family == AF_INET)
-		bpf_map_delete_elem(&flow4, (struct flow4_key *)&key);
+		return 0;
+	/* until its index is given back, nobody writes to the slot */
+	if (has_entry && family == AF_INET)
+		bpf_map_delete_elem(&flow4, &slot->k4);
 	else if (has_entry)
-		bpf_map_delete_elem(&flow6, &key);
-	flow_refund(seen.vif, 1);
+		bpf_map_delete_elem(&flow6, &slot->k6);
+	if (!(seen.family & FLOW_SLOT_CLOSED))
+		flow_entry_count(slot, seen.word, slot->group, -1);
+	__sync_fetch_and_add(&flow_family(alloc, family)->entries, -1);
 	flow_index_give(index);
 	__sync_fetch_and_add(&alloc->deleted, 1);
+	return 1;
+}
+
+/*
+ * Removes the pair that slot `index` belongs to, if its word still is `word`. Returns 1, or 0 when somebody else was at it.
+ */
+__noinline int flow_remove_pair(__u32 index, __u32 word)
+{
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	union flow_slot_word seen = { .word = word };
+	struct flow *flow, *reverse;
+	__u32 other = FLOW_NONE;
+
+	if (!slot || !seen.family || *(volatile __u32 *)slot != word)
+		return 0;
+	flow = slot_flow(slot, seen.family);
+	if (flow && flow->index != index)
+		flow = NULL;
+	reverse = flow ? flow_reverse(flow) : NULL;
+	if (reverse)
+		other = reverse->index;
+	flow_remove(index, word, !!flow);
+	if (other == FLOW_NONE)
+		return 1;
+	slot = bpf_map_lookup_elem(&flow_slots, &other);
+	if (!slot)
+		return 1;
+	seen.word = *(volatile __u32 *)slot;
+	reverse = seen.family ? slot_flow(slot, seen.family) : NULL;
+	if (reverse && reverse->index == other && reverse->rindex == index)
+		flow_remove(other, seen.word, 1);
+	return 1;
+}
+
+/* The entry counts against nobody from now on. Returns 1, or 0 when that was so already. */
+__noinline int flow_close(__u32 index)
+{
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	union flow_slot_word seen, closed;
+	__u32 group;
+
+	if (!slot)
+		return 0;
+	group = slot->group;
+	seen.word = *(volatile __u32 *)slot;
+	if (!seen.family || seen.family & FLOW_SLOT_CLOSED)
+		return 0;
+	closed = seen;
+	closed.family |= FLOW_SLOT_CLOSED;
+	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, closed.word) != seen.word)
+		return 0;
+	flow_entry_count(slot, seen.word, group, -1);
+	return 1;
+}
+
+/*
+ * The ports are used again: the entry counts again, without being asked for its share, because no more than a part of the table can
+ * be closed flows (flow_room.h).
+ */
+__noinline int flow_reopen(__u32 index)
+{
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	union flow_slot_word seen, open;
+	__u32 group;
+
+	if (!slot)
+		return 0;
+	group = slot->group;
+	seen.word = *(volatile __u32 *)slot;
+	if (!(seen.family & FLOW_SLOT_CLOSED))
+		return 0;
+	open = seen;
+	open.family &= ~FLOW_SLOT_CLOSED;
+	flow_entry_count(slot, seen.word, group, 1);
+	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, open.word) == seen.word)
+		return 1;
+	flow_entry_count(slot, seen.word, group, -1);
+	return 0;
+}
+
+/* The connection is over, in both directions. */
+static __always_inline void flow_close_pair(__u32 index, __u32 rindex)
+{
+	if (flow_close(index))
+		bpf_map_push_elem(&flow_closed, &index, BPF_EXIST); /* if it is full, the oldest goes: ageing finds that one */
+	if (rindex != FLOW_NONE)
+		flow_close(rindex);
 }

@@ -45,6 +45,9 @@ MAP(flow4, BPF_MAP_TYPE_HASH, struct flow4_key, struct flow, 131072, 0);
 MAP(flow6, BPF_MAP_TYPE_HASH, struct flow6_key, struct flow, 65536, 0);
 MAP(flow_slots, BPF_MAP_TYPE_ARRAY, __u32, struct flow_slot, 196608, 0);
 MAP(flow_alloc, BPF_MAP_TYPE_ARRAY, __u32, struct flow_alloc, 1, 0);
+MAP(vrf_flows, BPF_MAP_TYPE_ARRAY, __u32, struct flow_count, 4096, 0);
+MAP(flow_sources, BPF_MAP_TYPE_ARRAY, __u32, struct flow_count, FLOW_SOURCES, 0);
+MAP(snat_shares, BPF_MAP_TYPE_ARRAY, __u32, __u32, SNAT_SHARES, 0);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_entry, 8192, 0);
 MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held_fragment, FRAGMENT_SETS *FRAGMENT_WAYS, 0);
 MAP(held_counts, BPF_MAP_TYPE_ARRAY, __u32, __u32, FRAGMENT_SETS, 0);
@@ -55,3 +58,10 @@ struct {
 	__uint(key_size, 0);
 	__uint(value_size, sizeof(__u32));
 } flow_free SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 98304);
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(__u32));
+} flow_closed SEC(".maps");

@@ -4,7 +4,8 @@
  *
  * A route to a VRF_TRANSLATE nexthop with NH_FLAG_SNAT leads here. The first packet of a flow takes a source port: the entry of the
  * way back, keyed with the node's address and that port, is entered only if no other has the key, so the flow table itself is the
- * register of ports in use, and ageing gives them back. The forward entry holds the port (flow.udp_src_port) and the nexthop in the
+ * register of ports in use, and ageing gives them back. Where none is free, what is over or was never answered gives its port up, and
+ * no pod holds more than its share of those towards one destination. The forward entry holds the port (flow.udp_src_port) and the nexthop in the
  * underlay's VRF (flow.label). Where that is a neighbour whose MAC is known, the frame goes to the NIC; otherwise the kernel routes
  * it out of vhost0 and finds the neighbour, as it does for the host's own packets.
  */
@@ -122,6 +123,72 @@ __noinline __u32 snat_route(struct packet *p)
 	}
 }
 
+/* Ports are tried in an order that follows from the flow: at random places, then one next to the other. */
+struct snat_walk {
+	__u32 hash;
+	__u32 place;
+};
+
+static __always_inline void snat_walk_begin(struct snat_walk *walk, const struct packet *p, const struct globals *g)
+{
+	walk->hash = hash_packet(p, g->hash_seed, 0);
+	walk->place = ((__u64)walk->hash * g->snat_ports) >> 32;
+}
+
+static __always_inline void snat_walk_on(struct snat_walk *walk, __u32 tried, __u32 ports)
+{
+	if (tried < SNAT_PROBES - 1) {
+		walk->hash = hash_end(walk->hash + SNAT_HASH_STEP);
+		walk->place = ((__u64)walk->hash * ports) >> 32;
+	} else if (++walk->place >= ports) {
+		walk->place = 0;
+	}
+}
+
+/* The way back to the node's address; its port is still missing. */
+static __always_inline void snat_way_back(const struct packet *p, const struct globals *g, struct flow6_key *key)
+{
+	flow_reverse_key(p, g->host_nh, key);
+	if (p->family == AF_INET)
+		((struct flow4_key *)key)->dip = g->underlay_ip;
+	else
+		ip6_copy(key->dip, g->underlay_ip6);
+}
+
+static __always_inline void snat_set_port(__u32 family, __u32 proto, struct flow6_key *key, __be16 port)
+{
+	struct flow4_key *key4 = (struct flow4_key *)key;
+	int has_ports = proto_has_ports(proto);
+
+	if (family == AF_INET && has_ports)
+		key4->dport = port;
+	else if (family == AF_INET)
+		key4->sport = port;
+	else if (has_ports)
+		key->dport = port;
+	else
+		key->sport = port;
+}
+
+#define SNAT_SHARE 3      /* a pod may hold three times as many ports towards one destination as are free: alone three of four */
+#define SNAT_SHARE_MIN 16 /* one part in so many it may hold in any case */
+
+/* Counts one more port of the pod towards the destination, or one less. Returns whether it is within its share. */
+static __always_inline int snat_share_count(const struct packet *p, const struct globals *g, __u32 ports)
+{
+	struct snat_share share;
+	__u32 all, own, free;
+
+	if (p->family == AF_INET)
+		snat_share_places(p->family, &p->key.k4.dip, p->key.k4.dport, p->key.k4.proto, p->vif, &share);
+	else
+		snat_share_places(p->family, p->key.k6.dip, p->key.k6.dport, p->key.k6.proto, p->vif, &share);
+	all = snat_share_add(share.destination, ports);
+	own = snat_share_add(share.own, ports);
+	free = all < g->snat_ports ? g->snat_ports - all : 0;
+	return own <= SNAT_SHARE * free + SNAT_SHARE || own <= g->snat_ports / SNAT_SHARE_MIN;
+}
+
 /*
  * Whether the kernel leads to the destination by the underlay. What is behind another NIC of the node would go out of the wrong wire here,
  * and its answers would come to no program. Asked once for a flow and change of routes. Returns 0 or a drop reason.
@@ -137,7 +204,7 @@ static __always_inline __u32 snat_check_way(struct __sk_buff *skb, const struct 
 
 /*
  * Takes a port, by entering the way back under it: p->entropy. p->flow_index and reverse_index are reserved. Returns 0 or a drop
- * reason, FLOW_NO_MEMORY if no port was found.
+ * reason, FLOW_NO_MEMORY if no port was found, NEW_FLOWS if the pod has its share.
  */
 __noinline __u32 snat_claim(struct packet *p)
 {
@@ -145,20 +212,20 @@ __noinline __u32 snat_claim(struct packet *p)
 	const struct globals *g = node_globals();
 	struct flow6_key key;
 	struct flow flow = {};
-	__u32 hash, place, reason;
+	struct snat_walk walk;
+	__u32 reason = DROP_NEW_FLOWS;
 	__be16 port;
 
 	if (!p || !g || !alloc || !g->snat_ports)
 		return DROP_MISC;
-	flow_reverse_key(p, g->host_nh, &key);
-	if (p->family == AF_INET)
-		((struct flow4_key *)&key)->dip = g->underlay_ip;
-	else
-		ip6_copy(key.dip, g->underlay_ip6);
+	if (!snat_share_count(p, g, 1))
+		goto refuse;
+	snat_way_back(p, g, &key);
 	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
 	flow.index = p->reverse_index;
 	flow.rindex = p->flow_index;
 	flow.gen = flow_next_gen(p->reverse_index);
+	flow.key_nh = g->host_nh;
 	flow.flags = FLOW_ACTIVE | FLOW_RFLOW_VALID | FLOW_FROM_OUTSIDE;
 	flow.epoch = g->epoch;
 	flow.nh = p->own_nh;
@@ -169,24 +236,11 @@ __noinline __u32 snat_claim(struct packet *p)
 	flow.vif = p->vif;
 	flow.ecmp = ECMP_NONE;
 	flow.action = FLOW_ACTION_NAT;
-	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCPHDR_SYN))
-		flow.tcp_flags = TCP_ESTABLISHED | TCP_ESTABLISHED_R;
 
-	hash = hash_packet(p, g->hash_seed, 0);
-	place = ((__u64)hash * g->snat_ports) >> 32;
+	snat_walk_begin(&walk, p, g);
 	for (int i = 0; i < 2 * SNAT_PROBES; i++) {
-		port = bpf_htons(g->snat_port + place);
-		if (p->family == AF_INET) {
-			if (proto_has_ports(p->proto))
-				((struct flow4_key *)&key)->dport = port;
-			else
-				((struct flow4_key *)&key)->sport = port;
-		} else {
-			if (proto_has_ports(p->proto))
-				key.dport = port;
-			else
-				key.sport = port;
-		}
+		port = bpf_htons(g->snat_port + walk.place);
+		snat_set_port(p->family, p->proto, &key, port);
 		reason = flow_put(p, &key, &flow);
 		if (!reason) {
 			p->entropy = bpf_ntohs(port);
@@ -195,15 +249,74 @@ __noinline __u32 snat_claim(struct packet *p)
 			return 0;
 		}
 		if (reason != FLOW_EXISTS)
-			return reason;
-		if (i < SNAT_PROBES - 1) {
-			hash = hash_end(hash + SNAT_HASH_STEP);
-			place = ((__u64)hash * g->snat_ports) >> 32;
-		} else if (++place >= g->snat_ports) {
-			place = 0;
-		}
+			goto refuse;
+		snat_walk_on(&walk, i, g->snat_ports);
 	}
-	return DROP_FLOW_NO_MEMORY;
+	reason = DROP_FLOW_NO_MEMORY;
+refuse:
+	snat_share_count(p, g, -1);
+	return reason;
+}
+
+/* The search for a port that may be freed, and the best found so far. */
+struct snat_search {
+	struct flow6_key key;
+	struct snat_walk walk;
+	__u32 own_only;
+	__u32 at, word, oldest, mine; /* FLOW_NONE = none */
+	__u32 family, proto, vif;
+	__u32 first, ports; /* the range */
+};
+
+static long snat_search_step(__u32 step, struct snat_search *search)
+{
+	struct flow_payer payer = {};
+	union flow_slot_word word = {};
+	const struct flow *flow;
+	__u32 index, seen, mine;
+
+	snat_set_port(search->family, search->proto, &search->key, bpf_htons(search->first + search->walk.place));
+	snat_walk_on(&search->walk, step, search->ports);
+	if (search->family == AF_INET)
+		flow = bpf_map_lookup_elem(&flow4, (struct flow4_key *)&search->key);
+	else
+		flow = bpf_map_lookup_elem(&flow6, &search->key);
+	if (!flow)
+		return 0;
+	index = flow->index;
+	seen = flow_gives_way(index, search->family, SHORTAGE_TABLE, &payer, &word.word);
+	mine = word.family & FLOW_SLOT_CLOSED || word.vif == search->vif;
+	if (!seen || (!mine && search->own_only))
+		return 0;
+	if (search->at != FLOW_NONE && (mine < search->mine || (mine == search->mine && seen >= search->oldest)))
+		return 0;
+	search->at = index;
+	search->word = word.word;
+	search->mine = mine;
+	search->oldest = seen;
+	return 0;
+}
+
+/*
+ * Frees a port that the packet's flow may have: of a connection that is over, or of one that was never answered, of its own pod if
+ * there is one. A pod that has its share (`own_only`) takes none of another's. Returns 1, or 0: all are in use.
+ */
+__noinline int snat_reclaim(const struct packet *p, __u32 own_only)
+{
+	const struct globals *g = node_globals();
+	struct snat_search search = { .own_only = own_only, .at = FLOW_NONE };
+
+	if (!p || !g || !g->snat_ports)
+		return 0;
+	search.family = p->family;
+	search.proto = p->proto;
+	search.vif = p->vif;
+	search.first = g->snat_port;
+	search.ports = g->snat_ports;
+	snat_way_back(p, g, &search.key);
+	snat_walk_begin(&search.walk, p, g);
+	bpf_loop(2 * SNAT_PROBES, snat_search_step, &search, 0);
+	return search.at != FLOW_NONE && flow_evict(search.at, search.word);
 }
 
 /* Gives the port and the way back up again. */
@@ -211,13 +324,10 @@ static __always_inline void snat_unclaim(const struct packet *p)
 {
 	__u32 index = p->reverse_index;
 	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
-	struct flow_alloc *alloc = flow_allocation();
-	union flow_slot_word seen = { .family = p->family, .vif = p->vif };
+	struct flow *flow = flow_at(index);
 
-	if (!slot || !alloc)
-		return;
-	seen.gen = slot->gen;
-	flow_remove(slot, index, seen, 1, alloc);
+	if (slot && flow && flow->rindex == p->flow_index)
+		flow_remove_pair(index, *(volatile __u32 *)slot);
 }
 
 /* Makes both entries. Returns 0, also when another CPU made them first, or a drop reason. */
@@ -231,15 +341,16 @@ static __always_inline __u32 snat_make(struct packet *p)
 	if (reason)
 		return reason;
 	reason = snat_claim(p);
+	if ((reason == DROP_FLOW_NO_MEMORY || reason == DROP_NEW_FLOWS) && snat_reclaim(p, reason == DROP_NEW_FLOWS))
+		reason = snat_claim(p);
 	if (reason) {
-		flow_unreserve(p, p->vif, 1);
+		flow_unreserve(p, p->vif, p->flow_index);
+		flow_unreserve(p, p->vif, p->reverse_index);
 		return reason;
 	}
 	reason = flow_create(p, FLOW_ACTION_NAT);
 	if (reason) {
 		snat_unclaim(p);
-		flow_index_give(p->flow_index);
-		flow_refund(p->vif, 1);
 		return reason == FLOW_EXISTS ? 0 : reason;
 	}
 	return 0;
@@ -288,7 +399,7 @@ static __always_inline int snat_is_current(const struct packet *p, const struct 
 	__u32 rindex = flow->rindex;
 	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &rindex);
 
-	if (!slot || slot->family != p->family)
+	if (!slot || flow_slot_family(slot->family) != p->family)
 		return 0;
 	if (p->family == AF_INET ? slot->k4.dip != g->underlay_ip : !ip6_equal(slot->k6.dip, g->underlay_ip6))
 		return 0;

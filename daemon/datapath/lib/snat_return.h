@@ -111,7 +111,7 @@ __noinline __u32 snat_restore(struct __sk_buff *skb, const struct packet *p, __u
 
 	if (!p)
 		return DROP_MISC;
-	if (!slot || slot->family != p->family)
+	if (!slot || flow_slot_family(slot->family) != p->family)
 		return DROP_FLOW_NAT_NO_RFLOW;
 	if (p->family == AF_INET) {
 		echo = !proto_has_ports(p->key.k4.proto);

@@ -5,12 +5,16 @@
  */
 #pragma once
 #include "packet.h"
+#include "flow_remove.h"
 
 /* Bits of byte 13 of the TCP header. */
 #define TCPHDR_FIN 0x01
 #define TCPHDR_SYN 0x02
 #define TCPHDR_RST 0x04
 #define TCPHDR_ACK 0x10
+
+/* What a connection has shown so far: taken from it, it is as if picked up on its way. */
+#define TCP_PROVED (TCP_SYN | TCP_SYN_R | TCP_ESTABLISHED | TCP_ESTABLISHED_R)
 
 static __always_inline int tcp_needs_tracking(const struct packet *p, const struct flow *flow)
 {
@@ -32,11 +36,28 @@ struct tcp_head {
 /* Whether a RST is believed: a reset with a guessed sequence number must not end a connection here (RFC 5961 3.2). */
 static __always_inline int tcp_reset_is_valid(const struct tcp_head *tcp, const struct flow *reverse)
 {
-	if (!reverse)
+	if (!reverse || !reverse->packets) /* nobody has said yet what is due */
 		return 1;
 	if ((tcp->flags & TCPHDR_ACK) && (reverse->tcp_flags & TCP_SYN) && !(reverse->tcp_flags & TCP_ESTABLISHED))
 		return bpf_ntohl(tcp->ack) == reverse->tcp_seq + 1;
 	return bpf_ntohl(tcp->seq) == reverse->tcp_ack;
+}
+
+/* Whether the packet ends here for want of TTL: whoever it is meant for doesn't see it, so nothing follows from it. */
+static __always_inline int tcp_will_not_arrive(const struct packet *p, const struct flow *flow)
+{
+	return p->ttl <= 1 && !(p->bits & PACKET_FROM_TUNNEL) && !(flow->flags & (FLOW_L2 | FLOW_TTL_KEEP));
+}
+
+/*
+ * What an ACK says of the other direction: it is established once its SYN is acknowledged, or, of a connection that was picked up on
+ * its way, once that side was heard, too.
+ */
+static __always_inline int tcp_establishes(__u32 ack, const struct flow *reverse)
+{
+	if (reverse->tcp_flags & TCP_ESTABLISHED)
+		return 0;
+	return reverse->tcp_flags & TCP_SYN ? ack == reverse->tcp_seq + 1 : reverse->packets != 0;
 }
 
 /* Moves the state of the packet's flow and of its reverse. Returns 0. */
@@ -51,13 +72,16 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 	flow = flow_find(p);
 	if (!flow || bpf_skb_load_bytes(skb, p->l4_off, &tcp, sizeof(tcp)))
 		return 0;
-	reverse = flow->rindex == FLOW_NONE ? NULL : flow_at(flow->rindex);
+	if (tcp_will_not_arrive(p, flow))
+		return 0;
+	reverse = flow_reverse(flow);
 
 	if (tcp.flags & TCPHDR_RST) {
 		if (tcp_reset_is_valid(&tcp, reverse)) {
 			flow->tcp_flags |= TCP_RST | TCP_DEAD;
 			if (reverse)
 				reverse->tcp_flags |= TCP_RST | TCP_DEAD;
+			flow_close_pair(flow->index, flow->rindex);
 		}
 		return 0;
 	}
@@ -66,6 +90,9 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 			flow->tcp_flags = 0;
 			if (reverse)
 				reverse->tcp_flags = 0;
+			flow_reopen(flow->index);
+			if (reverse)
+				flow_reopen(reverse->index);
 		}
 		flow->tcp_seq = bpf_ntohl(tcp.seq);
 		flow->tcp_flags |= TCP_SYN;
@@ -74,8 +101,7 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 	}
 	if (tcp.flags & TCPHDR_ACK) {
 		flow->tcp_ack = bpf_ntohl(tcp.ack);
-		if (reverse && (reverse->tcp_flags & TCP_SYN) && !(reverse->tcp_flags & TCP_ESTABLISHED) &&
-		    flow->tcp_ack == reverse->tcp_seq + 1) {
+		if (reverse && tcp_establishes(flow->tcp_ack, reverse)) {
 			reverse->tcp_flags |= TCP_ESTABLISHED;
 			flow->tcp_flags |= TCP_ESTABLISHED_R;
 		}
@@ -84,6 +110,7 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 			if (flow->tcp_flags & TCP_HALF_CLOSE) {
 				flow->tcp_flags |= TCP_DEAD;
 				reverse->tcp_flags |= TCP_DEAD;
+				flow_close_pair(flow->index, flow->rindex);
 			}
 		}
 	}

@@ -66,8 +66,10 @@ struct vif_stats {
 
 /* Map `vif_state`: array, vif id -> struct vif_state. What the datapath itself keeps per vif. */
 struct vif_state {
-	__u32 flows;        /* flow entries in use */
+	__u32 flows;        /* flow entries that count against it, both families */
+	__u32 flows6;       /* those of them that are IPv6 */
 	__u32 trap_tokens;  /* token bucket of packets to the agent */
+	__u32 pad;
 	__u64 trap_time_ns; /* last refill, bpf_ktime_get_ns() */
 };
 
@@ -271,6 +273,7 @@ enum flow_flags {
 	FLOW_LINK_LOCAL = 0x8000,
 	FLOW_L2 = 0x10000,      /* ours: the packet is bridged: no TTL, no rewrite */
 	FLOW_TTL_KEEP = 0x20000, /* ours: TTL isn't decremented (gateway nexthop) */
+	FLOW_PEER_KNOWN = 0x80000, /* ours: the destination, on another node, has or had a route of its own */
 	FLOW_VRF_TRANSLATED = 0x40000, /* ours: the route led through a VRF_TRANSLATE nexthop */
 	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
 };
@@ -315,6 +318,7 @@ struct flow {
 	__u64 last_seen_ns; /* bpf_ktime_get_coarse_ns(); written at most once per tick */
 	__u32 index;        /* handle, an index of `flow_slots` */
 	__u32 rindex;       /* handle of the reverse flow, FLOW_NONE = none */
+	__u32 key_nh;       /* nh_id of the entry's key: tells a reader whose packets the memory belongs to by now (flow_use) */
 	__u32 flags;        /* enum flow_flags */
 	__u32 epoch;        /* globals.epoch when nh and label were looked up; another value = look up again */
 	__u32 nh;           /* resolved nexthop: what an established packet uses */
@@ -340,16 +344,41 @@ struct flow {
  * deletes a flow by setting FLOW_EVICT_CANDIDATE in it; an entry removed from flow4/flow6 alone is noticed too and its index given back.
  */
 struct flow_slot {
-	__u8 family; /* 0 = free, 2 = flow4, 10 = flow6 */
+	__u8 family; /* 0 = free, 2 = flow4, 10 = flow6, and enum flow_slot_bits */
 	__u8 gen;    /* generation of this slot, kept while free */
-	__u16 vif;   /* vif whose limit the entry counts against */
+	__u16 vif;   /* vif whose share the entry counts against */
 	union {
 		struct flow4_key k4;
 		struct flow6_key k6;
 	};
+	__u32 group; /* what else it counts against: the VRF of that vif, for VIF_ID_FABRIC an index of `flow_sources` */
+};
+enum flow_slot_bits {
+	FLOW_SLOT_CLOSED = 0x1,    /* the connection is over: it counts against no share any more, and goes when room is needed */
+	FLOW_SLOT_SNAT_PORT = 0x4, /* the way back of a SNAT flow: it holds a port */
+	FLOW_SLOT_STATE = 0x5,
 };
 
-/* Map `flow_free`: queue of u32, flow indices given back. Map `flow_alloc`: array of one struct flow_alloc. */
+/* Entries that count against one share. Maps `vrf_flows`: array, VRF id; `flow_sources`: array, hash of a source address. */
+struct flow_count {
+	__u32 flows;  /* both families */
+	__u32 flows6;
+};
+#define FLOW_SOURCES 4096
+
+/* Map `snat_shares`: array of u32, ports in use. An index is a hash of a destination, or of a destination and a vif. */
+#define SNAT_SHARES 65536
+
+/*
+ * Map `flow_free`: queue of u32, flow indices given back. Map `flow_closed`: queue of u32, an index of each pair that is over, oldest
+ * first; one that was used again since is told by its slot. Map `flow_alloc`: array of one struct flow_alloc.
+ */
+struct flow_family {
+	__u32 size;    /* entries of flow4 or flow6, set by the daemon */
+	__u32 entries; /* in use or promised */
+	__u32 live;    /* of these, not over */
+	__u32 pad;
+};
 struct flow_alloc {
 	__u32 next; /* first index never used */
 	__u32 size; /* number of slots, set by the daemon */
@@ -357,6 +386,7 @@ struct flow_alloc {
 	__u64 evicted, aged;
 	__u32 cursor; /* where the ageing timer goes on */
 	__u32 pad;
+	struct flow_family ip4, ip6;
 };
 
 /* Map `fragments`: LRU hash, struct frag_key -> struct frag_entry. Ports of the first fragment, for those that follow. */

@@ -2,10 +2,11 @@
 import { strict as assert } from 'node:assert'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../../test/patience.ts'
+import { ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { flowCounters } from '../../src/maps/flows.ts'
 import type { FlowStruct } from '../../src/maps/structs.ts'
-import { A, B, Fixture, HOST, REDIRECT, ROUTER_MAC } from './fixture.ts'
+import { A, B, Fixture, HOST, NH, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
 import { eth, TCP_FLAG, tcp, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
 
@@ -102,6 +103,7 @@ describe('datapath: ageing of flows', function () {
     assert.deepEqual([age(c.TCP_SYN, 9), age(c.TCP_SYN, 11)], [2, 0], 'never longer than established TCP')
     node.setGlobals({ ageTcpS: 0 })
     fromA(tcp(A.ip4, B.ip4, 1000, 80, ACK))
+    change(() => ({ tcpFlags: established }))
     idle(1_000_000)
     walk()
     assert.equal(node.flows().length, 2, '0 = never')
@@ -139,6 +141,43 @@ describe('datapath: ageing of flows', function () {
     assert.equal(held(), 2)
   })
 
+  it('ends what led to a pod of another node that is gone, within seconds, and follows one that moved', () => {
+    const established = c.TCP_ESTABLISHED | c.TCP_ESTABLISHED_R
+    const connect = () => {
+      fromA(tcp(A.ip4, REMOTE.ip4, 1000, 80, SYN))
+      fromA(tcp(A.ip6, REMOTE.ip6, 1000, 80, SYN))
+      fromA(tcp(A.ip4, '10.2.1.77', 1000, 80, SYN))
+      change(() => ({ tcpFlags: established }))
+      walk()
+    }
+    const left = () => [...new Set(node.flows().map(({ source, destination }) => [source, destination].sort().join()))]
+    connect()
+    node.setRoute(2, `${REMOTE.ip4}/32`, NH.TUNNEL_2, { label: 101, flags: c.ROUTE_LABEL_VALID })
+    node.maps.routes.host6.delete({ vrf: 2, ip: ip6Bytes(REMOTE.ip6) })
+    node.raiseEpoch()
+    idle(3)
+    walk()
+    assert.equal(node.flows().length, 6, 'not before it is idle')
+    idle(3)
+    walk()
+    assert.deepEqual(left().sort(), [`${A.ip4},${REMOTE.ip4}`, `${A.ip4},10.2.1.77`].sort())
+    node.maps.routes.host4.delete({ vrf: 2, ip: 0x0a02010d })
+    node.raiseEpoch()
+    walk()
+    assert.deepEqual(left(), [`${A.ip4},10.2.1.77`], 'what never had a route of its own stays')
+  })
+
+  it('takes a connection whose way changed for one that has to show that it lives', () => {
+    fromA(tcp(A.ip4, REMOTE.ip4, 1000, 80, SYN))
+    change(() => ({ tcpFlags: c.TCP_ESTABLISHED | c.TCP_ESTABLISHED_R }))
+    node.maps.routes.host4.delete({ vrf: 2, ip: 0x0a02010d })
+    node.raiseEpoch()
+    fromA(tcp(A.ip4, REMOTE.ip4, 1000, 80, ACK))
+    idle(21)
+    walk()
+    assert.equal(node.flows().length, 0)
+  })
+
   it('ages flows of a vif that is gone', () => {
     fromA(udp(A.ip4, B.ip4, 1, 2))
     node.maps.vifs.delete(node.devices[A.vif]!)
@@ -152,7 +191,7 @@ describe('datapath: ageing of flows', function () {
     for (let life = 0; life < 40; life++) {
       for (let port = 0; port < 50; port++)
         assert.equal(fromHost(udp(HOST.ip4, A.ip4, life, port + 1)).verdict, REDIRECT)
-      node.assertDrop(c.DROP_FLOW_TABLE_FULL, c.VIF_ID_VHOST, () => fromHost(udp(HOST.ip4, A.ip4, life, 999)))
+      assert.equal(fromHost(udp(HOST.ip4, A.ip4, life, 999)).verdict, REDIRECT, 'one of the fifty gives way')
       assert.equal(new Set(node.flows().map(({ flow }) => flow.index)).size, 100)
       idle(61)
       walk()

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
 import type { FlowRecord } from '../../src/maps/flows.ts'
 import { flowCounters, reverseOf } from '../../src/maps/flows.ts'
-import { A, assertFrame, B, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
+import { A, assertFrame, B, C, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
 import { eth, ip4, ip6, mplsOverUdp, PROTO, ping, pong, TCP_FLAG, tcp, udp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 
@@ -29,7 +29,6 @@ describe('datapath: flows', function () {
     node.fromPod(B, eth(ROUTER_MAC, B.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet))
   const fromPeer = (label: number, inner: Uint8Array, src: string = PEER.ip4) =>
     node.fromFabric(eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src, dst: HOST.ip4, label }, inner)))
-  const fromHost = (packet: Uint8Array) => node.fromHost(eth(HOST.mac, HOST.mac, 0x0800, packet))
   const vifState = (vif: number) => node.maps.vifState.get(vif)!
 
   it('makes a pair for two pods of the node, each side keyed with the nexthop of who sends', () => {
@@ -162,28 +161,6 @@ describe('datapath: flows', function () {
     assert.equal(vifState(A.vif).flows, 0)
   })
 
-  it('holds each vif to its limit', () => {
-    const { vif, nh, mac, ip4, ip6 } = A
-    node.setVif({ id: vif, ifindex: node.devices[vif]!, vrf: 2, nhId: nh, peerMac: mac, ip4, ip6, maxFlows: 4 })
-    assert.equal(fromA(udp(A.ip4, B.ip4, 1, 1)).verdict, REDIRECT)
-    assert.equal(fromPeer(A.label, udp(REMOTE.ip4, A.ip4, 1, 1)).verdict, REDIRECT)
-    node.assertDrop(c.DROP_NEW_FLOWS, A.vif, () => fromA(udp(A.ip4, B.ip4, 1, 2)))
-    node.assertDrop(c.DROP_NEW_FLOWS, 0, () => fromPeer(A.label, udp(REMOTE.ip4, A.ip4, 1, 2)))
-    assert.equal(fromA(udp(A.ip4, B.ip4, 1, 1)).verdict, REDIRECT, 'established flows go on')
-    assert.equal(fromB(udp(B.ip4, A.ip4, 1, 9)).verdict, REDIRECT, 'another vif has its own limit')
-    assert.equal(vifState(A.vif).flows, 4)
-  })
-
-  it('keeps room for the others: one pod alone ends at a third of the table', () => {
-    node.setFlowRoom(60)
-    let made = 0
-    while (fromA(udp(A.ip4, B.ip4, 1, made + 1)).verdict === REDIRECT) made++
-    assert.equal(made, 10)
-    node.assertDrop(c.DROP_NEW_FLOWS, A.vif, () => fromA(udp(A.ip4, B.ip4, 1, 99)))
-    assert.equal(fromB(udp(B.ip4, REMOTE.ip4, 1, 1)).verdict, REDIRECT)
-    assert.equal(fromHost(udp(HOST.ip4, A.ip4, 1, 1)).verdict, REDIRECT)
-  })
-
   it('refuses new flows from and to a vif that drops them', () => {
     const { vif, nh, mac, ip4, ip6 } = A
     fromA(udp(A.ip4, B.ip4, 1, 1))
@@ -200,21 +177,6 @@ describe('datapath: flows', function () {
     node.assertDrop(c.DROP_NEW_FLOWS, A.vif, () => fromA(udp(A.ip4, B.ip4, 1, 2)))
     node.assertDrop(c.DROP_NEW_FLOWS, 0, () => fromPeer(A.label, udp(REMOTE.ip4, A.ip4, 1, 2)))
     assert.equal(fromA(udp(A.ip4, B.ip4, 1, 1)).verdict, REDIRECT)
-  })
-
-  it('says so when the table is full, and loses no index', () => {
-    node.setFlowRoom(7)
-    for (let port = 1; port <= 3; port++) assert.equal(fromHost(udp(HOST.ip4, A.ip4, 1, port)).verdict, REDIRECT)
-    for (let i = 0; i < 5; i++)
-      node.assertDrop(c.DROP_FLOW_TABLE_FULL, c.VIF_ID_VHOST, () => fromHost(udp(HOST.ip4, A.ip4, 1, 100 + i)))
-    assert.equal(flowCounters(node.maps.flows).next, 7)
-    assert.equal(vifState(c.VIF_ID_VHOST).flows, 6)
-    node.setFlowRoom(8)
-    assert.equal(fromHost(udp(HOST.ip4, A.ip4, 1, 4)).verdict, REDIRECT)
-    assert.deepEqual(
-      node.flows().map(({ flow }) => flow.index),
-      [0, 1, 2, 3, 4, 5, 6, 7],
-    )
   })
 
   it('drops packets of a flow that user space wants gone, or says to drop', () => {
@@ -241,6 +203,20 @@ describe('datapath: flows', function () {
     assert.equal(alive.length, 2)
     assert.deepEqual(reverseOf(node.maps.flows, alive[0]!)!.flow.index, alive[1]!.flow.index)
     assert.deepEqual(reverseOf(node.maps.flows, alive[1]!)!.flow.index, alive[0]!.flow.index)
+  })
+
+  it('never joins the way back of another flow that lives: there is one with that key, so the second is refused', () => {
+    const toHost = (pod: typeof A, sport: number) =>
+      node.fromPod(pod, eth(ROUTER_MAC, pod.mac, 0x0800, udp(pod.ip4, HOST.ip4, sport, 53)))
+    assert.equal(toHost(A, 5000).verdict, REDIRECT)
+    const before = node.flows().map(({ flow }) => [flow.index, flow.rindex])
+    node.assertDrop(c.DROP_FLOW_UNUSABLE, C.vif, () => toHost(C, 5000))
+    assert.deepEqual(
+      node.flows().map(({ flow }) => [flow.index, flow.rindex]),
+      before,
+    )
+    assert.equal(vifState(C.vif).flows, 0)
+    assert.equal(toHost(C, 5001).verdict, REDIRECT)
   })
 
   it('answers the host in the VRF that the host asked from, whatever the pod’s own network says', () => {

@@ -86,11 +86,15 @@ function measureCost(node: Fixture): Record<string, number> {
   const cost: Record<string, number> = {}
   // A repeated run works on what the one before left: a bridged frame is left as it is, so it can be repeated for ever.
   const bridged = [
-    ['established, IPv4 TCP, pod to pod', tap(tcp(A.ip4, B.ip4, 1, 2, ACK), B.mac)],
-    ['established, IPv6 TCP, pod to pod', tap(tcp(A.ip6, B.ip6, 1, 2, ACK), B.mac)],
-    ['established, IPv4 UDP, pod to pod', tap(udp(A.ip4, B.ip4, 1, 2), B.mac)],
+    ['established, IPv4 TCP, pod to pod', tcp(A.ip4, B.ip4, 1, 2, ACK), tcp(B.ip4, A.ip4, 2, 1, ACK)],
+    ['established, IPv6 TCP, pod to pod', tcp(A.ip6, B.ip6, 1, 2, ACK), tcp(B.ip6, A.ip6, 2, 1, ACK)],
+    ['established, IPv4 UDP, pod to pod', udp(A.ip4, B.ip4, 1, 2), udp(B.ip4, A.ip4, 2, 1)],
   ] as const
-  for (const [name, frame] of bridged) {
+  for (const [name, packet, reply] of bridged) {
+    const frame = tap(packet, B.mac)
+    const answer = eth(A.mac, B.mac, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, reply)
+    node.fromPod(A, frame)
+    node.fromPod(B, answer)
     node.fromPod(A, frame)
     cost[name] = median(() => node.send('tap', node.devices[A.vif]!, frame, {}, REPEAT).durationNs, ROUNDS)
   }
@@ -130,6 +134,8 @@ function measureCost(node: Fixture): Record<string, number> {
   ] as const) {
     node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK)))
     const { udpSrcPort } = node.flows().findLast(({ flow }) => flow.flags & c.FLOW_SNAT)!.flow
+    node.fromFabric(plain(tcp(outside, host, 443, udpSrcPort, ACK)))
+    node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK)))
     cost[`first, ${family} UDP, SNAT, one call`] = median(
       () => node.fromPod(A, tap(udp(pod, outside, port++, 53))).durationNs,
     )
@@ -149,7 +155,9 @@ function median(run: () => number, count = FIRST_PACKETS): number {
 }
 
 if (import.meta.main) {
-  using node = new Fixture({ sizes: { flow4: 16384, flow6: 16384, flow_slots: 32768, flow_free: 32768 } })
+  using node = new Fixture({
+    sizes: { flow4: 65536, flow6: 65536, flow_slots: 131072, flow_free: 131072, flow_closed: 65536 },
+  })
   const complexity = measureComplexity(node)
   node.enableSnat()
   const cost = measureCost(node)

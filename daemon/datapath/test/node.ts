@@ -22,7 +22,14 @@ import { ip4Number, ip6Bytes, macBytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { type MapName, mapDefinitions } from '../../src/maps/definitions.ts'
 import { type PinnedMaps, typedMaps } from '../../src/maps/open.ts'
-import type { GlobalsStruct, NexthopStruct, RouteStruct, VifStruct } from '../../src/maps/structs.ts'
+import {
+  flowAllocCodec,
+  type GlobalsStruct,
+  type NexthopStruct,
+  type RouteStruct,
+  type VifStruct,
+} from '../../src/maps/structs.ts'
+import { decode, encode, u32Codec } from '../../src/maps/table.ts'
 
 export const BUILD = new URL('../build/', import.meta.url).pathname
 export const ROUTER_MAC = '00:00:5e:00:01:00'
@@ -61,6 +68,8 @@ export const SIZES: Partial<Record<MapName, number>> = {
   flow6: 4096,
   flow_slots: 8192,
   flow_free: 8192,
+  flow_closed: 4096,
+  vrf_flows: 64,
   fragments: 256,
 }
 
@@ -127,7 +136,7 @@ export class TestNode implements Disposable {
       hostNh: 0,
       options: 0,
     })
-    this.setFlowRoom(options.flows ?? sizes.flow_slots!)
+    this.setFlowRoom(options.flows ?? sizes.flow_slots!, sizes.flow4!, sizes.flow6!)
     this.setNexthop(c.NH_ID_INVALID, { type: c.NH_DISCARD })
     this.setNexthop(c.NH_ID_DISCARD, { type: c.NH_DISCARD })
     this.#undo = undo.move()
@@ -211,10 +220,15 @@ export class TestNode implements Disposable {
     this.setGlobals({ epoch: this.maps.globals.get(0)!.epoch + 1 })
   }
 
-  setFlowRoom(size: number): void {
-    const bytes = this.raw.get('flow_alloc')!.lookup(new Uint8Array(4))!
-    new DataView(bytes.buffer).setUint32(4, size, true)
-    this.raw.get('flow_alloc')!.update(new Uint8Array(4), bytes)
+  /** Room for so many flow entries in all, and for no more than so many of each family. */
+  setFlowRoom(size: number, size4 = size, size6 = size): void {
+    const alloc = this.raw.get('flow_alloc')!
+    const current = decode(flowAllocCodec, alloc.lookup(encode(u32Codec, 0))!)
+    const ip4 = { ...current.ip4, size: size4 }
+    alloc.update(
+      encode(u32Codec, 0),
+      encode(flowAllocCodec, { ...current, size, ip4, ip6: { ...current.ip6, size: size6 } }),
+    )
   }
 
   setVif(

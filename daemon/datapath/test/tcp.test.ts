@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
 import { A, B, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
-import { eth, mplsOverUdp, TCP_FLAG, tcp } from './frames.ts'
+import { eth, mplsOverUdp, TCP_FLAG, tcp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 
 const { SYN, ACK, FIN, RST } = TCP_FLAG
@@ -117,9 +117,44 @@ describe('datapath: TCP state', function () {
     assert.deepEqual(state(), [c.TCP_SYN | c.TCP_RST | c.TCP_DEAD, c.TCP_SYN_R | c.TCP_RST | c.TCP_DEAD])
   })
 
-  it('counts as established what is first seen in the middle', () => {
+  it('is established, when first seen in the middle, once both sides have spoken', () => {
     client(ACK, 5000, 6000, 100)
+    client(ACK, 5100, 6000, 100)
+    assert.deepEqual(state(), [0, 0], 'one side alone may speak to nobody')
+    server(ACK, 6000, 5200)
+    assert.deepEqual(state(), [c.TCP_ESTABLISHED, c.TCP_ESTABLISHED_R])
+    client(ACK, 5200, 6000)
     assert.deepEqual(state(), [ESTABLISHED, ESTABLISHED])
+  })
+
+  it('is established, too, when its SYN was seen on the way back only', () => {
+    server(SYN | ACK, 500, 101)
+    client(ACK, 101, 501)
+    server(ACK, 501, 101)
+    assert.deepEqual(
+      state().map((flags) => flags & ESTABLISHED),
+      [ESTABLISHED, ESTABLISHED],
+    )
+  })
+
+  it('is dead when what was first seen in the middle is refused', () => {
+    client(ACK, 5000, 6000)
+    server(RST, 6000, 0)
+    assert.deepEqual(
+      state().map((flags) => flags & c.TCP_DEAD),
+      [c.TCP_DEAD, c.TCP_DEAD],
+    )
+  })
+
+  it('doesn’t change with a packet whose TTL ends here', () => {
+    connect()
+    const expired = (flags: number, seq: number, ack: number) =>
+      node.fromPod(A, eth(ROUTER_MAC, A.mac, 0x0800, withTtl(tcp(A.ip4, B.ip4, 1000, 80, flags, { seq, ack }), 1)))
+    expired(RST, 101, 501)
+    expired(FIN | ACK, 101, 501)
+    assert.deepEqual(state(), [OPEN, OPEN])
+    client(RST, 101, 501)
+    assert.notEqual(state()[0]! & c.TCP_DEAD, 0)
   })
 
   it('is kept across the tunnel too, IPv6 included', () => {

@@ -49,6 +49,7 @@ describe('the configuration', () => {
       trapRate: 100,
       trapBurst: 200,
     })
+    assert.ok(config.ageing.tcpSeconds > 7200 + 9 * 75, 'a connection is silent for so long with the usual keepalive')
     assert.equal(config.paths.state, '/var/lib/vrouter')
     assert.equal(config.node, config.node.toLowerCase())
     assert.ok(config.node.length > 0)

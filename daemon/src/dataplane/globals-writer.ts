@@ -94,10 +94,18 @@ export function markAlive(maps: PinnedMaps): void {
   updateGlobals(maps.globals, { daemonSeenNs: process.hrtime.bigint() })
 }
 
-/** A new flow table learns how many slots it has. An existing one isn't touched: the datapath counts in it. */
+/** A new flow table learns how many slots it has, and how many entries of each family. An existing one isn't touched: the datapath counts in it. */
 export function initialiseFlows(maps: PinnedMaps): void {
-  const { alloc, slots } = maps.flows
+  const { alloc, slots, flow4, flow6 } = maps.flows
   const current = decode(flowAllocCodec, alloc.lookup(encode(u32Codec, 0))!)
   if (current.size !== 0) return
-  alloc.update(encode(u32Codec, 0), encode(flowAllocCodec, { ...current, size: slots.maxEntries }))
+  alloc.update(
+    encode(u32Codec, 0),
+    encode(flowAllocCodec, {
+      ...current,
+      size: slots.maxEntries,
+      ip4: { ...current.ip4, size: flow4.map.maxEntries },
+      ip6: { ...current.ip6, size: flow6.map.maxEntries },
+    }),
+  )
 }

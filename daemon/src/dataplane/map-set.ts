@@ -23,7 +23,18 @@ import { maxEntriesOf } from './sizes.ts'
 export const MAP_NAMES = Object.keys(mapDefinitions) as MapName[]
 
 /** Maps that refer to each other by index: when one starts anew, all do. */
-const FLOW_MAPS: readonly MapName[] = ['flow4', 'flow6', 'flow_slots', 'flow_free', 'flow_alloc', 'vif_state']
+const FLOW_MAPS: readonly MapName[] = [
+  'flow4',
+  'flow6',
+  'flow_slots',
+  'flow_free',
+  'flow_closed',
+  'flow_alloc',
+  'flow_sources',
+  'snat_shares',
+  'vif_state',
+  'vrf_flows',
+]
 
 export class MapSet implements Disposable {
   readonly #pins: Pins

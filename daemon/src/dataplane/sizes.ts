@@ -18,6 +18,7 @@ export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
     case 'mpls':
       return limits.labels
     case 'vrfs':
+    case 'vrf_flows':
       return limits.vrfs
     case 'vrf_stats':
       return limits.vrfs + 1 // the last one counts packets of no VRF
@@ -34,6 +35,8 @@ export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
     case 'flow_slots':
     case 'flow_free':
       return limits.flows4 + limits.flows6
+    case 'flow_closed': // one handle of each pair
+      return Math.ceil((limits.flows4 + limits.flows6) / 2)
     default:
       return mapDefinitions[name].maxEntries
   }

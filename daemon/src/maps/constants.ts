@@ -9,6 +9,8 @@ export const COMPOSITE_MAX = 64
 export const LABEL_NONE = 0xffffffff
 export const LABEL_FIRST = 16
 export const FLOW_NONE = 0xffffffff
+export const FLOW_SOURCES = 4096
+export const SNAT_SHARES = 0x10000
 export const FRAGMENT_SETS = 64
 export const FRAGMENT_WAYS = 32
 export const FRAGMENT_SHARE = 16
@@ -183,6 +185,8 @@ export const FLOW_LINK_LOCAL = 0x8000
 export const FLOW_L2 = 0x10000
 /** ours: TTL isn't decremented (gateway nexthop) */
 export const FLOW_TTL_KEEP = 0x20000
+/** ours: the destination, on another node, has or had a route of its own */
+export const FLOW_PEER_KNOWN = 0x80000
 /** ours: the route led through a VRF_TRANSLATE nexthop */
 export const FLOW_VRF_TRANSLATED = 0x40000
 /** ours: answers what the host brought, and goes back through the host, wherever its route leads */
@@ -203,6 +207,7 @@ export const FLOW_FLAGS = {
   FLOW_LINK_LOCAL,
   FLOW_L2,
   FLOW_TTL_KEEP,
+  FLOW_PEER_KNOWN,
   FLOW_VRF_TRANSLATED,
   FLOW_TO_HOST,
 } as const
@@ -229,6 +234,15 @@ export const FLOW_TCP_FLAGS = {
   TCP_RST,
   TCP_DEAD,
 } as const
+
+/** the connection is over: it counts against no share any more, and goes when room is needed */
+export const FLOW_SLOT_CLOSED = 1
+/** the way back of a SNAT flow: it holds a port */
+export const FLOW_SLOT_SNAT_PORT = 4
+export const FLOW_SLOT_STATE = 5
+
+/** enum flow_slot_bits */
+export const FLOW_SLOT_BITS = { FLOW_SLOT_CLOSED, FLOW_SLOT_SNAT_PORT, FLOW_SLOT_STATE } as const
 
 /** tunnels are taken at the port of the first MPLSoUDP drafts, too */
 export const OPTION_MPLS_PORT_OLD = 1

@@ -4,7 +4,7 @@
  */
 import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { ip4Text, ip6Text } from './addresses.ts'
-import { FLOW_ACTIVE, FLOW_NONE } from './constants.ts'
+import { FLOW_ACTIVE, FLOW_NONE, FLOW_SLOT_STATE } from './constants.ts'
 import {
   type Flow4KeyStruct,
   type Flow6KeyStruct,
@@ -19,7 +19,7 @@ import {
 } from './structs.ts'
 import { decode, encode, Table, u32Codec } from './table.ts'
 
-/** Values of flow_slot.family. */
+/** Values of flow_slot.family, without FLOW_SLOT_STATE. */
 const AF_INET = 2
 const AF_INET6 = 10
 
@@ -88,11 +88,13 @@ export function flowByIndex(tables: FlowTables, index: number): FlowRecord | und
   if (index >= tables.slots.maxEntries) return undefined
   const bytes = tables.slots.lookup(encode(u32Codec, index))
   const slot: FlowSlotStruct | undefined = bytes && decode(flowSlotCodec, bytes)
-  if (slot?.family === AF_INET) {
+  if (!slot) return undefined
+  const family = slot.family & ~FLOW_SLOT_STATE
+  if (family === AF_INET) {
     const flow = tables.flow4.get(slot.k4)
     return flow?.index === index ? toRecord4([slot.k4, flow]) : undefined
   }
-  if (slot?.family === AF_INET6) {
+  if (family === AF_INET6) {
     const flow = tables.flow6.get(slot.k6)
     return flow?.index === index ? toRecord6([slot.k6, flow]) : undefined
   }

@@ -139,8 +139,10 @@ export const vifStatsCodec: Codec<VifStatsStruct> = {
 
 /** Map `vif_state`: array, vif id -> struct vif_state. What the datapath itself keeps per vif. */
 export interface VifStateStruct {
-  /** flow entries in use */
+  /** flow entries that count against it, both families */
   readonly flows: number
+  /** those of them that are IPv6 */
+  readonly flows6: number
   /** token bucket of packets to the agent */
   readonly trapTokens: number
   /** last refill, bpf_ktime_get_ns() */
@@ -148,16 +150,19 @@ export interface VifStateStruct {
 }
 
 export const vifStateCodec: Codec<VifStateStruct> = {
-  size: 16,
+  size: 24,
   decode: (view, offset = 0) => ({
     flows: view.getUint32(offset, true),
-    trapTokens: view.getUint32(offset + 4, true),
-    trapTimeNs: view.getBigUint64(offset + 8, true),
+    flows6: view.getUint32(offset + 4, true),
+    trapTokens: view.getUint32(offset + 8, true),
+    trapTimeNs: view.getBigUint64(offset + 16, true),
   }),
   encode: (value, into, offset = 0) => {
+    zero(into, offset, 24)
     into.setUint32(offset, value.flows, true)
-    into.setUint32(offset + 4, value.trapTokens, true)
-    into.setBigUint64(offset + 8, value.trapTimeNs, true)
+    into.setUint32(offset + 4, value.flows6, true)
+    into.setUint32(offset + 8, value.trapTokens, true)
+    into.setBigUint64(offset + 16, value.trapTimeNs, true)
   },
 }
 
@@ -688,6 +693,8 @@ export interface FlowStruct {
   readonly index: number
   /** handle of the reverse flow, FLOW_NONE = none */
   readonly rindex: number
+  /** nh_id of the entry's key: tells a reader whose packets the memory belongs to by now (flow_use) */
+  readonly keyNh: number
   /** enum flow_flags */
   readonly flags: number
   /** globals.epoch when nh and label were looked up; another value = look up again */
@@ -726,74 +733,119 @@ export const flowCodec: Codec<FlowStruct> = {
     lastSeenNs: view.getBigUint64(offset + 16, true),
     index: view.getUint32(offset + 24, true),
     rindex: view.getUint32(offset + 28, true),
-    flags: view.getUint32(offset + 32, true),
-    epoch: view.getUint32(offset + 36, true),
-    nh: view.getUint32(offset + 40, true),
-    label: view.getUint32(offset + 44, true),
-    vrf: view.getUint32(offset + 48, true),
-    dvrf: view.getUint32(offset + 52, true),
-    srcNh: view.getUint32(offset + 56, true),
-    srcInfo: view.getUint32(offset + 60, true),
-    vif: view.getUint32(offset + 64, true),
-    tcpSeq: view.getUint32(offset + 68, true),
-    tcpAck: view.getUint32(offset + 72, true),
-    tcpFlags: view.getUint16(offset + 76, true),
-    udpSrcPort: view.getUint16(offset + 78, true),
-    action: view.getUint8(offset + 80),
-    gen: view.getUint8(offset + 81),
-    dropReason: view.getUint8(offset + 82),
-    ecmp: view.getUint8(offset + 83),
+    keyNh: view.getUint32(offset + 32, true),
+    flags: view.getUint32(offset + 36, true),
+    epoch: view.getUint32(offset + 40, true),
+    nh: view.getUint32(offset + 44, true),
+    label: view.getUint32(offset + 48, true),
+    vrf: view.getUint32(offset + 52, true),
+    dvrf: view.getUint32(offset + 56, true),
+    srcNh: view.getUint32(offset + 60, true),
+    srcInfo: view.getUint32(offset + 64, true),
+    vif: view.getUint32(offset + 68, true),
+    tcpSeq: view.getUint32(offset + 72, true),
+    tcpAck: view.getUint32(offset + 76, true),
+    tcpFlags: view.getUint16(offset + 80, true),
+    udpSrcPort: view.getUint16(offset + 82, true),
+    action: view.getUint8(offset + 84),
+    gen: view.getUint8(offset + 85),
+    dropReason: view.getUint8(offset + 86),
+    ecmp: view.getUint8(offset + 87),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 88)
     into.setBigUint64(offset, value.packets, true)
     into.setBigUint64(offset + 8, value.bytes, true)
     into.setBigUint64(offset + 16, value.lastSeenNs, true)
     into.setUint32(offset + 24, value.index, true)
     into.setUint32(offset + 28, value.rindex, true)
-    into.setUint32(offset + 32, value.flags, true)
-    into.setUint32(offset + 36, value.epoch, true)
-    into.setUint32(offset + 40, value.nh, true)
-    into.setUint32(offset + 44, value.label, true)
-    into.setUint32(offset + 48, value.vrf, true)
-    into.setUint32(offset + 52, value.dvrf, true)
-    into.setUint32(offset + 56, value.srcNh, true)
-    into.setUint32(offset + 60, value.srcInfo, true)
-    into.setUint32(offset + 64, value.vif, true)
-    into.setUint32(offset + 68, value.tcpSeq, true)
-    into.setUint32(offset + 72, value.tcpAck, true)
-    into.setUint16(offset + 76, value.tcpFlags, true)
-    into.setUint16(offset + 78, value.udpSrcPort, true)
-    into.setUint8(offset + 80, value.action)
-    into.setUint8(offset + 81, value.gen)
-    into.setUint8(offset + 82, value.dropReason)
-    into.setUint8(offset + 83, value.ecmp)
+    into.setUint32(offset + 32, value.keyNh, true)
+    into.setUint32(offset + 36, value.flags, true)
+    into.setUint32(offset + 40, value.epoch, true)
+    into.setUint32(offset + 44, value.nh, true)
+    into.setUint32(offset + 48, value.label, true)
+    into.setUint32(offset + 52, value.vrf, true)
+    into.setUint32(offset + 56, value.dvrf, true)
+    into.setUint32(offset + 60, value.srcNh, true)
+    into.setUint32(offset + 64, value.srcInfo, true)
+    into.setUint32(offset + 68, value.vif, true)
+    into.setUint32(offset + 72, value.tcpSeq, true)
+    into.setUint32(offset + 76, value.tcpAck, true)
+    into.setUint16(offset + 80, value.tcpFlags, true)
+    into.setUint16(offset + 82, value.udpSrcPort, true)
+    into.setUint8(offset + 84, value.action)
+    into.setUint8(offset + 85, value.gen)
+    into.setUint8(offset + 86, value.dropReason)
+    into.setUint8(offset + 87, value.ecmp)
   },
 }
 
 export interface FlowSlotStruct {
-  /** 0 = free, 2 = flow4, 10 = flow6 */
+  /** 0 = free, 2 = flow4, 10 = flow6, and enum flow_slot_bits */
   readonly family: number
   /** generation of this slot, kept while free */
   readonly gen: number
-  /** vif whose limit the entry counts against */
+  /** vif whose share the entry counts against */
   readonly vif: number
   readonly k4: Flow4KeyStruct
   readonly k6: Flow6KeyStruct
+  readonly group: number
 }
 
 export const flowSlotCodec: Decoder<FlowSlotStruct> = {
-  size: 48,
+  size: 52,
   decode: (view, offset = 0) => ({
     family: view.getUint8(offset),
     gen: view.getUint8(offset + 1),
     vif: view.getUint16(offset + 2, true),
     k4: flow4KeyCodec.decode(view, offset + 4),
     k6: flow6KeyCodec.decode(view, offset + 4),
+    group: view.getUint32(offset + 48, true),
   }),
 }
 
-/** Map `flow_free`: queue of u32, flow indices given back. Map `flow_alloc`: array of one struct flow_alloc. */
+/** Entries that count against one share. Maps `vrf_flows`: array, VRF id; `flow_sources`: array, hash of a source address. */
+export interface FlowCountStruct {
+  /** both families */
+  readonly flows: number
+  readonly flows6: number
+}
+
+export const flowCountCodec: Codec<FlowCountStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    flows: view.getUint32(offset, true),
+    flows6: view.getUint32(offset + 4, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.flows, true)
+    into.setUint32(offset + 4, value.flows6, true)
+  },
+}
+
+export interface FlowFamilyStruct {
+  /** entries of flow4 or flow6, set by the daemon */
+  readonly size: number
+  /** in use or promised */
+  readonly entries: number
+  /** of these, not over */
+  readonly live: number
+}
+
+export const flowFamilyCodec: Codec<FlowFamilyStruct> = {
+  size: 16,
+  decode: (view, offset = 0) => ({
+    size: view.getUint32(offset, true),
+    entries: view.getUint32(offset + 4, true),
+    live: view.getUint32(offset + 8, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 16)
+    into.setUint32(offset, value.size, true)
+    into.setUint32(offset + 4, value.entries, true)
+    into.setUint32(offset + 8, value.live, true)
+  },
+}
+
 export interface FlowAllocStruct {
   /** first index never used */
   readonly next: number
@@ -807,10 +859,12 @@ export interface FlowAllocStruct {
   readonly aged: bigint
   /** where the ageing timer goes on */
   readonly cursor: number
+  readonly ip4: FlowFamilyStruct
+  readonly ip6: FlowFamilyStruct
 }
 
 export const flowAllocCodec: Codec<FlowAllocStruct> = {
-  size: 64,
+  size: 96,
   decode: (view, offset = 0) => ({
     next: view.getUint32(offset, true),
     size: view.getUint32(offset + 4, true),
@@ -821,9 +875,11 @@ export const flowAllocCodec: Codec<FlowAllocStruct> = {
     evicted: view.getBigUint64(offset + 40, true),
     aged: view.getBigUint64(offset + 48, true),
     cursor: view.getUint32(offset + 56, true),
+    ip4: flowFamilyCodec.decode(view, offset + 64),
+    ip6: flowFamilyCodec.decode(view, offset + 80),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 64)
+    zero(into, offset, 96)
     into.setUint32(offset, value.next, true)
     into.setUint32(offset + 4, value.size, true)
     into.setBigUint64(offset + 8, value.created, true)
@@ -833,6 +889,8 @@ export const flowAllocCodec: Codec<FlowAllocStruct> = {
     into.setBigUint64(offset + 40, value.evicted, true)
     into.setBigUint64(offset + 48, value.aged, true)
     into.setUint32(offset + 56, value.cursor, true)
+    flowFamilyCodec.encode(value.ip4, into, offset + 64)
+    flowFamilyCodec.encode(value.ip6, into, offset + 80)
   },
 }
 

@@ -97,6 +97,7 @@ const FLOW: FlowStruct = {
   lastSeenNs: 0n,
   index: 0,
   rindex: c.FLOW_NONE,
+  keyNh: 0,
   flags: c.FLOW_ACTIVE | c.FLOW_RFLOW_VALID,
   epoch: 1,
   nh: 14,
@@ -246,6 +247,8 @@ export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] =
       evicted: 40n,
       aged: 53n,
       cursor: 0,
+      ip4: { size: 131072, entries: 3, live: 3 },
+      ip6: { size: 65536, entries: 0, live: 0 },
       inUse: 3n,
     }),
   }

@@ -1,0 +1,297 @@
+/**
+ * Proves: nobody takes the flow table from others. Shares per family, vif, network, fabric and source; the host's reserve; what is over
+ * or was never answered gives way; and after any sequence the counts are those of the table's content.
+ */
+import { strict as assert } from 'node:assert'
+import * as c from '../../src/maps/constants.ts'
+import { flowCounters } from '../../src/maps/flows.ts'
+import { A, B, C, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Workload } from './fixture.ts'
+import { eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
+import { cannotRun } from './node.ts'
+
+const { SYN, ACK, RST, FIN } = TCP_FLAG
+const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
+
+describe('datapath: shares of the flow table', function () {
+  this.timeout(120000)
+  let node: Fixture
+
+  before(function () {
+    if (cannotRun()) this.skip()
+  })
+  beforeEach(() => {
+    node = new Fixture()
+  })
+  afterEach(() => node?.[Symbol.dispose]())
+
+  const from = (pod: Workload, packet: Uint8Array) =>
+    node.fromPod(pod, eth(ROUTER_MAC, pod.mac, typeOf(packet), packet)).verdict === REDIRECT
+  const fromHost = (packet: Uint8Array) =>
+    node.fromHost(eth(HOST.mac, HOST.mac, typeOf(packet), packet)).verdict === REDIRECT
+  const fromPeer = (label: number, inner: Uint8Array) =>
+    node.fromFabric(eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label }, inner)))
+      .verdict === REDIRECT
+  const state = (vif: number) => node.maps.vifState.get(vif)!
+  const held = (vif: number) => state(vif).flows
+  const pairs = () => node.flows().length / 2
+
+  /** A connection that both sides have spoken in. */
+  const talk = (pod: Workload, to: Workload, port: number, six = false): boolean => {
+    const [a, b] = six ? [pod.ip6, to.ip6] : [pod.ip4, to.ip4]
+    return from(pod, udp(a, b, port, 53)) && from(to, udp(b, a, 53, port))
+  }
+  const count = (make: (i: number) => boolean, most = 500): number => {
+    let made = 0
+    while (made < most && make(made + 1)) made++
+    return made
+  }
+  /** `tries` attempts; how many were let through. */
+  const flood = (tries: number, send: (i: number) => boolean): number => {
+    let through = 0
+    for (let i = 1; i <= tries; i++) if (send(i)) through++
+    return through
+  }
+
+  it('end one pod alone at a third of its family, and leave the others and the host their room', () => {
+    node.setFlowRoom(60)
+    assert.equal(
+      count((i) => talk(A, B, i)),
+      10,
+    )
+    node.assertDrop(c.DROP_NEW_FLOWS, A.vif, () =>
+      node.fromPod(A, eth(ROUTER_MAC, A.mac, 0x0800, udp(A.ip4, B.ip4, 1, 9))),
+    )
+    assert.ok(from(B, udp(B.ip4, REMOTE.ip4, 1, 1)))
+    assert.ok(fromHost(udp(HOST.ip4, A.ip4, 1, 1)))
+  })
+
+  it('are counted for each family: one that is full leaves the other as it is', () => {
+    node.setFlowRoom(120, 60, 60)
+    assert.equal(
+      count((i) => talk(A, B, i, true)),
+      10,
+    )
+    assert.equal(state(A.vif).flows6, 20)
+    assert.equal(
+      count((i) => talk(A, B, i)),
+      10,
+    )
+    assert.equal(state(A.vif).flows, 40)
+  })
+
+  it('end a network at a half, however many pods it has', () => {
+    node.setFlowRoom(128)
+    let made = 0
+    for (let round = 1; round <= 100; round++) {
+      if (talk(A, B, round)) made++
+      if (talk(B, A, 1000 + round)) made++
+    }
+    assert.ok(made * 2 <= 66, `${made} pairs`)
+    node.setRoute(3, '10.2.0.99/32', C.nh)
+    assert.equal(
+      flood(8, (i) => from(C, udp(C.ip4, '10.2.0.99', i, 1))),
+      8,
+      'another network has its part',
+    )
+  })
+
+  it('keep the end of the table for the host, whose probes go through when nobody else’s do', () => {
+    node.setFlowRoom(64)
+    node.setGlobals({ ageOtherS: 0 })
+    const answered = (i: number) => fromHost(udp(HOST.ip4, A.ip4, i, 1)) && from(A, udp(A.ip4, HOST.ip4, 1, i))
+    assert.equal(count(answered, 29), 29)
+    assert.ok(talk(B, A, 1))
+    assert.ok(!talk(B, A, 2), 'what is left is the host’s')
+    assert.ok(answered(30))
+    assert.ok(answered(31))
+    node.assertDrop(c.DROP_FLOW_TABLE_FULL, c.VIF_ID_VHOST, () =>
+      node.fromHost(eth(HOST.mac, HOST.mac, 0x0800, udp(HOST.ip4, A.ip4, 32, 1))),
+    )
+  })
+
+  it('give a pod that has hardly any flows room where others are refused', () => {
+    using large = new Fixture({ sizes: { flow4: 8192, flow_slots: 16384, flow_free: 16384, flow_closed: 8192 } })
+    const alloc = () => flowCounters(large.maps.flows)
+    const send = (pod: Workload, packet: Uint8Array) =>
+      large.fromPod(pod, eth(ROUTER_MAC, pod.mac, 0x0800, packet)).verdict === REDIRECT
+    large.setFlowRoom(4096, 4096, 4096)
+    let host = 0
+    while (alloc().ip4.live < 4096 - 256 + 16) {
+      host++
+      large.fromHost(eth(HOST.mac, HOST.mac, 0x0800, udp(HOST.ip4, A.ip4, host, 1)))
+      send(A, udp(A.ip4, HOST.ip4, 1, host))
+    }
+    assert.ok(send(B, udp(B.ip4, A.ip4, 1, 1)), 'the first ones')
+    send(A, udp(A.ip4, B.ip4, 1, 1))
+    assert.ok(send(B, udp(B.ip4, A.ip4, 2, 1)))
+    send(A, udp(A.ip4, B.ip4, 1, 2))
+    assert.ok(!send(B, udp(B.ip4, A.ip4, 3, 1)))
+  })
+
+  it('hold each vif to its configured limit; what was never answered gives way to its own', () => {
+    const { vif, nh, mac, ip4, ip6 } = A
+    node.setVif({ id: vif, ifindex: node.devices[vif]!, vrf: 2, nhId: nh, peerMac: mac, ip4, ip6, maxFlows: 4 })
+    assert.ok(talk(A, B, 1))
+    assert.ok(fromPeer(A.label, udp(REMOTE.ip4, A.ip4, 1, 1)))
+    assert.ok(from(A, udp(A.ip4, REMOTE.ip4, 1, 1)))
+    node.assertDrop(c.DROP_NEW_FLOWS, A.vif, () =>
+      node.fromPod(A, eth(ROUTER_MAC, A.mac, 0x0800, udp(A.ip4, B.ip4, 2, 1))),
+    )
+    assert.ok(!fromPeer(A.label, udp(REMOTE.ip4, A.ip4, 1, 2)))
+    assert.ok(talk(A, B, 1), 'established flows go on')
+    assert.ok(from(B, udp(B.ip4, REMOTE.ip4, 1, 9)), 'another vif has its own limit')
+    assert.equal(held(A.vif), 4)
+  })
+
+  for (const [what, packet] of [
+    ['UDP', (i: number) => udp(A.ip4, B.ip4, i, 7)],
+    ['a SYN', (i: number) => tcp(A.ip4, B.ip4, i, 7, SYN)],
+    ['an ACK', (i: number) => tcp(A.ip4, B.ip4, i, 7, ACK)],
+    ['IPv6', (i: number) => udp(A.ip6, B.ip6, i, 7)],
+  ] as const)
+    it(`let what nobody answers give way: a flood of ${what} neither refuses nor costs others anything`, () => {
+      node.setFlowRoom(240, 240, 240)
+      assert.ok(talk(A, B, 60000))
+      assert.ok(flood(1000, (i) => from(A, packet(i))) >= 990, 'nearly always one of its own is found')
+      assert.ok(held(A.vif) <= 82)
+      assert.ok(talk(A, B, 60000), 'its own established flows stay')
+      assert.equal(node.flows().find((flow) => flow.sourcePort === 60000)?.flow.packets, 2n)
+      assert.equal(
+        flood(10, (i) => talk(B, A, 50000 + i)),
+        10,
+      )
+      assert.equal(
+        flood(10, (i) => fromHost(udp(HOST.ip4, A.ip4, i, 1))),
+        10,
+      )
+    })
+
+  it('count a connection that is over against nobody, and let it go when room is needed', () => {
+    node.setFlowRoom(64)
+    const seq = { seq: 100 }
+    for (let i = 1; i <= 1000; i++) {
+      assert.ok(from(A, tcp(A.ip4, B.ip4, i, 80, SYN, seq)), `connection ${i}`)
+      assert.ok(from(B, tcp(B.ip4, A.ip4, 80, i, SYN | ACK, { seq: 500, ack: 101 })))
+      assert.ok(from(A, tcp(A.ip4, B.ip4, i, 80, ACK, { seq: 101, ack: 501 })))
+      if (i % 2) {
+        assert.ok(from(A, tcp(A.ip4, B.ip4, i, 80, FIN | ACK, { seq: 101, ack: 501 })))
+        assert.ok(from(B, tcp(B.ip4, A.ip4, 80, i, FIN | ACK, { seq: 501, ack: 102 })))
+        assert.ok(from(A, tcp(A.ip4, B.ip4, i, 80, ACK, { seq: 102, ack: 502 })))
+      } else {
+        assert.ok(from(B, tcp(B.ip4, A.ip4, 80, i, RST, { seq: 501 })))
+      }
+      assert.equal(held(A.vif), 0)
+    }
+    assert.ok(pairs() > 1, 'they stay for late retransmissions')
+    assert.equal(node.totalDrops(), 0)
+    const { ip4, evicted } = flowCounters(node.maps.flows)
+    assert.equal(ip4.live, 0)
+    assert.ok(ip4.entries <= 64 / 8 + 4, `${ip4.entries} closed entries`)
+    assert.ok(evicted > 900n)
+  })
+
+  it('count a connection again whose ports are used again', () => {
+    from(A, tcp(A.ip4, B.ip4, 1, 80, SYN, { seq: 1 }))
+    from(B, tcp(B.ip4, A.ip4, 80, 1, RST | ACK, { ack: 2 }))
+    assert.deepEqual([held(A.vif), pairs()], [0, 1])
+    from(A, tcp(A.ip4, B.ip4, 1, 80, SYN, { seq: 9 }))
+    assert.deepEqual([held(A.vif), pairs(), flowCounters(node.maps.flows).ip4.live], [2, 1, 2])
+    from(B, tcp(B.ip4, A.ip4, 80, 1, RST | ACK, { ack: 10 }))
+    assert.equal(held(A.vif), 0)
+  })
+
+  it('charge what others send through the host to the fabric and to its source, not to the host', () => {
+    node.setFlowRoom(240)
+    const through = (source: string, port: number) => fromHost(udp(source, A.ip4, port, 1))
+    node.setVif({
+      id: A.vif,
+      ifindex: node.devices[A.vif]!,
+      vrf: 0,
+      nhId: A.nh,
+      peerMac: A.mac,
+      ip4: A.ip4,
+      ip6: A.ip6,
+    })
+    node.setNexthop(A.nh, {
+      ...node.maps.nexthops.get(A.nh)!,
+      vrf: 0,
+      to: A.mac,
+      sip: undefined,
+      dip: undefined,
+    } as never)
+    assert.ok(flood(1000, (i) => through('203.0.113.5', i)) > 900)
+    assert.equal(held(c.VIF_ID_VHOST), 0)
+    assert.ok(held(c.VIF_ID_FABRIC) <= 50, `one source holds ${held(c.VIF_ID_FABRIC)} of 240`)
+    assert.ok(through('203.0.113.6', 1), 'another source has a share of its own')
+    assert.equal(
+      flood(20, (i) => fromHost(udp(HOST.ip4, A.ip4, i, 1))),
+      20,
+      'and the host its own',
+    )
+    for (let source = 1; source < 250; source++) for (let i = 0; i < 8; i++) through(`198.51.100.${source}`, i + 1)
+    assert.ok(held(c.VIF_ID_FABRIC) <= 120, `all sources hold ${held(c.VIF_ID_FABRIC)} of 240`)
+    assert.equal(
+      flood(20, (i) => fromHost(udp(HOST.ip4, A.ip4, 100 + i, 1))),
+      20,
+    )
+    assert.equal(
+      flood(10, (i) => talk(B, A, i)),
+      10,
+    )
+  })
+
+  it('come to what is in the table after any sequence of lives and ends, and to nothing at last', () => {
+    node.setFlowRoom(200, 120, 120)
+    let seed = 42
+    const random = (below: number) => {
+      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0
+      return Math.floor((seed / 0x1_0000_0000) * below)
+    }
+    const pods = [A, B] as const
+    for (let step = 0; step < 4000; step++) {
+      const pod = pods[random(2)]!
+      const to = pod === A ? B : A
+      const six = random(3) === 0
+      const [a, b] = six ? [pod.ip6, to.ip6] : [pod.ip4, to.ip4]
+      const port = 1 + random(150)
+      const options = { seq: random(4) * 100, ack: random(4) * 100 + random(2) }
+      const flags = [SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK][random(6)]!
+      const kind = random(10)
+      if (kind < 6) from(pod, tcp(a, b, random(2) ? port : 80, random(2) ? 80 : port, flags, options))
+      else if (kind < 8) from(pod, udp(a, b, port, 53))
+      else if (kind < 9) fromHost(udp(HOST.ip4, A.ip4, port, 1))
+      else fromPeer(A.label, udp(REMOTE.ip4, A.ip4, port, 2))
+      if (step % 500 === 499) {
+        node.call('age_now')
+        assertCounts(`step ${step}`)
+      }
+    }
+    for (const table of [node.maps.flows.flow4, node.maps.flows.flow6])
+      for (const [key, flow] of [...(table.entries() as Iterable<readonly [never, { flags: number }]>)])
+        (table as unknown as { set(k: never, v: object): void }).set(key, {
+          ...flow,
+          flags: flow.flags | c.FLOW_EVICT_CANDIDATE,
+        })
+    for (let i = 0; i < 4; i++) node.call('age_now')
+    assertCounts('the end')
+    assert.equal(flowCounters(node.maps.flows).inUse, 0n)
+    assert.equal(held(A.vif) + held(B.vif) + held(c.VIF_ID_VHOST) + held(c.VIF_ID_FABRIC), 0)
+  })
+
+  /** Each count against what the table holds. */
+  function assertCounts(when: string): void {
+    const flows = node.flows()
+    const live = flows.filter(({ flow }) => !(flow.tcpFlags & c.TCP_DEAD))
+    const { ip4, ip6, inUse, next } = flowCounters(node.maps.flows)
+    const of = (family: 4 | 6, list = flows) => list.filter((flow) => flow.family === family).length
+    assert.deepEqual([ip4.entries, ip6.entries], [of(4), of(6)], `entries, ${when}`)
+    assert.deepEqual([ip4.live, ip6.live], [of(4, live), of(6, live)], `not over, ${when}`)
+    assert.equal(Number(inUse), flows.length, `in use, ${when}`)
+    assert.ok(flows.length <= next)
+    assert.equal(new Set(flows.map(({ flow }) => flow.index)).size, flows.length, `handles, ${when}`)
+    for (const vif of [c.VIF_ID_FABRIC, c.VIF_ID_VHOST, A.vif, B.vif]) {
+      const mine = live.filter(({ flow }) => flow.vif === vif)
+      assert.deepEqual([held(vif), state(vif).flows6], [mine.length, of(6, mine)], `vif ${vif}, ${when}`)
+    }
+  }
+})
