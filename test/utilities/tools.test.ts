@@ -244,6 +244,12 @@ vif0/3      OS: tap0a1b2c3d4e5f NH: 22
       assert.equal(status, 0)
     })
 
+    it('deletes a flow, in both directions', () => {
+      assert.equal(run('flow', '--delete', '6').stdout, 'vRouter(Response): No such file or directory (2)\n')
+      assert.deepEqual(json('flow', '--delete', '4'), { deleted: { index: 4, reverseIndex: 5 } })
+      assert.deepEqual(json('flow', '-l').flows, [])
+    })
+
     it('says what to do instead of changing flows', () => {
       const { status, stderr } = run('flow', '-d', '4')
       assert.equal(status, 1)

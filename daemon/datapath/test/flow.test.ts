@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
 import type { FlowRecord } from '../../src/maps/flows.ts'
-import { flowCounters, reverseOf } from '../../src/maps/flows.ts'
+import { deleteFlow, flowCounters, reverseOf } from '../../src/maps/flows.ts'
 import { A, assertFrame, B, C, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
 import { eth, ip4, ip6, mplsOverUdp, PROTO, ping, pong, TCP_FLAG, tcp, udp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
@@ -203,6 +203,24 @@ describe('datapath: flows', function () {
     assert.equal(alive.length, 2)
     assert.deepEqual(reverseOf(node.maps.flows, alive[0]!)!.flow.index, alive[1]!.flow.index)
     assert.deepEqual(reverseOf(node.maps.flows, alive[1]!)!.flow.index, alive[0]!.flow.index)
+  })
+
+  it('begins anew once user space has deleted it, and loses no handle', () => {
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    assert.equal(deleteFlow(node.maps.flows, 1)?.flow.rindex, 0)
+    assert.equal(deleteFlow(node.maps.flows, 1), undefined)
+    assert.deepEqual([...node.maps.flows.flow4.entries()], [])
+    node.call('age_now')
+    assert.equal(vifState(A.vif).flows, 0)
+    fromA(udp(A.ip4, B.ip4, 1, 2))
+    assert.deepEqual(
+      node.flows().map(({ flow }) => [flow.packets, flow.gen]),
+      [
+        [1n, 2],
+        [0n, 2],
+      ],
+    )
+    assert.equal(flowCounters(node.maps.flows).next, 2)
   })
 
   it('never joins the way back of another flow that lives: there is one with that key, so the second is refused', () => {

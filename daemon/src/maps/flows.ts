@@ -83,11 +83,15 @@ export async function* listFlows(tables: FlowTables): AsyncGenerator<readonly Fl
   for await (const slice of tables.flow6.slices()) yield slice.map(toRecord6).filter(isActive)
 }
 
-/** The flow with that index; undefined: the slot is free, or the flow went away meanwhile. */
-export function flowByIndex(tables: FlowTables, index: number): FlowRecord | undefined {
+function slotOf(tables: FlowTables, index: number): FlowSlotStruct | undefined {
   if (index >= tables.slots.maxEntries) return undefined
   const bytes = tables.slots.lookup(encode(u32Codec, index))
-  const slot: FlowSlotStruct | undefined = bytes && decode(flowSlotCodec, bytes)
+  return bytes && decode(flowSlotCodec, bytes)
+}
+
+/** The flow with that index; undefined: the slot is free, or the flow went away meanwhile. */
+export function flowByIndex(tables: FlowTables, index: number): FlowRecord | undefined {
+  const slot = slotOf(tables, index)
   if (!slot) return undefined
   const family = slot.family & ~FLOW_SLOT_STATE
   if (family === AF_INET) {
@@ -104,6 +108,23 @@ export function flowByIndex(tables: FlowTables, index: number): FlowRecord | und
 /** The other direction. */
 export function reverseOf(tables: FlowTables, record: FlowRecord): FlowRecord | undefined {
   return record.flow.rindex === FLOW_NONE ? undefined : flowByIndex(tables, record.flow.rindex)
+}
+
+/**
+ * Deletes both directions of the flow with that index; their handles are given back by the datapath. Whoever sends another packet of it
+ * begins anew. Returns the flow, or undefined: there is none.
+ */
+export function deleteFlow(tables: FlowTables, index: number): FlowRecord | undefined {
+  const slot = slotOf(tables, index)
+  const record = flowByIndex(tables, index)
+  if (!slot || !record) return undefined
+  const reverse = record.flow.rindex === FLOW_NONE ? undefined : slotOf(tables, record.flow.rindex)
+  const isPair = reverse && reverseOf(tables, record)?.flow.rindex === index
+  for (const { k4, k6 } of isPair ? [slot, reverse] : [slot]) {
+    if (record.family === 4) tables.flow4.delete(k4)
+    else tables.flow6.delete(k6)
+  }
+  return record
 }
 
 export interface FlowCounters extends FlowAllocStruct {

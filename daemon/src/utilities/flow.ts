@@ -1,7 +1,7 @@
 /** `flow`: the flow table (vRouter reference §3.6). */
 import { ip4TextOfRaw } from '../maps/addresses.ts'
 import { FLOW_EVICTED, FLOW_NONE } from '../maps/constants.ts'
-import { type FlowRecord, flowByIndex, flowCounters, listFlows } from '../maps/flows.ts'
+import { deleteFlow, type FlowRecord, flowByIndex, flowCounters, listFlows } from '../maps/flows.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import { notSupportedError, responseError } from './errors.ts'
 import { describeFlow } from './flow-details.ts'
@@ -22,6 +22,7 @@ import { numberOption, type Request, requireVerb, type Tool } from './tool.ts'
 
 const usage = `Usage: flow -l [--match "<filter>"] [--show-evicted]
        flow --get <flow index>
+       flow --delete <flow index>
        flow -s
        flow -r
        flow --help
@@ -31,6 +32,8 @@ const usage = `Usage: flow -l [--match "<filter>"] [--show-evicted]
                     IPv6 in brackets, * for any address or port
 --show-evicted      Lists evicted flows too
 --get <flow index>  Shows one flow in detail
+--delete <flow index>
+                    Ends a flow, in both directions; another packet of it begins anew
 -s, --stats         Shows statistics, refreshed until q is pressed (--count N: N times)
 -r, --rate          Shows rates, a line for each half second with changes
 --json              Prints JSON
@@ -60,6 +63,7 @@ export const tool: Tool = {
     { long: 'match', takesValue: true },
     { long: 'show-evicted' },
     { long: 'get', short: 'g', takesValue: true },
+    { long: 'delete', takesValue: true },
     { long: 'rate', short: 'r' },
     { long: 'stats', short: 's' },
     { long: 'forward', short: 'f', takesValue: true },
@@ -86,11 +90,13 @@ async function run(request: Request): Promise<void> {
       'flows follow routes and policy: change those, and the flows are decided again; unused ones age out by themselves',
     )
   }
-  switch (requireVerb(tool, request, ['list', 'get', 'rate', 'stats'])) {
+  switch (requireVerb(tool, request, ['list', 'get', 'delete', 'rate', 'stats'])) {
     case 'list':
       return list(request)
     case 'get':
       return get(request)
+    case 'delete':
+      return remove(request)
     case 'rate':
       return showRate(request)
     default:
@@ -145,6 +151,13 @@ async function get(request: Request): Promise<void> {
   }
   clearTerminal()
   request.print(formatFlowDetails(details))
+}
+
+function remove(request: Request): void {
+  const record = deleteFlow(request.maps('write').flows, numberOption(tool, request, 'delete')!)
+  if (!record) throw responseError('ENOENT')
+  if (request.isJson)
+    request.printJson({ deleted: { index: record.flow.index, reverseIndex: toView(record).reverseIndex } })
 }
 
 const NO_ECMP = 0xff
