@@ -54,7 +54,8 @@ describe('waiting for a cluster', () => {
     assert.equal(obstacleOf([node('node1', 'False', 'no\nnetwork')]), 'node1: no network')
     assert.equal(obstacleOf([node('node1', 'True'), agent({ running: {} }, { ready: true })]), '')
     const homeless: KubernetesPod = { ...agent({}), spec: {}, status: { phase: 'Pending' } }
-    assert.equal(obstacleOf([homeless]), 'pod kube-vrouter/agent has no node')
+    assert.equal(obstacleOf([homeless, node('node1', 'False', 'no network'), backsOff]), said)
+    assert.equal(obstacleOf([homeless]), 'pod kube-vrouter/agent on no node')
     assert.equal(obstacleOf([]), 'the API server doesn’t answer')
     assert.ok(obstacleOf([node('node1', 'False', 'x'.repeat(5000))]).length < 250)
   })

@@ -46,27 +46,30 @@ export function statesOf(items: readonly Item[]): string[] {
   })
 }
 
-/** What is in the way of nodes that aren't Ready, in a line: a container that waits, else what the kubelet says. */
+/** What is in the way of nodes that aren't Ready, in a line: a container that waits, what the kubelet says, a pod without a node. */
 export function obstacleOf(items: readonly Item[]): string {
-  for (const item of items) {
-    if (item.kind !== 'Pod') continue
-    const waiting = containersOf(item).find(
+  if (items.length === 0) return 'the API server doesn’t answer'
+  const pods = items.filter((item) => item.kind === 'Pod')
+  for (const pod of pods) {
+    const late = containersOf(pod).find(
       ({ ready, state }) => ready !== true && state?.['terminated']?.reason !== 'Completed',
     )
-    if (waiting) {
-      const { waiting: why, terminated } = waiting.state ?? {}
-      const said = why?.message ?? terminated?.message ?? ''
-      const where = `${item.metadata.namespace}/${item.metadata.name} on ${item.spec?.nodeName}`
-      return oneLine(`container ${waiting.name} of ${where}: ${stateOf(waiting)} ${said}`)
-    }
-    if (item.status.phase === 'Pending' && item.spec?.nodeName === undefined)
-      return `pod ${item.metadata.namespace}/${item.metadata.name} has no node`
+    if (late) return oneLine(`container ${late.name} of ${whereIs(pod)}: ${stateOf(late)} ${messageOf(late)}`)
   }
   for (const item of items) {
     const ready = item.kind === 'Node' && item.status.conditions?.find(({ type }) => type === 'Ready')
     if (ready && ready.status !== 'True') return oneLine(`${item.metadata.name}: ${ready.message ?? ''}`)
   }
-  return items.length === 0 ? 'the API server doesn’t answer' : ''
+  const homeless = pods.find(({ spec }) => spec?.nodeName === undefined)
+  return homeless ? `pod ${whereIs(homeless)}` : ''
+}
+
+function whereIs({ metadata: { namespace, name }, spec }: KubernetesPod): string {
+  return `${namespace}/${name} on ${spec?.nodeName ?? 'no node'}`
+}
+
+function messageOf({ state }: ContainerStatus): string {
+  return Object.values(state ?? {}).find((details) => details?.message)?.message ?? ''
 }
 
 const LINE = 200
