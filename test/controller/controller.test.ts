@@ -100,6 +100,9 @@ describe('the controller on a real API server', function () {
     for (const path of ['/healthz', '/readyz'])
       assert.deepEqual(await controller.get(path), { status: 200, text: 'ok\n' })
     assert.equal((await controller.get('/else')).status, 404)
+    // All that it may read it can read, and what this server hasn't is no problem.
+    assert.equal(await controller.metric('vrouter_controller_watch_problems'), 0)
+    assert.equal(await controller.metric('vrouter_controller_objects{kind="apiServices"}'), 1)
     // The range of Services, as the server itself tells it.
     const { spec } = await api.get<{ spec: { cidrs: string[] } }>('servicecidr', 'kubernetes')
     await api.apply(network('services', spec.cidrs[0]))

@@ -97,8 +97,16 @@ export function truthOf(value: string): boolean | undefined {
   }
 }
 
-export function slipsOf(of: 'namespace' | 'pod', { annotations = {}, labels = {} }: Marked): Slip[] {
-  return [...slipsAs(of, 'annotation', annotations), ...slipsAs(of, 'label', labels)]
+/** Of namespaces, which are looked at in every round. */
+const known = new WeakMap<Marked, readonly Slip[]>()
+
+export function slipsOf(of: 'namespace' | 'pod', marked: Marked): readonly Slip[] {
+  const before = of === 'namespace' ? known.get(marked) : undefined
+  if (before !== undefined) return before
+  const { annotations = {}, labels = {} } = marked
+  const slips = [...slipsAs(of, 'annotation', annotations), ...slipsAs(of, 'label', labels)]
+  if (of === 'namespace') known.set(marked, slips)
+  return slips
 }
 
 function slipsAs(of: 'namespace' | 'pod', as: 'annotation' | 'label', texts: Texts): Slip[] {
