@@ -4,7 +4,7 @@
  * node. That lowers what fits through the tunnel to that peer, for as long as Linux believes such news; senders then learn it as they
  * learn the tunnel's own MTU. It works without the daemon, and nothing that the daemon writes touches it.
  *
- * Whoever can send as a router of the underlay can make packets smaller by this, never smaller than PATH_MTU_MIN: every IPv6 link
+ * Only what quotes a tunnel packet to a known node counts. Whoever can send as a router of the underlay can make packets smaller by this, never smaller than PATH_MTU_MIN: every IPv6 link
  * carries as much inside the tunnel. Packets up to that size need no lookup.
  */
 #pragma once
@@ -45,6 +45,7 @@ __noinline int path_mtu_learn(struct __sk_buff *skb, __be32 own)
 	struct frag_needed said;
 	struct path_mtu path = {};
 	const struct path_mtu *known;
+	struct peer4_key node;
 	__be32 peer;
 	__u64 now;
 
@@ -60,8 +61,11 @@ __noinline int path_mtu_learn(struct __sk_buff *skb, __be32 own)
 		return 0;
 	if (path.mtu < PATH_MTU_MIN)
 		path.mtu = PATH_MTU_MIN;
-	now = bpf_ktime_get_coarse_ns();
 	peer = said.ip.daddr;
+	node.ip = peer;
+	if (!bpf_map_lookup_elem(&peers4, &node))
+		return 0;
+	now = bpf_ktime_get_coarse_ns();
 	known = bpf_map_lookup_elem(&path_mtus, &peer);
 	if (known && known->expires_ns > now && known->mtu < path.mtu)
 		return 0;

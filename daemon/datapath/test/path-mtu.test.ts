@@ -155,6 +155,7 @@ describe('datapath: path MTU of tunnels', function () {
       { type: 5 },
       { mtu: 1500 }, // the packet would have fitted
       { quoted: { src: '192.0.2.77' } },
+      { quoted: { dst: '192.0.2.77' } }, // no node
       { quoted: { dport: 53 } },
       { quoted: { ip: { offset: 8 } } },
       { quoted: { ip: { options: Buffer.of(1, 1, 1, 1) } } },
