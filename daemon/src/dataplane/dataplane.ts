@@ -145,11 +145,11 @@ export class Dataplane implements AsyncDisposable {
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
-    this.#tableWatch = new TableWatch(
-      this.#tables,
-      (tables) => this.#tablesDiffer(tables),
-      () => this.#tablesAreWhole(),
-    )
+    this.#tableWatch = new TableWatch(this.#tables, {
+      difference: (tables) => this.#tablesDiffer(tables),
+      same: () => this.#tablesAreWhole(),
+      error: (error) => this.#log.warn({ err: errorFields(error) }, 'the tables could not be compared; trying again'),
+    })
     this.#every(ALIVE_MS, () => this.#checkSettings())
     this.watch.onDamage((loss) => this.#isDamage(loss) && this.#repairSoon())
   }

@@ -23,16 +23,25 @@ export class TableWatch implements AsyncDisposable {
   readonly #tables: WatchedTables
   readonly #onDifference: (tables: readonly TableMap[]) => void
   readonly #onSame: () => void
+  readonly #onError: (error: unknown) => void
   readonly #abort = new AbortController()
   readonly #counting: NodeJS.Timeout
   readonly #reading: Promise<void>
 
-  /** `onSame`: all was read, and is as it should be. */
-  constructor(tables: WatchedTables, onDifference: (tables: readonly TableMap[]) => void, onSame: () => void) {
+  /** `onSame`: all was read, and is as it should be. `onError`: it could not be read; it is tried again. */
+  constructor(
+    tables: WatchedTables,
+    on: {
+      readonly difference: (tables: readonly TableMap[]) => void
+      readonly same: () => void
+      readonly error: (error: unknown) => void
+    },
+  ) {
     this.#tables = tables
-    this.#onDifference = onDifference
-    this.#onSame = onSame
-    this.#counting = setInterval(() => this.#tell(tables.withOtherCount()), COUNT_MS)
+    this.#onDifference = on.difference
+    this.#onSame = on.same
+    this.#onError = on.error
+    this.#counting = setInterval(() => this.#count(), COUNT_MS)
     this.#counting.unref()
     this.#reading = this.#read()
   }
@@ -53,16 +62,34 @@ export class TableWatch implements AsyncDisposable {
         return
       }
       const before = process.threadCpuUsage()
-      const different = await this.#tables.withOtherContents(() => signal.aborted)
+      const different = await this.#contents()
       const { user, system } = process.threadCpuUsage(before)
       // What others did on this thread between the slices is counted, too: a busy daemon reads more seldom.
       pause = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, ((user + system) / 1000) * RARITY))
       if (signal.aborted) return
+      if (different === undefined) continue
       if (different.length === 0) this.#onSame()
       else {
         pause = SHORTEST_MS
         this.#tell(different)
       }
+    }
+  }
+
+  #count(): void {
+    try {
+      this.#tell(this.#tables.withOtherCount())
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+
+  async #contents(): Promise<readonly TableMap[] | undefined> {
+    try {
+      return await this.#tables.withOtherContents(() => this.#abort.signal.aborted)
+    } catch (error) {
+      this.#onError(error)
+      return undefined
     }
   }
 

@@ -462,7 +462,11 @@ export class BpfMap implements Disposable {
     }
     // A deletion's attributes end with the key: the kernel refuses (EINVAL) anything set behind it.
     const size = command === BpfCommand.MAP_DELETE_ELEM ? DELETE_ATTR_SIZE : ELEMENT_ATTR_SIZE
-    return bpf(command, this.#attr, size, held)
+    let result = bpf(command, this.#attr, size, held)
+    const isRead = command === BpfCommand.MAP_LOOKUP_ELEM || command === BpfCommand.MAP_GET_NEXT_KEY
+    for (let again = 0; isRead && isSpoilt(result) && again < RETRIES; again++)
+      result = bpf(command, this.#attr, size, held)
+    return result
   }
 
   #batch(
@@ -485,7 +489,12 @@ export class BpfMap implements Disposable {
     view.setUint32(36, this.fd, true)
     view.setBigUint64(40, BigInt(flags), true)
     view.setBigUint64(48, 0n, true)
-    const result = bpf(command, this.#batchAttr, BATCH_ATTR_SIZE, [this, keys, values, from, next])
+    const held = [this, keys, values, from, next]
+    let result = bpf(command, this.#batchAttr, BATCH_ATTR_SIZE, held)
+    for (let again = 0; command === BpfCommand.MAP_LOOKUP_BATCH && isSpoilt(result) && again < RETRIES; again++) {
+      view.setUint32(32, count, true)
+      result = bpf(command, this.#batchAttr, BATCH_ATTR_SIZE, held)
+    }
     // On EFAULT the kernel leaves the count as it was.
     return { result, count: result === -EFAULT ? 0 : view.getUint32(32, true) }
   }
@@ -519,6 +528,19 @@ class FreshKeys {
     if (!repeated) this.#seen.add(id)
     return !repeated
   }
+}
+
+/** What a read is repeated for, and how often. */
+const RETRIES = 3
+const EINTR = 4
+const ETIMEDOUT = 110
+
+/**
+ * Every walk ends with a failing call (ENOENT). Between a call and the look at errno the engine may stop this thread for a moment, by a futex, which leaves
+ * an errno of its own.
+ */
+function isSpoilt(result: number): boolean {
+  return result === -EAGAIN || result === -EINTR || result === -ETIMEDOUT
 }
 
 function align8(size: number): number {
