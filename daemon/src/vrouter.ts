@@ -157,6 +157,7 @@ export class Vrouter implements AsyncDisposable {
         limits: { routes: limits.routes },
         flowsPerVif: limits.flowsPerVif,
         snat: config.snat.enabled,
+        insideRanges: config.services.clusterIPRanges,
         tunnelPeers: config.tunnels.peers,
       },
       ids,

@@ -55,6 +55,7 @@ https://{{ $host }}:{{ $.Values.k8sServicePort }}
   "cni" (dict "chained" $values.cni.chained "logFile" $values.cni.logFile)
   "introspect" (dict "addresses" $values.introspect.addresses "port" $values.introspect.port)
   "snat" (dict "enabled" $values.snat.enabled "ports" $values.snat.ports "linkLocal" $values.snat.linkLocal)
+  "services" (dict "clusterIPRanges" $values.services.clusterIPRanges)
   "tunnels" (dict "peers" $values.tunnels.peers "oldPort" $values.tunnels.oldPort)
   "health" (dict "addresses" $healthAddresses "port" $values.health.port)
   "defaultNetwork" (dict "subnets" $values.ipam.podCIDRs)

@@ -86,6 +86,10 @@ export interface Config {
     /** To link-local services, such as a cloud's metadata, too. */
     readonly linkLocal: boolean
   }
+  readonly services: {
+    /** Cluster IPs: what isn't a pod's there isn't outside either. */
+    readonly clusterIPRanges: readonly string[]
+  }
   readonly tunnels: {
     /** IPv4 addresses, beside those of the nodes, from which tunnels are taken: gateways. */
     readonly peers: readonly string[]

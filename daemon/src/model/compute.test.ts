@@ -240,9 +240,10 @@ const life: fc.Arbitrary<World[]> = fc
 
 const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000 }
 let time = 0
-function model(ids: Ids, routeLimit = 1000): Model {
+function model(ids: Ids, routeLimit = 1000, insideRanges: readonly string[] = []): Model {
+  const limits = { routes: routeLimit }
   return new Model(
-    { node: 'n1', cluster: 'k8s', limits: { routes: routeLimit }, flowsPerVif: 5, snat: false, now: () => time },
+    { node: 'n1', cluster: 'k8s', limits, flowsPerVif: 5, snat: false, insideRanges, now: () => time },
     ids,
   )
 }
@@ -399,6 +400,36 @@ describe('routes of a VN’s VRF', () => {
         }
       }),
       { numRuns: 400 },
+    )
+  })
+
+  it('lead out of the cluster to no cluster IP, and wherever they led to everything else', () => {
+    // A range of Services, one that is a subnet of a VN, and one inside of another.
+    const ranges = ['10.96.0.0/12', 'fd00:96::/108', '10.2.0.0/24', '10.1.0.0/28']
+    const insides = ['10.96.0.1', '10.111.255.255', 'fd00:96::a']
+    fc.assert(
+      fc.property(world, (w) => {
+        const tables = model(new Ids({ limits }), 1000, ranges).update(w)
+        const plain = model(new Ids({ limits })).update(w)
+        for (const vrf of tables.vrfs.filter(({ id }) => id >= 2)) {
+          for (const address of insides) {
+            const before = lookup(plain, vrf.id, address)
+            assert.equal(
+              lookup(tables, vrf.id, address),
+              before === 'snat' ? 'discard' : before,
+              `${vrf.name} ${address}`,
+            )
+          }
+          for (const address of probes.filter((one) => !one.startsWith('10.1.0.')))
+            assert.equal(lookup(tables, vrf.id, address), expected(w, vrf.vn!, address), `${vrf.name} ${address}`)
+          for (const family of [4, 6] as const) {
+            const keys = routesOf(tables, vrf.id, family).map(
+              ({ address, prefixLength }) => `${address}/${prefixLength}`,
+            )
+            assert.equal(new Set(keys).size, keys.length, 'each prefix once')
+          }
+        }
+      }),
     )
   })
 

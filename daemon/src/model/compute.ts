@@ -40,6 +40,8 @@ export interface ModelOptions {
   readonly flowsPerVif: number
   /** Whether pods leave with the node's address where neither network nor namespace says. */
   readonly snat: boolean
+  /** Ranges that pods never leave to with the node's address: cluster IPs. */
+  readonly insideRanges?: readonly string[]
   /** IPv4 addresses, beside those of the nodes, from which tunnels are taken. */
   readonly tunnelPeers?: readonly Address[]
   /** Milliseconds since the epoch; default Date.now. */
@@ -250,6 +252,7 @@ export class Model {
         host: { address: facts.underlay.address, address6: facts.underlay.address6, nexthop: common.receive },
         reachesNodes: vn === defaultVn,
         snatNexthop: (network?.fabricSnat ?? this.#options.snat) ? this.#snatNexthop(now, problems) : undefined,
+        insideRanges: this.#options.insideRanges ?? [],
         isCompact,
       }
       networks.set(vn, table.compute(input, compositeOf))

@@ -54,6 +54,8 @@ export interface NetworkInput {
   readonly reachesNodes: boolean
   /** Nexthop of what no other route knows: out with the node's address. Absent: nowhere. */
   readonly snatNexthop: number | undefined
+  /** Ranges that it doesn't lead to. */
+  readonly insideRanges: readonly string[]
   /** Leave out remote pods that their node's block route covers: the route table is full. */
   readonly isCompact: boolean
 }
@@ -327,7 +329,7 @@ class FamilyTable {
   }
 
   /** Subnets with their gateway and service address, and the way out. */
-  *#own({ vrf, network, agentNexthop, snatNexthop, host }: NetworkInput): Generator<Route> {
+  *#own({ vrf, network, agentNexthop, snatNexthop, insideRanges, host }: NetworkInput): Generator<Route> {
     const { vn } = vrf
     const bits = bitsOf(this.#family)
     for (const subnet of network?.subnets ?? []) {
@@ -361,6 +363,18 @@ class FamilyTable {
       nexthop: snatNexthop,
       flags: NO_FLAGS,
       kind: 'snat',
+    }
+    for (const range of insideRanges) {
+      const prefix = mustParseCidr(range)
+      if (prefix.family !== this.#family || network?.subnets.some(({ cidr }) => cidr === range)) continue
+      yield {
+        address: range.slice(0, range.indexOf('/')),
+        prefixLength: prefix.length,
+        paths: [path('Local', DISCARD, vn)],
+        nexthop: DISCARD,
+        flags: NO_FLAGS,
+        kind: 'snat',
+      }
     }
   }
 

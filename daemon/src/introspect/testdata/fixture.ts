@@ -19,6 +19,7 @@ export const config: Config = {
   node: 'node-1',
   cluster: { name: 'k8s', domain: 'cluster.local' },
   source: { type: 'directory', kubeconfig: '', server: '', path: '/var/lib/vrouter/objects' },
+  services: { clusterIPRanges: [] },
   snat: { enabled: true, ports: '61000-65535', linkLocal: false },
   cni: { logFile: '', chained: [] },
   portApi: {
