@@ -11,6 +11,7 @@ import { dumpFolder } from '../kubelab/dump-folder.ts'
 import { KindCluster } from '../kubelab/kind.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { PATIENCE_MS } from '../patience.ts'
+import { OwnAddressWatch } from './own-addresses.ts'
 import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
@@ -30,12 +31,16 @@ export const nodes = ['node1', 'node2'] as const
 
 export class Cluster implements AsyncDisposable {
   readonly lab: TestCluster
+  /** Of clusters whose underlay can be seen: those of hack/kubelab. */
+  readonly ownAddresses: OwnAddressWatch | undefined
 
-  constructor(lab: TestCluster) {
+  constructor(lab: TestCluster, ownAddresses?: OwnAddressWatch) {
     this.lab = lab
+    this.ownAddresses = ownAddresses
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.ownAddresses?.[Symbol.dispose]()
     await this.lab[Symbol.asyncDispose]()
   }
 
@@ -186,10 +191,15 @@ let shared: Promise<Cluster> | undefined
 let hasFailed = false
 
 /** The cluster of kind that E2E_KIND names (hack/kind), else one of our own. */
-async function start(): Promise<TestCluster> {
+async function start(): Promise<Cluster> {
   const kind = process.env['E2E_KIND']
-  if (kind !== undefined) return new KindCluster(kind)
-  return await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: nodes.length, dualStack: true })
+  if (kind !== undefined) return new Cluster(new KindCluster(kind))
+  const lab = await Kubelab.start({
+    name: `e2e-${randomBytes(3).toString('hex')}`,
+    nodes: nodes.length,
+    dualStack: true,
+  })
+  return new Cluster(lab, await OwnAddressWatch.start(lab.name))
 }
 
 /** Call it in `before`: starts the cluster, or skips the suite with the reason. */
@@ -200,12 +210,15 @@ export async function cluster(context: Mocha.Context): Promise<Cluster> {
     console.log(`skipped: ${reason}`)
     context.skip()
   }
-  shared ??= start().then((lab) => new Cluster(lab))
+  shared ??= start()
   return await shared
 }
 
-afterEach(function () {
+afterEach(async function () {
   if (this.currentTest?.state === 'failed') hasFailed = true
+  const leaked = (await shared?.catch(() => undefined))?.ownAddresses?.take() ?? ''
+  if (leaked !== '') hasFailed = true
+  assert.equal(leaked, '', 'packets crossed the underlay with a pod’s own address, outside of a tunnel')
 })
 
 after(async function () {

@@ -49,6 +49,11 @@ function outsideFile(lab: string): string {
   return join(labPaths(lab).root, 'outside.pid')
 }
 
+/** Puts a command onto the underlay, where the node's wires come together. */
+export function enterFabric(lab: string): string[] {
+  return enterLab(lab)
+}
+
 /** Puts a command onto the host outside of the cluster. */
 export function enterOutside(lab: string): string[] {
   const id = readProcess(outsideFile(lab))
