@@ -14,7 +14,7 @@ const ENOMEM = 12
 
 /** All that ADD of the first pod of a network writes, and where it counts. */
 const MAPS = [
-  ...TABLE_MAPS.filter((name) => name !== 'composites'),
+  ...TABLE_MAPS.filter((name) => !['composites', 'peers4', 'peers6'].includes(name)),
   ...(['vif_stats', 'vif_drop_stats', 'vrf_stats'] as const),
 ] satisfies MapName[]
 

@@ -29,6 +29,14 @@ spec:
   )
   .join('---')
 
+/** Another node, so that no table is empty. */
+const otherNode = `
+apiVersion: vrouter.dev/v1alpha1
+kind: VirtualRouter
+metadata: { name: node-2 }
+spec: { address: 192.0.2.12, address6: "2001:db8::12", encapsulations: [MPLSoUDP], vrfLabels: {}, vhostLabel: 16 }
+`
+
 export class WholeNode implements AsyncDisposable {
   readonly config: Config
   readonly lines: Record<string, unknown>[] = []
@@ -41,6 +49,7 @@ export class WholeNode implements AsyncDisposable {
     const store = join(root, 'store')
     mkdirSync(store)
     writeFileSync(join(store, 'networks.yaml'), networks)
+    writeFileSync(join(store, 'node-2.yaml'), otherNode)
     const paths = {
       ...{ state: join(root, 'state'), run: join(root, 'run'), pins: join(sandbox.bpffs, 'whole'), objects },
       ...{ cniConf: '', cniBin: '/opt/cni/bin', sysctl: '/proc/sys' },
