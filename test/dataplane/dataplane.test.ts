@@ -7,6 +7,7 @@ import type { Config } from '@kube-vrouter/daemon/config/config'
 import { type ApplyResult, Dataplane } from '@kube-vrouter/daemon/dataplane/dataplane'
 import { VROUTER_PROTOCOL } from '@kube-vrouter/daemon/dataplane/neighbours'
 import { createLog, type Log } from '@kube-vrouter/daemon/log'
+import { ip4Number, ip4Text, ip6Bytes } from '@kube-vrouter/daemon/maps/addresses'
 import { NH_FLAG_SNAT, NH_FLAG_VALID } from '@kube-vrouter/daemon/maps/constants'
 import { readGlobals } from '@kube-vrouter/daemon/maps/globals'
 import { nexthopById } from '@kube-vrouter/daemon/maps/nexthops'
@@ -386,6 +387,29 @@ describe('Dataplane', function () {
     assert.equal(epochOf(dataplane), epoch)
     await dataplane.apply(tablesOf(dataplane, [1], 8))
     assert.equal(epochOf(dataplane), epoch + 1)
+  })
+
+  it('takes tunnels from the nodes that there are, and lets flows learn who came and went', async () => {
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [])
+    const { inet, inet6 } = dataplane.maps.peers
+    const seen = () => [[...inet.entries()].map(([{ ip }]) => ip4Text(ip)).sort(), [...inet6.entries()].length]
+    await dataplane.apply({
+      ...tables,
+      peers: [{ address: '192.0.2.2', address6: 'fd00::2' }, { address: '192.0.2.3' }],
+    })
+    assert.deepEqual(seen(), [['192.0.2.2', '192.0.2.3'], 1])
+    assert.equal(inet6.get({ ip: ip6Bytes('fd00::2') })!.node, ip4Number('192.0.2.2'))
+    const epoch = epochOf(dataplane)
+    await dataplane.apply({ ...tables, peers: [{ address: '192.0.2.3' }] })
+    assert.deepEqual(seen(), [['192.0.2.3'], 0])
+    assert.equal(epochOf(dataplane), epoch + 1)
+    // what others did to them is repaired
+    inet.set({ ip: ip4Number('192.0.2.66') }, { node: ip4Number('192.0.2.66') })
+    inet.delete({ ip: ip4Number('192.0.2.3') })
+    await dataplane.resync()
+    assert.deepEqual(seen(), [['192.0.2.3'], 0])
+    assert.ok(epochOf(dataplane) > epoch + 1)
   })
 
   it('tells the datapath of SNAT only while a network wants it, and lets flows learn of that', async () => {
