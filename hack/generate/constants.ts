@@ -16,6 +16,8 @@ export function constantsSource(btf: Btf, header: Header): string {
   for (const name of header.enums) {
     const type = findEnum(btf, name)
     if (!type) throw new Error(`enum ${name} isn't in the BTF`)
+    const twins = sharedBits(type.values.map(({ name, value }) => ({ name, value: unsigned(value) })))
+    if (/_flags$/.test(name) && twins.length) throw new Error(`enum ${name}: ${twins.join(' and ')} share a bit`)
     out.push('')
     for (const { name: enumerator, value } of type.values) {
       const comment = header.comments.get(`${name}.${enumerator}`)
@@ -27,6 +29,15 @@ export function constantsSource(btf: Btf, header: Header): string {
     out.push(`export const ${name.toUpperCase()} = { ${type.values.map(({ name }) => name).join(', ')} } as const`)
   }
   return `${out.join('\n')}\n`
+}
+
+/** The first two flags that have a bit in common: setting one would set the other. */
+export function sharedBits(flags: readonly { readonly name: string; readonly value: number }[]): string[] {
+  for (const [at, flag] of flags.entries()) {
+    const twin = flags.slice(0, at).find(({ value }) => value & flag.value)
+    if (twin) return [twin.name, flag.name]
+  }
+  return []
 }
 
 /** Flags like 1 << 31 are negative to the compiler. */

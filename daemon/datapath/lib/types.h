@@ -273,9 +273,9 @@ enum flow_flags {
 	FLOW_LINK_LOCAL = 0x8000,
 	FLOW_L2 = 0x10000,      /* ours: the packet is bridged: no TTL, no rewrite */
 	FLOW_TTL_KEEP = 0x20000, /* ours: TTL isn't decremented (gateway nexthop) */
-	FLOW_PEER_KNOWN = 0x80000, /* ours: the destination, on another node, has or had a route of its own */
 	FLOW_VRF_TRANSLATED = 0x40000, /* ours: the route led through a VRF_TRANSLATE nexthop */
 	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
+	FLOW_PEER_KNOWN = 0x100000, /* ours: the destination, on another node, has or had a route of its own */
 };
 
 enum flow_tcp_flags {

@@ -6,7 +6,7 @@ import { ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { flowCounters } from '../../src/maps/flows.ts'
 import type { FlowStruct } from '../../src/maps/structs.ts'
-import { A, B, Fixture, HOST, NH, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
+import { A, B, Fixture, HOST, NH, PEER, PEER_2, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
 import { eth, TCP_FLAG, tcp, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
 
@@ -165,6 +165,29 @@ describe('datapath: ageing of flows', function () {
     node.raiseEpoch()
     walk()
     assert.deepEqual(left(), [`${A.ip4},10.2.1.77`], 'what never had a route of its own stays')
+  })
+
+  it('looks at a living flow to another node without keeping it from going where its route leads', () => {
+    const tunnelTo = (packet: Uint8Array) => {
+      const { verdict, frame } = fromA(packet)
+      return verdict === REDIRECT ? Buffer.from(frame.subarray(30, 34)).join('.') : undefined
+    }
+    for (const [source, destination] of [
+      [A.ip4, REMOTE.ip4],
+      [A.ip6, REMOTE.ip6],
+    ] as const) {
+      const packet = udp(source, destination, 1, 2)
+      assert.equal(tunnelTo(packet), PEER.ip4)
+      walk()
+      const plen = source === A.ip4 ? 32 : 128
+      node.setRoute(2, `${destination}/${plen}`, NH.TUNNEL_2, { label: 101, flags: c.ROUTE_LABEL_VALID })
+      node.raiseEpoch()
+      assert.equal(tunnelTo(packet), PEER_2.ip4, 'it moved')
+      walk()
+      node.setRoute(2, `${destination}/${plen}`, c.NH_ID_DISCARD)
+      node.raiseEpoch()
+      assert.equal(tunnelTo(packet), undefined, 'it is gone')
+    }
   })
 
   it('takes a connection whose way changed for one that has to show that it lives', () => {

@@ -185,12 +185,12 @@ export const FLOW_LINK_LOCAL = 0x8000
 export const FLOW_L2 = 0x10000
 /** ours: TTL isn't decremented (gateway nexthop) */
 export const FLOW_TTL_KEEP = 0x20000
-/** ours: the destination, on another node, has or had a route of its own */
-export const FLOW_PEER_KNOWN = 0x80000
 /** ours: the route led through a VRF_TRANSLATE nexthop */
 export const FLOW_VRF_TRANSLATED = 0x40000
 /** ours: answers what the host brought, and goes back through the host, wherever its route leads */
 export const FLOW_TO_HOST = 0x80000
+/** ours: the destination, on another node, has or had a route of its own */
+export const FLOW_PEER_KNOWN = 0x100000
 
 /** enum flow_flags */
 export const FLOW_FLAGS = {
@@ -207,9 +207,9 @@ export const FLOW_FLAGS = {
   FLOW_LINK_LOCAL,
   FLOW_L2,
   FLOW_TTL_KEEP,
-  FLOW_PEER_KNOWN,
   FLOW_VRF_TRANSLATED,
   FLOW_TO_HOST,
+  FLOW_PEER_KNOWN,
 } as const
 
 export const TCP_FIN = 0x1
