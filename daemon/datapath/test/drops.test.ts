@@ -6,6 +6,8 @@ const DATAPATH = new URL('../', import.meta.url).pathname
 
 /** Reasons of steps that fail only when the kernel does: no packet can make them. */
 const NOT_BY_PACKETS: Record<string, string> = {
+  DROP_FRAGMENT_QUEUE_FAIL:
+    'a fragment that waited comes into its device again, unless that goes down meanwhile, or the memory is out',
   DROP_MISC: 'a pointer that the verifier wants checked is never null',
   DROP_NO_MEMORY: 'the kernel is out of memory',
   DROP_PUSH: 'no room for headers, or a super-packet of more than 64 KiB with them',

@@ -108,6 +108,12 @@ describe('datapath: fragments and ICMP errors', function () {
     for (let id = 0; id < c.FRAGMENT_SHARE; id++) node.assertHeld(() => fromB(orphan(B.ip4, id)))
   })
 
+  it('counts a first fragment that can’t come in again, for its device is down', () => {
+    const [first, later] = cut4(A.ip4, B.ip4, PROTO.UDP, payload4(udp(A.ip4, B.ip4, 1000, 2000, data)), 16)
+    node.assertHeld(() => fromA(later)) // devices of test runs are down
+    node.assertDrop(c.DROP_CLONE_FAIL, A.vif, () => fromA(first))
+  })
+
   it('does not let a later fragment make a flow', () => {
     const [first, later] = cut4(A.ip4, B.ip4, PROTO.UDP, payload4(udp(A.ip4, B.ip4, 1000, 2000, data)), 16)
     fromA(first)
