@@ -4,8 +4,8 @@
  * node. That lowers what fits through the tunnel to that peer, for as long as Linux believes such news; senders then learn it as they
  * learn the tunnel's own MTU. It works without the daemon, and nothing that the daemon writes touches it.
  *
- * Only what quotes a tunnel packet to a known node counts. Whoever can send as a router of the underlay can make packets smaller by this, never smaller than PATH_MTU_MIN: every IPv6 link
- * carries as much inside the tunnel. Packets up to that size need no lookup.
+ * Only what quotes a tunnel packet to a known node counts. Whoever can send as a router of the underlay can make packets smaller by
+ * this, never smaller than PATH_MTU_MIN: every IPv6 link carries as much inside the tunnel. Packets up to that size need no lookup.
  */
 #pragma once
 #include <linux/udp.h>
