@@ -995,6 +995,40 @@ describe('ports', () => {
     JSON.parse(readFileSync(recordFile('c1'), 'utf8'))
   })
 
+  it('restores ports whose records are lost from interface objects, where their taps are there', async () => {
+    const before = await start()
+    const replies = [await attach(before, 'c1'), await attach(before, 'c2')]
+    const second = await before.allocate(request('c1', { ifname: 'eth1', virtualNetwork: 'red' }))
+    links.set(second.tap, 30)
+    const published = before.all()
+    for (const { uuid, mac, vn, pod, namespace, addresses, containerId, ifname } of published) {
+      const vmi = { name: uuid, namespace, uuid, vn, node: 'n1', pod, containerId, ifname, mac, addresses, label: 17 }
+      source.interfaces.set(uuid, vmi)
+    }
+    // Another node's pod, and one whose deletion was under way.
+    const [other] = source.interfaces.values()
+    source.interfaces.set('other', { ...other!, uuid: 'other', containerId: 'other', node: 'n2' })
+    links.set(tapName('other', 'eth0'), 99)
+    links.delete(replies[1]!.tap)
+    rmSync(join(state, 'ports'), { recursive: true })
+    const ports = await start()
+    assert.deepEqual(
+      ports.all().map(({ containerId, ifname, ifindex, vn }) => [containerId, ifname, ifindex, vn]),
+      [
+        ['c1', 'eth0', links.get(replies[0]!.tap), DEFAULT],
+        ['c1', 'eth1', 30, RED],
+      ],
+    )
+    assert.equal(messages.filter((text) => /is lost; it was restored/.test(text)).length, 2)
+    const again = await ports.allocate(request('c1'))
+    assert.deepEqual(
+      [again.addresses, again.routes, again.mac],
+      [replies[0]!.addresses, replies[0]!.routes, replies[0]!.mac],
+    )
+    assert.deepEqual((await ports.allocate(request('c1', { ifname: 'eth1' }))).routes, [])
+    assert.equal(readdirSync(join(state, 'ports')).length, 2)
+  })
+
   it('leaves alone the address of an own interface object that has no record', async () => {
     const before = await start()
     await attach(before, 'c1')

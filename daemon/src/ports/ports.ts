@@ -138,6 +138,7 @@ export class Ports implements AsyncDisposable {
     const { records, corrupt } = await this.#records.load()
     for (const record of records) this.#byKey.set(keyOf(record.port), record)
     for (const entry of corrupt) await this.#restore(entry)
+    await this.#restoreLost()
     this.refresh()
     await this.maintain()
     this.#options.log.info({ ports: this.#byKey.size, corrupt: corrupt.length }, 'read the port records')
@@ -626,6 +627,36 @@ export class Ports implements AsyncDisposable {
       )
   }
 
+  /** Interfaces that this node published, whose taps are there and whose records are not: the state folder was lost under pods that run. */
+  async #restoreLost(): Promise<void> {
+    const { source, node, linkIndex, log } = this.#options
+    const { interfaces, virtualNetworks } = source.state()
+    const lost = [...interfaces.values()].filter(
+      (vmi) =>
+        vmi.node === node &&
+        !this.#byKey.has(keyOf(vmi)) &&
+        linkIndex(tapName(vmi.containerId, vmi.ifname)) !== undefined,
+    )
+    // Of several interfaces of a pod the first has the default routes.
+    for (const vmi of lost.sort((one, other) => (one.ifname < other.ifname ? -1 : 1))) {
+      const vn = virtualNetworks.get(vmi.vn)
+      if (vn === undefined) continue
+      const { port } = await this.#restoreFrom(vmi, vn)
+      log.warn(describe(port), 'a port record is lost; it was restored from the interface that this node published')
+    }
+  }
+
+  async #restoreFrom(vmi: VirtualMachineInterface, vn: VirtualNetwork): Promise<PortRecord> {
+    const { podMtu, now } = this.#options
+    const isFirst = this.#all().every(
+      ({ port, routes }) => port.containerId !== vmi.containerId || routes !== undefined,
+    )
+    const record = recordOfInterface(vmi, vn, podMtu(), now(), isFirst)
+    this.#byKey.set(keyOf(record.port), record)
+    await this.#records.write(record)
+    return record
+  }
+
   /** Rebuilds a corrupt record from the interface object that this node published for it, or says that it is lost. */
   async #restore(corrupt: CorruptRecord): Promise<void> {
     const { source, node, log } = this.#options
@@ -637,10 +668,7 @@ export class Ports implements AsyncDisposable {
       log.error(fields, 'a port record is corrupt and was set aside; its pod has no network until it is made anew')
       return
     }
-    const first = this.#all().find(({ port, routes }) => port.containerId === vmi.containerId && routes === undefined)
-    const record = recordOfInterface(vmi, vn, this.#options.podMtu(), this.#options.now(), first === undefined)
-    this.#byKey.set(keyOf(record.port), record)
-    await this.#records.write(record)
+    const record = await this.#restoreFrom(vmi, vn)
     log.warn(
       { ...fields, ...describe(record.port) },
       'a port record was corrupt; it was restored from the interface that this node published',
