@@ -225,9 +225,9 @@ __noinline __u32 flow_reserve(struct packet *p)
 	if (vif && (vif->flags & VIF_DROP_NEW_FLOWS))
 		return DROP_NEW_FLOWS;
 	limit = vif ? vif->max_flows : 0;
-	shortage = flow_charge(p->family, &payer, limit);
+	shortage = flow_charge(p->family, &payer, limit, 2);
 	if (shortage != SHORTAGE_NONE && flow_displace(p->family, shortage, &payer))
-		shortage = flow_charge(p->family, &payer, limit);
+		shortage = flow_charge(p->family, &payer, limit, 2);
 	if (shortage != SHORTAGE_NONE)
 		return shortage == SHORTAGE_TABLE ? DROP_FLOW_TABLE_FULL : DROP_NEW_FLOWS;
 

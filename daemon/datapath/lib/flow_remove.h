@@ -27,7 +27,7 @@ static __always_inline int flow_remove(__u32 index, __u32 word, __u32 has_entry)
 	else if (has_entry)
 		bpf_map_delete_elem(&flow6, &slot->k6);
 	if (!(seen.family & FLOW_SLOT_CLOSED))
-		flow_entry_count(slot, seen.word, slot->group, -1);
+		flow_entry_refund(slot, seen.word, slot->group, 1);
 	__sync_fetch_and_add(&flow_family(alloc, family)->entries, -1);
 	flow_index_give(index);
 	__sync_fetch_and_add(&alloc->deleted, 1);
@@ -82,33 +82,57 @@ __noinline int flow_close(__u32 index)
 	closed.family |= FLOW_SLOT_CLOSED;
 	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, closed.word) != seen.word)
 		return 0;
-	flow_entry_count(slot, seen.word, group, -1);
+	flow_entry_refund(slot, seen.word, group, 1);
 	return 1;
 }
 
+/* The configured limit of a workload's entries; 0 = none. */
+static __always_inline __u32 flow_limit(__u32 vif)
+{
+	const __u32 *ifindex = vif_is_workload(vif) ? bpf_map_lookup_elem(&vif_devices, &vif) : NULL;
+	const struct vif *found = ifindex ? bpf_map_lookup_elem(&vifs, ifindex) : NULL;
+
+	return found ? found->max_flows : 0;
+}
+
 /*
- * The ports are used again: the entry counts again, without being asked for its share, because no more than a part of the table can
- * be closed flows (flow_room.h).
+ * The ports are used again: the entry counts again, if its payer's share allows that. Returns 1, or 0: it goes on as it is, counts
+ * against nobody, and goes when room is needed.
  */
 __noinline int flow_reopen(__u32 index)
 {
 	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
 	union flow_slot_word seen, open;
-	__u32 group;
+	struct flow_payer payer;
 
 	if (!slot)
 		return 0;
-	group = slot->group;
+	payer.group = slot->group;
 	seen.word = *(volatile __u32 *)slot;
 	if (!(seen.family & FLOW_SLOT_CLOSED))
 		return 0;
+	payer.vif = seen.vif;
 	open = seen;
 	open.family &= ~FLOW_SLOT_CLOSED;
-	flow_entry_count(slot, seen.word, group, 1);
+	if (flow_charge(flow_slot_family(seen.family), &payer, flow_limit(seen.vif), 1) != SHORTAGE_NONE)
+		return 0;
+	if (!flow_port_charge(slot, seen.word)) {
+		flow_entry_refund(slot, seen.word, payer.group, 0);
+		return 0;
+	}
 	if (__sync_val_compare_and_swap((__u32 *)slot, seen.word, open.word) == seen.word)
 		return 1;
-	flow_entry_count(slot, seen.word, group, -1);
+	flow_entry_refund(slot, seen.word, payer.group, 1);
 	return 0;
+}
+
+/* Both directions begin again. What may not count goes to the end of the queue of those that are over. */
+static __always_inline void flow_reopen_pair(__u32 index, __u32 rindex)
+{
+	if (!flow_reopen(index))
+		bpf_map_push_elem(&flow_closed, &index, BPF_EXIST);
+	if (rindex != FLOW_NONE && !flow_reopen(rindex))
+		bpf_map_push_elem(&flow_closed, &rindex, BPF_EXIST);
 }
 
 /* The connection is over, in both directions. */

@@ -12,6 +12,7 @@
 #include "packet.h"
 #include "flow_index.h"
 #include "hash.h"
+#include "vif.h"
 
 /* Which limit a new flow meets. */
 enum flow_shortage {
@@ -117,32 +118,58 @@ static __always_inline int flow_refund(__u32 family, __u32 vif, __u32 group, __u
 	return 0;
 }
 
-/*
- * What one entry counts for, `entries` being 1 or -1. `word` and `group` are its slot's; the key of the slot is still the entry's.
- * Returns 0.
- */
-__noinline int flow_entry_count(const struct flow_slot *slot, __u32 word, __u32 group, __u32 entries)
+#define SNAT_SHARE 3      /* a pod may hold three times as many ports towards one destination as are free: alone three of four */
+#define SNAT_SHARE_MIN 16 /* one part in so many it may hold in any case */
+
+/* Counts one more port, or one less, of `range`. Returns whether the pod is within its share. */
+static __always_inline int snat_share_count(const struct snat_share *share, __u32 ports, __u32 range)
 {
-	union flow_slot_word seen = { .word = word };
-	__u8 family = flow_slot_family(seen.family);
+	__u32 all = snat_share_add(share->destination, ports);
+	__u32 own = snat_share_add(share->own, ports);
+	__u32 free = all < range ? range - all : 0;
+
+	return own <= SNAT_SHARE * free + SNAT_SHARE || own <= range / SNAT_SHARE_MIN;
+}
+
+/* The same for the port that a slot holds, if it does. `word` is the slot's; its key is still the entry's. */
+static __always_inline int slot_port_count(const struct flow_slot *slot, union flow_slot_word seen, __u32 ports)
+{
+	const struct globals *g = node_globals();
 	struct snat_share share;
 
-	if (!slot)
-		return 0;
-	flow_refund(family, seen.vif, group, -entries);
-	if (!(seen.family & FLOW_SLOT_SNAT_PORT))
-		return 0;
-	if (family == AF_INET)
-		snat_share_places(family, &slot->k4.sip, slot->k4.sport, slot->k4.proto, seen.vif, &share);
+	if (!g || !(seen.family & FLOW_SLOT_SNAT_PORT))
+		return 1;
+	if (flow_slot_family(seen.family) == AF_INET)
+		snat_share_places(AF_INET, &slot->k4.sip, slot->k4.sport, slot->k4.proto, seen.vif, &share);
 	else
-		snat_share_places(family, slot->k6.sip, slot->k6.sport, slot->k6.proto, seen.vif, &share);
-	snat_share_add(share.destination, entries);
-	snat_share_add(share.own, entries);
+		snat_share_places(AF_INET6, slot->k6.sip, slot->k6.sport, slot->k6.proto, seen.vif, &share);
+	return snat_share_count(&share, ports, g->snat_ports);
+}
+
+/* Takes a port back into use. Returns 1, or 0: the pod has its share. */
+__noinline int flow_port_charge(const struct flow_slot *slot, __u32 word)
+{
+	union flow_slot_word seen = { .word = word };
+
+	if (!slot || slot_port_count(slot, seen, 1))
+		return 1;
+	slot_port_count(slot, seen, -1);
 	return 0;
 }
 
-/* Charges a new pair to the payer, whose configured limit is `configured` entries (0 = none), or says which limit it meets. */
-__noinline enum flow_shortage flow_charge(__u32 family, const struct flow_payer *payer, __u32 configured)
+/* Takes back what one entry counts for. `word` and `group` are its slot's, and `port` says whether that counts, too. Returns 0. */
+__noinline int flow_entry_refund(const struct flow_slot *slot, __u32 word, __u32 group, __u32 port)
+{
+	union flow_slot_word seen = { .word = word };
+
+	flow_refund(flow_slot_family(seen.family), seen.vif, group, 1);
+	if (slot && port)
+		slot_port_count(slot, seen, -1);
+	return 0;
+}
+
+/* Charges entries to the payer, whose configured limit is `configured` of them (0 = none), or says which limit it meets. */
+__noinline enum flow_shortage flow_charge(__u32 family, const struct flow_payer *payer, __u32 configured, __u32 entries)
 {
 	__u32 vif, mine = 0, group = 0, live, free, keep, first;
 	struct flow_alloc *alloc = flow_allocation();
@@ -157,11 +184,11 @@ __noinline enum flow_shortage flow_charge(__u32 family, const struct flow_payer 
 	state = bpf_map_lookup_elem(&vif_state, &vif);
 	count = flow_group_count(vif, payer->group);
 	table = flow_family(alloc, family);
-	live = __sync_fetch_and_add(&table->live, 2) + 2;
+	live = __sync_fetch_and_add(&table->live, entries) + entries;
 	if (state)
-		mine = flow_count_add(&state->flows, &state->flows6, family, 2);
+		mine = flow_count_add(&state->flows, &state->flows6, family, entries);
 	if (count)
-		group = flow_count_add(&count->flows, &count->flows6, family, 2);
+		group = flow_count_add(&count->flows, &count->flows6, family, entries);
 
 	free = live < table->size ? table->size - live : 0;
 	first = table->size / FLOW_FIRST;
@@ -182,6 +209,6 @@ __noinline enum flow_shortage flow_charge(__u32 family, const struct flow_payer 
 	else if (count && group > (vif == VIF_ID_FABRIC ? free / 4 + 1 : free + 2))
 		shortage = SHORTAGE_GROUP;
 	if (shortage != SHORTAGE_NONE)
-		flow_refund(family, vif, payer->group, 2);
+		flow_refund(family, vif, payer->group, entries);
 	return shortage;
 }

@@ -170,23 +170,16 @@ static __always_inline void snat_set_port(__u32 family, __u32 proto, struct flow
 		key->sport = port;
 }
 
-#define SNAT_SHARE 3      /* a pod may hold three times as many ports towards one destination as are free: alone three of four */
-#define SNAT_SHARE_MIN 16 /* one part in so many it may hold in any case */
-
 /* Counts one more port of the pod towards the destination, or one less. Returns whether it is within its share. */
-static __always_inline int snat_share_count(const struct packet *p, const struct globals *g, __u32 ports)
+static __always_inline int snat_port_count(const struct packet *p, const struct globals *g, __u32 ports)
 {
 	struct snat_share share;
-	__u32 all, own, free;
 
 	if (p->family == AF_INET)
 		snat_share_places(p->family, &p->key.k4.dip, p->key.k4.dport, p->key.k4.proto, p->vif, &share);
 	else
 		snat_share_places(p->family, p->key.k6.dip, p->key.k6.dport, p->key.k6.proto, p->vif, &share);
-	all = snat_share_add(share.destination, ports);
-	own = snat_share_add(share.own, ports);
-	free = all < g->snat_ports ? g->snat_ports - all : 0;
-	return own <= SNAT_SHARE * free + SNAT_SHARE || own <= g->snat_ports / SNAT_SHARE_MIN;
+	return snat_share_count(&share, ports, g->snat_ports);
 }
 
 /*
@@ -218,7 +211,7 @@ __noinline __u32 snat_claim(struct packet *p)
 
 	if (!p || !g || !alloc || !g->snat_ports)
 		return DROP_MISC;
-	if (!snat_share_count(p, g, 1))
+	if (!snat_port_count(p, g, 1))
 		goto refuse;
 	snat_way_back(p, g, &key);
 	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
@@ -254,7 +247,7 @@ __noinline __u32 snat_claim(struct packet *p)
 	}
 	reason = DROP_FLOW_NO_MEMORY;
 refuse:
-	snat_share_count(p, g, -1);
+	snat_port_count(p, g, -1);
 	return reason;
 }
 

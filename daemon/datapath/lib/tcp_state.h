@@ -90,9 +90,7 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 			flow->tcp_flags = 0;
 			if (reverse)
 				reverse->tcp_flags = 0;
-			flow_reopen(flow->index);
-			if (reverse)
-				flow_reopen(reverse->index);
+			flow_reopen_pair(flow->index, flow->rindex);
 		}
 		flow->tcp_seq = bpf_ntohl(tcp.seq);
 		flow->tcp_flags |= TCP_SYN;

@@ -5,6 +5,7 @@
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
 import { flowCounters } from '../../src/maps/flows.ts'
+import { encode, u32Codec } from '../../src/maps/table.ts'
 import { A, B, C, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Workload } from './fixture.ts'
 import { eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
@@ -200,6 +201,37 @@ describe('datapath: shares of the flow table', function () {
     assert.equal(held(A.vif), 0)
   })
 
+  /** A TCP connection that its server has refused; and the same ports used again, answered this time. */
+  const refused = (pod: Workload, to: Workload, port: number) =>
+    from(pod, tcp(pod.ip4, to.ip4, port, 80, SYN, { seq: 1 })) &&
+    from(to, tcp(to.ip4, pod.ip4, 80, port, RST | ACK, { ack: 2 }))
+  const again = (pod: Workload, to: Workload, port: number) =>
+    from(pod, tcp(pod.ip4, to.ip4, port, 80, SYN, { seq: 100 })) &&
+    from(to, tcp(to.ip4, pod.ip4, 80, port, SYN | ACK, { seq: 500, ack: 101 })) &&
+    from(pod, tcp(pod.ip4, to.ip4, port, 80, ACK, { seq: 101, ack: 501 }))
+
+  it('hold for ports that are used again, too: what is beyond them goes on, and goes first', () => {
+    const { vif, nh, mac, ip4, ip6 } = A
+    node.setVif({ id: vif, ifindex: node.devices[vif]!, vrf: 2, nhId: nh, peerMac: mac, ip4, ip6, maxFlows: 4 })
+    node.setFlowRoom(128)
+    for (let port = 1; port <= 6; port++) assert.ok(refused(A, B, port))
+    for (let port = 1; port <= 6; port++) assert.ok(again(A, B, port), `port ${port}`)
+    assert.ok(held(A.vif) <= 4, `${held(A.vif)} of 4 entries`)
+    node.setVif({ id: vif, ifindex: node.devices[vif]!, vrf: 2, nhId: nh, peerMac: mac, ip4, ip6 })
+    for (let wave = 0; wave < 30; wave++) {
+      const ports = [...Array(7).keys()].map((i) => 1000 + wave * 10 + i)
+      for (const [pod, to] of [
+        [A, B],
+        [B, A],
+      ] as const) {
+        for (const port of ports) refused(pod, to, port)
+        for (const port of ports) again(pod, to, port)
+      }
+    }
+    assert.ok(held(A.vif) + held(B.vif) <= 66, `one network holds ${held(A.vif) + held(B.vif)} of 128 entries`)
+    assert.ok(fromHost(udp(HOST.ip4, A.ip4, 1, 1)))
+  })
+
   it('charge what others send through the host to the fabric and to its source, not to the host', () => {
     node.setFlowRoom(240)
     const through = (source: string, port: number) => fromHost(udp(source, A.ip4, port, 1))
@@ -281,7 +313,12 @@ describe('datapath: shares of the flow table', function () {
   /** Each count against what the table holds. */
   function assertCounts(when: string): void {
     const flows = node.flows()
-    const live = flows.filter(({ flow }) => !(flow.tcpFlags & c.TCP_DEAD))
+    const isClosed = (index: number) => node.maps.flows.slots.lookup(encode(u32Codec, index))![0]! & c.FLOW_SLOT_CLOSED
+    const live = flows.filter(({ flow }) => !isClosed(flow.index))
+    assert.ok(
+      live.every(({ flow }) => !(flow.tcpFlags & c.TCP_DEAD)),
+      `what is over counts against nobody, ${when}`,
+    )
     const { ip4, ip6, inUse, next } = flowCounters(node.maps.flows)
     const of = (family: 4 | 6, list = flows) => list.filter((flow) => flow.family === family).length
     assert.deepEqual([ip4.entries, ip6.entries], [of(4), of(6)], `entries, ${when}`)

@@ -533,6 +533,28 @@ describe('datapath: SNAT', function () {
     assert.deepEqual([...node.drops(C.vif)], [])
   })
 
+  it('leaves others their ports when those of connections that were over are used again', () => {
+    node.enableSnat(16)
+    const open = (pod: Workload, sport: number, seq: number, answer: number, options: { seq?: number }) => {
+      const port = portOf(from(pod, tcp(pod.ip4, OUTSIDE.ip4, sport, 443, SYN, { seq })))
+      const reply = tcp(OUTSIDE.ip4, HOST.ip4, 443, port, answer, { ...options, ack: seq + 1 })
+      assert.equal(fromOutside(reply).verdict, REDIRECT)
+      return port
+    }
+    const establish = (pod: Workload, sport: number) => {
+      const port = open(pod, sport, 70, SYN | ACK, { seq: 9 })
+      from(pod, tcp(pod.ip4, OUTSIDE.ip4, sport, 443, ACK, { seq: 71, ack: 10 }))
+      return port
+    }
+    const ports = new Set<number>()
+    for (let i = 0; i < 16; i++) ports.add(open(A, 100 + i, 7, RST | ACK, {}))
+    assert.equal(ports.size, 16)
+    for (let i = 0; i < 16; i++) ports.add(establish(A, 100 + i))
+    assert.equal(ports.size, 16, 'each goes on at its port')
+    for (let i = 0; i < 4; i++) establish(i % 2 ? B : C, 100 + i)
+    assert.equal(node.totalDrops(), 0)
+  })
+
   it('leaves nothing of a flow for whose second direction there was no room', () => {
     using small = new Fixture({ sizes: { flow4: 7 } })
     small.setFlowRoom(14, 14)
