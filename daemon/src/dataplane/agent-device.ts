@@ -5,9 +5,7 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { openTap } from '@kube-vrouter/linux/tap'
 import { reasonOf, VrouterError } from '../errors.ts'
-
-/** MAC of the agent's side (vRouter reference 1.1). */
-const AGENT_MAC = '00:00:00:00:00:01'
+import { AGENT_MAC } from '../model/names.ts'
 
 /** Makes the device, or repairs it; returns its ifindex. Throws DEVICE_FAILED. */
 export function ensureAgentDevice(name: string): number {
@@ -31,7 +29,7 @@ export function ensureAgentDevice(name: string): number {
 
 /**
  * The host's own stack has no business on pkt0: the program there takes every frame. It counts as a device that forwards, because
- * programs may look up the kernel's routes for such only (lib/neighbour.h of the datapath).
+ * programs may look up the kernel's routes for such only (lib/neighbour.h and lib/kernel_route.h of the datapath).
  */
 function quiet(name: string): void {
   for (const [family, key, value] of [

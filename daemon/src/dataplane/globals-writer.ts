@@ -9,11 +9,9 @@ import type { GlobalsStruct } from '../maps/structs.ts'
 import { flowAllocCodec } from '../maps/structs.ts'
 import { decode, encode, u32Codec } from '../maps/table.ts'
 import type { NodeFacts } from '../model/facts.ts'
+import { AGENT_MAC, ROUTER_MAC } from '../model/names.ts'
 import type { Tables } from '../model/tables.ts'
 import { parsePortRange } from '../schema/port-range.ts'
-
-const ROUTER_MAC = '00:00:5e:00:01:00'
-const AGENT_MAC = '00:00:00:00:00:01'
 
 /** Sets what the configuration, the node and the tables say; the epoch and the seed stay. */
 export function writeGlobals(
