@@ -97,15 +97,15 @@ export function truthOf(value: string): boolean | undefined {
   }
 }
 
-/** Of namespaces, which are looked at in every round. */
-const known = new WeakMap<Marked, readonly Slip[]>()
+/** Namespaces are looked at in every round. */
+const slipsOfNamespaces = new WeakMap<Marked, readonly Slip[]>()
 
 export function slipsOf(of: 'namespace' | 'pod', marked: Marked): readonly Slip[] {
-  const before = of === 'namespace' ? known.get(marked) : undefined
+  const before = of === 'namespace' ? slipsOfNamespaces.get(marked) : undefined
   if (before !== undefined) return before
   const { annotations = {}, labels = {} } = marked
   const slips = [...slipsAs(of, 'annotation', annotations), ...slipsAs(of, 'label', labels)]
-  if (of === 'namespace') known.set(marked, slips)
+  if (of === 'namespace') slipsOfNamespaces.set(marked, slips)
   return slips
 }
 
