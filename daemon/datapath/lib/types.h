@@ -318,7 +318,7 @@ struct flow {
 	__u64 last_seen_ns; /* bpf_ktime_get_coarse_ns(); written at most once per tick */
 	__u32 index;        /* handle, an index of `flow_slots` */
 	__u32 rindex;       /* handle of the reverse flow, FLOW_NONE = none */
-	__u32 key_nh;       /* nh_id of the entry's key: tells a reader whose packets the memory belongs to by now (flow_use) */
+	__u32 key_nh;       /* nh_id of the entry's key: tells a reader whose packets the memory belongs to by now (flow_is_of) */
 	__u32 flags;        /* enum flow_flags */
 	__u32 epoch;        /* globals.epoch when nh and label were looked up; another value = look up again */
 	__u32 nh;           /* resolved nexthop: what an established packet uses */
@@ -528,8 +528,8 @@ enum drop_reason {
 	DROP_CLONE_FAIL = 53,
 	DROP_INVALID_UNDERLAY_ECMP = 54,
 	DROP_TRAP_LIMIT = 56, /* ours: the vif's budget of packets to the agent is spent */
-	DROP_OTHER_NIC = 61,  /* ours: the kernel's route to what is outside leads through another device than the underlay's */
 	DROP_ECN = 60,        /* ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
+	DROP_OTHER_NIC = 61,  /* ours: the kernel's route to what is outside leads through another device than the underlay's */
 };
 
 /* ---- the agent header (pkt0) --------------------------------------------------------------------------------------- */

@@ -308,10 +308,10 @@ export const DROP_CLONE_FAIL = 53
 export const DROP_INVALID_UNDERLAY_ECMP = 54
 /** ours: the vif's budget of packets to the agent is spent */
 export const DROP_TRAP_LIMIT = 56
-/** ours: the kernel's route to what is outside leads through another device than the underlay's */
-export const DROP_OTHER_NIC = 61
 /** ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
 export const DROP_ECN = 60
+/** ours: the kernel's route to what is outside leads through another device than the underlay's */
+export const DROP_OTHER_NIC = 61
 
 /** enum drop_reason */
 export const DROP_REASON = {
@@ -370,8 +370,8 @@ export const DROP_REASON = {
   DROP_CLONE_FAIL,
   DROP_INVALID_UNDERLAY_ECMP,
   DROP_TRAP_LIMIT,
-  DROP_OTHER_NIC,
   DROP_ECN,
+  DROP_OTHER_NIC,
 } as const
 
 export const AGENT_SWITCH = 0

@@ -693,7 +693,7 @@ export interface FlowStruct {
   readonly index: number
   /** handle of the reverse flow, FLOW_NONE = none */
   readonly rindex: number
-  /** nh_id of the entry's key: tells a reader whose packets the memory belongs to by now (flow_use) */
+  /** nh_id of the entry's key: tells a reader whose packets the memory belongs to by now (flow_is_of) */
   readonly keyNh: number
   /** enum flow_flags */
   readonly flags: number

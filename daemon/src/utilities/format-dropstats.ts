@@ -75,9 +75,9 @@ export const DROP_REASONS: readonly DropReason[] = [
   reason(42, 'VLAN fwd intf failed enq', 'VLAN_FWD_ENQ'),
   // Ours: what a vif may send to the agent is limited by a token bucket instead of a hold queue.
   reason(56, 'Trap Limit Exceeded', 'TRAP_LIMIT'),
-  // Ours: the original neither copies ECN marks nor looks at them.
   // Ours: SNAT is the underlay's alone.
   reason(61, 'Outside By Other NIC', 'OTHER_NIC'),
+  // Ours: the original neither copies ECN marks nor looks at them.
   reason(60, 'ECN Marked Not Capable', 'ECN'),
 ]
 
