@@ -15,7 +15,7 @@ export interface Tables {
   readonly bridge: ReadonlyMap<number, readonly BridgeRoute[]>
   /** Underlay addresses whose MAC is needed: kept as managed neighbours on vhost0. */
   readonly neighbours: readonly Address[]
-  /** The other nodes, by their addresses in the underlay: from nobody else are tunnels taken. */
+  /** The other nodes, and gateways of the configuration, by their addresses in the underlay: from nobody else are tunnels taken. */
   readonly peers: readonly TunnelPeer[]
   /** Routes that lead the host's own packets to vhost0, whatever its other routes say. */
   readonly hostRoutes: readonly HostRoute[]
@@ -37,7 +37,7 @@ export type Subject =
   | { readonly kind: 'vrf'; readonly id: number }
   | { readonly kind: 'route'; readonly vrf: number; readonly address: Address; readonly prefixLength: number }
   | { readonly kind: 'bridge'; readonly vrf: number; readonly mac: Mac }
-  /** Another node, from which tunnels are taken, by an address of it in the underlay. */
+  /** Another node or a gateway, from which tunnels are taken, by an address of it in the underlay. */
   | { readonly kind: 'peer'; readonly address: Address }
   /** What concerns the node's own network: no pod waits for it. */
   | { readonly kind: 'node' }
