@@ -422,8 +422,9 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 		reason = snat_check_way(skb, p, g);
 	if (!reason && !snat_is_current(p, flow, g))
 		reason = DROP_FLOW_EVICT;
-	if (reason) {
-		flow_end(flow);
+	if (reason) { /* a node without a route or an address may have it back soon: the flow waits for that, as long as flows live */
+		if (reason != DROP_NOWHERE_TO_GO)
+			flow_end(flow);
 		return DROP(p, reason);
 	}
 	flow_renew(flow, p, g->epoch);

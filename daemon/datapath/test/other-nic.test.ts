@@ -1,7 +1,7 @@
 /** Proves that what leaves with the node's address goes where the kernel's routes lead, or is refused and counted: never out of the wrong wire. */
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
-import { A, Fixture, HOST, OUTSIDE, REDIRECT, ROUTER_MAC } from './fixture.ts'
+import { A, Fixture, HOST, OUTSIDE, REDIRECT, ROUTER_MAC, type Sent } from './fixture.ts'
 import { eth, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
 
@@ -60,6 +60,22 @@ describe('datapath: SNAT and the node’s other NICs', function () {
       assert.equal(send(outside, 999).verdict, REDIRECT, 'until somebody says that routes have changed')
       node.raiseEpoch()
       node.assertDrop(c.DROP_OTHER_NIC, A.vif, () => send(outside, 999))
+    })
+
+    it(`a flow of ${family} outlives a moment without a route, and leaves by the same port`, () => {
+      const portOf = ({ verdict, frame }: Sent) => {
+        assert.equal(verdict, REDIRECT)
+        return frame.readUInt16BE(family === 'IPv4' ? 34 : 54)
+      }
+      const port = portOf(send(outside, 998))
+      const way = family === 'IPv4' ? '192.0.2.2' : '2001:db8:ff::2'
+      node.ip(`${flag}route del default`)
+      node.raiseEpoch()
+      node.assertDrop(c.DROP_NOWHERE_TO_GO, A.vif, () => send(outside, 998))
+      node.assertDrop(c.DROP_NOWHERE_TO_GO, A.vif, () => send(outside, 998))
+      node.ip(`${flag}route add default via ${way} dev vhost`)
+      assert.equal(portOf(send(outside, 998)), port, 'as soon as there is one')
+      assert.equal(node.flows().length, 2)
     })
   }
 })
