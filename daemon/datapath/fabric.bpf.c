@@ -2,7 +2,7 @@
 /*
  * What the underlay delivers: tcx ingress of the fabric NIC (vRouter reference 2.7). Tunnels to this node are opened and their
  * packets go to workloads or to the host; answers to what workloads sent with the node's address go to them; everything else is
- * the host's and reaches it through vhost0.
+ * the host's and reaches it through vhost0. Frames of a VLAN are of another network: the kernel's devices on the NIC have them.
  */
 #define TAKES_TUNNELS
 #include "packet.h"
@@ -209,7 +209,7 @@ int fabric(struct __sk_buff *skb)
 	const struct vif *vif = vif_of(skb);
 	struct packet p;
 
-	if (unlikely(!vif || !g)) /* not programmed: the NIC is the host's */
+	if (unlikely(!vif || !g || skb->vlan_present)) /* not programmed: the NIC is the host's; and so are the VLANs on it */
 		return TC_ACT_OK;
 	packet_init(&p);
 	vif_enter(&p, vif, skb->len);

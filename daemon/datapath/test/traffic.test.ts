@@ -43,6 +43,27 @@ function send() {
 socket.on('connect', send)
 setTimeout(() => process.exit(3), 120000)`
 
+/** argv: MACs and addresses (from, to), label, inner source, inner destination[, VLAN]. A datagram to the node, and one in a tunnel. */
+const FRAMES = `
+import socket, struct, sys
+smac, dmac, node_from, node_to, label, src, dst = sys.argv[1:8]
+tag = struct.pack('!HH', 0x8100, int(sys.argv[8])) if len(sys.argv) > 8 else b''
+def sum16(data):
+  total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+  while total >> 16: total = (total & 0xffff) + (total >> 16)
+  return ~total & 0xffff
+def udp(src, dst, sport, dport, data):
+  data = struct.pack('!HHHH', sport, dport, 8 + len(data), 0) + data
+  head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 7, 0, 64, 17, 0) + socket.inet_aton(src) + socket.inet_aton(dst)
+  return head[:10] + struct.pack('!H', sum16(head)) + head[12:] + data
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(('eth0', 0))
+mac = lambda text: bytes.fromhex(text.replace(':', ''))
+inner = struct.pack('!I', int(label) << 12 | 0x100 | 64) + udp(src, dst, 4000, 7002, b'hello')
+for packet in (udp(node_from, node_to, 4000, 7002, b'hello'), udp(node_from, node_to, 50000, 6635, inner)):
+  wire.send(mac(dmac) + mac(smac) + tag + b'\\x08\\0' + packet)
+`
+
 describe('datapath: traffic between two nodes', function () {
   this.timeout(120000)
   let cluster: Cluster
@@ -130,6 +151,34 @@ describe('datapath: traffic between two nodes', function () {
     }
     for (const { flow } of [...cluster.nodes[0].maps.flows.flow4.entries()].map(([, value]) => ({ flow: value })))
       assert.notEqual(flow.rindex, c.FLOW_NONE)
+  })
+
+  it('leaves frames of a VLAN on the underlay’s NIC to the kernel: neither the node nor a pod gets them', () => {
+    const [to, from] = cluster.nodes
+    const received = () => [c.VIF_ID_VHOST, a.vif].map((vif) => Number(to.maps.vifStats.get(vif)!.txPackets))
+    const send = (...tag: string[]) =>
+      from.run(
+        'python3',
+        '-c',
+        FRAMES,
+        from.mac,
+        to.mac,
+        from.underlay,
+        to.underlay,
+        String(a.label),
+        remote.ip4,
+        a.ip4,
+        ...tag,
+      )
+    const before = received()
+    send('100')
+    assert.deepEqual(received(), before)
+    send()
+    assert.deepEqual(
+      received().map((count, i) => count - before[i]!),
+      [1, 1],
+      'without a tag they get them',
+    )
   })
 })
 
