@@ -147,34 +147,6 @@ static long ageing_step(__u32 index, void *context)
 	return 0;
 }
 
-/* A fragment that waited long enough is dropped; a copy of one that the host has got is no loss. */
-static long held_expire_step(__u32 way, void *context)
-{
-	__u32 index = *(__u32 *)context * FRAGMENT_WAYS + way;
-	struct held_fragment *slot = bpf_map_lookup_elem(&held_fragments, &index);
-
-	if (!slot || *(volatile __u32 *)&slot->state != HELD_WAITING)
-		return 0;
-	if (bpf_ktime_get_ns() - slot->time_ns <= FRAGMENT_LIFETIME_NS || !held_take(slot, HELD_WAITING))
-		return 0;
-	if (!slot->copy) {
-		count_vif_rx(slot->key.vif, slot->length);
-		drop_count(slot->key.vif, DROP_FRAGMENTS);
-	}
-	held_free(slot, index);
-	return 0;
-}
-
-static long held_expire_set(__u32 set, void *context)
-{
-	const __u32 *count = bpf_map_lookup_elem(&held_counts, &set);
-
-	(void)context;
-	if (count && *(volatile const __u32 *)count)
-		bpf_loop(FRAGMENT_WAYS, held_expire_step, &set, 0);
-	return 0;
-}
-
 /* Walks the next slice. */
 static __always_inline void ageing_slice(void)
 {
@@ -192,5 +164,5 @@ static __always_inline void ageing_slice(void)
 	if (slice > used)
 		slice = used;
 	bpf_loop(slice, ageing_step, NULL, 0);
-	bpf_loop(FRAGMENT_SETS, held_expire_set, NULL, 0);
+	held_expire();
 }

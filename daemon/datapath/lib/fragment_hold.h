@@ -223,3 +223,37 @@ static __always_inline enum verdict fragment_stage(struct __sk_buff *skb, struct
 		return DROP(p, reason);
 	return p->bits & (PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR) ? VERDICT_NEXT : fragment_release(skb, p);
 }
+
+/* A fragment that waited long enough is dropped; a copy of one that the host has got is no loss. */
+static long held_expire_step(__u32 way, void *context)
+{
+	__u32 index = *(__u32 *)context * FRAGMENT_WAYS + way;
+	struct held_fragment *slot = bpf_map_lookup_elem(&held_fragments, &index);
+
+	if (!slot || *(volatile __u32 *)&slot->state != HELD_WAITING)
+		return 0;
+	if (bpf_ktime_get_ns() - slot->time_ns <= FRAGMENT_LIFETIME_NS || !held_take(slot, HELD_WAITING))
+		return 0;
+	if (!slot->copy) {
+		count_vif_rx(slot->key.vif, slot->length);
+		drop_count(slot->key.vif, DROP_FRAGMENTS);
+	}
+	held_free(slot, index);
+	return 0;
+}
+
+static long held_expire_set(__u32 set, void *context)
+{
+	const __u32 *count = bpf_map_lookup_elem(&held_counts, &set);
+
+	(void)context;
+	if (count && *(volatile const __u32 *)count)
+		bpf_loop(FRAGMENT_WAYS, held_expire_step, &set, 0);
+	return 0;
+}
+
+/* Drops those whose first one never came. The ageing timer calls it: packets may not come any more. */
+static __always_inline void held_expire(void)
+{
+	bpf_loop(FRAGMENT_SETS, held_expire_set, NULL, 0);
+}
