@@ -42,6 +42,27 @@ static __always_inline __u16 ip4_checksum(const struct iphdr *ip)
 	return ~sum;
 }
 
+/* `length`: of the packet with these headers, from the outer IP header on. */
+static __always_inline void tunnel_header_write(struct tunnel_header *outer, const struct packet *p, const struct nexthop *nh,
+						const struct globals *g, __u32 length, __be16 id, __u8 tos)
+{
+	*(__u16 *)&outer->ip = bpf_htons(0x4500 | tos);
+	outer->ip.tot_len = bpf_htons(length);
+	outer->ip.id = id;
+	outer->ip.frag_off = bpf_htons(IP_DONT_FRAGMENT); /* a peer's fragments would reach nobody: what is too large for the path is told to its sender */
+	outer->ip.ttl = TUNNEL_TTL;
+	outer->ip.protocol = IPPROTO_UDP;
+	outer->ip.check = 0;
+	outer->ip.saddr = nh->sip;
+	outer->ip.daddr = nh->dip;
+	outer->ip.check = ip4_checksum(&outer->ip);
+	outer->udp.source = bpf_htons(p->entropy ? p->entropy : entropy_port(hash_packet(p, g->hash_seed, 0)));
+	outer->udp.dest = bpf_htons(MPLS_UDP_PORT);
+	outer->udp.len = bpf_htons(length - sizeof(struct iphdr));
+	outer->udp.check = 0;
+	outer->mpls = bpf_htonl(p->label << 12 | MPLS_BOTTOM | (__u8)(p->ttl - 1));
+}
+
 /* Sends the packet through the TUNNEL nexthop p->nh under p->label. */
 __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 {
@@ -112,21 +133,7 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return DROP(p, DROP_PUSH); /* a super-packet so long that the outer header can't say it */
 	macs_write(data, nh->rewrite);
 	((struct ethhdr *)data)->h_proto = bpf_htons(ETH_P_IP);
-	*(__u16 *)&outer->ip = bpf_htons(0x4500 | tos);
-	outer->ip.tot_len = bpf_htons(length);
-	outer->ip.id = id;
-	outer->ip.frag_off = bpf_htons(IP_DONT_FRAGMENT); /* a peer's fragments would reach nobody: what is too large for the path is told to its sender */
-	outer->ip.ttl = TUNNEL_TTL;
-	outer->ip.protocol = IPPROTO_UDP;
-	outer->ip.check = 0;
-	outer->ip.saddr = nh->sip;
-	outer->ip.daddr = nh->dip;
-	outer->ip.check = ip4_checksum(&outer->ip);
-	outer->udp.source = bpf_htons(p->entropy ? p->entropy : entropy_port(hash_packet(p, g->hash_seed, 0)));
-	outer->udp.dest = bpf_htons(MPLS_UDP_PORT);
-	outer->udp.len = bpf_htons(length - sizeof(struct iphdr));
-	outer->udp.check = 0;
-	outer->mpls = bpf_htonl(p->label << 12 | MPLS_BOTTOM | (__u8)(p->ttl - 1));
+	tunnel_header_write(outer, p, nh, g, length, id, tos);
 	count_vif_tx(nh->oif, skb->len);
 	if (bpf_redirect(nh->ifindex, 0) != TC_ACT_REDIRECT)
 		return DROP(p, DROP_INTERFACE_TX_DISCARD);
