@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Flow handles: an index is taken from the queue of those given back, else from the end of what was used so far. */
+/*
+ * Finding flows: by a packet's key, or by a handle. An index is taken from the queue of those given back, else from the end of what was
+ * used so far.
+ */
 #pragma once
 #include "packet.h"
+
+static __always_inline struct flow *flow_find(const struct packet *p)
+{
+	return p->family == AF_INET ? bpf_map_lookup_elem(&flow4, &p->key.k4) : bpf_map_lookup_elem(&flow6, &p->key.k6);
+}
 
 static __always_inline struct flow_alloc *flow_allocation(void)
 {
