@@ -9,32 +9,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nodePaths, repository } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const node2 = nodePaths('x', 2)
 const OUTSIDE = '198.51.100.9'
 const SECONDS = 6
 const RATE = 100_000
 
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: blue, annotations: {vrouter.dev/network: blue}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: blue, namespace: blue}
-spec: {subnets: [{cidr: 10.2.0.0/16}, {cidr: "fd02::/64"}]}
-`
+const manifest = `${tenant('red', '10.1.0.0/16', 'fd01::/64')}---${tenant('blue', '10.2.0.0/16', 'fd02::/64')}`
 
 /** Sends back what it is sent, over TCP on all addresses. */
 const server = `

@@ -4,20 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const OUTSIDE = ['198.51.100.9', '2001:db8:99::9'] as const
-
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
 
 /** IP packets of a UDP datagram in pieces of 1032 bytes of payload at most. */
 const cut = `
@@ -86,7 +75,7 @@ describe('the order of fragments', function () {
   before(async function () {
     skipIfMissing(this)
     lab = TestLab.up(2)
-    lab.apply(manifest)
+    lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     const fabric = (...command: string[]) => lab.run(['exec', 'fabric', '--', ...command])
     for (const address of OUTSIDE)
       fabric('ip', 'addr', 'add', `${address}/${address.includes(':') ? 128 : 32}`, 'dev', 'lo')

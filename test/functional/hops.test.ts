@@ -4,20 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { nodePaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const OUTSIDE = ['198.51.100.9', '2001:db8:99::9'] as const
-
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
 
 describe('hops', function () {
   this.timeout(120_000)
@@ -33,7 +22,7 @@ describe('hops', function () {
   before(function () {
     skipIfMissing(this)
     lab = TestLab.up(2, { VROUTER_DEFAULT_NETWORK_SUBNETS: '10.200.0.0/16,fd20::/64' })
-    lab.apply(manifest)
+    lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     pod = lab.addPod('pod', 1, 'red')
     near = lab.addPod('near', 1, 'red')
     far = lab.addPod('far', 2, 'red')

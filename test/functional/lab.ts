@@ -19,6 +19,20 @@ export interface StatusReply {
   readonly pods: readonly { readonly name: string; readonly addresses: readonly string[] }[]
 }
 
+/** Manifests of a namespace and the network of its pods, both of that name. */
+export function tenant(name: string, ...subnets: readonly string[]): string {
+  return `
+apiVersion: v1
+kind: Namespace
+metadata: {name: ${name}, annotations: {vrouter.dev/network: ${name}}}
+---
+apiVersion: vrouter.dev/v1alpha1
+kind: VirtualNetwork
+metadata: {name: ${name}, namespace: ${name}}
+spec: {subnets: ${JSON.stringify(subnets.map((cidr) => ({ cidr })))}}
+`
+}
+
 /** Drop reasons that traffic of healthy pods may cause: multicast (MLD, ND of DAD) has no flood tree yet. */
 const harmlessDrops = new Set(['No L2 Route', 'Cloned Original', 'Duplicate'])
 

@@ -6,18 +6,8 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { labPaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
 const ADDRESSES = ['10.1.200.7', 'fd01::c807'] as const
 const ROUTER_MAC = '00:00:5e:00:01:00'
 
@@ -29,7 +19,7 @@ describe('an address that moves', function () {
   before(function () {
     skipIfMissing(this)
     lab = TestLab.up(2)
-    lab.apply(manifest)
+    lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     neighbour = lab.addPod('neighbour', 1, 'red')
   })
   after(() => lab?.close())

@@ -5,21 +5,10 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { nodePaths, repository } from '../lab/layout.ts'
-import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const peer = [nodeProgram, '--no-warnings', join(repository, 'test/functional/peer.ts')]
 const PATH = 1400
-
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
 
 describe('a smaller MTU between the nodes', function () {
   this.timeout(180_000)
@@ -31,7 +20,7 @@ describe('a smaller MTU between the nodes', function () {
   before(async function () {
     skipIfMissing(this)
     lab = TestLab.up()
-    lab.apply(manifest)
+    lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     // Large packets are lost until it is known what fits, and all of them while the underlay is rebuilt.
     lab.expectDrops('Fragment errors', 'Invalid NH')
     near = lab.addPod('near', 1, 'red')

@@ -3,22 +3,11 @@
  * over. The kernel learns it, and so does what pods send.
  */
 import assert from 'node:assert/strict'
-import { eventually, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const GATEWAY = '172.30.0.1'
 /** The kernel asks an unresponsive neighbour again after up to a minute and a half. */
 const ARP_MS = 120_000
-
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
 
 describe('a MAC of the underlay changes while the daemon is dead', function () {
   this.timeout(300_000)
@@ -30,7 +19,7 @@ describe('a MAC of the underlay changes while the daemon is dead', function () {
   before(async function () {
     skipIfMissing(this)
     lab = TestLab.up()
-    lab.apply(manifest)
+    lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     near = lab.addPod('near', 1, 'red')
     far = lab.addPod('far', 2, 'red')
     await eventually(() => answers(far.ip4) && answers(far.ip6) && answers(GATEWAY), 30_000)

@@ -4,32 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import { nodePaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 import { assertReach, type Place, placeOf, serve } from './reach.ts'
 
 const manifest = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: a, annotations: {vrouter.dev/isolation: "true"}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: blue, annotations: {vrouter.dev/network: blue}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: blue, namespace: blue}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
+---${tenant('red', '10.1.0.0/16', 'fd01::/64')}---${tenant('blue', '10.1.0.0/16', 'fd01::/64')}`
 
 describe('the node and its pods', function () {
   this.timeout(120_000)
