@@ -1,6 +1,6 @@
 /**
  * Checks who imports whom, by reading import statements. The rule keeps the parts apart: what is pure stays pure, what touches the kernel
- * knows nothing of networks, and only the main.ts files put things together.
+ * knows nothing of networks, and only vrouter.ts and the main.ts files put things together.
  *
  *   node hack/layers.ts     exits with 1 and names file, import and rule for each breach
  */
