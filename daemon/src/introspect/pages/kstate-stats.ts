@@ -154,6 +154,7 @@ const OWN_DROPS: readonly (readonly [id: number, name: string, reason: number])[
   [69, 'trap_limit', reasons.DROP_TRAP_LIMIT],
   [70, 'ecn', reasons.DROP_ECN],
   [71, 'pkt_loop', reasons.DROP_PKT_LOOP],
+  [72, 'other_nic', reasons.DROP_OTHER_NIC],
 ]
 
 const kDropStatsResp = struct('KDropStatsResp', [
