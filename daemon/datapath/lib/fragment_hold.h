@@ -35,6 +35,22 @@ struct held_search {
 	__u32 matches; /* bit n: slot n of the set waits for `key` */
 };
 
+/*
+ * Whether a frame is one, and fits into a slot. The value is checked in two steps in the register that is used: verifiers before
+ * Linux 6.18 don't follow the one comparison of a difference that compilers make of it.
+ */
+static __always_inline int held_length_fits(__u32 *length)
+{
+	__u32 bytes = *length;
+
+	asm volatile("" : "+r"(bytes));
+	if (bytes < ETH_HLEN)
+		return 0;
+	asm volatile("" : "+r"(bytes));
+	*length = bytes;
+	return bytes <= sizeof(((struct held_fragment *)0)->frame);
+}
+
 static __always_inline int held_take(struct held_fragment *slot, __u32 from)
 {
 	return __sync_val_compare_and_swap(&slot->state, from, HELD_BUSY) == from;
@@ -138,8 +154,7 @@ __noinline __u32 fragment_hold(struct __sk_buff *skb, struct packet *p, __u32 co
 	slot = bpf_map_lookup_elem(&held_fragments, &index);
 	if (!slot || search.used >= FRAGMENT_SHARE || !held_take(slot, HELD_FREE))
 		return DROP_FRAGMENTS;
-	asm volatile("" : "+r"(length)); /* one value, checked and used */
-	if (length < ETH_HLEN || length > sizeof(slot->frame) || bpf_skb_load_bytes(skb, 0, slot->frame, length)) {
+	if (!held_length_fits(&length) || bpf_skb_load_bytes(skb, 0, slot->frame, length)) {
 		*(volatile __u32 *)&slot->state = HELD_FREE;
 		return DROP_FRAGMENTS;
 	}
@@ -169,8 +184,7 @@ __noinline int fragment_emit(struct __sk_buff *skb, const struct packet *p, __u3
 	if (!p || !slot || !held_take(slot, HELD_WAITING))
 		return 0;
 	length = slot->length;
-	asm volatile("" : "+r"(length));
-	if (length >= ETH_HLEN && length <= sizeof(slot->frame) && !bpf_skb_change_tail(skb, length, 0) &&
+	if (held_length_fits(&length) && !bpf_skb_change_tail(skb, length, 0) &&
 	    !bpf_skb_store_bytes(skb, 0, slot->frame, length, BPF_F_RECOMPUTE_CSUM) &&
 	    !bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS)) {
 		held_free(slot, index);
