@@ -15,9 +15,14 @@ const shorts = new Map(
 
 /** A file that the page names by its path, its name alone or a short name. */
 function resolve(name: string): string {
-  const found = shorts.get(name) ?? files.find((file) => file === name) ?? files.find((file) => basename(file) === name)
-  assert.ok(found, `docs/security.md names ${name}, which isn't there`)
-  return found
+  const short = shorts.get(name)
+  const found = files.filter((file) => file === (short ?? name) || basename(file) === name)
+  assert.equal(
+    found.length,
+    1,
+    `docs/security.md names ${name}: ${found.join(', ') || 'no such file'}; wanted one file`,
+  )
+  return found[0]!
 }
 
 describe('docs/security.md', () => {
