@@ -63,7 +63,7 @@ static __always_inline int flow_source_is_own(const struct packet *p, const stru
 
 #ifdef TRANSLATES_SOURCE
 /* The first packet of a flow to an address outside, and those after a change of routes (snat.h). p->nh is the SNAT nexthop. */
-enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes);
+enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes, __u32 epoch);
 enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u32 bytes);
 #endif
 
@@ -107,10 +107,11 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 	const struct nexthop *nh;
 	const struct vif *vif;
 	struct flow *flow;
-	__u32 reason;
+	__u32 reason, epoch;
 
 	if (!p || !g)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	epoch = epoch_before(g);
 	p->bits |= PACKET_NEW_TICK;
 	flow = flow_find(p);
 	if (flow) {
@@ -146,7 +147,7 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 #ifdef TRANSLATES_SOURCE
 	if (nexthop_is_snat(nh)) {
 		if (!flow)
-			return snat_open(skb, p, bytes);
+			return snat_open(skb, p, bytes, epoch);
 		flow_end(flow); /* it went elsewhere until now, and doesn't leave with its own source */
 		return DROP(p, DROP_FLOW_EVICT);
 	}
@@ -169,11 +170,12 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		flow = flow_find(p);
 		if (!flow)
 			return DROP(p, DROP_FLOW_UNUSABLE);
+		flow_confirm(flow, g, epoch);
 	} else {
 		reason = SOURCE_CHECK(p);
 		if (reason)
 			return DROP(p, reason);
-		flow_renew(flow, p, g->epoch);
+		flow_renew(flow, p, epoch);
 	}
 	flow_use(p, flow, bytes);
 	if (tcp_needs_tracking(p, flow))

@@ -4,6 +4,7 @@
 #include "packet.h"
 #include "flow_index.h"
 #include "tcp_state.h"
+#include "vif.h"
 
 /* Counts the packet in its flow, and takes over what the flow knows. */
 static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 bytes)
@@ -84,4 +85,17 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	if (p->bits & PACKET_FROM_TUNNEL)
 		flow->src_info = p->outer_sip;
 	flow->epoch = epoch;
+}
+
+/* A flow that was made while routes changed, since `epoch`, may have an answer from before: its next packets look again, both ways. */
+static __always_inline void flow_confirm(struct flow *flow, const struct globals *g, __u32 epoch)
+{
+	struct flow *reverse;
+
+	if (likely(epoch_before(g) == epoch))
+		return;
+	flow->epoch = epoch;
+	reverse = flow_reverse(flow);
+	if (reverse)
+		reverse->epoch = epoch;
 }

@@ -358,8 +358,8 @@ static __always_inline enum verdict snat_use(struct __sk_buff *skb, struct packe
 	return VERDICT_NEXT;
 }
 
-/* The first packet of a flow. p->nh is the SNAT nexthop. VERDICT_NEXT: its flow is there. */
-__noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes)
+/* The first packet of a flow. p->nh is the SNAT nexthop, found since `epoch`. VERDICT_NEXT: its flow is there. */
+__noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes, __u32 epoch)
 {
 	const struct globals *g = node_globals();
 	struct flow *flow;
@@ -383,6 +383,7 @@ __noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32
 	flow = flow_find(p);
 	if (!flow || !(flow->flags & FLOW_SNAT))
 		return DROP(p, DROP_FLOW_UNUSABLE);
+	flow_confirm(flow, g, epoch);
 	return snat_use(skb, p, flow, bytes);
 }
 
@@ -405,10 +406,11 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 	const struct globals *g = node_globals();
 	const struct nexthop *nh;
 	struct flow *flow;
-	__u32 reason;
+	__u32 reason, epoch;
 
 	if (!p || !g)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	epoch = epoch_before(g);
 	flow = flow_find(p);
 	if (!flow || !(flow->flags & FLOW_SNAT))
 		return DROP(p, DROP_FLOW_ACTION_INVALID);
@@ -427,7 +429,7 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 			flow_end(flow);
 		return DROP(p, reason);
 	}
-	flow_renew(flow, p, g->epoch);
+	flow_renew(flow, p, epoch);
 	return snat_use(skb, p, flow, bytes);
 }
 

@@ -194,7 +194,7 @@ __noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
 {
 	const struct globals *g = node_globals();
 	struct flow *flow;
-	__u32 reason, forward;
+	__u32 reason, forward, epoch;
 
 	if (!p || !g)
 		return VERDICT_NEXT;
@@ -203,12 +203,13 @@ __noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
 		return VERDICT_NEXT;
 	if (flow->flags & FLOW_EVICT_CANDIDATE)
 		return DROP(p, DROP_FLOW_EVICT);
-	if (flow->epoch != g->epoch) {
+	epoch = epoch_before(g);
+	if (flow->epoch != epoch) {
 		if (!snat_still_leads(p, flow->dvrf)) {
 			flow_end(flow);
 			return DROP(p, DROP_FLOW_EVICT);
 		}
-		flow->epoch = g->epoch;
+		flow->epoch = epoch;
 	}
 	if (p->ttl <= 1)
 		return DROP(p, DROP_TTL_EXCEEDED);

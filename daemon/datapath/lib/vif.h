@@ -11,6 +11,15 @@ static __always_inline const struct globals *node_globals(void)
 	return bpf_map_lookup_elem(&globals, &zero);
 }
 
+/*
+ * The epoch, read before routes are looked up: who reads it afterwards could take an answer from before a change for one from behind it,
+ * and the flow would keep that until routes change again.
+ */
+static __always_inline __u32 epoch_before(const struct globals *g)
+{
+	return *(const volatile __u32 *)&g->epoch;
+}
+
 /* The vif of the device that the program runs on, or NULL: the device isn't programmed (yet). */
 static __always_inline const struct vif *vif_of(struct __sk_buff *skb)
 {
