@@ -98,7 +98,8 @@ export class Addresses {
 
   /**
    * Gives blocks back that nobody has used for long, so that other nodes can have them; at once those of a network that is deleted, and those of one
-   * address. For a slow timer, and when a pod with such an address is gone. Returns those that went; `onFailure` hears of those that the source didn't take, which are tried again.
+   * address. For a slow timer, and when a pod with such an address is gone. Returns those that went; `onFailure` hears of those that the
+   * source didn't take, which are tried again.
    */
   async giveBack(
     holders: () => Iterable<Holder>,

@@ -303,7 +303,8 @@ export class BpfMap implements Disposable {
   }
 
   /**
-   * All entries, or the first `limit` of an array, as the kernel copies them, many at a time, without an object for each: for those who only want to know whether something is different.
+   * All entries, or the first `limit` of an array, as the kernel copies them, many at a time, without an object for each: for those who
+   * only want to know whether something is different.
    * The bytes are good until the next step. False: this map's type has no batches, nothing was yielded. An entry that comes, goes or moves meanwhile may
    * be missed or seen twice.
    */
