@@ -73,8 +73,10 @@ static __always_inline struct flow *flow_at(__u32 index)
 	return flow && flow->index == index ? flow : NULL;
 }
 
-/* The other direction, or NULL. */
+/* The other direction, or NULL. Its handle may be a stranger's by now: where somebody deleted that entry alone, or is at it. */
 static __always_inline struct flow *flow_reverse(const struct flow *flow)
 {
-	return flow->rindex == FLOW_NONE ? NULL : flow_at(flow->rindex);
+	struct flow *reverse = flow->rindex == FLOW_NONE ? NULL : flow_at(flow->rindex);
+
+	return reverse && reverse->rindex == flow->index ? reverse : NULL;
 }

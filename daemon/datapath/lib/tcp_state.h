@@ -81,7 +81,7 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 			flow->tcp_flags |= TCP_RST | TCP_DEAD;
 			if (reverse)
 				reverse->tcp_flags |= TCP_RST | TCP_DEAD;
-			flow_close_pair(flow->index, flow->rindex);
+			flow_close_pair(flow->index, reverse ? reverse->index : FLOW_NONE);
 		}
 		return 0;
 	}
@@ -90,7 +90,7 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 			flow->tcp_flags = 0;
 			if (reverse)
 				reverse->tcp_flags = 0;
-			flow_reopen_pair(flow->index, flow->rindex);
+			flow_reopen_pair(flow->index, reverse ? reverse->index : FLOW_NONE);
 		}
 		flow->tcp_seq = bpf_ntohl(tcp.seq);
 		flow->tcp_flags |= TCP_SYN;
@@ -108,7 +108,7 @@ __noinline int tcp_track(struct __sk_buff *skb, const struct packet *p)
 			if (flow->tcp_flags & TCP_HALF_CLOSE) {
 				flow->tcp_flags |= TCP_DEAD;
 				reverse->tcp_flags |= TCP_DEAD;
-				flow_close_pair(flow->index, flow->rindex);
+				flow_close_pair(flow->index, reverse ? reverse->index : FLOW_NONE);
 			}
 		}
 	}

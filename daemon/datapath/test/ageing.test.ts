@@ -141,6 +141,22 @@ describe('datapath: ageing of flows', function () {
     assert.equal(held(), 2)
   })
 
+  it('takes no stranger that got the handle of a deleted entry for the other direction', () => {
+    fromA(tcp(A.ip4, B.ip4, 1, 80, SYN))
+    const [[key]] = [...node.maps.flows.flow4.entries()].filter(([{ nhId }]) => nhId === A.nh) as [[never, never]]
+    node.maps.flows.flow4.delete(key)
+    walk()
+    fromA(tcp(A.ip4, B.ip4, 2, 80, SYN))
+    const stranger = () => node.flows().find(({ sourcePort }) => sourcePort === 2)!.flow
+    assert.equal(stranger().index, 0, 'it has the handle')
+    const before = stranger().tcpFlags
+    const frame = (packet: Uint8Array) => eth(ROUTER_MAC, B.mac, 0x0800, packet)
+    assert.equal(node.fromPod(B, frame(tcp(B.ip4, A.ip4, 80, 1, SYN | ACK, { seq: 9, ack: 1 }))).verdict, REDIRECT)
+    node.fromPod(B, frame(tcp(B.ip4, A.ip4, 80, 1, TCP_FLAG.RST | ACK, { ack: 1 })))
+    assert.equal(stranger().tcpFlags, before)
+    assert.equal(held(), 2, 'what is left of the first connection is over, the other is not')
+  })
+
   it('ends what led to a pod of another node that is gone, within seconds, and follows one that moved', () => {
     const established = c.TCP_ESTABLISHED | c.TCP_ESTABLISHED_R
     const connect = () => {
