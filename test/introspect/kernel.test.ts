@@ -229,7 +229,7 @@ describe('introspect over maps of the kernel', () => {
     before(function () {
       this.timeout(60_000)
       const { flow } = fixtureFlows[0]!
-      const slot = new Uint8Array(48)
+      const slot = new Uint8Array(mapDefinitions.flow_slots.valueSize)
       for (let index = 0; index < LARGE; index++) {
         const key = { nhId: 10, sip: 0x0a2f0000 + index, dip: 0x0a2fff46, sport: 1000, dport: 80, proto: 6 }
         maps.flows.flow4.set(key, { ...flow, flags: FLOW_ACTIVE, index })
