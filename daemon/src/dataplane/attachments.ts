@@ -24,8 +24,12 @@ export class Attachments {
   /** Whether new pods get their program by a filter first. */
   readonly #areQuick: boolean
 
-  constructor(route: RouteSocket, links: LinksUsed, log: Log, areQuick: boolean) {
+  readonly #now: () => number
+
+  /** `now`: milliseconds of a clock that never goes back. */
+  constructor(route: RouteSocket, links: LinksUsed, log: Log, areQuick: boolean, now = () => performance.now()) {
     this.#areQuick = areQuick
+    this.#now = now
     this.#route = route
     this.#links = links
     this.#log = log
@@ -62,10 +66,10 @@ export class Attachments {
       if (this.#put(attachment, { isNew: !isFirst, links, failures })) changed++
       if (pace.isDue) await pace.rest()
     }
-    const until = performance.now() + checkMs
+    const until = this.#now() + checkMs
     const byName = new Map(attachments.map((attachment) => [linkName(attachment), attachment]))
     for (const name of this.#unchecked) {
-      if (performance.now() >= until) break
+      if (this.#now() >= until) break
       this.#unchecked.delete(name)
       const attachment = byName.get(name)
       if (attachment === undefined) continue
