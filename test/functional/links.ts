@@ -1,7 +1,7 @@
 /**
  * The bpf_links of a node, run inside it (VROUTER_PINS names its pins):
- *   links.ts list            name, id and ifindex of each pinned link; ifindex 0: detached
- *   links.ts detach NAME     takes the program off its device, as somebody with `bpftool link detach` would
+ *   links.ts list            name and ifindex of each pinned link; ifindex 0: detached
+ *   links.ts detach NAME     takes the program off its device, as somebody with `bpftool link detach` would; says the same of this link
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,9 +14,12 @@ switch (verb) {
   case 'list':
     for (const link of readdirSync(folder)) console.log(`${link} ${linkInfo(objGet(join(folder, link))).ifindex ?? 0}`)
     break
-  case 'detach':
-    linkDetach(objGet(join(folder, name!)))
+  case 'detach': {
+    const link = objGet(join(folder, name!))
+    linkDetach(link)
+    console.log(`${name} ${linkInfo(link).ifindex ?? 0}`)
     break
+  }
   default:
     throw new Error(`unknown verb ${verb}`)
 }

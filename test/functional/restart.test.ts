@@ -102,7 +102,7 @@ describe('the network outlives its daemon', function () {
     ],
     [
       "the program of a pod's tap is detached",
-      () => lab.node(1, ...links, 'detach', tapLink()),
+      () => assert.match(lab.node(1, ...links, 'detach', tapLink()), / 0$/m, 'the damage did nothing'),
       () => / 0$/m.test(lab.node(1, ...links, 'list')),
     ],
   ]
@@ -110,7 +110,6 @@ describe('the network outlives its daemon', function () {
     it(`foreign damage is repaired: ${what}`, async () => {
       lab.expectLog(/repair|deleted|detach|vanish|lost|foreign|was dead/i)
       damage()
-      assert.ok(what.includes('route') || what.includes('neighbour') || harmed(), 'the damage did nothing')
       await eventually(() => !harmed(), 90_000)
       await eventually(() => lab.ping(red1, red3.ip4).status === 0, 10_000)
       assert.equal(lab.ping(red1, red2.ip4).status, 0)
