@@ -8,11 +8,10 @@
 #include "packet.h"
 #include "drop.h"
 #include "flow.h"
-#include "fragment_hold.h"
 #include "nexthop.h"
 #include "parse.h"
 #include "resolve.h"
-#include "snat_return.h"
+#include "snat_answer.h"
 #include "stats.h"
 #include "tunnel.h"
 #include "vif.h"
@@ -112,24 +111,6 @@ static __always_inline int is_icmp_for_node(struct __sk_buff *skb, const struct 
 
 	return (void *)(ip + 1) <= packet_end(skb) && eth->h_proto == bpf_htons(ETH_P_IP) && ip->protocol == IPPROTO_ICMP &&
 	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip;
-}
-
-/* What may be an answer to a workload. Whose a later fragment is isn't known before its first one: the host gets it, and it waits, too. */
-static __always_inline enum verdict answer_to_workload(struct __sk_buff *skb, struct packet *p, enum snat_look look)
-{
-	enum verdict verdict;
-	__u32 reason = snat_parse(skb, p, look);
-
-	if (unlikely(p->bits & PACKET_FRAGMENT)) {
-		if (reason == DROP_FRAGMENTS)
-			reason = fragment_hold(skb, p, 1);
-		else if (!reason && !(p->bits & (PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR)) && snat_is_answer(p)) {
-			verdict = fragment_release(skb, p);
-			if (verdict != VERDICT_NEXT)
-				return verdict;
-		}
-	}
-	return reason ? VERDICT_NEXT : snat_return(skb, p);
 }
 
 /* Nobody but this node speaks with its addresses. Neighbour discovery does: a host that claims one of them has to be heard. */

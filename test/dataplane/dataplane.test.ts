@@ -7,7 +7,7 @@ import type { Config } from '@kube-vrouter/daemon/config/config'
 import { type ApplyResult, Dataplane } from '@kube-vrouter/daemon/dataplane/dataplane'
 import { VROUTER_PROTOCOL } from '@kube-vrouter/daemon/dataplane/neighbours'
 import { createLog, type Log } from '@kube-vrouter/daemon/log'
-import { ip4Number, ip4Text, ip6Bytes } from '@kube-vrouter/daemon/maps/addresses'
+import { ip4Number, ip4Text, ip6Bytes, ip6Text } from '@kube-vrouter/daemon/maps/addresses'
 import { NH_FLAG_SNAT, NH_FLAG_VALID } from '@kube-vrouter/daemon/maps/constants'
 import { readGlobals } from '@kube-vrouter/daemon/maps/globals'
 import { nexthopById } from '@kube-vrouter/daemon/maps/nexthops'
@@ -80,7 +80,9 @@ describe('Dataplane', function () {
     rmSync(pins, { recursive: true, force: true }) // takes the programs off
   })
 
-  const open = (changes: { objects?: string; limits?: Partial<Config['limits']>; resyncMs?: number } = {}) =>
+  const open = (
+    changes: { objects?: string; limits?: Partial<Config['limits']>; resyncMs?: number; interfaces?: string[] } = {},
+  ) =>
     Dataplane.open({
       config: {
         node: 'node-1',
@@ -95,7 +97,7 @@ describe('Dataplane', function () {
         },
         limits: { ...limits, ...changes.limits },
         ageing: { tcpSeconds: 180, otherSeconds: 60 },
-        snat: { enabled: true, ports: '61000-65535', linkLocal: false },
+        snat: { enabled: true, ports: '61000-65535', interfaces: changes.interfaces ?? [], linkLocal: false },
         tunnels: { dscp: 'copy', peers: [], oldPort: false },
         underlay: { vhost: 'vhost0', agent: 'pkt0' },
       },
@@ -442,6 +444,115 @@ describe('Dataplane', function () {
     assert.equal(epochOf(dataplane), epoch + 2)
   })
 
+  describe('ways out beside the underlay', () => {
+    const snat = {
+      id: 9,
+      nexthop: { type: 'vrf-translate', vrf: 0, snat: true },
+      isValid: true,
+      references: 1,
+    } as const
+    const withSnat = (dataplane: Dataplane): Tables => {
+      const tables = tablesOf(dataplane, [])
+      return { ...tables, nexthops: [...tables.nexthops, snat] }
+    }
+    const exits = (dataplane: Dataplane) =>
+      [...dataplane.maps.exits.entries()].map(([ifindex, { ip, mtu, ip6 }]) => [
+        ifindex,
+        ip4Text(ip),
+        mtu,
+        ip6Text(ip6),
+      ])
+    const entry = () => [ifindexOf('exit0'), '198.51.100.1', 1400, '2001:db8:77::1']
+    const apply = async (dataplane: Dataplane) => settled(await dataplane.apply(withSnat(dataplane)))
+
+    beforeEach(() => {
+      sandbox.run('ip', 'link', 'add', 'exit0', 'type', 'veth', 'peer', 'name', 'wire2')
+      sandbox.run('ip', 'link', 'add', 'unnamed', 'type', 'veth', 'peer', 'name', 'wire3')
+      for (const device of ['exit0', 'wire2', 'unnamed', 'wire3']) sandbox.run('ip', 'link', 'set', device, 'up')
+      sandbox.run('ip', 'link', 'set', 'exit0', 'mtu', '1400')
+      sandbox.run('ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'exit0')
+      sandbox.run('ip', 'addr', 'add', '2001:db8:77::1/64', 'dev', 'exit0', 'nodad')
+      sandbox.run('ip', 'addr', 'add', '203.0.113.1/24', 'dev', 'unnamed')
+    })
+    afterEach(() => {
+      using route = RouteSocket.open()
+      for (const name of ['exit0', 'unnamed']) {
+        const link = route.link(name)
+        if (link !== undefined) route.deleteLink(link.index)
+      }
+    })
+
+    it('are opened while a network wants SNAT, with the program on them first, and flows learn of that', async () => {
+      await using dataplane = await open({ interfaces: ['exit0'] })
+      await dataplane.apply(tablesOf(dataplane, []))
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length], [[], 0])
+      const epoch = epochOf(dataplane)
+      assert.equal((await apply(dataplane)).problems, 0)
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length, programsOn('unnamed').length], [[entry()], 1, 0])
+      assert.ok(epochOf(dataplane) > epoch)
+      await dataplane.apply(tablesOf(dataplane, []))
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length], [[], 0])
+      assert.ok(!readdirSync(join(pins, 'links')).some((name) => name.startsWith('outside-')))
+    })
+
+    it('are none that isn’t named and doesn’t stand for hardware', async () => {
+      await using dataplane = await open({ interfaces: ['auto'] })
+      await apply(dataplane)
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length], [[], 0])
+    })
+
+    it('stay as they are when the daemon is killed and comes back', async () => {
+      const before = await open({ interfaces: ['exit0'] })
+      await apply(before)
+      const [program] = programsOn('exit0')
+      await before[Symbol.asyncDispose]()
+      assert.deepEqual(programsOn('exit0'), [program])
+      await using after = await open({ interfaces: ['exit0'] })
+      const epoch = epochOf(after)
+      assert.deepEqual(await apply(after), nothing)
+      assert.deepEqual([programsOn('exit0'), exits(after), epochOf(after)], [[program], [entry()], epoch])
+    })
+
+    it('follow their addresses, and go with their device', async () => {
+      await using dataplane = await open({ interfaces: ['exit0'] })
+      await apply(dataplane)
+      const changed = async (what: string, isSo: () => boolean) => {
+        await until(isSo, what)
+        await apply(dataplane)
+      }
+      const device = () => dataplane.facts().otherDevices?.find(({ name }) => name === 'exit0')
+      sandbox.run('ip', 'addr', 'del', '198.51.100.1/24', 'dev', 'exit0')
+      await changed('the facts without the address', () => device()?.address === undefined)
+      assert.deepEqual(exits(dataplane), [entry().with(1, '0.0.0.0')])
+      sandbox.run('ip', 'link', 'set', 'exit0', 'down')
+      await changed('the facts without the device', () => device() === undefined)
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length], [[], 0])
+      sandbox.run('ip', 'link', 'set', 'exit0', 'up')
+      sandbox.run('ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'exit0')
+      sandbox.run('ip', 'addr', 'replace', '2001:db8:77::1/64', 'dev', 'exit0', 'nodad')
+      await changed(
+        'the facts with all of it',
+        () => device()?.address !== undefined && device()?.address6 !== undefined,
+      )
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length], [[entry()], 1])
+      sandbox.run('ip', 'link', 'del', 'exit0')
+      await changed('the facts without the device', () => device() === undefined)
+      assert.deepEqual(exits(dataplane), [])
+    })
+
+    it('get back what others have taken: the program, or the entry', async () => {
+      await using dataplane = await open({ interfaces: ['exit0'] })
+      await apply(dataplane)
+      dataplane.maps.exits.delete(ifindexOf('exit0'))
+      const link = objGet(join(pins, 'links', `outside-${ifindexOf('exit0')}`))
+      linkDetach(link)
+      close(link)
+      assert.equal(programsOn('exit0').length, 0)
+      await dataplane.resync()
+      assert.deepEqual([exits(dataplane), programsOn('exit0').length], [[entry()], 1])
+    })
+  })
+
   it('lets an entry that is refused stop nothing else, and writes it as soon as it can', async () => {
     addTap(1)
     await using dataplane = await open({ limits: { routes: 20 } })
@@ -522,10 +633,10 @@ describe('Dataplane', function () {
       }
     }
     const first = await restart()
-    assert.equal(first.loads, 5)
+    assert.equal(first.loads, 6)
     assert.deepEqual(await restart(), { program: first.program, loads: 0 })
     rmSync(join(sandbox.folder, 'datapath.json'))
-    assert.deepEqual(await restart(), { program: first.program, loads: 5 }, 'compared, and the running ones kept')
+    assert.deepEqual(await restart(), { program: first.program, loads: 6 }, 'compared, and the running ones kept')
     assert.deepEqual(await restart(), { program: first.program, loads: 0 })
     assert.notEqual((await restart({ objects: changedObjects })).program, first.program)
   })

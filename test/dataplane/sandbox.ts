@@ -85,6 +85,7 @@ export function buildObjects(
   for (const [name, section] of [
     ['tap', 'tcx/ingress'],
     ['fabric', 'tcx/ingress'],
+    ['outside', 'tcx/ingress'],
     ['vhost', 'tcx/egress'],
     ['agent', 'tcx/ingress'],
     ['ageing', 'syscall'],

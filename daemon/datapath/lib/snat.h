@@ -7,11 +7,13 @@
  * register of ports in use, and ageing gives them back. Where none is free, what is over or was never answered gives its port up, and
  * no pod holds more than its share of those towards one destination. The forward entry holds the port (flow.udp_src_port) and the nexthop in the
  * underlay's VRF (flow.label). Where that is a neighbour whose MAC is known, the frame goes to the NIC; otherwise the kernel routes
- * it out of vhost0 and finds the neighbour, as it does for the host's own packets.
+ * it out of vhost0 and finds the neighbour, as it does for the host's own packets. What the kernel's routes lead out of another device
+ * leaves there with the node's address on it, if the device is an exit (exit.h), and is refused if it isn't.
  */
 #pragma once
 #include "packet.h"
 #include "drop.h"
+#include "exit.h"
 #include "flow.h"
 #include "flow_remove.h"
 #include "kernel_route.h"
@@ -70,9 +72,20 @@ static __always_inline int snat_looks_like_tunnel(const struct packet *p, const 
 	return p->proto == IPPROTO_UDP && tunnel_has_port(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport, g);
 }
 
-static __always_inline int snat_has_source(const struct packet *p, const struct globals *g)
+/* The node's address that the packet leaves with, by its way out p->label; NULL: it has none there. */
+static __always_inline const void *snat_source(const struct packet *p, const struct globals *g)
 {
-	return p->family == AF_INET ? g->underlay_ip != 0 : !ip6_is_zero(g->underlay_ip6);
+	const struct exit *exit;
+
+	if (unlikely(exit_is_label(p->label))) {
+		exit = exit_find(exit_ifindex(p->label), p->family);
+		if (!exit)
+			return NULL;
+		return p->family == AF_INET ? (const void *)&exit->ip : exit->ip6;
+	}
+	if (p->family == AF_INET)
+		return g->underlay_ip ? &g->underlay_ip : NULL;
+	return ip6_is_zero(g->underlay_ip6) ? NULL : g->underlay_ip6;
 }
 
 /*
@@ -97,7 +110,7 @@ __noinline __u32 snat_route(struct packet *p)
 	p->dvrf = nh->vrf;
 	p->label = LABEL_NONE;
 	p->flow_flags = FLOW_TO_OUTSIDE;
-	if (!g->snat_ports || !snat_has_source(p, g))
+	if (!g->snat_ports)
 		return DROP_NOWHERE_TO_GO;
 	if (!snat_is_outside(p, g))
 		return DROP_DISCARD;
@@ -145,14 +158,19 @@ static __always_inline void snat_walk_on(struct snat_walk *walk, __u32 tried, __
 	}
 }
 
-/* The way back to the node's address; its port is still missing. */
-static __always_inline void snat_way_back(const struct packet *p, const struct globals *g, struct flow6_key *key)
+/* The way back to the node's address; its port is still missing. Returns 0 if the node has no address on the way out. */
+static __always_inline int snat_way_back(const struct packet *p, const struct globals *g, struct flow6_key *key)
 {
+	const void *source = snat_source(p, g);
+
+	if (!source)
+		return 0;
 	flow_reverse_key(p, g->host_nh, key);
 	if (p->family == AF_INET)
-		((struct flow4_key *)key)->dip = g->underlay_ip;
+		((struct flow4_key *)key)->dip = *(const __be32 *)source;
 	else
-		ip6_copy(key->dip, g->underlay_ip6);
+		ip6_copy(key->dip, source);
+	return 1;
 }
 
 static __always_inline void snat_set_port(__u32 family, __u32 proto, struct flow6_key *key, __be16 port)
@@ -183,16 +201,19 @@ static __always_inline int snat_port_count(const struct packet *p, const struct 
 }
 
 /*
- * Whether the kernel leads to the destination by the underlay. What is behind another NIC of the node would go out of the wrong wire here,
- * and its answers would come to no program. Asked once for a flow and change of routes. Returns 0 or a drop reason.
+ * By which device the kernel leads to the destination: the underlay's, or an exit, which p->label then names. Any other would be the
+ * wrong wire, and its answers would come to no program. Asked once for a flow and change of routes. Returns 0 or a drop reason.
  */
-static __always_inline __u32 snat_check_way(struct __sk_buff *skb, const struct packet *p, const struct globals *g)
+static __always_inline __u32 snat_choose_way(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
 	__u32 ifindex = kernel_route(skb, p);
 
 	if (ifindex == KERNEL_ROUTE_NONE)
 		return DROP_NOWHERE_TO_GO;
-	return ifindex == KERNEL_ROUTE_UNKNOWN || ifindex == g->vhost_ifindex ? 0 : DROP_OTHER_NIC;
+	if (ifindex == KERNEL_ROUTE_UNKNOWN || ifindex == g->vhost_ifindex)
+		return snat_source(p, g) ? 0 : DROP_NOWHERE_TO_GO;
+	p->label = exit_label(ifindex);
+	return snat_source(p, g) ? 0 : DROP_OTHER_NIC;
 }
 
 /*
@@ -211,9 +232,10 @@ __noinline __u32 snat_claim(struct packet *p)
 
 	if (!p || !g || !alloc || !g->snat_ports)
 		return DROP_MISC;
+	if (!snat_way_back(p, g, &key))
+		return DROP_OTHER_NIC;
 	if (!snat_port_count(p, g, 1))
 		goto refuse;
-	snat_way_back(p, g, &key);
 	flow.last_seen_ns = bpf_ktime_get_coarse_ns();
 	flow.index = p->reverse_index;
 	flow.rindex = p->flow_index;
@@ -299,14 +321,13 @@ __noinline int snat_reclaim(const struct packet *p, __u32 own_only)
 	const struct globals *g = node_globals();
 	struct snat_search search = { .own_only = own_only, .at = FLOW_NONE };
 
-	if (!p || !g || !g->snat_ports)
+	if (!p || !g || !g->snat_ports || !snat_way_back(p, g, &search.key))
 		return 0;
 	search.family = p->family;
 	search.proto = p->proto;
 	search.vif = p->vif;
 	search.first = g->snat_port;
 	search.ports = g->snat_ports;
-	snat_way_back(p, g, &search.key);
 	snat_walk_begin(&search.walk, p, g);
 	bpf_loop(2 * SNAT_PROBES, snat_search_step, &search, 0);
 	return search.at != FLOW_NONE && flow_evict(search.at, search.word);
@@ -373,7 +394,7 @@ __noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32
 		return DROP(p, DROP_FLOW_UNUSABLE);
 	reason = snat_route(p);
 	if (!reason)
-		reason = snat_check_way(skb, p, g);
+		reason = snat_choose_way(skb, p, g);
 	if (!reason && !snat_can_translate(p))
 		reason = DROP_FLOW_INVALID_PROTOCOL;
 	if (!reason)
@@ -387,15 +408,16 @@ __noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32
 	return snat_use(skb, p, flow, bytes);
 }
 
-/* Whether the way back of the flow is what the node's settings would make it now: its address, and a port of the range. */
+/* Whether the way back of the flow is what it would be now: to the node's address on the way out p->label, at a port of the range. */
 static __always_inline int snat_is_current(const struct packet *p, const struct flow *flow, const struct globals *g)
 {
 	__u32 rindex = flow->rindex;
 	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &rindex);
+	const void *source = snat_source(p, g);
 
-	if (!slot || flow_slot_family(slot->family) != p->family)
+	if (!slot || flow_slot_family(slot->family) != p->family || !source)
 		return 0;
-	if (p->family == AF_INET ? slot->k4.dip != g->underlay_ip : !ip6_equal(slot->k6.dip, g->underlay_ip6))
+	if (p->family == AF_INET ? slot->k4.dip != *(const __be32 *)source : !ip6_equal(slot->k6.dip, source))
 		return 0;
 	return (__u16)(flow->udp_src_port - g->snat_port) < g->snat_ports;
 }
@@ -421,7 +443,7 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 	if (!reason)
 		reason = snat_route(p);
 	if (!reason)
-		reason = snat_check_way(skb, p, g);
+		reason = snat_choose_way(skb, p, g);
 	if (!reason && !snat_is_current(p, flow, g))
 		reason = DROP_FLOW_EVICT;
 	if (reason) { /* a node without a route or an address may have it back soon: the flow waits for that, as long as flows live */
@@ -433,25 +455,44 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 	return snat_use(skb, p, flow, bytes);
 }
 
-/* Gives the packet the node's address and its flow's port. Returns 0 or a drop reason. */
+/* Gives the packet the node's address on its way out and its flow's port. Returns 0 or a drop reason. */
 __noinline __u32 snat_translate(struct __sk_buff *skb, const struct packet *p)
 {
 	const struct globals *g = node_globals();
+	const void *source;
 	struct nat nat = {};
 
 	if (!p || !g)
 		return DROP_MISC;
+	source = snat_source(p, g);
+	if (!source)
+		return DROP_OTHER_NIC;
 	if (p->family == AF_INET) {
 		nat.from[0] = p->key.k4.sip;
-		nat.to[0] = g->underlay_ip;
+		nat.to[0] = *(const __be32 *)source;
 		nat.port_from = p->key.k4.sport;
 	} else {
 		ip6_copy(nat.from, p->key.k6.sip);
-		ip6_copy(nat.to, g->underlay_ip6);
+		ip6_copy(nat.to, source);
 		nat.port_from = p->key.k6.sport;
 	}
 	nat.port_to = bpf_htons(p->entropy);
 	return nat_translate(skb, p, &nat);
+}
+
+/* The device by which the kernel finds the neighbour, and the largest packet that it takes; 0 = none. */
+static __always_inline __u32 snat_device(const struct packet *p, const struct globals *g, __u32 *mtu)
+{
+	const struct exit *exit;
+
+	*mtu = g->underlay_mtu;
+	if (likely(!exit_is_label(p->label)))
+		return g->vhost_ifindex;
+	exit = exit_find(exit_ifindex(p->label), p->family);
+	if (!exit)
+		return 0;
+	*mtu = exit->mtu;
+	return exit_ifindex(p->label);
 }
 
 /* Sends the packet of a SNAT flow out of the node. */
@@ -460,15 +501,16 @@ __noinline enum verdict snat_output(struct __sk_buff *skb, struct packet *p)
 	const struct globals *g = node_globals();
 	const struct nexthop *nh = NULL;
 	struct vrf_stats *counters;
-	__u32 reason, way;
+	__u32 reason, way, device, mtu;
 	void *data;
 
 	if (!p || !g)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
-	way = p->label;
-	if (p->ttl <= 1 || !mtu_fits(skb, p, g->underlay_mtu)) { /* the agent answers as the router of the workload's network */
+	device = snat_device(p, g, &mtu);
+	way = exit_is_label(p->label) ? LABEL_NONE : p->label;
+	if (p->ttl <= 1 || !mtu_fits(skb, p, mtu)) { /* the agent answers as the router of the workload's network */
 		p->dvrf = p->vrf;
-		return p->ttl <= 1 ? ttl_expired(skb, p) : mtu_exceeded(skb, p, g->underlay_mtu);
+		return p->ttl <= 1 ? ttl_expired(skb, p) : mtu_exceeded(skb, p, mtu);
 	}
 	if (way != LABEL_NONE && p->family == AF_INET && neighbour_is_due(p, way))
 		neighbour_refresh(skb, way, p->key.k4.dip);
@@ -491,7 +533,7 @@ __noinline enum verdict snat_output(struct __sk_buff *skb, struct packet *p)
 		count_vif_tx(nh->oif, skb->len);
 		if (bpf_redirect(nh->ifindex, 0) == TC_ACT_REDIRECT)
 			return VERDICT_REDIRECT;
-	} else if (g->vhost_ifindex && bpf_redirect_neigh(g->vhost_ifindex, NULL, 0, 0) == TC_ACT_REDIRECT) {
+	} else if (device && bpf_redirect_neigh(device, NULL, 0, 0) == TC_ACT_REDIRECT) {
 		return VERDICT_REDIRECT;
 	}
 	return DROP(p, DROP_INTERFACE_TX_DISCARD);

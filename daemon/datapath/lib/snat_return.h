@@ -2,10 +2,12 @@
 /*
  * Answers from outside to what workloads sent with the node's address (snat.h): to the node, at a port (ICMP: with an id) of the
  * SNAT range, with a flow. Everything else is the host's, whatever its port. The host's own packets cost one comparison of their port.
+ * On another device than the underlay's the node's address is the one that SNAT leaves with there (exit.h).
  */
 #pragma once
 #include "packet.h"
 #include "drop.h"
+#include "exit.h"
 #include "flow.h"
 #include "nat.h"
 #include "nexthop.h"
@@ -60,24 +62,44 @@ static __always_inline int snat_first_fragment(struct __sk_buff *skb, const stru
 	return !bpf_skb_load_bytes(skb, l4 + ICMP_ID, &port, 2) && snat_is_port(g, port);
 }
 
+/* The node's address on the device that the packet came by, NULL = none. */
+static __always_inline const void *snat_own_address(struct __sk_buff *skb, const struct globals *g, __u32 family)
+{
+#ifdef ON_EXITS
+	const struct exit *exit = exit_find(skb->ifindex, family);
+
+	(void)g;
+	if (!exit)
+		return NULL;
+	return family == AF_INET ? (const void *)&exit->ip : exit->ip6;
+#else
+	(void)skb; /* the underlay's */
+	return family == AF_INET ? (const void *)&g->underlay_ip : g->underlay_ip6;
+#endif
+}
+
 /* The closer look, from the IP header on. Whole packets and later fragments to the node always can. */
 static __always_inline int snat_fragment_may_answer(struct __sk_buff *skb, const struct globals *g)
 {
 	struct iphdr ip4;
 	struct ipv6hdr ip6;
+	const void *own;
 	__u8 head[8];
 	__u8 version;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &version, 1))
 		return 0;
+	own = snat_own_address(skb, g, version >> 4 == 4 ? AF_INET : AF_INET6);
+	if (!own)
+		return 0;
 	if (version >> 4 == 4) {
-		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip4, sizeof(ip4)) || ip4.daddr != g->underlay_ip)
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip4, sizeof(ip4)) || ip4.daddr != *(const __be32 *)own)
 			return 0;
 		if (!(ip4.frag_off & bpf_htons(IP_FRAGMENT_BITS)) || (ip4.frag_off & bpf_htons(IP_FRAGMENT_OFFSET)))
 			return 1;
 		return snat_first_fragment(skb, g, ip4.protocol, ETH_HLEN + ip4.ihl * 4);
 	}
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip6, sizeof(ip6)) || !ip6_equal(&ip6.daddr, g->underlay_ip6))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip6, sizeof(ip6)) || !ip6_equal(&ip6.daddr, own))
 		return 0;
 	if (ip6.nexthdr != IPPROTO_FRAGMENT) /* behind other extension headers a fragment is rare enough to be remembered in vain */
 		return 1;

@@ -322,7 +322,7 @@ struct flow {
 	__u32 flags;        /* enum flow_flags */
 	__u32 epoch;        /* globals.epoch when nh and label were looked up; another value = look up again */
 	__u32 nh;           /* resolved nexthop: what an established packet uses */
-	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, LABEL_NONE = the kernel routes */
+	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, SNAT_EXIT and a device, LABEL_NONE = the kernel routes */
 	__u32 vrf;
 	__u32 dvrf;
 	__u32 src_nh;       /* nexthop of the way back (RPF) */
@@ -365,6 +365,17 @@ struct flow_count {
 	__u32 flows6;
 };
 #define FLOW_SOURCES 4096
+
+/*
+ * Map `exits`: hash, ifindex (u32) -> struct exit. Devices other than the underlay's by which SNAT leaves the node, too: those on which
+ * the program `outside` takes the answers. Written by the daemon.
+ */
+struct exit {
+	__be32 ip;    /* the node's addresses there, which packets leave with; 0 = none */
+	__u32 mtu;    /* L3 MTU, bytes */
+	__u8 ip6[16]; /* all zero = none */
+};
+#define SNAT_EXIT 0x80000000 /* in flow.label: the rest is the ifindex of an exit */
 
 /* Map `snat_shares`: array of u32, ports in use. An index is a hash of a destination, or of a destination and a vif. */
 #define SNAT_SHARES 65536
@@ -529,7 +540,7 @@ enum drop_reason {
 	DROP_INVALID_UNDERLAY_ECMP = 54,
 	DROP_TRAP_LIMIT = 56, /* ours: the vif's budget of packets to the agent is spent */
 	DROP_ECN = 60,        /* ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
-	DROP_OTHER_NIC = 61,  /* ours: the kernel's route to what is outside leads through another device than the underlay's */
+	DROP_OTHER_NIC = 61,  /* ours: the kernel's route to what is outside leads through a device that is neither the underlay's nor an exit */
 };
 
 /* ---- the agent header (pkt0) --------------------------------------------------------------------------------------- */

@@ -176,6 +176,11 @@ export class Fixture extends TestNode {
     return sent(this.send('fabric', this.devices.fabric, frame, options))
   }
 
+  /** By a device that isn't the vRouter's. */
+  fromExit(ifindex: number, frame: Uint8Array): Sent {
+    return sent(this.send('outside', ifindex, frame))
+  }
+
   fromHost(frame: Uint8Array, options?: Parameters<TestNode['send']>[3]): Sent {
     return sent(this.send('vhost', this.devices.vhost, frame, options))
   }

@@ -34,6 +34,7 @@ export type Complexity = Record<string, ProgramComplexity>
 export const ENTRIES = [
   ['tap', 'tap'],
   ['fabric', 'fabric'],
+  ['outside', 'outside'],
   ['vhost', 'vhost'],
   ['agent', 'agent'],
   ['ageing', 'start_ageing'],

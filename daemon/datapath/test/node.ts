@@ -34,7 +34,7 @@ import { decode, encode, u32Codec } from '../../src/maps/table.ts'
 export const BUILD = new URL('../build/', import.meta.url).pathname
 export const ROUTER_MAC = '00:00:5e:00:01:00'
 export const AGENT_MAC = '00:00:00:00:00:01'
-const PROGRAMS = ['tap', 'fabric', 'vhost', 'agent'] as const
+const PROGRAMS = ['tap', 'fabric', 'outside', 'vhost', 'agent'] as const
 export type Program = (typeof PROGRAMS)[number]
 
 /** Why the tests of this folder can't run here, or undefined. */

@@ -83,6 +83,8 @@ export interface Config {
     readonly enabled: boolean
     /** Source ports and ICMP identifiers for it, `61000-65535`. */
     readonly ports: string
+    /** Devices other than the underlay's by which it leaves, too; `auto` among them: hardware, VLANs, bonds and teams. */
+    readonly interfaces: readonly string[]
     /** To link-local services, such as a cloud's metadata, too. */
     readonly linkLocal: boolean
   }

@@ -58,6 +58,9 @@ describe('the configuration', () => {
   it('takes no tunnels but from nodes, and gives pods no link-local services, unless told', () => {
     const { tunnels, snat } = loadConfig({ env: {} })
     assert.deepEqual([tunnels, snat.linkLocal], [{ peers: [], oldPort: false, dscp: 'copy' }, false])
+    assert.deepEqual(snat.interfaces, ['auto'])
+    assert.deepEqual(load('', { VROUTER_SNAT_INTERFACES: 'eth1,br-lan' }).snat.interfaces, ['eth1', 'br-lan'])
+    assert.deepEqual(load('snat: {interfaces: []}\n').snat.interfaces, [])
     const told = load('tunnels: {peers: [192.0.2.254], oldPort: true}\nsnat: {linkLocal: true}\n')
     assert.deepEqual(
       [told.tunnels, told.snat.linkLocal],

@@ -3,7 +3,7 @@ import type { LinkInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Vif } from '../model/tables.ts'
-import { type Attachment, type AttachResult, type Links, linkName, programOf } from './links.ts'
+import { type Attachment, type AttachResult, isExitLink, type Links, linkName, programOf } from './links.ts'
 import type { Pace } from './pace.ts'
 import type { TableFailure } from './table-writer.ts'
 import { configureNewTap, configureTap, hasDevice, retireTap } from './tap-device.ts'
@@ -114,7 +114,7 @@ export class Attachments {
   /** Takes the programs off devices that are no vifs any more; a tap goes down before it loses its program. Returns how many. */
   async sweep(vifs: readonly Vif[], pace: Pace): Promise<number> {
     const keep = new Set(vifs.map((vif) => linkName(attachmentOf(vif))))
-    const stale = this.#links.names.filter((name) => !keep.has(name))
+    const stale = this.#links.names.filter((name) => !keep.has(name) && !isExitLink(name))
     for (const name of stale) {
       try {
         if (name.startsWith('tap-')) this.#retire(name)

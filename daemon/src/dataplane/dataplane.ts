@@ -25,6 +25,7 @@ import { ensureAgentDevice } from './agent-device.ts'
 import { Attachments } from './attachments.ts'
 import { BackOff } from './back-off.ts'
 import { Encoder } from './encode-tables.ts'
+import { Exits, exitsOf } from './exits.ts'
 import { evictFlows } from './flow-eviction.ts'
 import { initialiseFlows, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
 import { HostRoutes } from './host-routes.ts'
@@ -90,6 +91,7 @@ export class Dataplane implements AsyncDisposable {
   readonly #log: Log
   readonly #neighbours: Neighbours
   readonly #hostRoutes: HostRoutes
+  readonly #exits: Exits
   readonly #programs: Programs
   readonly #links: Links
   readonly #attachments: Attachments
@@ -141,6 +143,7 @@ export class Dataplane implements AsyncDisposable {
     this.maps = parts.programs.maps.typed
     this.#tables = new KernelTables(parts.programs.maps, options.log)
     this.#links = parts.links
+    this.#exits = new Exits(parts.route, parts.links, this.maps.exits, options.log)
     this.#attachments = new Attachments(parts.route, parts.links, options.log, options.quickTaps ?? true)
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
@@ -300,6 +303,7 @@ export class Dataplane implements AsyncDisposable {
     if (isResync) this.#attachments.checkAll()
     const attached = await this.#attachments.attach(tables.vifs, pace, { isFirst, checkMs: RESYNC_SLICE_MS })
     if (attached > 0) this.#promoteLater()
+    const exitFailures = this.#ensureExits(again)
     if (isFirst) this.#programs.maps.commit()
 
     const detached = await this.#attachments.sweep(tables.vifs, pace)
@@ -317,6 +321,7 @@ export class Dataplane implements AsyncDisposable {
       ...neighbourFailures,
       ...routeFailures,
       ...portFailures,
+      ...exitFailures,
     ]
     this.#applied = tables
     this.#settle(failures)
@@ -365,6 +370,13 @@ export class Dataplane implements AsyncDisposable {
     }
     this.#reservation = { isWanted, failures }
     return failures
+  }
+
+  /** SNAT leaves by the node's other devices, too, while there is any. */
+  #ensureExits(again: boolean): readonly TableFailure[] {
+    const isWanted = readGlobals(this.maps.globals).snatPorts > 0
+    const devices = isWanted ? exitsOf(this.facts().otherDevices ?? [], this.#options.config.snat.interfaces) : []
+    return this.#exits.ensure(devices, again, () => raiseEpoch(this.maps))
   }
 
   /** Failures become problems; what is new is logged once, and there is another attempt. */

@@ -28,6 +28,7 @@ import type { ProgramName, Programs } from './programs.ts'
 
 export interface Attachment {
   readonly program: ProgramName
+  /** Of `outside`, whose devices are no vifs: the ifindex. */
   readonly vif: number
   readonly device: string
   readonly ifindex: number
@@ -55,6 +56,11 @@ function attachTypeOf(program: ProgramName): (typeof TcxAttach)[keyof typeof Tcx
 
 export function linkName({ program, vif }: Pick<Attachment, 'program' | 'vif'>): string {
   return `${program}-${vif}`
+}
+
+/** The link is that of a way out of the node (exits.ts), and of no vif. */
+export function isExitLink(name: string): boolean {
+  return name.startsWith('outside-')
 }
 
 /** Nobody else's filter has this priority. */

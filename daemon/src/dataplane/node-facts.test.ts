@@ -128,6 +128,35 @@ describe('facts of the node', () => {
     assert.deepEqual([...neighbours.keys()], ['192.0.2.4', '192.0.2.30'])
   })
 
+  it('name the other devices that are up, part of no other, and have an address of the world', () => {
+    const device = (index: number, name: string, more: Partial<LinkInfo> = {}) =>
+      ({ ...link(index, name), type: 1, up: true, ...more }) as LinkInfo
+    const { otherDevices } = facts({
+      others: {
+        links: [
+          device(31, 'docker0', { kind: 'bridge' }),
+          device(21, 'eth1'),
+          device(22, 'eth2', { up: false }),
+          device(23, 'eth3', { masterIndex: 31 }),
+          device(24, 'wg0', { type: 65534 }),
+          device(25, 'eth4'),
+        ],
+        addresses: [
+          address(21, '10.77.0.2', 24, { flags: AddressFlag.PERMANENT | AddressFlag.SECONDARY }),
+          address(21, '10.77.0.1'),
+          address(21, '2001:db8:77::1', 64, { family: 6 }),
+          ...[22, 23, 24].map((index) => address(index, `10.${index}.0.1`)),
+          address(25, '2001:db8:25::1', 64, { family: 6, flags: AddressFlag.TENTATIVE }),
+          address(31, '172.17.0.1'),
+        ],
+      },
+    })
+    assert.deepEqual(otherDevices, [
+      { name: 'eth1', ifindex: 21, mtu: 9000, address: '10.77.0.1', address6: '2001:db8:77::1' },
+      { name: 'docker0', ifindex: 31, mtu: 9000, kind: 'bridge', address: '172.17.0.1' },
+    ])
+  })
+
   it('are the same when only the state of a neighbour has changed', () => {
     const with_ = (...neighbours: NeighbourInfo[]) => facts({ neighbours })
     const a = with_(neighbour('192.0.2.4', NeighbourState.STALE))

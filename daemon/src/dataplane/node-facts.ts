@@ -13,7 +13,7 @@ import {
 } from '@kube-vrouter/linux/netlink/route'
 import { VrouterError } from '../errors.ts'
 import { ip4Number } from '../maps/addresses.ts'
-import type { FabricRoute, NodeFacts } from '../model/facts.ts'
+import type { FabricRoute, NodeFacts, OtherDevice } from '../model/facts.ts'
 import { VROUTER_PROTOCOL } from './neighbours.ts'
 
 export interface DeviceNames {
@@ -28,6 +28,8 @@ export interface NodeState {
   readonly agent: LinkInfo
   /** Of the NIC and of vhost0. */
   readonly addresses: readonly AddressInfo[]
+  /** All other devices that have an address, and these. */
+  readonly others?: { readonly links: readonly LinkInfo[]; readonly addresses: readonly AddressInfo[] }
   /** IPv4, main table. */
   readonly routes: readonly RouteInfo[]
   /** IPv4, of the NIC and of vhost0. */
@@ -44,11 +46,19 @@ export function readNode(route: RouteSocket, names: DeviceNames): NodeState {
     return link
   }) as [LinkInfo, LinkInfo]
   const both = [vhost.index, nic.index]
+  const addresses = route.addresses()
+  const others = addresses.filter(
+    ({ index, scope }) => scope === Scope.UNIVERSE && ![...both, agent.index].includes(index),
+  )
   return {
     nic,
     vhost,
     agent,
-    addresses: both.flatMap((index) => route.addresses({ index })),
+    addresses: both.flatMap((index) => addresses.filter((one) => one.index === index)),
+    others: {
+      links: [...new Set(others.map(({ index }) => index))].flatMap((index) => route.link(index) ?? []),
+      addresses: others,
+    },
     routes: route.routes({ table: RouteTable.MAIN, family: 4 }),
     neighbours: both.flatMap((index) => route.neighbours({ index, family: 4 })),
   }
@@ -89,8 +99,31 @@ export function factsOf(node: string, state: NodeState): NodeFacts {
     agent: { name: agent.name, ifindex: agent.index },
     fabricRoutes: routes,
     otherRoutes: otherRoutes(state.routes, [nic.index, vhost.index]),
+    otherDevices: otherDevices(state),
     neighbours: knownNeighbours(state.neighbours, holder.index),
   }
+}
+
+const ETHERNET = 1
+
+/** What is enslaved to a bridge, a bond or a VRF isn't where the kernel's routes lead. */
+function otherDevices({ others }: NodeState): OtherDevice[] {
+  return (others?.links ?? [])
+    .filter(({ type, up, masterIndex }) => type === ETHERNET && up && masterIndex === undefined)
+    .map(({ name, index, mtu, kind }) => {
+      const address = others!.addresses.find(
+        (one) => one.family === 4 && one.index === index && (one.flags & AddressFlag.SECONDARY) === 0,
+      )?.address
+      const address6 = address6Of(others!.addresses, index)
+      return {
+        ...{ name, ifindex: index, mtu },
+        ...(kind !== undefined && { kind }),
+        ...(address !== undefined && { address }),
+        ...(address6 !== undefined && { address6 }),
+      }
+    })
+    .filter(({ address, address6 }) => address !== undefined || address6 !== undefined)
+    .sort((a, b) => a.ifindex - b.ifindex)
 }
 
 /** The address that stays: neither temporary nor about to end; of several the one with the lowest number, whatever order the kernel tells them in. */

@@ -144,7 +144,11 @@ export class NodeWatch implements AsyncDisposable {
         if (isOwn || [underlay.ifindex, vhost.ifindex, agent.ifindex].includes(link.index)) {
           if (action === 'del' || (!link.up && link.index !== underlay.ifindex)) this.#damaged({ kind: 'device' })
           this.#look(true, false)
-        } else this.#followTap(link, action)
+        } else {
+          this.#followTap(link, action)
+          // It may be a way out of the node.
+          if (!TAP_NAME.test(link.name)) this.#look(true, false)
+        }
         return
       }
       case 'address':

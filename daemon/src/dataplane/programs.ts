@@ -20,7 +20,7 @@ import { MAP_NAMES, MapSet } from './map-set.ts'
 import { type Pins, pinAt, unpin } from './pins.ts'
 
 /** One object and one program each, of the same name: where it attaches is in links.ts. */
-export const PROGRAMS = ['tap', 'fabric', 'vhost', 'agent'] as const
+export const PROGRAMS = ['tap', 'fabric', 'outside', 'vhost', 'agent'] as const
 export type ProgramName = (typeof PROGRAMS)[number]
 
 /** Object and program that start the ageing of flows. */

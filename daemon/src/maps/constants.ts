@@ -10,6 +10,7 @@ export const LABEL_NONE = 0xffffffff
 export const LABEL_FIRST = 16
 export const FLOW_NONE = 0xffffffff
 export const FLOW_SOURCES = 4096
+export const SNAT_EXIT = 0x80000000
 export const SNAT_SHARES = 0x10000
 export const FRAGMENT_SETS = 64
 export const FRAGMENT_WAYS = 32
@@ -310,7 +311,7 @@ export const DROP_INVALID_UNDERLAY_ECMP = 54
 export const DROP_TRAP_LIMIT = 56
 /** ours: congestion was marked on the way of a packet whose ends don't know of marks (RFC 6040) */
 export const DROP_ECN = 60
-/** ours: the kernel's route to what is outside leads through another device than the underlay's */
+/** ours: the kernel's route to what is outside leads through a device that is neither the underlay's nor an exit */
 export const DROP_OTHER_NIC = 61
 
 /** enum drop_reason */

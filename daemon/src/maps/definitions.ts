@@ -17,6 +17,7 @@ export const mapDefinitions = {
   bridge: { type: 1, keySize: 8, valueSize: 24, maxEntries: 131072, flags: 1 },
   composites: { type: 1, keySize: 4, valueSize: 520, maxEntries: 1024, flags: 0 },
   drop_stats: { type: 6, keySize: 4, valueSize: 512, maxEntries: 1, flags: 0 },
+  exits: { type: 1, keySize: 4, valueSize: 24, maxEntries: 256, flags: 0 },
   flow4: { type: 1, keySize: 20, valueSize: 88, maxEntries: 131072, flags: 0 },
   flow6: { type: 1, keySize: 44, valueSize: 88, maxEntries: 65536, flags: 0 },
   flow_alloc: { type: 2, keySize: 4, valueSize: 96, maxEntries: 1, flags: 0 },

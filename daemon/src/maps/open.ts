@@ -9,6 +9,7 @@ import { type BridgeTable, bridgeTable } from './bridge.ts'
 import { type MapDefinition, type MapName, mapDefinitions } from './definitions.ts'
 import { type DropStatsTable, dropStatsTable } from './drops.ts'
 import { MapError } from './errors.ts'
+import { type ExitTable, exitTable } from './exits.ts'
 import { type FlowTables, flowTables } from './flows.ts'
 import { type GlobalsTable, globalsTable } from './globals.ts'
 import { type MplsTable, mplsTable } from './mpls.ts'
@@ -52,6 +53,7 @@ export interface PinnedMaps extends Disposable {
   readonly peers: PeerTables
   /** One element, index 0. */
   readonly underlayStats: UnderlayStatsTable
+  readonly exits: ExitTable
   readonly routes: RouteTables
   readonly bridge: BridgeTable
   readonly flows: FlowTables
@@ -120,6 +122,7 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
     vrfStats: vrfStatsTable(map('vrf_stats')),
     peers: peerTables(map),
     underlayStats: underlayStatsTable(map('underlay_stats')),
+    exits: exitTable(map('exits')),
     routes: routeTables(map),
     bridge: bridgeTable(map('bridge')),
     flows: flowTables(map),

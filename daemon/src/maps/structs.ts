@@ -701,7 +701,7 @@ export interface FlowStruct {
   readonly epoch: number
   /** resolved nexthop: what an established packet uses */
   readonly nh: number
-  /** label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, LABEL_NONE = the kernel routes */
+  /** label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, SNAT_EXIT and a device, LABEL_NONE = the kernel routes */
   readonly label: number
   readonly vrf: number
   readonly dvrf: number
@@ -819,6 +819,29 @@ export const flowCountCodec: Codec<FlowCountStruct> = {
   encode: (value, into, offset = 0) => {
     into.setUint32(offset, value.flows, true)
     into.setUint32(offset + 4, value.flows6, true)
+  },
+}
+
+export interface ExitStruct {
+  /** the node's addresses there, which packets leave with; 0 = none */
+  readonly ip: number
+  /** L3 MTU, bytes */
+  readonly mtu: number
+  /** all zero = none */
+  readonly ip6: Uint8Array
+}
+
+export const exitCodec: Codec<ExitStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    ip: view.getUint32(offset, false),
+    mtu: view.getUint32(offset + 4, true),
+    ip6: bytesAt(view, offset + 8, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.ip, false)
+    into.setUint32(offset + 4, value.mtu, true)
+    putBytes(into, offset + 8, 16, value.ip6)
   },
 }
 

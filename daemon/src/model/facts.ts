@@ -26,8 +26,22 @@ export interface NodeFacts {
   readonly fabricRoutes: readonly FabricRoute[]
   /** Where the kernel's routes lead by other devices, default routes apart: a management network, container bridges. IPv4. */
   readonly otherRoutes: readonly FabricRoute[]
+  /** Devices that the node has addresses on beside the underlay's, by ifindex. */
+  readonly otherDevices?: readonly OtherDevice[]
   /** Underlay neighbours whose MAC the kernel knows (REACHABLE, STALE, DELAY, PROBE, PERMANENT…). */
   readonly neighbours: ReadonlyMap<Address, Mac>
+}
+
+/** An Ethernet device that is up, part of no other, and has an address of the world. */
+export interface OtherDevice {
+  readonly name: string
+  readonly ifindex: number
+  /** L3 MTU, bytes. */
+  readonly mtu: number
+  /** 'vlan', 'bond', 'bridge', 'veth'…; absent for hardware. */
+  readonly kind?: string
+  readonly address?: Address
+  readonly address6?: Address
 }
 
 export interface FabricRoute {

@@ -20,7 +20,7 @@ export const config: Config = {
   cluster: { name: 'k8s', domain: 'cluster.local' },
   source: { type: 'directory', kubeconfig: '', server: '', path: '/var/lib/vrouter/objects' },
   services: { clusterIPRanges: [] },
-  snat: { enabled: true, ports: '61000-65535', linkLocal: false },
+  snat: { enabled: true, ports: '61000-65535', interfaces: ['auto'], linkLocal: false },
   cni: { logFile: '', chained: [] },
   portApi: {
     rest: { enabled: false, address: '127.0.0.1', port: 9091, portsDir: '/var/lib/contrail/ports', staleSeconds: 60 },
