@@ -4,36 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { CUT } from '../fragments.ts'
 import { type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const OUTSIDE = ['198.51.100.9', '2001:db8:99::9'] as const
 
 /** IP packets of a UDP datagram in pieces of 1032 bytes of payload at most. */
-const cut = `
-import itertools, os, socket, struct, sys
-def sum16(data):
-  data += b'\\0' * (len(data) % 2)
-  total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
-  while total >> 16: total = (total & 0xffff) + (total >> 16)
-  return ~total & 0xffff
-def cut(src, dst, sport, dport, data, size=1032):
-  six, ident = ':' in src, int.from_bytes(os.urandom(4), 'big')
-  pack = lambda text: socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, text)
-  udp = struct.pack('!HHHH', sport, dport, 8 + len(data), 0) + data
-  pseudo = pack(src) + pack(dst) + (struct.pack('!IHBB', len(udp), 0, 0, 17) if six else struct.pack('!BBH', 0, 17, len(udp)))
-  udp = udp[:6] + struct.pack('!H', sum16(pseudo + udp) or 0xffff) + udp[8:]
-  packets = []
-  for at in range(0, len(udp), size):
-    part, more = udp[at:at + size], at + size < len(udp)
-    if six:
-      packets.append(struct.pack('!IHBB', 0x60000000, 8 + len(part), 44, 64) + pack(src) + pack(dst) + struct.pack('!BBHI', 17, 0, at | more, ident) + part)
-    else:
-      packets.append(struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(part), ident & 0xffff, at // 8 | (0x2000 if more else 0), 64, 17, 0) + pack(src) + pack(dst) + part)
-  return packets
+const cut = `${CUT}
 family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
 raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
 def send(src, dst, sport, dport, data, order):
-  packets = cut(src, dst, sport, dport, data)
+  packets = cut(src, dst, sport, dport, data, int.from_bytes(os.urandom(4), 'big'))
   assert len(packets) == len(order)
   for i in order: raw.sendto(packets[i], (dst, 0))
 `
