@@ -14,7 +14,8 @@ import { defaultPodNetwork, networkFqName, tapName, uuidOf } from '@kube-vrouter
 import type { VirtualNetwork } from '@kube-vrouter/daemon/model/objects'
 import { PortServer, type PortService } from '@kube-vrouter/daemon/port-api/server'
 import { MemorySource } from '@kube-vrouter/daemon/ports/memory-source'
-import { Ports, type PortsOptions } from '@kube-vrouter/daemon/ports/ports'
+import type { PortsOptions } from '@kube-vrouter/daemon/ports/options'
+import { Ports } from '@kube-vrouter/daemon/ports/ports'
 import { createNamed, deleteNamed, namedPath } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 

@@ -6,6 +6,7 @@
 import { allocate, blocksOfPool, idleBlocks, isSingle, type PodAddress, poolOf, singleBlockOf } from '../model/ipam.ts'
 import type { Address, FqName, IpamBlock, Source, VirtualNetwork } from '../model/objects.ts'
 import { PortError } from './errors.ts'
+import type { Log } from './options.ts'
 import { Serial } from './serial.ts'
 
 export interface AddressesOptions {
@@ -16,6 +17,9 @@ export interface AddressesOptions {
   /** A block without an address in use is given back after this long. */
   readonly idleBlockMs: number
   readonly now: () => number
+  /** Who holds addresses; `isFixed`: for a pod that asks for a certain one. */
+  readonly holders: (isFixed: boolean) => Iterable<Holder>
+  readonly log: Log
 }
 
 /** A pod needs two blocks at the most; a few more may be lost to others meanwhile. */
@@ -41,15 +45,10 @@ export class Addresses {
   }
 
   /**
-   * One free address for each family of the VN (or those in `fixed`), none of which is in `holders()`. `hold` is called with them before anybody
+   * One free address for each family of the VN (or those in `fixed`), none of which anybody holds. `hold` is called with them before anybody
    * else's turn in this pool; what it returns is returned. Throws PortError.
    */
-  take<T>(
-    vn: VirtualNetwork,
-    fixed: readonly Address[],
-    holders: () => Iterable<Holder>,
-    hold: (addresses: readonly PodAddress[]) => T,
-  ): Promise<T> {
+  take<T>(vn: VirtualNetwork, fixed: readonly Address[], hold: (addresses: readonly PodAddress[]) => T): Promise<T> {
     return this.#serial.run(poolOf(vn), async () => {
       const taken = new Map<string, IpamBlock>()
       for (let claims = 0; ; claims++) {
@@ -57,7 +56,7 @@ export class Addresses {
           vn,
           node: this.#options.node,
           blocks: this.#blocks(vn, taken),
-          used: this.#inUse(vn.fqName, holders()),
+          used: this.#inUse(vn.fqName, this.#options.holders(fixed.length > 0)),
           recent: this.#recent(vn),
           fixed,
         })
@@ -98,14 +97,10 @@ export class Addresses {
 
   /**
    * Gives blocks back that nobody has used for long, so that other nodes can have them; at once those of a network that is deleted, and those of one
-   * address. For a slow timer, and when a pod with such an address is gone. Returns those that went; `onFailure` hears of those that the
-   * source didn't take, which are tried again.
+   * address. For a slow timer, and when a pod with such an address is gone. What the source doesn't take is tried again next time.
    */
-  async giveBack(
-    holders: () => Iterable<Holder>,
-    onFailure: (block: IpamBlock, error: unknown) => void,
-  ): Promise<IpamBlock[]> {
-    const { source, node, now } = this.#options
+  async giveBack(): Promise<void> {
+    const { source, node, now, holders, log } = this.#options
     const given: IpamBlock[] = []
     const own = [...source.state().blocks.values()].filter(
       (block) => block.node === node && !this.#given.has(block.name),
@@ -113,7 +108,7 @@ export class Addresses {
     for (const [vn, blocks] of Map.groupBy(own, (block) => block.vn)) {
       const isDeleted = source.state().virtualNetworks.get(vn)?.isDeleted === true
       await this.#serial.run(this.#poolOf(vn), async () => {
-        const idle = new Set(idleBlocks(node, blocks, this.#inUse(vn, holders())))
+        const idle = new Set(idleBlocks(node, blocks, this.#inUse(vn, holders(false))))
         for (const block of blocks) {
           if (!idle.has(block)) {
             this.#idleSince.delete(block.name)
@@ -127,7 +122,10 @@ export class Addresses {
             try {
               await source.withdraw('IPAMBlock', block.name)
             } catch (error) {
-              onFailure(block, error)
+              log.warn(
+                { block: block.name, vn, error: (error as Error).message },
+                'a block of addresses could not be given back; trying again',
+              )
               continue
             }
             this.#idleSince.delete(block.name)
@@ -139,7 +137,7 @@ export class Addresses {
     }
     const names = new Set(own.map(({ name }) => name))
     for (const name of this.#idleSince.keys()) if (!names.has(name)) this.#idleSince.delete(name)
-    return given
+    for (const { name, vn } of given) log.info({ block: name, vn }, 'gave a block of addresses back that no pod uses')
   }
 
   /** Claims the first candidate that nobody has. Those that others have go to `taken`: the source may not show them yet. */

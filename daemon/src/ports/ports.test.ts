@@ -10,7 +10,8 @@ import type { Pod, VirtualNetwork } from '../model/objects.ts'
 import { missingBlocks } from '../model/publish.ts'
 import type { AllocateReply, AllocateRequest } from '../port-api/messages.ts'
 import { MemorySource } from './memory-source.ts'
-import { Ports, type PortsOptions } from './ports.ts'
+import type { PortsOptions } from './options.ts'
+import { Ports } from './ports.ts'
 
 function network(fqName: string, subnets: readonly string[], blockSize4 = 26): VirtualNetwork {
   const name = fqName.slice(fqName.lastIndexOf(':') + 1)
