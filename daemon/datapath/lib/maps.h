@@ -35,6 +35,8 @@ MAP(vrfs, BPF_MAP_TYPE_ARRAY, __u32, struct vrf, 4096, 0);
 MAP(vrf_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vrf_stats, 4097, 0);
 MAP(peers4, BPF_MAP_TYPE_HASH, struct peer4_key, struct peer, 16384, BPF_F_NO_PREALLOC);
 MAP(peers6, BPF_MAP_TYPE_HASH, struct peer6_key, struct peer, 16384, BPF_F_NO_PREALLOC);
+/* ntohl(address) folded -> address << 32 | epoch: known as a node while the epoch lasts (lib/tunnel.h) */
+MAP(peer_cache, BPF_MAP_TYPE_ARRAY, __u32, __u64, PEER_CACHE_SIZE, 0);
 MAP(underlay_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct underlay_stats, 1, 0);
 MAP(route4_host, BPF_MAP_TYPE_HASH, struct route4_key, struct route, 131072, BPF_F_NO_PREALLOC);
 MAP(route4_lpm, BPF_MAP_TYPE_LPM_TRIE, struct route4_lpm_key, struct route, 65536, BPF_F_NO_PREALLOC);

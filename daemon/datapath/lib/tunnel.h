@@ -152,15 +152,27 @@ static __always_inline int tunnel_has_port(__be16 port, const struct globals *g)
 	return tunnel_is_mpls(port, g) || port == bpf_htons(VXLAN_UDP_PORT);
 }
 
-/* Whether tunnels are taken from this address. Costs one hash lookup of four bytes per packet. */
-static __always_inline int tunnel_has_peer(__be32 outer_sip)
+/*
+ * Whether tunnels are taken from this address. What peers4 said is remembered while the epoch lasts, which every change of peers4 raises
+ * afterwards: a hash lookup for each packet costs 20 ns more.
+ */
+static __always_inline int tunnel_has_peer(__be32 outer_sip, const struct globals *g)
 {
 	struct peer4_key key = { .ip = outer_sip };
+	__u64 known = (__u64)outer_sip << 32 | epoch_before(g);
+	__u32 zero = 0, slot = bpf_ntohl(outer_sip);
 	struct underlay_stats *stats;
-	__u32 zero = 0;
+	__u64 *cached;
 
-	if (likely(bpf_map_lookup_elem(&peers4, &key) != NULL))
+	slot = (slot ^ slot >> 10 ^ slot >> 20) % PEER_CACHE_SIZE;
+	cached = bpf_map_lookup_elem(&peer_cache, &slot);
+	if (likely(cached && *(volatile __u64 *)cached == known && outer_sip)) /* an unused slot knows nobody */
 		return 1;
+	if (bpf_map_lookup_elem(&peers4, &key)) {
+		if (cached)
+			*(volatile __u64 *)cached = known;
+		return 1;
+	}
 	stats = bpf_map_lookup_elem(&underlay_stats, &zero);
 	if (stats)
 		stats->foreign_tunnels++;
@@ -184,7 +196,7 @@ static __always_inline int tunnel_is_ours(struct __sk_buff *skb, const struct gl
 		return 0;
 	if (ip->version != 4 || ip->ihl != 5 || (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
 		return 0;
-	return tunnel_is_mpls(udp->dest, g) && tunnel_has_peer(ip->saddr);
+	return tunnel_is_mpls(udp->dest, g) && tunnel_has_peer(ip->saddr, g);
 }
 
 /*
@@ -199,7 +211,7 @@ static __always_inline int tunnel_is_fragment(struct __sk_buff *skb, const struc
 
 	return (void *)(udp + 1) <= packet_end(skb) && eth->h_proto == bpf_htons(ETH_P_IP) &&
 	       (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)) == bpf_htons(IP_MORE_FRAGMENTS) && ip->protocol == IPPROTO_UDP &&
-	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip && tunnel_is_mpls(udp->dest, g) && tunnel_has_peer(ip->saddr);
+	       *(const __u8 *)ip == 0x45 && ip->daddr == g->underlay_ip && tunnel_is_mpls(udp->dest, g) && tunnel_has_peer(ip->saddr, g);
 }
 
 /* Reads the outer headers of a tunnelled frame: p->outer_sip and p->label. Returns 0 or a drop reason. */

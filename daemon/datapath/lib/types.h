@@ -250,6 +250,8 @@ struct peer {
 	__be32 node; /* where that node's tunnels come from */
 };
 
+#define PEER_CACHE_SIZE 1024 /* a power of two */
+
 /* Map `underlay_stats`: per-CPU array of one struct underlay_stats. */
 struct underlay_stats {
 	__u64 foreign_tunnels; /* packets to a tunnel port from no known node: given to the host */

@@ -12,7 +12,7 @@
  *  - to a node's address through the overlay: encapsulated, and what comes out of a tunnel isn't looked at for another one
  */
 import { strict as assert } from 'node:assert'
-import { ip6Bytes } from '../../src/maps/addresses.ts'
+import { ip4Number, ip4Text, ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import {
   A,
@@ -417,6 +417,35 @@ describe('datapath: trust', function () {
     node.setGlobals({ underlayIp6: ip6Bytes('::') })
     assertHosts(frame('33:33:00:00:00:01', other, solicit('::', 'ff02::1:ff00:1', HOST.ip6)))
     assertHosts(frame('33:33:00:00:00:01', other, udp('::', 'ff02::1', 1, 2)))
+  })
+
+  it('an address is a node’s of its own right, wherever it is remembered', () => {
+    const inner = udp(REMOTE.ip4, A.ip4, 1, 2)
+    // the same slot of peer_cache: see tunnel_has_peer
+    const alike = ip4Text((ip4Number(PEER.ip4) ^ 0x401) >>> 0)
+    const slot = (address: string) => {
+      const number = ip4Number(address)
+      return (number ^ (number >>> 10) ^ (number >>> 20)) % c.PEER_CACHE_SIZE
+    }
+    assert.equal(slot(alike), slot(PEER.ip4))
+    for (let i = 0; i < 2; i++) {
+      assertAtPod(fromNode(A.label, inner), inner)
+      assertHosts(tunnelled(A.label, inner, { src: alike }))
+    }
+    assert.equal(foreign(), 2)
+    node.setPeer(alike)
+    node.raiseEpoch()
+    for (let i = 0; i < 2; i++) {
+      assertAtPod(fromNode(A.label, inner), inner)
+      node.assertDrop(c.DROP_INVALID_SOURCE, c.VIF_ID_FABRIC, () => fromNode(A.label, inner, { src: alike }))
+    }
+    assert.equal(foreign(), 2)
+  })
+
+  it('no address is no node’s, before routes have ever changed too', () => {
+    node.setGlobals({ epoch: 0 })
+    assertHosts(tunnelled(A.label, udp(REMOTE.ip4, A.ip4, 1, 2), { src: '0.0.0.0' }))
+    assert.equal(foreign(), 1)
   })
 
   it('UDP port 51234 is the host’s, unless it is configured', () => {

@@ -8,6 +8,7 @@ export const NH_AF_BRIDGE = 7
 export const COMPOSITE_MAX = 64
 export const LABEL_NONE = 0xffffffff
 export const LABEL_FIRST = 16
+export const PEER_CACHE_SIZE = 1024
 export const FLOW_NONE = 0xffffffff
 export const FLOW_SOURCES = 4096
 export const SNAT_EXIT = 0x80000000

@@ -33,6 +33,7 @@ export const mapDefinitions = {
   nexthop_checks: { type: 2, keySize: 4, valueSize: 4, maxEntries: 65536, flags: 0 },
   nexthops: { type: 2, keySize: 4, valueSize: 52, maxEntries: 65536, flags: 0 },
   path_mtus: { type: 9, keySize: 4, valueSize: 16, maxEntries: 4096, flags: 0 },
+  peer_cache: { type: 2, keySize: 4, valueSize: 8, maxEntries: 1024, flags: 0 },
   peers4: { type: 1, keySize: 4, valueSize: 4, maxEntries: 16384, flags: 1 },
   peers6: { type: 1, keySize: 16, valueSize: 4, maxEntries: 16384, flags: 1 },
   route4_host: { type: 1, keySize: 8, valueSize: 20, maxEntries: 131072, flags: 1 },
