@@ -38,6 +38,11 @@ function identity(file: string, manifest: Manifest): string {
   return id
 }
 
+/** Networks are named by all others, namespaces only by pods. */
+function rank({ kind }: Manifest): number {
+  return kind === 'VirtualNetwork' ? 0 : 1
+}
+
 /** Writes every object of the files; returns their identities. The daemons check them: an object may still be set aside. */
 export function apply(lab: string, files: readonly string[]): string[] {
   const folder = labPaths(lab).store
@@ -45,7 +50,8 @@ export function apply(lab: string, files: readonly string[]): string[] {
   const objects = files.flatMap((file) =>
     readManifests(file).map((manifest) => ({ id: identity(file, manifest), manifest })),
   )
-  for (const { id, manifest } of objects) {
+  // A daemon may look at any time: what is named by others comes first.
+  for (const { id, manifest } of objects.toSorted((a, b) => rank(a.manifest) - rank(b.manifest))) {
     writeWhole(join(folder, `${id}.yaml`), stringify(manifest))
   }
   return objects.map(({ id }) => id)

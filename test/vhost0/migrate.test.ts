@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { NeighbourState, RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { until } from '../patience.ts'
 import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'
 
@@ -131,6 +132,39 @@ describe('vhost0 migration', function () {
     assert.equal(timeless(node.describe()), before)
     assert.equal(node.describe(VHOST), 'no device')
     assert.ok(node.canPing('203.0.113.1'))
+  })
+
+  it('hears a gateway that spoke first, though the kernel was told to keep its MAC fresh', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    node.ip('route add default via 10.77.0.1')
+    const managed = { managed: true, protocol: 118 }
+    const state = await node.migrate({
+      watchSeconds: 20,
+      hooks: {
+        onStep: (step) => {
+          if (step !== 'watch') return
+          // As the dataplane has it: what is known already waits this long before the kernel asks, 5 s as a rule.
+          node.exec(`sysctl -qw net.ipv4.neigh.${VHOST}.delay_first_probe_time=60`)
+          using route = RouteSocket.open({ netns: node.netns })
+          const { index } = route.link(VHOST)!
+          const mac = /link\/ether (\S+)/.exec(node.world('link show gw'))![1]!
+          route.setNeighbour({ index, address: '10.77.0.1', mac, state: NeighbourState.STALE })
+          route.setNeighbour({ index, address: '10.77.0.1', ...managed })
+          assert.deepEqual(
+            route.neighbours({ index, family: 4 }).map(({ state }) => state),
+            [NeighbourState.DELAY],
+          )
+        },
+      },
+    })
+    assert.deepEqual(state.answered, ['10.77.0.1'])
+    using route = RouteSocket.open({ netns: node.netns })
+    const kept = route.neighbours({ index: route.link(VHOST)!.index, family: 4 })
+    assert.deepEqual(
+      kept.map(({ address, managed, protocol }) => ({ address, managed, protocol })),
+      [{ address: '10.77.0.1', ...managed }],
+    )
   })
 
   it('puts everything back when the programs cannot be attached', async () => {

@@ -59,7 +59,9 @@ function ask(kernel: VhostKernel, index: number, address: string): void {
   if (known?.state === NeighbourState.INCOMPLETE) return
   try {
     if (known?.mac !== undefined && known.state !== NeighbourState.FAILED && known.state !== NeighbourState.PERMANENT) {
-      kernel.route.setNeighbour({ index, address, mac: known.mac, state: NeighbourState.PROBE, managed: known.managed })
+      kernel.route.setNeighbour({ index, address, mac: known.mac, state: NeighbourState.PROBE })
+      // The kernel takes no state together with this mark: it would wait with its probe, as long as the watch does.
+      if (known.managed) kernel.route.setNeighbour({ index, address, managed: true })
     } else if (known?.state !== NeighbourState.PERMANENT) {
       if (known !== undefined) kernel.route.deleteNeighbour({ index, address })
       kernel.route.setNeighbour({ index, address, state: NeighbourState.NONE, flags: NeighbourFlag.USE })
