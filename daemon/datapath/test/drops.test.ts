@@ -1,6 +1,10 @@
-/** Proves: every drop reason that the datapath names is reached by a test of this folder, or is listed here with why it can't be. */
+/**
+ * Proves: every drop reason that the programs give was given while the tests of this folder ran, or is listed here with why none can make
+ * it. Each TestNode notes in the file KV_DROPS_REACHED which of its counters rose; hack/test runs this one last.
+ */
 import { strict as assert } from 'node:assert'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import * as constants from '../../src/maps/constants.ts'
 
 const DATAPATH = new URL('../', import.meta.url).pathname
 
@@ -14,23 +18,36 @@ const NOT_BY_PACKETS: Record<string, string> = {
   DROP_REWRITE_FAIL: 'the headers were read before, so they can be written',
 }
 
-function reasonsIn(folder: string, files: RegExp, pattern: RegExp): Set<string> {
-  const found = new Set<string>()
-  for (const file of readdirSync(folder).filter((name) => files.test(name)))
-    for (const [, reason] of readFileSync(`${folder}${file}`, 'utf8').matchAll(pattern)) found.add(reason!)
-  return found
+const numbers = constants as unknown as Record<string, number>
+
+/** Names of the reasons that the programs give. */
+function given(): string[] {
+  const names = ['', 'lib/'].flatMap((folder) =>
+    readdirSync(`${DATAPATH}${folder}`)
+      .filter((file) => /(\.bpf\.c|\.h)$/.test(file) && file !== 'types.h')
+      .flatMap((file) => readFileSync(`${DATAPATH}${folder}${file}`, 'utf8').match(/\bDROP_[A-Z0-9_]+\b/g) ?? []),
+  )
+  return [...new Set(names)].filter((name) => name !== 'DROP_REASONS').sort()
 }
 
 describe('datapath: drop reasons', () => {
-  it('are all reached', () => {
-    const used = new Set([
-      ...reasonsIn(DATAPATH, /\.bpf\.c$/, /\b(DROP_[A-Z0-9_]+)\b/g),
-      ...reasonsIn(`${DATAPATH}lib/`, /^(?!types).*\.h$/, /\b(DROP_[A-Z0-9_]+)\b/g),
-    ])
-    used.delete('DROP_REASONS')
-    const reached = reasonsIn(`${DATAPATH}test/`, /\.test\.ts$/, /\bc\.(DROP_[A-Z0-9_]+)\b/g)
-    const missing = [...used].filter((reason) => !reached.has(reason) && !(reason in NOT_BY_PACKETS))
+  it('were all reached by the tests before', function () {
+    const file = process.env['KV_DROPS_REACHED']
+    if (file === undefined || !existsSync(file)) {
+      this.test!.parent!.title += ' (skipped: no other test of the datapath ran before)'
+      this.skip()
+    }
+    const reached = new Set(readFileSync(file, 'utf8').trim().split('\n').map(Number))
+    const missing = given().filter((name) => !reached.has(numbers[name]!) && !(name in NOT_BY_PACKETS))
     assert.deepEqual(missing, [])
-    assert.ok(used.size > 25, `${used.size} reasons found`)
+  })
+
+  it('are excused only if a program gives them', () => {
+    const names = given()
+    assert.ok(names.length > 25, `${names.length} reasons found`)
+    assert.deepEqual(
+      Object.keys(NOT_BY_PACKETS).filter((name) => !names.includes(name)),
+      [],
+    )
   })
 })

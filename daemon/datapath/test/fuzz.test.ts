@@ -42,25 +42,18 @@ import {
   tcp,
   udp,
 } from './frames.ts'
+import {
+  changedAtRandom,
+  cutAtEveryByte,
+  noiseAfter,
+  RANDOM_FRAMES,
+  randomFrom,
+  withExtremeWords,
+} from './mutations.ts'
 import { cannotRun } from './node.ts'
 
-/** The program of other NICs counts no vif, and reads what it may take with the fabric's functions. */
+/** The program of other NICs counts no vif: fuzz-outside.test.ts is its own. */
 type Fuzzed = Exclude<Program, 'outside'>
-
-/** The shortest frame that a TAP takes. */
-const SHORTEST = 14
-const RANDOM_FRAMES = Number(process.env['FUZZ_FRAMES'] ?? 6000)
-
-/** mulberry32: small, and the same everywhere for a seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 function seeds(): [Fuzzed, string, Buffer][] {
   const fragmentHeader = join([PROTO.UDP, 0, 0, 1, 0, 0, 0, 9])
@@ -286,31 +279,19 @@ describe('datapath: malformed and random frames', function () {
 
   it('cut at every byte', () => {
     for (const [program, name, frame] of frames)
-      for (let length = SHORTEST; length <= frame.length; length++)
-        check(program, `${name} cut at ${length}`, frame.subarray(0, length))
+      for (const [what, cut] of cutAtEveryByte(frame)) check(program, `${name} ${what}`, cut)
   })
 
   it('every 16-bit word set to extremes', () => {
-    for (const [program, name, frame] of frames) {
-      for (let at = 12; at < Math.min(frame.length - 1, 110); at += 2) {
-        for (const value of [0, 1, 0x7fff, 0xffff]) {
-          const copy = Buffer.from(frame)
-          copy.writeUInt16BE(value, at)
-          check(program, `${name} word ${at} = ${value}`, copy)
-        }
-      }
-    }
+    for (const [program, name, frame] of frames)
+      for (const [what, falsified] of withExtremeWords(frame)) check(program, `${name} ${what}`, falsified)
   })
 
   it('bytes changed at random', () => {
     const random = randomFrom(0x5eed)
     for (let i = 0; i < RANDOM_FRAMES; i++) {
       const [program, name, frame] = frames[Math.floor(random() * frames.length)]!
-      const copy = Buffer.from(frame.subarray(0, SHORTEST + Math.floor(random() * (frame.length - SHORTEST + 1))))
-      const changes = 1 + Math.floor(random() * 6)
-      for (let change = 0; change < changes; change++)
-        copy[Math.floor(random() * copy.length)] = Math.floor(random() * 256)
-      check(program, `${name} changed at random`, copy)
+      check(program, `${name} changed at random`, changedAtRandom(frame, random))
     }
   })
 
@@ -318,8 +299,7 @@ describe('datapath: malformed and random frames', function () {
     const random = randomFrom(0xbad)
     for (let i = 0; i < RANDOM_FRAMES / 4; i++) {
       const [program, , frame] = frames[i % frames.length]!
-      const noise = Buffer.from(Array.from({ length: Math.floor(random() * 120) }, () => Math.floor(random() * 256)))
-      check(program, 'noise', Buffer.concat([frame.subarray(0, SHORTEST + Math.floor(random() * 20)), noise]))
+      check(program, 'noise', noiseAfter(frame, random))
     }
   })
 

@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { appendFileSync, existsSync } from 'node:fs'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { BpfObject } from '@kube-vrouter/linux/bpf/object'
 import {
@@ -21,6 +21,7 @@ import { createNamed, deleteNamed, namedPath, withNamespace } from '@kube-vroute
 import { ip4Number, ip6Bytes, macBytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { type MapName, mapDefinitions } from '../../src/maps/definitions.ts'
+import { reasonsSeen } from '../../src/maps/drops.ts'
 import { type PinnedMaps, typedMaps } from '../../src/maps/open.ts'
 import {
   flowAllocCodec,
@@ -143,7 +144,15 @@ export class TestNode implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#noteDrops()
     this.#undo[Symbol.dispose]()
+  }
+
+  /** For drops.test.ts, which runs when all others are over. */
+  #noteDrops(): void {
+    const file = process.env['KV_DROPS_REACHED']
+    if (file === undefined) return
+    for (const reason of reasonsSeen(this.maps.dropStats.get(0)!).keys()) appendFileSync(file, `${reason}\n`)
   }
 
   // ---- the namespace
