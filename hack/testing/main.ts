@@ -2,8 +2,9 @@
  * The engine of hack/test, which has put this process into namespaces of its own when it could. Runs the areas one after the other, adds up, and
  * looks for what was left behind.
  *
- * Tests find in their environment: KV_BPFFS, a bpffs of this run (absent when none can be mounted), TMPDIR, emptied afterwards, and
- * KV_TEST_RUN, by which a process that outlives its test is recognised.
+ * Tests find in their environment: KV_BPFFS, a bpffs of this run (absent when none can be mounted), TMPDIR, emptied afterwards,
+ * KV_TEST_RUN, by which a process that outlives its test is recognised, and KV_DROPS_REACHED, a file in which the datapath's tests note
+ * the drop reasons whose counters rose.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -12,9 +13,10 @@ import { join } from 'node:path'
 import { type Area, findAreas, type Step } from './areas.ts'
 import { parseCommandLine, type Request } from './command-line.ts'
 import { newSince, type Surroundings, takeInventory } from './leftovers.ts'
-import { outcomeOfCrash, outcomeOfReport } from './mocha-outcome.ts'
+import { outcomeOfCrash, outcomeOfOpenHandles, outcomeOfReport } from './mocha-outcome.ts'
 import { add, fail, type Outcome, pass, skip, summaryLine } from './outcome.ts'
 import { runCommand } from './run-command.ts'
+import { type AreaResult, tableOf } from './table.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -27,8 +29,9 @@ async function main(): Promise<number> {
     for (const area of areas) console.log(`${area.name.padEnd(14)}${area.says}`)
     return 0
   }
-  const outcome = await runAll(areas.filter(({ name }) => request.areas.includes(name)))
-  report(outcome)
+  const results = await runAll(areas.filter(({ name }) => request.areas.includes(name)))
+  const outcome = add(results.map((result) => result.outcome))
+  report(outcome, results)
   return outcome.failures.length === 0 ? 0 : 1
 }
 
@@ -44,7 +47,7 @@ function understand(areas: readonly Area[]): Request | undefined {
   }
 }
 
-async function runAll(areas: readonly Area[]): Promise<Outcome> {
+async function runAll(areas: readonly Area[]): Promise<AreaResult[]> {
   using undo = new DisposableStack()
   const temporary = mkdtempSync(join(tmpdir(), 'kv-test-'))
   undo.defer(() => rmSync(temporary, { recursive: true, force: true }))
@@ -56,12 +59,13 @@ async function runAll(areas: readonly Area[]): Promise<Outcome> {
     ...process.env,
     TMPDIR: temporary,
     KV_TEST_RUN: surroundings.runId,
+    KV_DROPS_REACHED: join(reports, 'drops-reached'),
     NO_COLOR: '1',
   }
   delete env['FORCE_COLOR']
   if (bpffs) env['KV_BPFFS'] = bpffs
 
-  const outcomes: Outcome[] = []
+  const results: AreaResult[] = []
   for (const area of areas) {
     const before = takeInventory(surroundings)
     const start = performance.now()
@@ -69,14 +73,14 @@ async function runAll(areas: readonly Area[]): Promise<Outcome> {
     for (const step of area.steps) found.push(await runStep(area, step, env, join(reports, `${area.name}.json`)))
     if (area.steps.some((step) => step.kind === 'mocha')) found.push(checkLeftovers(area, surroundings, before))
     const outcome = add(found)
-    const seconds = ((performance.now() - start) / 1000).toFixed(1)
+    const seconds = (performance.now() - start) / 1000
     console.log(
-      `${outcome.failures.length === 0 ? 'ok  ' : 'FAIL'} ${area.name.padEnd(14)}${summaryLine(outcome)} (${seconds} s)`,
+      `${outcome.failures.length === 0 ? 'ok  ' : 'FAIL'} ${area.name.padEnd(14)}${summaryLine(outcome)} (${seconds.toFixed(1)} s)`,
     )
     for (const { title, message } of outcome.failures) console.log(indent(`${title}\n${indent(message)}`))
-    outcomes.push(outcome)
+    results.push({ name: area.name, outcome, seconds })
   }
-  return add(outcomes)
+  return results
 }
 
 /** hack/test gave this process its own network: only the loopback device is in it. */
@@ -123,7 +127,7 @@ async function runStep(area: Area, step: Step, env: NodeJS.ProcessEnv, reportFil
   const command = ['mocha', '--reporter', 'json', '--reporter-option', `output=${reportFile}`, ...step.files]
   const { output, problem } = await runCommand(command, { cwd: root, env, limitSeconds })
   if (!existsSync(reportFile)) return outcomeOfCrash(area.name, problem || 'status 0', output)
-  const outcome = outcomeOfReport(readFileSync(reportFile, 'utf8'))
+  const outcome = add([outcomeOfReport(readFileSync(reportFile, 'utf8')), outcomeOfOpenHandles(area.name, output)])
   // Mocha's status is the number of failures; anything else is a crash after the report.
   if (problem.startsWith('status') || problem === '') return outcome
   return add([outcome, fail(area.name, `mocha ended with ${problem}`)])
@@ -141,13 +145,14 @@ function isIsolated({ bpffs }: Surroundings): boolean {
   return bpffs !== undefined || isPrivate()
 }
 
-function report(outcome: Outcome): void {
+function report(outcome: Outcome, results: readonly AreaResult[]): void {
   const reasons = Map.groupBy(outcome.skips, (item) => item.reason)
   for (const [reason, skips] of reasons) {
     console.log(`skipped ${skips.length}: ${reason}`)
     for (const { title } of skips.slice(0, 5)) console.log(indent(title))
     if (skips.length > 5) console.log(indent(`and ${skips.length - 5} more`))
   }
+  for (const line of tableOf(results)) console.log(line)
   console.log(summaryLine(outcome))
 }
 

@@ -1,5 +1,6 @@
 /** Turns the document of mocha's JSON reporter into an outcome. Pure. */
-import { fail, type Outcome } from './outcome.ts'
+import { STILL_OPEN } from './open-handles.ts'
+import { fail, nothing, type Outcome } from './outcome.ts'
 
 /** The part of mocha's JSON report that is used. */
 interface MochaReport {
@@ -27,6 +28,13 @@ export function outcomeOfReport(text: string): Outcome {
       reason: SKIP_REASON.exec(fullTitle)?.[1] ?? 'it gives no reason',
     })),
   }
+}
+
+/** What kept mocha from ending by itself is in its output; the tests passed or failed all the same. */
+export function outcomeOfOpenHandles(area: string, output: string): Outcome {
+  const lines = output.split('\n').filter((line) => line.startsWith(STILL_OPEN))
+  if (lines.length === 0) return nothing
+  return fail(`${area} closes what it opens`, lines.map((line) => line.slice(STILL_OPEN.length)).join('\n'))
 }
 
 /** When mocha died before it could write its report: the whole area failed. */

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseCommandLine } from './command-line.ts'
 import { newSince } from './leftovers.ts'
-import { outcomeOfReport } from './mocha-outcome.ts'
+import { outcomeOfOpenHandles, outcomeOfReport } from './mocha-outcome.ts'
 import { add, fail, pass, skip, summaryLine } from './outcome.ts'
 import { runCommand } from './run-command.ts'
+import { tableOf } from './table.ts'
 
 describe('test outcomes', () => {
   it('add up to the line that CI reads', () => {
@@ -31,6 +34,19 @@ describe('test outcomes', () => {
     })
   })
 
+  it('are shown area by area with their times, and as a total', () => {
+    const results = [
+      { name: 'unit', outcome: add([pass(992), skip('b', 'needs root')]), seconds: 64.21 },
+      { name: 'functional', outcome: add([pass(8), fail('a', 'why')]), seconds: 1200.5 },
+    ]
+    assert.deepEqual(tableOf(results), [
+      'area             passed   failed  skipped  seconds',
+      'unit                992        0        1     64.2',
+      'functional            8        1        0   1200.5',
+      'total              1000        1        1   1264.7',
+    ])
+  })
+
   it('count only what is new as left behind', () => {
     const before = new Map([['link', ['lo', 'eth0']]])
     const after = new Map([
@@ -38,6 +54,42 @@ describe('test outcomes', () => {
       ['pin', ['a']],
     ])
     assert.deepEqual(newSince(before, after), ['link veth7', 'pin a'])
+  })
+})
+
+describe('tests that leave something open', () => {
+  const leaky = `
+    import { createServer } from 'node:net'
+    import { Worker } from 'node:worker_threads'
+    describe('leaky', () => it('passes', (done) => {
+      new Worker('require("node:worker_threads").parentPort.on("message", () => 0)', { eval: true, name: 'idle' })
+      setInterval(() => 0, 1000)
+      createServer().listen(0, '127.0.0.1', done)
+    }))`
+
+  it('are a failure that names what it is and whose', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'leaky-'))
+    try {
+      const file = join(folder, 'leaky.mts')
+      writeFileSync(file, leaky)
+      const env = { ...process.env, KV_OPEN_HANDLES_GRACE_MS: '0' }
+      const ended = await runCommand(['mocha', '--no-exit', file], {
+        cwd: join(import.meta.dirname, '../..'),
+        env,
+        limitSeconds: 100,
+      })
+      assert.match(ended.output, /1 passing/)
+      assert.notEqual(ended.problem, '')
+      const [failure] = outcomeOfOpenHandles('unit', ended.output).failures
+      assert.equal(failure!.title, 'unit closes what it opens')
+      const whose = `first seen after ${file}`
+      assert.match(failure!.message, new RegExp(`^Server on 127.0.0.1:\\d+, ${whose}$`, 'm'))
+      assert.match(failure!.message, new RegExp(`^Worker idle, ${whose}$`, 'm'))
+      assert.match(failure!.message, new RegExp(`^1 timers, most of them seen after ${file}$`, 'm'))
+      assert.equal(outcomeOfOpenHandles('unit', '1 passing\n').failures.length, 0)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 })
 
