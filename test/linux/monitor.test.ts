@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { Worker } from 'node:worker_threads'
 import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
 import { type RouteEvent, RouteMonitor, type setWorkerEntry } from '@kube-vrouter/linux/netlink/monitor'
 import { newAddress, RouteSocket } from '@kube-vrouter/linux/netlink/route'
@@ -72,6 +74,36 @@ describeKernel('the route monitor', () => {
       const at = seen.indexOf(line, from)
       assert.notEqual(at, -1, `${line} is missing after ${seen[from - 1]} in\n${seen.join('\n')}`)
       from = at + 1
+    }
+  })
+
+  it('goes on with another Worker when its own is killed, and has everything read anew', async () => {
+    using it = lab()
+    const workers: Worker[] = []
+    const note = (message: unknown) => void workers.push((message as { worker: Worker }).worker)
+    subscribe('worker_threads', note)
+    try {
+      await using monitor = new RouteMonitor({ netns: it.path, kinds: ['address'] })
+      const seen: string[] = []
+      monitor.on('event', (event) => seen.push(summary(event)))
+      monitor.on('resync', () => seen.push('read anew'))
+      monitor.on('error', (error) => seen.push(error.message))
+      await monitor.ready
+      const ended = workers[0]!.terminate()
+      // It waits in the kernel, which lets it go when there is something to tell.
+      it.route.addAddress({ index: it.eth0, address: '10.0.0.1', prefixLength: 24 })
+      await ended
+      it.route.addAddress({ index: it.eth0, address: '10.0.0.2', prefixLength: 24 })
+      await eventually(() => seen.includes('read anew'), 'the news that something was missed')
+      it.route.addAddress({ index: it.eth0, address: '10.0.0.3', prefixLength: 24 })
+      await eventually(() => seen.includes('new address 10.0.0.3/24'), 'what came afterwards')
+      assert.deepEqual(
+        seen.filter((line) => !line.includes('10.0.0.1')),
+        ['the monitor ended unexpectedly', 'read anew', 'new address 10.0.0.3/24'],
+      )
+      assert.equal(workers.length, 2)
+    } finally {
+      unsubscribe('worker_threads', note)
     }
   })
 

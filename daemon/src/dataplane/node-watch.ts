@@ -86,7 +86,7 @@ export class NodeWatch implements AsyncDisposable {
       watch.#look(true, true)
     })
     watch.monitor.on('error', (error) =>
-      log.error({ err: error }, 'the node is no longer watched: changes are found by the resync'),
+      log.error({ err: error }, 'the node is not watched for a moment: what changes meanwhile is read then'),
     )
     watch.#readTaps()
     watch.#readFacts()

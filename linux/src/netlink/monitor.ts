@@ -7,7 +7,7 @@
  * `if (isMonitorWorker()) startWorker()`.
  */
 
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { SystemError } from '../errors.ts'
 import { close, eventfd, eventfdSignal } from '../ffi.ts'
@@ -44,55 +44,79 @@ interface Events {
   resync: []
   /** From now on every change is seen. */
   ready: []
+  /** Nothing is seen for the moment: the Worker ended. Another one is started, and 'resync' follows. Before 'ready': it can't be had at all. */
   error: [error: Error]
 }
 
 const ALL_KINDS: readonly EventKind[] = ['link', 'address', 'route', 'neighbour']
 const QUEUE_BYTES = 8 << 20
+/** Until a Worker that ended has a successor. */
+const RESTART_MS = 1000
 
 export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposable {
   /** Resolves when the subscription stands: read the state after it, and no change is missed. Rejects when it can't be had. */
   readonly ready: Promise<void>
-  readonly #worker: Worker
-  readonly #stopFd: number
-  readonly #ended: Promise<unknown>
+  readonly #options: RouteMonitorOptions
+  readonly #ready = Promise.withResolvers<void>()
+  #wasReady = false
+  /** Of the Worker that runs. */
+  #stopFd: number | undefined
+  #ended: Promise<void>
+  #restart: NodeJS.Timeout | undefined
   #closing = false
 
   constructor(options: RouteMonitorOptions = {}) {
     super()
-    this.#stopFd = eventfd()
-    const registration = signalAtExit(this.#stopFd)
-    const workerData: MonitorWorkerData = {
-      worker: MONITOR_WORKER,
-      netns: options.netns,
-      kinds: options.kinds ?? ALL_KINDS,
-      stopFd: this.#stopFd,
-      queueBytes: options.queueBytes ?? QUEUE_BYTES,
-    }
-    this.#worker = new Worker(workerEntry, {
+    this.#options = options
+    this.ready = this.#ready.promise
+    // Whoever doesn't wait for it learns of the failure by 'error'.
+    this.ready.catch(() => {})
+    this.#ended = this.#start()
+  }
+
+  /** Starts a Worker; resolves when it has ended. */
+  #start(): Promise<void> {
+    const { netns, kinds = ALL_KINDS, queueBytes = QUEUE_BYTES } = this.#options
+    const stopFd = eventfd()
+    this.#stopFd = stopFd
+    const registration = signalAtExit(stopFd)
+    const workerData: MonitorWorkerData = { worker: MONITOR_WORKER, netns, kinds, stopFd, queueBytes }
+    const worker = new Worker(workerEntry, {
       workerData,
       name: 'route-monitor',
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     })
-    this.#ended = once(this.#worker, 'exit').finally(() => {
-      registration[Symbol.dispose]()
-      close(this.#stopFd)
+    let failure: Error | undefined
+    worker.on('message', (message: MonitorMessage) => {
+      if (message.type === 'error')
+        failure = new SystemError(message.syscall, message.errno, message.attempted, message.detail)
+      else this.#take(message)
     })
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.ready = promise
-    // Whoever doesn't wait for it learns of the failure by 'error'.
-    promise.catch(() => {})
-    this.#worker.on('message', (message: MonitorMessage) => this.#take(message, resolve, reject))
-    this.#worker.on('error', (error) => this.#fail(error as Error, reject))
-    this.#worker.on('exit', () => {
-      if (!this.#closing) this.#fail(new Error('the monitor ended unexpectedly'), reject)
+    worker.on('error', (error) => {
+      failure ??= error as Error
     })
+    return new Promise((resolve) =>
+      worker.once('exit', () => {
+        registration[Symbol.dispose]()
+        close(stopFd)
+        this.#stopFd = undefined
+        resolve()
+        this.#hasEnded(failure ?? new Error('the monitor ended unexpectedly'))
+      }),
+    )
   }
 
-  #take(message: MonitorMessage, resolve: () => void, reject: (error: Error) => void): void {
+  #take(message: Exclude<MonitorMessage, { type: 'error' }>): void {
+    if (this.#closing) return
     switch (message.type) {
       case 'ready':
-        resolve()
+        if (this.#wasReady) {
+          // Nobody saw what changed since the Worker before this one ended.
+          this.emit('resync')
+          return
+        }
+        this.#wasReady = true
+        this.#ready.resolve()
         this.emit('ready')
         return
       case 'events':
@@ -101,13 +125,11 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
       case 'resync':
         this.emit('resync')
         return
-      case 'error':
-        this.#fail(new SystemError(message.syscall, message.errno, message.attempted, message.detail), reject)
-        return
     }
   }
 
   #announce(event: RouteEvent): void {
+    // A listener may close it.
     if (this.#closing) return
     this.emit('event', event)
     switch (event.kind) {
@@ -126,19 +148,24 @@ export class RouteMonitor extends EventEmitter<Events> implements AsyncDisposabl
     }
   }
 
-  #fail(error: Error, reject: (error: Error) => void): void {
+  #hasEnded(error: Error): void {
     if (this.#closing) return
-    this.#closing = true
-    reject(error)
+    if (this.#wasReady) {
+      this.#restart = setTimeout(() => {
+        this.#ended = this.#start()
+      }, RESTART_MS)
+    } else {
+      this.#closing = true
+      this.#ready.reject(error)
+    }
     if (this.listenerCount('error') > 0) this.emit('error', error)
   }
 
   /** Ends the Worker; no event comes after it. */
   async close(): Promise<void> {
-    if (!this.#closing) {
-      this.#closing = true
-      eventfdSignal(this.#stopFd)
-    }
+    this.#closing = true
+    clearTimeout(this.#restart)
+    if (this.#stopFd !== undefined) eventfdSignal(this.#stopFd)
     await this.#ended
   }
 

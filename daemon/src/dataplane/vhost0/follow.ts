@@ -66,7 +66,10 @@ export class ChangeFollower implements AsyncDisposable {
     monitor.on('event', (event) => this.#concerns(event) && this.#passLater(GATHER_MS))
     monitor.on('resync', () => this.#passLater(GATHER_MS))
     monitor.on('error', (error) =>
-      options.log.error({ err: errorFields(error) }, 'changes are noticed late: their monitor ended'),
+      options.log.error(
+        { err: errorFields(error) },
+        'changes are noticed late: their monitor ended, and is started again',
+      ),
     )
     this.#slow = setInterval(() => this.#passLater(0), SLOW_PASS_MS)
     this.#slow.unref()
