@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parse, parseAllDocuments } from 'yaml'
 import { findHelm, type RenderOptions, render } from '../../hack/manifests/helm.ts'
+import { skipBecause } from '../skip.ts'
 
 export interface KubeObject {
   readonly apiVersion: string
@@ -20,9 +21,7 @@ export interface KubeObject {
 
 /** For a `before` hook: skips the suite, with the reason in its title, where there is no helm. */
 export function skipWithoutHelm(context: Mocha.Context): void {
-  if (findHelm() !== undefined) return
-  context.test!.parent!.title += ' (skipped: no helm; hack/kubelab builds it)'
-  context.skip()
+  skipBecause(context, findHelm() === undefined ? 'no helm; hack/kubelab builds it' : undefined)
 }
 
 export function rendered(...set: readonly string[]): KubeObject[] {

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CLONE_NEWNET, setns } from '@kube-vrouter/linux/ffi'
 import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
 import { PATIENCE_MS, until } from '../patience.ts'
+import { skipBecause } from '../skip.ts'
 
 const HYPERKUBE = process.env['HYPERKUBE'] ?? join(homedir(), '.cache/kube-vrouter/bin/hyperkube')
 const ADDRESS = '10.255.0.1'
@@ -31,9 +32,7 @@ export function skipWithoutApiServer(context: Mocha.Context): void {
       : existsSync(HYPERKUBE)
         ? undefined
         : `no ${HYPERKUBE}: hack/kubelab builds it`
-  if (why === undefined) return
-  context.test!.parent!.title += ` (skipped: ${why})`
-  context.skip()
+  skipBecause(context, why)
 }
 
 export class ApiServer implements AsyncDisposable {

@@ -6,30 +6,24 @@ import { TABLE_MAPS, type TableMap } from '@kube-vrouter/daemon/dataplane/encode
 import type { MapName } from '@kube-vrouter/daemon/maps/definitions'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
-import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
-import { makeNic, WholeNode } from './whole-node.ts'
+import { type WholeNode, withWholeNode } from './whole-node.ts'
 
 /** Far below the minute after which everything is read anew. */
 const NOTICED_MS = 30_000
 
 describe('tables that others change', function () {
   this.timeout(60_000)
-  let sandbox: Sandbox
   let node: WholeNode
 
-  before(async function () {
-    requireRoot(this)
-    sandbox = new Sandbox()
-    makeNic(sandbox)
-    node = new WholeNode(sandbox, buildObjects(join(sandbox.folder, 'objects')))
-    await node.start()
-    assert.equal((await node.add('one', 'red')).ok, true)
-    assert.equal((await node.add('two', 'blue')).ok, true)
-  })
-  after(async () => {
-    await node?.[Symbol.asyncDispose]()
-    sandbox?.[Symbol.dispose]()
-  })
+  withWholeNode(
+    (made) => {
+      node = made
+    },
+    [
+      ['one', 'red'],
+      ['two', 'blue'],
+    ],
+  )
 
   const open = (name: MapName) => BpfMap.openPinned(join(node.config.paths.pins, 'maps', name))
   const readyz = async () => {
@@ -57,8 +51,11 @@ describe('tables that others change', function () {
   /** What is changed is told and repaired, and then all is well again. */
   async function isMended(name: TableMap, before: string): Promise<void> {
     assert.notEqual(contents(name), before, 'nothing was changed')
-    await eventually('it is told', async () => (await readyz()).status === 503)
-    assert.match((await readyz()).text, new RegExp(`others have changed the datapath's tables \\(.*\\b${name}\\b`))
+    const told = new RegExp(`others have changed the datapath's tables \\(.*\\b${name}\\b`)
+    await eventually('it is told', async () => {
+      const { status, text } = await readyz()
+      return status === 503 && told.test(text)
+    })
     await eventually('it is repaired', () => contents(name) === before)
     await eventually('it is well again', async () => (await readyz()).status === 200)
   }

@@ -6,8 +6,7 @@ import { TABLE_MAPS } from '@kube-vrouter/daemon/dataplane/encode-tables'
 import type { MapName } from '@kube-vrouter/daemon/maps/definitions'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { SystemError } from '@kube-vrouter/linux/errors'
-import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
-import { makeNic, WholeNode } from './whole-node.ts'
+import { type WholeNode, withWholeNode } from './whole-node.ts'
 
 const E2BIG = 7
 const ENOMEM = 12
@@ -22,24 +21,17 @@ const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 
 describe('ADD of a pod whose tables the kernel refuses', function () {
   this.timeout(60_000)
-  let sandbox: Sandbox
   let node: WholeNode
   const update = BpfMap.prototype.update
 
-  before(async function () {
-    requireRoot(this)
-    sandbox = new Sandbox()
-    makeNic(sandbox)
-    node = new WholeNode(sandbox, buildObjects(join(sandbox.folder, 'objects')))
-    await node.start()
-    assert.equal((await node.add('anchor', 'red')).ok, true)
-  })
+  withWholeNode(
+    (made) => {
+      node = made
+    },
+    [['anchor', 'red']],
+  )
   afterEach(() => {
     BpfMap.prototype.update = update
-  })
-  after(async () => {
-    await node?.[Symbol.asyncDispose]()
-    sandbox?.[Symbol.dispose]()
   })
 
   /** Refuses all keys that come to `map` as long as `isOpen`, and goes on refusing those. */

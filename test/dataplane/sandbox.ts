@@ -11,6 +11,7 @@ import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import { mount, setns, umount2, unshare } from '@kube-vrouter/linux/ffi'
 import { createNamed, deleteNamed, namedPath } from '@kube-vrouter/linux/namespace'
+import { skipBecause } from '../skip.ts'
 
 const CLONE_FS = 0x200
 const CLONE_NEWNS = 0x20000
@@ -31,10 +32,7 @@ export function whyNot(): string | undefined {
 
 /** For `before`: skips the whole suite, saying why, where it can't run. */
 export function requireRoot(context: Mocha.Context): void {
-  const reason = whyNot()
-  if (reason === undefined) return
-  console.log(`    skipped: ${reason}`)
-  context.skip()
+  skipBecause(context, whyNot())
 }
 
 export class Sandbox implements Disposable {

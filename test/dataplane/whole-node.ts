@@ -1,4 +1,5 @@
 /** A whole daemon in this process, in a sandbox's namespace, with stand-ins for the programs: for what a test must do to it from inside. */
+import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -7,7 +8,7 @@ import { loadConfig } from '@kube-vrouter/daemon/config/load'
 import { createLog } from '@kube-vrouter/daemon/log'
 import { Vrouter } from '@kube-vrouter/daemon/vrouter'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
-import type { Sandbox } from './sandbox.ts'
+import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
 
 export type Answer = Readonly<Record<string, unknown>> & { readonly ok: boolean }
 
@@ -140,4 +141,27 @@ export function makeNic(sandbox: Sandbox): void {
   for (const device of ['wire', 'eth0']) sandbox.run('ip', 'link', 'set', device, 'up')
   sandbox.run('ip', 'address', 'add', '192.0.2.11/24', 'dev', 'eth0')
   sandbox.run('ip', 'route', 'add', 'default', 'via', '192.0.2.1')
+}
+
+/**
+ * For a suite: a sandbox with a daemon in it that has these pods, made before the suite's own hooks; or a skip where it can't be. `prepare` may
+ * add to the NIC before the daemon starts.
+ */
+export function withWholeNode(
+  take: (node: WholeNode) => void,
+  pods: readonly (readonly [name: string, namespace: string])[],
+  prepare: (sandbox: Sandbox) => void = () => undefined,
+): void {
+  const own = new AsyncDisposableStack()
+  before(async function () {
+    requireRoot(this)
+    const sandbox = own.use(new Sandbox())
+    makeNic(sandbox)
+    prepare(sandbox)
+    const node = own.use(new WholeNode(sandbox, buildObjects(join(sandbox.folder, 'objects'))))
+    await node.start()
+    for (const [name, namespace] of pods) assert.equal((await node.add(name, namespace)).ok, true)
+    take(node)
+  })
+  after(() => own.disposeAsync())
 }

@@ -41,6 +41,7 @@ import { encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
 import { longestTurnMs } from '../event-loop.ts'
+import { skipBecause } from '../skip.ts'
 
 const LARGE = 60_000
 /** Longest that a page may keep the event loop, milliseconds of CPU; 20 are usual. */
@@ -64,11 +65,7 @@ describe('introspect over maps of the kernel', () => {
   let context: IntrospectContext
 
   before(function () {
-    const reason = whyNot()
-    if (reason !== undefined) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, whyNot())
     for (const name of Object.keys(mapDefinitions) as MapName[]) {
       raw.set(name, owned.use(BpfMap.create({ ...mapDefinitions[name], name })))
     }

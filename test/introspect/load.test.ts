@@ -1,9 +1,7 @@
 /** Many clients of introspect: pods are started nevertheless, and each client gets its pages. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
-import { buildObjects, requireRoot, Sandbox } from '../dataplane/sandbox.ts'
-import { makeNic, WholeNode } from '../dataplane/whole-node.ts'
+import { type WholeNode, withWholeNode } from '../dataplane/whole-node.ts'
 
 const CLIENTS = 100
 const PAGES = ['KNHReq', 'ItfReq', 'KInterfaceReq', 'Inet4UcRouteReq?vrf_index=2', 'KVrfStatsReq', 'NhListReq']
@@ -25,23 +23,16 @@ const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[v
 
 describe('introspect under many clients', function () {
   this.timeout(120_000)
-  let sandbox: Sandbox
   let node: WholeNode
   let clients: ChildProcess | undefined
 
-  before(async function () {
-    requireRoot(this)
-    sandbox = new Sandbox()
-    makeNic(sandbox)
-    node = new WholeNode(sandbox, buildObjects(join(sandbox.folder, 'objects')))
-    await node.start()
-    for (let n = 0; n < 20; n++) assert.equal((await node.add(`pod-${n}`, n % 2 === 0 ? 'red' : 'blue')).ok, true)
-  })
-  after(async () => {
-    clients?.kill()
-    await node?.[Symbol.asyncDispose]()
-    sandbox?.[Symbol.dispose]()
-  })
+  withWholeNode(
+    (made) => {
+      node = made
+    },
+    Array.from({ length: 20 }, (_, n) => [`pod-${n}`, n % 2 === 0 ? 'red' : 'blue'] as const),
+  )
+  after(() => void clients?.kill())
 
   /** Milliseconds of allocate and register together, of several pods one after the other. */
   async function addTimes(prefix: string): Promise<number[]> {

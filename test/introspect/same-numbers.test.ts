@@ -2,34 +2,25 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { join, resolve } from 'node:path'
-import { buildObjects, requireRoot, Sandbox } from '../dataplane/sandbox.ts'
-import { makeNic, WholeNode } from '../dataplane/whole-node.ts'
+import { type WholeNode, withWholeNode } from '../dataplane/whole-node.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
 
 describe('numbers that several places show', function () {
   this.timeout(60_000)
-  let sandbox: Sandbox
   let node: WholeNode
 
-  before(async function () {
-    requireRoot(this)
-    sandbox = new Sandbox()
-    makeNic(sandbox)
-    sandbox.run('ip', '-6', 'address', 'add', '2001:db8::11/64', 'dev', 'eth0', 'nodad')
-    node = new WholeNode(sandbox, buildObjects(join(sandbox.folder, 'objects')))
-    await node.start()
-    for (const [pod, namespace] of [
+  withWholeNode(
+    (made) => {
+      node = made
+    },
+    [
       ['one', 'red'],
       ['two', 'red'],
       ['three', 'blue'],
-    ] as const)
-      assert.equal((await node.add(pod, namespace)).ok, true)
-  })
-  after(async () => {
-    await node?.[Symbol.asyncDispose]()
-    sandbox?.[Symbol.dispose]()
-  })
+    ],
+    (bare) => bare.run('ip', '-6', 'address', 'add', '2001:db8::11/64', 'dev', 'eth0', 'nodad'),
+  )
 
   const page = async (name: string) => await (await fetch(`http://127.0.0.1:8085/Snh_${name}`)).text()
   /** Number of `value` by number of `key`, in each `struct`. */

@@ -14,6 +14,7 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { deleteTap, openTap } from '@kube-vrouter/linux/tap'
 import { until } from '../patience.ts'
+import { skipBecause } from '../skip.ts'
 
 const AF_PACKET = 17
 const SOCK_RAW = 3
@@ -118,10 +119,7 @@ describe('the agent port', function () {
   this.timeout(30_000)
 
   before(function () {
-    if (process.getuid?.() !== 0) {
-      console.log('      skipped: needs root for a TAP in a network namespace')
-      this.skip()
-    }
+    skipBecause(this, process.getuid?.() === 0 ? undefined : 'needs root for a TAP in a network namespace')
   })
 
   it('answers pings of the gateway through pkt0', async () => {

@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { skipBecause } from '../skip.ts'
 import { lacking, makeVrouter, type Vrouter } from './pinned-tables.ts'
 
 const MAIN = new URL('../../daemon/src/utilities/main.ts', import.meta.url).pathname
@@ -13,11 +14,7 @@ describe('tools on pinned maps', function () {
   let vrouter: Vrouter
 
   before(function () {
-    const reason = lacking()
-    if (reason) {
-      this.test!.parent!.title += ` (skipped: ${reason})`
-      this.skip()
-    }
+    skipBecause(this, lacking())
     vrouter = makeVrouter()
   })
 

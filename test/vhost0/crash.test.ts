@@ -2,17 +2,14 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'
+import { skipBecause } from '../skip.ts'
+import { NIC, TestNode, VHOST, whyNot } from './fixture.ts'
 
 describe('a vhost0 migration that is killed', function () {
   this.timeout(120_000)
 
   before(function () {
-    const reason = whyNot()
-    if (reason !== undefined) {
-      console.log(`      skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, whyNot())
   })
 
   async function aNode(): Promise<TestNode> {
@@ -23,7 +20,7 @@ describe('a vhost0 migration that is killed', function () {
     node.ip('route add default via 10.77.0.1 metric 100')
     node.ip(`route add 172.20.0.0/16 via 10.77.0.1 dev ${NIC}`)
     node.ip(`-6 route add default via fd77::1 dev ${NIC}`)
-    await sleep(2200)
+    await node.settled()
     return node
   }
 
@@ -77,7 +74,7 @@ describe('a vhost0 migration that is killed', function () {
       died = killAt(node, 'migrate', step)
       if (!died) break
       await node.uninstall()
-      await sleep(2200)
+      await node.settled()
       assert.equal(node.describe(), before, `after a death at step ${step}`)
       assert.equal(node.describe(VHOST), 'no device')
     }
@@ -91,7 +88,7 @@ describe('a vhost0 migration that is killed', function () {
       await node.migrate()
       died = killAt(node, 'uninstall', steps)
       await node.uninstall()
-      await sleep(2200)
+      await node.settled()
       assert.equal(node.describe(), before, `after a death at step ${steps}`)
       assert.equal(node.describe(VHOST), 'no device')
     }
@@ -113,9 +110,9 @@ describe('a vhost0 migration that is killed', function () {
     const before = node.describe()
     assert.ok(killAt(node, 'migrate', 5))
     node.world('link set gw down')
-    await assert.rejects(node.migrate(), { code: 'VHOST_GATEWAY_LOST' })
+    await assert.rejects(node.migrate({ watchSeconds: 2 }), { code: 'VHOST_GATEWAY_LOST' })
     node.world('link set gw up')
-    await sleep(2500)
+    await node.settled()
     assert.equal(node.describe(), before)
   })
 })

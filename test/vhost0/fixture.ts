@@ -14,6 +14,7 @@ import { parseAddress } from '@kube-vrouter/linux/address'
 import { close, sendto, setsockopt } from '@kube-vrouter/linux/ffi'
 import { createNamed, deleteNamed, type NetworkNamespace, namedPath, openSocketIn } from '@kube-vrouter/linux/namespace'
 import { RouteProtocol, RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
+import { until } from '../patience.ts'
 
 export const NIC = 'eth0'
 export const VHOST = 'vhost0'
@@ -94,6 +95,14 @@ export class TestNode implements Disposable {
     }
   }
 
+  /** Waits until the kernel has made all that it makes of a NIC that is up: its link-local address, and no address is on trial any more. */
+  async settled(): Promise<void> {
+    await until('the addresses', () => {
+      const text = this.ip(`-6 addr show dev ${NIC}`)
+      return /inet6 fe80:/.test(text) && !/tentative/.test(text)
+    })
+  }
+
   options(
     fields: Partial<Omit<MigrateOptions, 'hooks'>> & { readonly hooks?: Partial<VhostHooks> } = {},
   ): MigrateOptions {
@@ -103,7 +112,8 @@ export class TestNode implements Disposable {
       nic: NIC,
       vhost: VHOST,
       stateDir: this.stateDir,
-      watchSeconds: 2,
+      // Long enough for a busy machine; only a test of what is lost waits for its end, and says less.
+      watchSeconds: 30,
       gateway: 'auto',
       netns: this.netns,
       log: { info: line('info'), warn: line('warn'), error: line('error') } as MigrateOptions['log'],

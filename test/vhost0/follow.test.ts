@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { followChanges } from '@kube-vrouter/daemon/dataplane/vhost0/follow'
 import { until } from '../patience.ts'
+import { skipBecause } from '../skip.ts'
 import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'
 
 const eventually = (what: string, isTrue: () => boolean) => until(what, isTrue, { pollMs: 50 })
@@ -11,11 +12,7 @@ describe('changes of the network card after the migration', function () {
   this.timeout(60_000)
 
   before(function () {
-    const reason = whyNot()
-    if (reason !== undefined) {
-      console.log(`      skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, whyNot())
   })
 
   async function migrated(): Promise<TestNode> {
