@@ -23,6 +23,13 @@ spec: { subnets: [${cidrs.map((cidr) => `{ cidr: '${cidr}' }`).join(', ')}] }
   )
   .join('---')
 
+/** Whose pods have their first interface in front, and eth1 in back. */
+const LISTED = `
+apiVersion: v1
+kind: Namespace
+metadata: { name: listed, annotations: { vrouter.dev/network: front/front, vrouter.dev/networks: 'back/back@eth1' } }
+`
+
 const addressesOf = ({ ips }: CniResult): string[] => ips.map(({ address }) => address.split('/')[0]!)
 
 describe('attachments', function () {
@@ -33,6 +40,7 @@ describe('attachments', function () {
     skipIfMissing(this)
     lab = TestLab.up()
     lab.apply(NETWORKS)
+    lab.apply(LISTED)
   })
   after(() => lab?.close())
 
@@ -107,6 +115,24 @@ describe('attachments', function () {
       for (const pod of ['both-1', 'front-2', 'back-2']) lab.run(['pod', 'del', pod])
       await eventually(() => interfaces().length === 0)
     })
+  })
+
+  it('go by their names to the networks that are listed for them, and nowhere else', async () => {
+    lab.expectLog(/NETWORK_TWICE/)
+    const front = lab.addPod('front-2', 2, 'front')
+    const back = lab.addPod('back-2', 2, 'back')
+    const pod = lab.addPod('listed-1', 1, 'listed')
+    const second = secondInterface(lab, 'listed-1', 'eth1')
+    const added = callCni(lab, 'ADD', second)
+    const [ip4 = '', ip6 = ''] = addressesOf(added)
+    for (const address of [front.ip4, front.ip6, back.ip4, back.ip6]) reaches(pod, address)
+    for (const address of [ip4, ip6]) reaches(back, address)
+    callCni(lab, 'CHECK', second, { prevResult: added })
+    const third = secondInterface(lab, 'listed-1', 'eth2')
+    assert.throws(() => callCni(lab, 'ADD', third), /is in network \S+front already, with interface eth0/)
+    callCni(lab, 'DEL', second)
+    for (const name of ['front-2', 'back-2', 'listed-1']) lab.run(['pod', 'del', name])
+    await eventually(() => interfaces().length === 0)
   })
 
   describe('a pod that is called as no object may be', () => {

@@ -17,10 +17,10 @@ export interface Attachment {
   readonly config?: object
 }
 
-/** One more interface of a pod of the lab, in `network`. */
-export function secondInterface(lab: TestLab, podName: string, ifname: string, network: string): Attachment {
+/** One more interface of a pod of the lab, in `network`; absent: the one that is named for it by annotation. */
+export function secondInterface(lab: TestLab, podName: string, ifname: string, network?: string): Attachment {
   const { node, containerId, namespace, uid } = findPod(lab.name, podName)
-  const config = { name: `net-${ifname}`, network }
+  const config = { name: `net-${ifname}`, ...(network !== undefined && { network }) }
   return { node, containerId, netns: podNetns(podName), ifname, namespace, podName, uid, config }
 }
 

@@ -42,6 +42,22 @@ describe('namespaces', () => {
     )
   })
 
+  it('whose list of networks can’t be read are told, and that it is read once it is mended', () => {
+    const cluster = new TestCluster()
+    cluster.namespace('shop', { 'vrouter.dev/networks': 'red' })
+    const { events } = cluster.settle()
+    const message =
+      'namespace shop: annotation vrouter.dev/networks has the entry "red", which names no interface: write red@eth1'
+    assert.deepEqual(
+      events.map(({ of, type, reason, message }) => [of, type, reason, message]),
+      [['namespaces', 'Warning', 'NetworksAnnotation', message]],
+    )
+    assert.equal(cluster.condition('namespaces', 'shop', 'NetworkReady'), `False NetworksAnnotation: ${message}`)
+    cluster.change('namespaces', 'shop', { metadata: { annotations: { 'vrouter.dev/networks': 'red@eth1' } } })
+    cluster.settle()
+    assert.match(cluster.condition('namespaces', 'shop', 'NetworkReady')!, /^True NetworkFound/)
+  })
+
   it('whose switch is neither on nor off are told, and what to correct; pods don’t start until then', () => {
     const cluster = new TestCluster()
     cluster.namespace('shop', { 'vrouter.dev/isolation': 'yes' })

@@ -2,7 +2,7 @@
  * Which network the pods of a namespace join: told as condition NetworkReady of the namespaces that ask for one, with the same words that
  * ADD fails with. What a namespace says that can't be meant is told by an Event. Pure.
  */
-import { NETWORK_ANNOTATIONS, type Slip, slipsOf } from '../model/annotations.ts'
+import { NETWORK_ANNOTATIONS, NETWORKS_ANNOTATION, type Slip, slipsOf } from '../model/annotations.ts'
 import { defaultPodNetwork } from '../model/names.ts'
 import { isIsolated, type NetworkOfPod, networkOfPod } from '../model/namespace-network.ts'
 import type { FqName, Namespace } from '../model/objects.ts'
@@ -15,6 +15,7 @@ export const CONDITION = 'NetworkReady'
 const REASONS: Readonly<Record<string, string>> = {
   NETWORK_MISSING: 'NetworkMissing',
   NETWORK_ANNOTATION: 'NetworkAnnotation',
+  NETWORKS_ANNOTATION: 'NetworksAnnotation',
   ANNOTATION_UNCLEAR: 'AnnotationUnclear',
 }
 
@@ -62,7 +63,8 @@ function slipEvent(object: Resourceful, { message, isForeign }: Slip): Action {
 
 function asksForNetwork(namespace: Namespace, slips: readonly Slip[]): boolean {
   if (slips.some(({ meaning }) => meaning === 'network')) return true
-  return isIsolated(namespace) || NETWORK_ANNOTATIONS.some((key) => (namespace.annotations[key] ?? '').trim() !== '')
+  const keys = [...NETWORK_ANNOTATIONS, NETWORKS_ANNOTATION]
+  return isIsolated(namespace) || keys.some((key) => (namespace.annotations[key] ?? '').trim() !== '')
 }
 
 function sentence(fqName: FqName): string {

@@ -11,6 +11,9 @@ export const NETWORK_ANNOTATIONS = [
   'net.juniper.contrail.podnetwork',
 ] as const
 
+/** Annotation that names a network for each interface, by the interface's name: `blue@eth1, shop/green@eth2`. */
+export const NETWORKS_ANNOTATION = 'vrouter.dev/networks'
+
 /** Annotations that ask for certain addresses, best first: `10.1.0.7` or `10.1.0.7,fd00:1::7`. */
 export const ADDRESS_ANNOTATIONS = ['vrouter.dev/addresses', 'net.juniper.contrail.podnetwork.ip'] as const
 
@@ -63,6 +66,7 @@ const PREFIXES = [OURS, 'opencontrail.org/', 'opencontrail.kubernetes.', 'core.j
 
 const KNOWN: ReadonlyMap<string, Known> = new Map([
   ...entries(NETWORK_ANNOTATIONS, { meaning: 'network', on: ['namespace', 'pod'], as: ['annotation'] }),
+  ...entries([NETWORKS_ANNOTATION], { meaning: 'network', on: ['namespace', 'pod'], as: ['annotation'] }),
   ...entries(ISOLATION_KEYS, { meaning: 'isolation', on: ['namespace'], as: ['annotation', 'label'] }),
   ...entries(SNAT_ANNOTATIONS, { meaning: 'snat', on: ['namespace'], as: ['annotation'] }),
   ...entries([FORWARDING_MODE], { meaning: 'forwarding mode', on: ['namespace'], as: ['annotation'] }),

@@ -4,6 +4,8 @@ const REMEDIES = {
   NAMESPACE_MISSING: 'create the Namespace object, or correct the name',
   NETWORK_MISSING: 'create the VirtualNetwork, or correct the annotation that names it',
   NETWORK_ANNOTATION: 'write <name>, <namespace>/<name>, an FQ name, or {"domain": …, "project": …, "name": …}',
+  NETWORKS_ANNOTATION:
+    'write <network>@<interface>, separated by commas (blue@eth1, shop/green@eth2); the network of the whole pod is vrouter.dev/network',
   ANNOTATION_UNCLEAR: 'correct the key or its value; until then no pod starts where it may not have been meant to be',
   NO_DEFAULT_NETWORK: 'set defaultNetwork.subnets, or name a network on the namespace or the pod',
   ADDRESS_ANNOTATION: 'write one address of each family, separated by commas',

@@ -70,6 +70,8 @@ export interface Port {
   readonly createdAt: string
   /** What named its network when it was attached. Absent: recorded before this was known. */
   readonly networkFrom?: NetworkFrom
+  /** Beside the pod's first interface: it has the ways to its own network, and neither default routes nor the pod's annotations. */
+  readonly isSecondary?: true
 }
 
 /** `attachment`: whoever attached the pod named the network of this one interface. */

@@ -86,6 +86,14 @@ export function interfaceUuid(containerId: string, ifname: string): string {
   return uuidOf('vmi', `${containerId}/${ifname}`)
 }
 
+/** The uuid by which a pod's interfaces are known to belong together: its own, or one of its name where the runtime knows none. */
+export function virtualMachineUuid(
+  cluster: string,
+  { namespace, pod }: { readonly namespace: string; readonly pod: { readonly name: string; readonly uid: string } },
+): string {
+  return pod.uid === '' ? uuidOf('vm', virtualMachineName(cluster, namespace, pod.name)) : pod.uid
+}
+
 /** MAC of a pod's interface: `02:` and the first five bytes of its uuid. */
 export function podMac(uuid: string): Mac {
   const hex = uuid.replaceAll('-', '').toLowerCase()

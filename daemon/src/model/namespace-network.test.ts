@@ -57,6 +57,67 @@ describe('the network of a pod', () => {
     assert.equal(networkOf('plain', both), 'pod default-domain:k8s-default:red')
   })
 
+  describe('of one interface', () => {
+    const networkOfInterface = (ifname: string, namespace: string, annotations?: Record<string, string>) => {
+      const found = networkOfPod({ namespace, name: 'p', ifname, annotations }, all, cluster)
+      return found.ok ? `${found.from} ${found.vn.name}` : found.error.code
+    }
+    const named = (name: string, annotations: Record<string, string>, labels = {}): Namespace => ({
+      ...{ name, labels, annotations },
+    })
+    const here = [
+      named('listed', { 'vrouter.dev/networks': 'default/red@eth1', 'vrouter.dev/network': 'plain/green' }),
+      named('garbled', { 'vrouter.dev/networks': 'default/red' }),
+    ]
+    const all = {
+      namespaces: new Map([...namespaces, ...here].map((namespace) => [namespace.name, namespace])),
+      virtualNetworks: new Map(
+        [...state.virtualNetworks].map(([name, vn]) => [name, { ...vn, name: name.split(':')[2]! }]),
+      ),
+    }
+    const list = (text: string) => ({ 'vrouter.dev/networks': text })
+    const standardName = 'k8s-default-pod-network'
+
+    it('is what the pod’s list says of it, and what is said of the pod for all others', () => {
+      assert.equal(networkOfInterface('eth1', 'plain', list('default/red@eth1, green@eth2')), 'pod red')
+      assert.equal(networkOfInterface('eth2', 'plain', list('default/red@eth1, green@eth2')), 'pod green')
+      assert.equal(networkOfInterface('eth0', 'plain', list('default/red@eth1')), `default ${standardName}`)
+      assert.equal(networkOfInterface('eth0', 'plain', list('default/red@eth0')), 'pod red')
+      const both = { ...list('default/red@eth1'), 'vrouter.dev/network': 'green' }
+      assert.equal(networkOfInterface('eth1', 'plain', both), 'pod red')
+      assert.equal(networkOfInterface('eth0', 'plain', both), 'pod green')
+    })
+
+    it('is what the namespace’s list says of it, where the pod says nothing', () => {
+      assert.equal(networkOfInterface('eth1', 'listed'), 'namespace red')
+      assert.equal(networkOfInterface('eth0', 'listed'), 'namespace green')
+      assert.equal(networkOfInterface('eth1', 'listed', { 'vrouter.dev/network': 'plain/green' }), 'pod green')
+      assert.equal(networkOfInterface('eth1', 'listed', list('plain/green@eth1')), 'pod green')
+    })
+
+    it('of an isolated namespace is its own, unless it is named', () => {
+      assert.equal(networkOfInterface('eth1', 'lonely'), 'isolation k8s-lonely-pod-network')
+      assert.equal(networkOfInterface('eth1', 'lonely', list('default/red@eth2')), 'isolation k8s-lonely-pod-network')
+      assert.equal(networkOfInterface('eth1', 'lonely', list('default/red@eth1')), 'pod red')
+    })
+
+    it('is nobody’s guess: a list that can’t be read refuses every interface, an empty one as well', () => {
+      for (const ifname of ['eth0', 'eth1']) {
+        assert.equal(networkOfInterface(ifname, 'plain', list('default/red')), 'NETWORKS_ANNOTATION')
+        assert.equal(networkOfInterface(ifname, 'garbled'), 'NETWORKS_ANNOTATION')
+        assert.equal(networkOfInterface(ifname, 'plain', list(' ')), 'ANNOTATION_UNCLEAR')
+        assert.equal(
+          networkOfInterface(ifname, 'plain', { 'vrouter.dev/netwroks': 'default/red@eth1' }),
+          'ANNOTATION_UNCLEAR',
+        )
+      }
+      assert.equal(networkOfInterface('eth1', 'plain', list('nowhere@eth1')), 'NETWORK_MISSING')
+      assert.equal(networkOfInterface('eth1', 'plain', list('a/b/c@eth1')), 'NETWORK_ANNOTATION')
+      // A network that is named nearer settles it.
+      assert.equal(networkOfInterface('eth0', 'garbled', { 'vrouter.dev/network': 'plain/green' }), 'pod green')
+    })
+  })
+
   it('is the namespace’s own where it is isolated', () => {
     assert.equal(networkOf('lonely'), 'isolation default-domain:k8s-lonely:k8s-lonely-pod-network')
     assert.equal(isolated?.ipam, standard?.ipam)

@@ -1,6 +1,7 @@
 /**
- * Which VN a pod is attached to: pod annotation, then namespace annotation, then the isolated namespace's own VN, then the
- * default pod VN (kubernetes reference 2.4, 2.5, 2.24). On one object `vrouter.dev/network` beats the two old spellings.
+ * Which VN an interface of a pod is attached to: pod annotation, then namespace annotation, then the isolated namespace's own VN, then the
+ * default pod VN (kubernetes reference 2.4, 2.5, 2.24). On one object what names a network for this one interface comes first
+ * (`vrouter.dev/networks`), and `vrouter.dev/network` beats the two old spellings.
  */
 import { canonicalAddress, familyOf } from './address.ts'
 import {
@@ -9,6 +10,7 @@ import {
   ISOLATION_KEYS,
   MAC_ANNOTATIONS,
   NETWORK_ANNOTATIONS,
+  NETWORKS_ANNOTATION,
   type Slip,
   SNAT_ANNOTATIONS,
   slipsOf,
@@ -17,6 +19,7 @@ import {
 } from './annotations.ts'
 import { type ModelError, modelError } from './errors.ts'
 import type { NetworkFrom } from './facts.ts'
+import { parseInterfaceNetworks } from './interface-networks.ts'
 import { defaultPodNetwork, HOME_NAMESPACE, isolatedPodNetwork, networkFqName } from './names.ts'
 import type { Address, FqName, Mac, Namespace, SourceState, VirtualNetwork } from './objects.ts'
 
@@ -47,6 +50,8 @@ export type NetworkOfPod =
 export interface PodRef {
   readonly namespace: string
   readonly name: string
+  /** The interface that a network is asked for; absent: one that no list names. */
+  readonly ifname?: string
   readonly annotations?: Texts
   readonly labels?: Texts
 }
@@ -64,15 +69,20 @@ export function networkOfPod(
   if (namespace === undefined) {
     return failed('NAMESPACE_MISSING', `pod ${pod.namespace}/${pod.name}: namespace ${pod.namespace} doesn't exist`)
   }
-  const unclear = unclearOf(pod, namespace)
+  const here = { namespace: namespace.name, state, cluster }
+  const listed = networkListed(pod.annotations, pod.ifname, `pod ${pod.namespace}/${pod.name}`, 'pod', here)
+  if (listed !== undefined) return listed
+  const listedBelow = () =>
+    networkListed(namespace.annotations, pod.ifname, `namespace ${namespace.name}`, 'namespace', here)
+  const isSettled = networkAsked(namespace.annotations) !== undefined || listedBelow()?.ok === true
+  const unclear = unclearOf(pod, namespace, isSettled)
   if (unclear !== undefined) return failed('ANNOTATION_UNCLEAR', unclear)
-  const asked = networkAsked(pod.annotations ?? {}) ?? networkAsked(namespace.annotations)
-  if (asked !== undefined) {
-    const isPods = networkAsked(pod.annotations ?? {}) !== undefined
-    const owner = isPods ? `pod ${pod.namespace}/${pod.name}` : `namespace ${namespace.name}`
-    const from = isPods ? 'pod' : 'namespace'
-    return networkByName(asked.value, `${owner}: annotation ${asked.key}`, from, namespace.name, state, cluster)
-  }
+  const asked = networkAsked(pod.annotations ?? {})
+  if (asked !== undefined) return networkNamedBy(asked, `pod ${pod.namespace}/${pod.name}`, 'pod', here)
+  const below = listedBelow()
+  if (below !== undefined) return below
+  const askedBelow = networkAsked(namespace.annotations)
+  if (askedBelow !== undefined) return networkNamedBy(askedBelow, `namespace ${namespace.name}`, 'namespace', here)
   if (isIsolated(namespace)) {
     const name = isolatedPodNetwork(cluster, namespace.name)
     const vn = networkNamed(name, state)
@@ -101,6 +111,50 @@ export function networkOfAttachment(
   return networkByName(asked.trim(), owner, 'attachment', namespace, state, cluster)
 }
 
+/** Where names are read. */
+interface Here {
+  readonly namespace: string
+  readonly state: Pick<SourceState, 'virtualNetworks'>
+  readonly cluster: string
+}
+
+interface Asked {
+  readonly key: string
+  readonly value: string
+}
+
+/**
+ * What the annotation `vrouter.dev/networks` decides: undefined where it says nothing of this interface. One that can't be read decides, too: nobody knows
+ * which interface it was meant to put elsewhere.
+ */
+function networkListed(
+  annotations: Texts | undefined,
+  ifname: string | undefined,
+  owner: string,
+  from: NetworkFrom,
+  here: Here,
+): NetworkOfPod | undefined {
+  const text = annotations?.[NETWORKS_ANNOTATION]
+  // One that is empty is a slip, told as one.
+  if (text === undefined || text.trim() === '') return undefined
+  const listed = parseInterfaceNetworks(text)
+  if (!listed.ok) return failed('NETWORKS_ANNOTATION', `${owner}: annotation ${NETWORKS_ANNOTATION} ${listed.message}`)
+  const found = listed.interfaces.find((one) => one.ifname === ifname)
+  return found && networkNamedBy({ key: NETWORKS_ANNOTATION, value: found.network }, owner, from, here)
+}
+
+function networkNamedBy({ key, value }: Asked, owner: string, from: NetworkFrom, here: Here): NetworkOfPod {
+  return networkByName(value, `${owner}: annotation ${key}`, from, here.namespace, here.state, here.cluster)
+}
+
+/** Whether pod or namespace names a network for this interface by its name. */
+export function isListed(ifname: string, ...annotations: readonly (Texts | undefined)[]): boolean {
+  return annotations.some((texts) => {
+    const listed = parseInterfaceNetworks(texts?.[NETWORKS_ANNOTATION] ?? '')
+    return listed.ok && listed.interfaces.some((one) => one.ifname === ifname)
+  })
+}
+
 /** `said`: who names it, and where. */
 function networkByName(
   text: string,
@@ -124,13 +178,13 @@ function networkByName(
  * What may have been meant to put the pod elsewhere than where it would get without it. A network that is named nearer to the pod, or
  * isolation that is clear, settles it.
  */
-function unclearOf(pod: PodRef, namespace: Namespace): string | undefined {
+function unclearOf(pod: PodRef, namespace: Namespace, isSettledByNamespace: boolean): string | undefined {
   if (networkAsked(pod.annotations ?? {}) !== undefined) return undefined
   const isAlone = isClearlyIsolated(namespace)
   const counts = ({ meaning }: Slip) => meaning === 'network' || (meaning === 'isolation' && !isAlone)
   const ofPod = slipsOf('pod', pod).find(counts)
   if (ofPod !== undefined) return `pod ${pod.namespace}/${pod.name}: ${ofPod.message}`
-  if (networkAsked(namespace.annotations) !== undefined) return undefined
+  if (isSettledByNamespace) return undefined
   // The default namespace's own network is the default one, isolated or not.
   const ofNamespace = slipsOf('namespace', namespace).find(
     (slip) => counts(slip) && (slip.meaning === 'network' || namespace.name !== HOME_NAMESPACE),
@@ -151,7 +205,7 @@ function failed(...args: Parameters<typeof modelError>): NetworkOfPod {
   return { ok: false, error: modelError(...args) }
 }
 
-function networkAsked(annotations: Texts): { key: string; value: string } | undefined {
+function networkAsked(annotations: Texts): Asked | undefined {
   for (const key of NETWORK_ANNOTATIONS) {
     const value = annotations[key]
     if (value !== undefined && value.trim() !== '') return { key, value: value.trim() }

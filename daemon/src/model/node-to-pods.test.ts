@@ -128,6 +128,13 @@ describe('the node’s way to its pods', () => {
     assert.match(inDefault.problems[0]!, /^Pod default\/a: .*: Pod default\/b has it, too/)
   })
 
+  it('leads to the first interface of a pod before any that is beside one, and misses none of these', () => {
+    const beside = pod('a', red, '10.1.0.5')
+    const second: LocalPod = { ...beside, port: { ...beside.port, isSecondary: true } }
+    assert.deepEqual(reach([second, pod('b', blue, '10.1.0.5')]), { reached: ['b 10.1.0.5'], problems: [] })
+    assert.deepEqual(reach([second]), { reached: ['a 10.1.0.5'], problems: [] })
+  })
+
   it('leaves the host’s own traffic alone', () => {
     for (const [address, reason] of [
       ['192.0.2.77', 'the host has a route of its own there'],

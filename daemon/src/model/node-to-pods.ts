@@ -40,7 +40,9 @@ export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[
   const { pods, facts, defaultNetwork, held } = input
   const reached = new Map<Address, LocalPod>()
   const territory = new Territory(input)
-  for (const pod of pods) {
+  // Kubelet probes a pod at its first interface: what is beside it comes last, and is missed by nobody.
+  const [firsts, others] = [pods.filter(({ port }) => !port.isSecondary), pods.filter(({ port }) => port.isSecondary)]
+  for (const pod of [...firsts, ...others]) {
     const { port, vrf } = pod
     if (vrf.vn === defaultNetwork?.vn) continue
     for (const address of port.addresses) {
@@ -52,7 +54,7 @@ export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[
           ? territory.holderOf(address, vrf.vn)
           : `${podName(rival.port)} has it, too, in network ${rival.vrf.vn}`
       if (obstacle === undefined) reached.set(address, pod)
-      else {
+      else if (!port.isSecondary) {
         const message = `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}`
         problems.push({
           object: podName(port),

@@ -77,4 +77,25 @@ describe('pods that aren’t as they would be if they started now', () => {
     // A record of an older daemon says nothing.
     assert.equal(networkNow(port('a', { vn: own!.fqName }), state('false'), 'k8s'), undefined)
   })
+
+  it('are judged by the first interface, and by another one where its network is named', () => {
+    const networks = builtInNetworks('k8s', ['10.244.0.0/16'], [])
+    const blue = { ...networks[0]!, name: 'blue', fqName: 'default-domain:k8s-dev:blue' }
+    const green = { ...networks[0]!, name: 'green', fqName: 'default-domain:k8s-dev:green' }
+    const state = (annotations: Record<string, string>) => ({
+      namespaces: new Map([['dev', { name: 'dev', labels: {}, annotations: {} }]]),
+      virtualNetworks: new Map([...networks, blue, green].map((vn) => [vn.fqName, vn])),
+      pods: new Map([['uid-a', pod('a', { annotations })]]),
+    })
+    const listed = (networks: string) => state({ 'vrouter.dev/networks': networks })
+    // Restored from its interface object: nothing says any more who named its network.
+    const second = port('a', { ifname: 'eth1', vn: blue.fqName, isSecondary: true })
+    assert.equal(networkNow(second, state({}), 'k8s'), undefined)
+    assert.equal(networkNow(second, listed('blue@eth1'), 'k8s'), undefined)
+    assert.equal(networkNow(second, listed('green@eth1'), 'k8s'), green.fqName)
+    assert.equal(networkNow(second, listed('green@eth2'), 'k8s'), undefined)
+    const first = port('a', { vn: networks[0]!.fqName, networkFrom: 'default' })
+    assert.equal(networkNow(first, listed('green@eth1'), 'k8s'), undefined)
+    assert.equal(networkNow(first, listed('green@eth0'), 'k8s'), green.fqName)
+  })
 })

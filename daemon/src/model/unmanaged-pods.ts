@@ -3,7 +3,7 @@
  * before us), and pods whose namespace or annotation names another network by now. Neither is touched: a new pod is right.
  */
 import type { Port } from './facts.ts'
-import { networkOfPod } from './namespace-network.ts'
+import { isListed, networkOfPod } from './namespace-network.ts'
 import type { FqName, Pod, SourceState } from './objects.ts'
 
 /**
@@ -28,7 +28,7 @@ export function unmanagedMessage({ addresses }: Pod): string {
 
 /** The VN that the port's pod would get now, where that is another one than it has. */
 export function networkNow(
-  { networkFrom, namespace, pod, vn }: Port,
+  { networkFrom, namespace, pod, vn, ifname, isSecondary }: Port,
   state: Pick<SourceState, 'namespaces' | 'virtualNetworks' | 'pods'>,
   cluster: string,
 ): FqName | undefined {
@@ -36,9 +36,13 @@ export function networkNow(
   const known = state.pods.get(pod.uid)
   // Its annotations named the network, and nobody knows them any more.
   if (known === undefined && (networkFrom === undefined || networkFrom === 'pod')) return undefined
+  // The pod's own network is that of its first interface.
+  if (isSecondary && !isListed(ifname, known?.annotations, state.namespaces.get(namespace)?.annotations))
+    return undefined
   const reference = {
     namespace,
     name: pod.name,
+    ifname,
     ...(known && { annotations: known.annotations, labels: known.labels }),
   }
   const now = networkOfPod(reference, state, cluster)

@@ -5,7 +5,7 @@ import { slipsOf } from '../model/annotations.ts'
 import { modelError } from '../model/errors.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, tapName } from '../model/names.ts'
-import { addressesOfPod, macOfPod, networkOfAttachment, networkOfPod } from '../model/namespace-network.ts'
+import { addressesOfPod, isListed, macOfPod, networkOfAttachment, networkOfPod } from '../model/namespace-network.ts'
 import type { FqName, Pod } from '../model/objects.ts'
 import { ownerOfMac } from '../model/reserved-macs.ts'
 import type { AllocateRequest } from '../port-api/messages.ts'
@@ -47,7 +47,7 @@ export class Choice {
     // What the cluster says of the pod counts before what the runtime passed on.
     const annotations = { ...request.annotations, ...known?.annotations }
     const labels = { ...request.labels, ...known?.labels }
-    const reference = { namespace: pod.namespace, name: pod.name, annotations, labels }
+    const reference = { namespace: pod.namespace, name: pod.name, ifname, annotations, labels }
     const network =
       request.virtualNetwork === undefined
         ? networkOfPod(reference, source.state(), cluster.name)
@@ -60,6 +60,13 @@ export class Choice {
       throw PortError.of('NETWORK_TWICE', message)
     }
     const isFirst = others.every(({ routes }) => routes !== undefined)
+    const isNamed =
+      network.from === 'attachment' ||
+      isListed(ifname, annotations, source.state().namespaces.get(pod.namespace)?.annotations)
+    if (!isFirst && !isNamed) {
+      const message = `nothing names a network for interface ${ifname} of pod ${pod.namespace}/${pod.name}, which has one already`
+      throw PortError.of('NETWORK_UNNAMED', message)
+    }
     if (isFirst) this.#reports.slips(pod, slipsOf('pod', reference))
     // Annotations are about the pod's first interface.
     const own = isFirst ? reference : { ...reference, annotations: {} }
@@ -88,6 +95,7 @@ export class Choice {
           labels,
           createdAt: new Date(now()).toISOString(),
           networkFrom: network.from,
+          ...(!isFirst && { isSecondary: true }),
         },
         registered: false,
         netns: request.netns,

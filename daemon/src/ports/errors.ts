@@ -8,6 +8,10 @@ interface Entry {
   readonly remedy: string
 }
 
+/** Where the network of an interface beside the first is named. */
+const NAMES_OF_NETWORK =
+  '`network` in the CNI configuration or in args.cni, VROUTER_NETWORK in CNI_ARGS, or annotation vrouter.dev/networks of pod or namespace'
+
 const TABLE = {
   POD_MISSING: {
     retry: true,
@@ -16,11 +20,8 @@ const TABLE = {
   SOURCE_AWAY: { retry: true, remedy: 'see the daemon log for why the source does not answer' },
   PORT_LIMIT: { retry: true, remedy: 'raise limits.vifs, or place fewer pods on this node' },
   MAC_IN_USE: { retry: true, remedy: 'choose another MAC address, or delete the pod that has it' },
-  NETWORK_TWICE: {
-    retry: false,
-    remedy:
-      'name another network for this interface: `network` in the CNI configuration or in args.cni, or VROUTER_NETWORK in CNI_ARGS',
-  },
+  NETWORK_TWICE: { retry: false, remedy: `name another network for this interface: ${NAMES_OF_NETWORK}` },
+  NETWORK_UNNAMED: { retry: false, remedy: `name one: ${NAMES_OF_NETWORK}` },
   BLOCK_CLAIM_FAILED: { retry: true, remedy: 'see the daemon log for the answer of the source' },
   DISK_FULL: { retry: true, remedy: 'free space on the file system of paths.state' },
   RECORD_FAILED: { retry: true, remedy: 'make paths.state writable for the daemon' },
@@ -41,6 +42,7 @@ export type PortErrorCode = keyof typeof TABLE
 /** Refusals of the model that stay until the pod itself is changed; all others may pass. */
 const PERMANENT: ReadonlySet<ModelErrorCode> = new Set([
   'NETWORK_ANNOTATION',
+  'NETWORKS_ANNOTATION',
   'ADDRESS_ANNOTATION',
   'MAC_ANNOTATION',
   'MAC_RESERVED',

@@ -818,6 +818,43 @@ describe('ports', () => {
         assert.equal(ports.all()[1]!.vn, BLUE)
       })
 
+    it('goes to the network that the pod names for it, or its namespace, unless the runtime names one', async () => {
+      const ports = await start()
+      const GREEN = networkFqName('k8s', 'default', 'green')
+      source.virtualNetworks.set(GREEN, network(GREEN, ['10.6.0.0/24']))
+      source.namespaces.set('default', {
+        ...{ name: 'default', labels: {} },
+        annotations: { 'vrouter.dev/networks': 'blue@eth1, red@eth2' },
+      })
+      const attached = async (containerId: string, networks: string | undefined, fields: Partial<AllocateRequest>) => {
+        const annotations: Record<string, string> = networks === undefined ? {} : { 'vrouter.dev/networks': networks }
+        await ports.allocate(request(containerId, { annotations }))
+        await ports.allocate(request(containerId, { ifname: 'eth1', annotations, ...fields }))
+        return ports
+          .all()
+          .flatMap((port) => (port.containerId === containerId ? [`${port.networkFrom} ${port.vn}`] : []))
+      }
+      assert.deepEqual(await attached('c1', undefined, {}), [`default ${DEFAULT}`, `namespace ${BLUE}`])
+      assert.deepEqual(await attached('c2', 'green@eth1', {}), [`default ${DEFAULT}`, `pod ${GREEN}`])
+      const named = { virtualNetwork: 'red' }
+      assert.deepEqual(await attached('c3', 'green@eth1', named), [`default ${DEFAULT}`, `attachment ${RED}`])
+      assert.deepEqual(await attached('c4', 'green@eth0', {}), [`pod ${GREEN}`, `namespace ${BLUE}`])
+      // Where nothing is said, nothing is assumed.
+      await assert.rejects(attached('c5', 'green@eth0', { ifname: 'eth3' }), code('NETWORK_UNNAMED', false))
+      await assert.rejects(attached('c6', undefined, { ifname: 'eth3' }), code('NETWORK_TWICE', false))
+    })
+
+    it('is refused, as the first one is, where the list of networks can’t be read', async () => {
+      const ports = await start()
+      for (const ifname of ['eth0', 'eth1']) {
+        const annotations = { 'vrouter.dev/networks': 'blue' }
+        const refused = ports.allocate(request('c1', { ifname, annotations }))
+        await assert.rejects(refused, code('NETWORKS_ANNOTATION', false))
+        await assert.rejects(refused, /pod default\/pod-c1: annotation vrouter.dev\/networks has the entry "blue"/)
+      }
+      assert.deepEqual(ports.all(), [])
+    })
+
     it('in the same network is refused in words, named or not, and may be repeated once the first is gone', async () => {
       const ports = await start()
       await attach(ports, 'c1')
@@ -900,6 +937,15 @@ describe('ports', () => {
       writeFileSync(join(state, 'ports/c1-eth1.json'), '{')
       const ports = await start()
       assert.deepEqual((await ports.allocate(second('c1'))).routes, reply.routes)
+      assert.equal(ports.all().find(({ ifname }) => ifname === 'eth1')!.isSecondary, true)
+      // Its network isn't the pod's own, and was never meant to be.
+      knows(podOf('c1'))
+      source.namespaces.set('default', { name: 'default', labels: {}, annotations: {} })
+      await ports.maintain()
+      assert.deepEqual(
+        source.reports.filter(({ reason }) => reason === 'NetworkChanged'),
+        [],
+      )
     })
 
     it('is no news of a pod that would be elsewhere now', async () => {

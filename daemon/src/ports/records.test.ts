@@ -48,6 +48,15 @@ describe('port records', () => {
     assert.deepEqual(files(), ['c0ffee-eth0.json'])
   })
 
+  it('knows an interface beside the first by its ways, in records of before', async () => {
+    const second: PortRecord = { ...record, routes: [] }
+    const records = new Records(state)
+    await records.load()
+    await records.write(second)
+    const [read] = (await new Records(state).load()).records
+    assert.deepEqual(read, { ...second, port: { ...second.port, isSecondary: true } })
+  })
+
   it('removes a record, and one that is not there', async () => {
     const records = new Records(state)
     await records.load()

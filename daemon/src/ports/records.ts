@@ -192,7 +192,10 @@ export function decodeRecord(json: string): PortRecord {
   if (record['routes'] !== undefined)
     for (const [i, entry] of list(record['routes'], 'routes').entries())
       for (const key of ['destination', 'gateway']) text(object(entry, `routes[${i}]`)[key], `routes[${i}].${key}`)
-  return record as unknown as PortRecord
+  const decoded = record as unknown as PortRecord
+  // Records of before this was part of the port.
+  if (decoded.routes === undefined || decoded.port.isSecondary) return decoded
+  return { ...decoded, port: { ...decoded.port, isSecondary: true } }
 }
 
 function object(value: unknown, name: string): Record<string, unknown> {

@@ -92,6 +92,7 @@ function recordOfInterface(
       mtu,
       labels: {},
       createdAt: new Date(now).toISOString(),
+      ...(!isFirst && { isSecondary: true }),
     },
     registered: true,
     netns: '',

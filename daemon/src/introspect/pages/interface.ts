@@ -15,6 +15,7 @@ import {
   projectOfNamespace,
   uuidOf,
   virtualMachineName,
+  virtualMachineUuid,
 } from '../../model/names.ts'
 import type { Tables, Vif } from '../../model/tables.ts'
 import { text } from '../arguments.ts'
@@ -240,7 +241,7 @@ function workload(vif: Vif, port: Port | undefined, context: IntrospectContext):
   return {
     ...shown,
     vn_name: port.vn,
-    vm_uuid: port.pod.uid,
+    vm_uuid: virtualMachineUuid(cluster.name, port),
     vm_name: virtualMachineName(cluster.name, port.namespace, port.pod.name),
     config_name: configName(port, context),
     vm_project_uuid: uuidOf('project', projectOf(port, context)),

@@ -1,4 +1,5 @@
 /** VmListReq (introspect reference 2.7): the pods that have attachments here. */
+import { virtualMachineUuid } from '../../model/names.ts'
 import { text } from '../arguments.ts'
 import type { IntrospectContext } from '../context.ts'
 import { listResponse, type PagedTable, page } from '../paging.ts'
@@ -16,7 +17,8 @@ export const vmSandeshData = struct('VmSandeshData', [
 const response = listResponse('VmListResp', 'vm_list', vmSandeshData)
 
 export function vmTable(context: IntrospectContext): PagedTable<string> {
-  const uuids = [...new Set(context.ports().map((port) => port.pod.uid))].sort()
+  const { cluster } = context.config
+  const uuids = [...new Set(context.ports().map((port) => virtualMachineUuid(cluster.name, port)))].sort()
   return {
     name: 'db.vm.0',
     size: uuids.length,
