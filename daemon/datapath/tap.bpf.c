@@ -16,6 +16,7 @@
 #include "snat.h"
 #include "stats.h"
 #include "vif.h"
+#include "vif_address.h"
 
 /* Workloads have no VLANs: a tagged frame would pass by the flow table and what it guards. */
 static __always_inline int frame_is_tagged(struct __sk_buff *skb, const struct packet *p)
@@ -47,8 +48,8 @@ __noinline int icmp_error_is_own(struct __sk_buff *skb, const struct packet *p)
 	if (vif->flags & VIF_NO_SPOOF_CHECK)
 		return 1;
 	if (p->family == AF_INET)
-		return !bpf_skb_load_bytes(skb, ETH_HLEN + 12, source.bytes, 4) && *(__be32 *)source.bytes == vif->ip4;
-	return !bpf_skb_load_bytes(skb, ETH_HLEN + 8, source.bytes, 16) && ip6_equal(source.bytes, vif->ip6);
+		return !bpf_skb_load_bytes(skb, ETH_HLEN + 12, source.bytes, 4) && vif_has_address(vif, AF_INET, &source);
+	return !bpf_skb_load_bytes(skb, ETH_HLEN + 8, source.bytes, 16) && vif_has_address(vif, AF_INET6, &source);
 }
 
 static __always_inline enum verdict tap_ip(struct __sk_buff *skb, struct packet *p, const struct globals *g)

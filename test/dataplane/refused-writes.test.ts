@@ -11,11 +11,13 @@ import { type WholeNode, withWholeNode } from './whole-node.ts'
 const E2BIG = 7
 const ENOMEM = 12
 
-/** All that ADD of the first pod of a network writes, and where it counts. */
+/** All that ADD of the first pod of a network writes, with an address beside its first, and where it counts. */
 const MAPS = [
   ...TABLE_MAPS.filter((name) => !['composites', 'peers4', 'peers6'].includes(name)),
   ...(['vif_stats', 'vif_drop_stats', 'vrf_stats'] as const),
 ] satisfies MapName[]
+
+const MORE = { 'vrouter.dev/allowed-addresses': '10.2.9.9' }
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 
@@ -76,7 +78,7 @@ describe('ADD of a pod whose tables the kernel refuses', function () {
       it(`fails when ${map} ${errno === E2BIG ? 'is full' : 'takes no more'}, leaves nothing, and others go on`, async () => {
         const before = tables()
         const gate = refuse(map, errno)
-        const failing = node.add('victim', 'blue')
+        const failing = node.add('victim', 'blue', MORE)
         await eventually(() => gate.refused.size > 0)
         // The round that is under way ends; only its entries stay refused.
         await eventually(() => isTold())
@@ -93,7 +95,7 @@ describe('ADD of a pod whose tables the kernel refuses', function () {
         await eventually(() => JSON.stringify(tables()) === JSON.stringify(before))
 
         // And with the refusal gone it succeeds.
-        assert.equal((await node.add('victim', 'blue')).ok, true)
+        assert.equal((await node.add('victim', 'blue', MORE)).ok, true)
         await node.delete('victim')
         await eventually(() => JSON.stringify(tables()) === JSON.stringify(before))
       })

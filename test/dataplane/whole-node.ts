@@ -88,9 +88,9 @@ export class WholeNode implements AsyncDisposable {
   }
 
   /** What ADD does; its tap is a veth. The answer of `register`, or of `allocate` when that fails. */
-  async add(name: string, namespace: string): Promise<Answer> {
+  async add(name: string, namespace: string, annotations?: Readonly<Record<string, string>>): Promise<Answer> {
     const key = { containerId: name, ifname: 'eth0' }
-    const allocated = await this.#allocate(name, namespace)
+    const allocated = await this.#allocate(name, namespace, annotations)
     return allocated.ok ? await this.ask({ op: 'register', ...key, ifindex: this.#tap(allocated, name) }) : allocated
   }
 
@@ -106,9 +106,10 @@ export class WholeNode implements AsyncDisposable {
     return performance.now() - madeAt + (allocatedAt - begun)
   }
 
-  #allocate(name: string, namespace: string): Promise<Answer> {
+  #allocate(name: string, namespace: string, annotations?: Readonly<Record<string, string>>): Promise<Answer> {
     const pod = { namespace, name, uid: name }
-    return this.ask({ op: 'allocate', containerId: name, ifname: 'eth0', netns: '/proc/self/ns/net', pod })
+    const key = { containerId: name, ifname: 'eth0', netns: '/proc/self/ns/net' }
+    return this.ask({ op: 'allocate', ...key, pod, ...(annotations && { annotations }) })
   }
 
   /** Makes the tap; its ifindex. */

@@ -135,6 +135,50 @@ describe('attachments', function () {
     await eventually(() => interfaces().length === 0)
   })
 
+  it('use the addresses that they are allowed beside their own, and nobody else does', async () => {
+    lab.expectLog(/ADDRESS_IN_USE/)
+    lab.expectDrops('Invalid Source')
+    const near = lab.addPod('near-1', 1, 'front')
+    const far = lab.addPod('far-2', 2, 'front')
+    const more = ['10.21.200.9', 'fd21::200:9']
+    const pod = (name: string, ifname = 'eth0'): Attachment => {
+      const annotations = { 'vrouter.dev/allowed-addresses': more.join(',') }
+      return {
+        ...{ node: 1, containerId: name, netns: `/run/netns/pod-${name}`, ifname, namespace: 'front', podName: name },
+        config: { runtimeConfig: { 'io.kubernetes.cri.pod-annotations': annotations } },
+      }
+    }
+    const inside = (name: string, ...command: string[]) =>
+      lab.onNode(1, ['nsenter', `--net=/run/netns/pod-${name}`, ...command])
+    const reached = (source: string, address: string) =>
+      inside('allowed', 'ping', '-c1', '-W2', '-I', source, address).status === 0
+    for (const name of ['allowed', 'rival']) lab.node(1, 'ip', 'netns', 'add', `pod-${name}`)
+    try {
+      callCni(lab, 'ADD', pod('allowed'))
+      assert.throws(() => callCni(lab, 'ADD', pod('rival')), /10\.21\.200\.9 is in use/)
+      for (const address of [...more, '10.21.200.10'])
+        assert.equal(inside('allowed', 'ip', 'addr', 'add', address, 'dev', 'eth0', 'nodad').status, 0)
+      for (const address of more) {
+        for (const other of [near, far]) reaches(other, address)
+        const family = address.includes(':') ? 'ip6' : 'ip4'
+        for (const other of [near, far]) assert.ok(reached(address, other[family]), `from ${address}`)
+      }
+      assert.ok(!reached('10.21.200.10', far.ip4), 'an address that nobody gave it')
+      assert.match(lab.node(1, 'vif', '--list'), /Allowed addrs:10\.21\.200\.9 fd21::200:9/)
+      assert.ok(lab.fetch(1, 'Snh_ItfReq').includes('10.21.200.9'))
+      lab.run(['daemon', '1', 'kill'])
+      reaches(far, more[0]!)
+      lab.run(['daemon', '1', 'start'])
+      for (const address of more) reaches(far, address)
+      callCni(lab, 'DEL', pod('allowed'))
+      await eventually(() => !published().some((name) => name.includes('10-21-200-9')))
+      for (const name of ['near-1', 'far-2']) lab.run(['pod', 'del', name])
+      await eventually(() => interfaces().length === 0)
+    } finally {
+      for (const name of ['allowed', 'rival']) lab.node(1, 'ip', 'netns', 'del', `pod-${name}`)
+    }
+  })
+
   describe('a pod that is called as no object may be', () => {
     const NAMES = ['my_web', 'Web.Front', '-', 'x'.repeat(300)]
 

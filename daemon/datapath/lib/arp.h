@@ -6,6 +6,7 @@
 #include "proxy.h"
 #include "trap.h"
 #include "vif.h"
+#include "vif_address.h"
 
 #define ARPHRD_ETHER 1
 #define ARPOP_REQUEST 1
@@ -91,9 +92,8 @@ __noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *
 		return DROP(p, reason);
 	/* a workload speaks for its own addresses only */
 	if (!(vif->flags & VIF_NO_SPOOF_CHECK)) {
-		__be32 sender = arp_address(arp.spa);
-
-		if (!mac_equal(arp.sha, vif->peer_mac) || (sender && sender != vif->ip4))
+		__builtin_memcpy(target.bytes, arp.spa, 4);
+		if (!mac_equal(arp.sha, vif->peer_mac) || (arp_address(arp.spa) && !vif_has_address(vif, AF_INET, &target)))
 			return DROP(p, DROP_INVALID_SOURCE);
 	}
 

@@ -11,6 +11,7 @@
 #include "source.h"
 #include "tcp_state.h"
 #include "vif.h"
+#include "vif_address.h"
 
 /* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
 static __always_inline int nexthop_makes_flow(const struct nexthop *nh)
@@ -53,12 +54,14 @@ __noinline __u32 flow_may_answer(const struct packet *p, __u32 asking_vrf)
 	return nh && (nh->type == NH_ENCAP || nh->type == NH_RCV) && nh->key_nh == p->own_nh ? 0 : DROP_DISCARD;
 }
 
-/* A workload may use its own address only. ICMP errors are checked where they are keyed (tap.bpf.c). */
+/* A workload may use its own addresses only. ICMP errors are checked where they are keyed (tap.bpf.c). */
 static __always_inline int flow_source_is_own(const struct packet *p, const struct vif *vif)
 {
 	if (vif->flags & VIF_NO_SPOOF_CHECK)
 		return 1;
-	return p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6);
+	if (p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6))
+		return 1;
+	return vif->flags & VIF_MORE_ADDRESSES && vif_has_more_source(p);
 }
 
 #ifdef TRANSLATES_SOURCE

@@ -21,6 +21,7 @@ MAP(globals, BPF_MAP_TYPE_ARRAY, __u32, struct globals, 1, 0);
 MAP(vifs, BPF_MAP_TYPE_HASH, __u32, struct vif, 1024, 0);
 /* vif id -> ifindex of its device, 0 = none; written by the daemon. Finds the device of a vif id that the agent names. */
 MAP(vif_devices, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1024, 0);
+MAP(vif_addresses, BPF_MAP_TYPE_HASH, struct vif_address_key, __u32, 16384, BPF_F_NO_PREALLOC);
 MAP(vif_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vif_stats, 1024, 0);
 MAP(vif_state, BPF_MAP_TYPE_ARRAY, __u32, struct vif_state, 1024, 0);
 MAP(vif_drop_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct drop_stats, 1024, 0);

@@ -10,6 +10,7 @@
 #include "proxy.h"
 #include "trap.h"
 #include "vif.h"
+#include "vif_address.h"
 
 #define ND_OPTION_SOURCE 1
 #define ND_OPTION_TARGET 2
@@ -113,7 +114,8 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 		return DROP(p, DROP_PULL);
 	multicast = mac_is_multicast(dest);
 	checked = !(vif->flags & VIF_NO_SPOOF_CHECK);
-	own_source = ip6_equal(p->key.k6.sip, vif->ip6) || ip6_is_link_local(p->key.k6.sip);
+	ip6_copy(target.bytes, p->key.k6.sip);
+	own_source = ip6_is_link_local(p->key.k6.sip) || vif_has_address(vif, AF_INET6, &target);
 	if (checked && !own_source && !ip6_is_zero(p->key.k6.sip))
 		return DROP(p, DROP_INVALID_SOURCE);
 
@@ -127,7 +129,8 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 		reason = nd_parse(skb, p, &nd);
 		if (reason)
 			return DROP(p, reason);
-		if (checked && !ip6_equal(nd.target, vif->ip6) && !ip6_is_link_local(nd.target))
+		ip6_copy(target.bytes, nd.target);
+		if (checked && !ip6_is_link_local(nd.target) && !vif_has_address(vif, AF_INET6, &target))
 			return DROP(p, DROP_INVALID_SOURCE);
 		if (p->bits & PACKET_TO_ROUTER)
 			return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);

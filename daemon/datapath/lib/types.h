@@ -33,6 +33,7 @@ enum vif_flags {
 	VIF_DROP_NEW_FLOWS = 0x40000,
 	VIF_MAC_PROXY = 0x100000,
 	VIF_ETREE_ROOT = 0x200000,
+	VIF_MORE_ADDRESSES = 0x40000000, /* ours: the workload has addresses beside those in struct vif: map vif_addresses */
 	VIF_NO_SPOOF_CHECK = 0x80000000, /* ours: the workload may use any source address */
 };
 
@@ -56,6 +57,16 @@ struct vif {
 	__be32 ip4;             /* the workload's (vhost0: the node's) IPv4 address, 0 = none */
 	__u8 ip6[16];           /* its IPv6 address, all zero = none */
 	char name[16];          /* device name, for the tools */
+};
+
+/*
+ * Map `vif_addresses`: hash, (vif, address) -> 1. Addresses that a workload may use beside the first of each family, which lie in struct
+ * vif: it is asked only for vifs with VIF_MORE_ADDRESSES, and only for what the vif itself doesn't have.
+ */
+struct vif_address_key {
+	__u32 vif;
+	__u32 family; /* AF_INET, AF_INET6 */
+	__u8 ip[16];  /* IPv4: the first four bytes, the others zero */
 };
 
 /* Map `vif_stats`: per-CPU array, vif id -> struct vif_stats. */

@@ -49,6 +49,7 @@ export function cannotRun(): string | undefined {
 export const SIZES: Partial<Record<MapName, number>> = {
   vifs: 64,
   vif_devices: 64,
+  vif_addresses: 64,
   vif_stats: 64,
   vif_state: 64,
   vif_drop_stats: 64,

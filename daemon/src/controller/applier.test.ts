@@ -121,6 +121,7 @@ describe('the applier', () => {
     const pending = { phase: 'Pending' }
     assert.equal(await freed(pod(pending, { 'vrouter.dev/addresses': 'fd00::1, 10.1.0.99' })), false)
     assert.equal(await freed(pod(pending, { 'k8s.v1.cni.cncf.io/networks': '[{"ips":["10.1.0.99/24"]}]' })), false)
+    assert.equal(await freed(pod(pending, { 'vrouter.dev/allowed-addresses': 'fd00::1, 10.1.0.99' })), false)
     assert.equal(await freed(pod(pending, { 'vrouter.dev/addresses': '10.1.0.9' })), true)
   })
 

@@ -7,7 +7,7 @@ import { type ApiClient, PATCH_TYPES } from '../kubernetes/client.ts'
 import { type ApiError, isApiError } from '../kubernetes/errors.ts'
 import { type KubeObject, keyOf, pathOf } from '../kubernetes/objects.ts'
 import { briefly, type Log } from '../log.ts'
-import { addressesOfPod } from '../model/namespace-network.ts'
+import { addressesOfPod, allowedAddressesOfPod } from '../model/namespace-network.ts'
 import type { Action, Existence } from './actions.ts'
 import type { EventWriter } from './event-writer.ts'
 import { PODS, WATCHED } from './resources.ts'
@@ -198,9 +198,11 @@ interface PodObject extends KubeObject {
 function names({ metadata, status }: PodObject, address: string): boolean {
   const { namespace = '', name, annotations = {} } = metadata
   const asked = addressesOfPod({ namespace, name, annotations })
+  const allowed = allowedAddressesOfPod({ namespace, name, annotations })
   return (
     status?.podIPs?.some(({ ip }) => ip === address) === true ||
     (asked.ok && asked.addresses.includes(address)) ||
+    (allowed.ok && allowed.addresses.includes(address)) ||
     // Those of second interfaces: what is asked of a meta plugin, and what it tells.
     Object.values(annotations).some((text) => text.includes(`"${address}"`) || text.includes(`"${address}/`))
   )

@@ -36,10 +36,12 @@ import {
   route4LpmKeyCodec,
   route6KeyCodec,
   routeCodec,
+  vifAddressKeyCodec,
   vifCodec,
   vrfCodec,
 } from '../maps/structs.ts'
 import { decode as decodeBytes, u32Codec } from '../maps/table.ts'
+import { vifAddressKey } from '../maps/vifs.ts'
 import { NO_FLAGS } from '../model/paths.ts'
 import type { NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
 import { type EncodedTables, Encoder, type Encoding, encodeTables, TABLE_MAPS } from './encode-tables.ts'
@@ -151,6 +153,14 @@ describe('encodeTables', () => {
     assert.deepEqual(vif.peerMac, macBytes('02:11:22:33:44:55'))
     assert.equal(vif.ip6[15], 3)
     assert.equal(read(u32Codec, vif_devices.get(bytes(u32Codec, 3))), 20)
+  })
+
+  it('allows a vif its further addresses, each family by itself', () => {
+    const more = { ...tables.vifs.find(({ id }) => id === 3)!, moreAddresses: ['10.1.0.99', 'fd00::99'] }
+    const { vif_addresses } = encoded({ vifs: [more] })
+    const keys = ['10.1.0.99', 'fd00::99'].map((address) => bytes(vifAddressKeyCodec, vifAddressKey(3, address)))
+    assert.deepEqual([...vif_addresses.keys()], keys)
+    assert.equal(encoded().vif_addresses.size, 0)
   })
 
   it('puts host routes and prefixes where the datapath looks for them', () => {

@@ -34,10 +34,12 @@ import {
   route6LpmKeyCodec,
   routeCodec,
   type VifStruct,
+  vifAddressKeyCodec,
   vifCodec,
   vrfCodec,
 } from '../maps/structs.ts'
 import { u32Codec } from '../maps/table.ts'
+import { vifAddressKey } from '../maps/vifs.ts'
 import { changesBetween } from '../model/route-list.ts'
 import type { BridgeRoute, Route, Tables, TunnelPeer, Vif, Vrf } from '../model/tables.ts'
 import { encodeComposite, encodeNexthop, vifTypeNumbers } from './encode-nexthop.ts'
@@ -55,6 +57,7 @@ export const TABLE_MAPS = [
   'route6_host',
   'route4_lpm',
   'route4_host',
+  'vif_addresses',
   'vif_devices',
   'vifs',
 ] as const satisfies readonly MapName[]
@@ -103,6 +106,8 @@ export class Encoder {
     for (const { label, nexthop } of tables.labels) encoded.mpls.set(text(u32Codec, label), text(u32Codec, nexthop))
     for (const vif of tables.vifs) {
       encoded.vifs.set(text(u32Codec, vif.ifindex), text(vifCodec, encodeVif(vif)))
+      for (const address of vif.moreAddresses ?? [])
+        encoded.vif_addresses.set(text(vifAddressKeyCodec, vifAddressKey(vif.id, address)), text(u32Codec, 1))
       encoded.vif_devices.set(text(u32Codec, vif.id), text(u32Codec, vif.ifindex))
     }
     yield

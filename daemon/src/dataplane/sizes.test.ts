@@ -10,6 +10,7 @@ describe('sizes of maps', () => {
     const sizes = (...names: MapName[]) => names.map((name) => maxEntriesOf(name, limits))
     assert.deepEqual(sizes('flow4', 'flow6', 'flow_slots', 'flow_free'), [16, 17, 33, 33])
     assert.deepEqual(sizes('vifs', 'vif_stats', 'vif_state', 'vif_drop_stats', 'vif_devices'), [11, 11, 11, 11, 11])
+    assert.deepEqual(sizes('vif_addresses'), [11 * 14])
     assert.deepEqual(sizes('vrf_flows', 'flow_closed'), [12, 17])
     assert.deepEqual(sizes('vrfs', 'vrf_stats'), [12, 13])
     assert.deepEqual(sizes('nexthops', 'mpls', 'route4_host', 'route6_lpm', 'bridge'), [13, 14, 15, 15, 15])

@@ -1,6 +1,7 @@
 /** How many entries each map gets, from the configured limits. Pure. */
 import type { Config } from '../config/config.ts'
 import { type MapName, mapDefinitions } from '../maps/definitions.ts'
+import { MORE_ADDRESSES } from '../model/namespace-network.ts'
 
 export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
   switch (name) {
@@ -10,6 +11,8 @@ export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
     case 'vif_drop_stats':
     case 'vif_devices':
       return limits.vifs
+    case 'vif_addresses':
+      return limits.vifs * MORE_ADDRESSES
     case 'nexthops':
     case 'nexthop_checks':
       return limits.nexthops

@@ -8,6 +8,7 @@ import {
   route4LpmKeyCodec,
   route6KeyCodec,
   route6LpmKeyCodec,
+  vifAddressKeyCodec,
 } from '../maps/structs.ts'
 import { decode, u32Codec } from '../maps/table.ts'
 import type { Subject } from '../model/tables.ts'
@@ -31,6 +32,8 @@ export function subjectOf(map: TableMap, key: string): Subject {
       return { kind: 'label', label: decode(u32Codec, bytes) }
     case 'vif_devices':
       return { kind: 'vif', id: decode(u32Codec, bytes) }
+    case 'vif_addresses':
+      return { kind: 'vif', id: decode(vifAddressKeyCodec, bytes).vif, part: 'addresses' }
     case 'vifs':
       return { kind: 'device', ifindex: decode(u32Codec, bytes) }
     case 'bridge': {
@@ -70,7 +73,7 @@ function describe(subject: Subject): string {
     case 'network':
       return `VirtualNetwork ${subject.vn}`
     case 'vif':
-      return `device of vif ${subject.id}`
+      return subject.part === 'addresses' ? `addresses of vif ${subject.id}` : `device of vif ${subject.id}`
     case 'device':
       return `vif with ifindex ${subject.ifindex}`
     case 'nexthop':

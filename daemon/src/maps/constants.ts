@@ -48,6 +48,8 @@ export const VIF_NO_ARP_PROXY = 0x1000
 export const VIF_DROP_NEW_FLOWS = 0x40000
 export const VIF_MAC_PROXY = 0x100000
 export const VIF_ETREE_ROOT = 0x200000
+/** ours: the workload has addresses beside those in struct vif: map vif_addresses */
+export const VIF_MORE_ADDRESSES = 0x40000000
 /** ours: the workload may use any source address */
 export const VIF_NO_SPOOF_CHECK = 0x80000000
 
@@ -63,6 +65,7 @@ export const VIF_FLAGS = {
   VIF_DROP_NEW_FLOWS,
   VIF_MAC_PROXY,
   VIF_ETREE_ROOT,
+  VIF_MORE_ADDRESSES,
   VIF_NO_SPOOF_CHECK,
 } as const
 

@@ -42,6 +42,7 @@ export const mapDefinitions = {
   route6_lpm: { type: 11, keySize: 24, valueSize: 20, maxEntries: 65536, flags: 1 },
   snat_shares: { type: 2, keySize: 4, valueSize: 4, maxEntries: 65536, flags: 0 },
   underlay_stats: { type: 6, keySize: 4, valueSize: 8, maxEntries: 1, flags: 0 },
+  vif_addresses: { type: 1, keySize: 24, valueSize: 4, maxEntries: 16384, flags: 1 },
   vif_devices: { type: 2, keySize: 4, valueSize: 4, maxEntries: 1024, flags: 0 },
   vif_drop_stats: { type: 6, keySize: 4, valueSize: 512, maxEntries: 1024, flags: 0 },
   vif_state: { type: 2, keySize: 4, valueSize: 24, maxEntries: 1024, flags: 0 },

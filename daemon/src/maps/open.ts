@@ -26,9 +26,11 @@ import {
   vrfStatsTable,
 } from './stats.ts'
 import {
+  type VifAddressTable,
   type VifDeviceTable,
   type VifStateTable,
   type VifTable,
+  vifAddressTable,
   vifDeviceTable,
   vifStateTable,
   vifTable,
@@ -39,6 +41,7 @@ export interface PinnedMaps extends Disposable {
   readonly globals: GlobalsTable
   readonly vifs: VifTable
   readonly vifDevices: VifDeviceTable
+  readonly vifAddresses: VifAddressTable
   readonly vifStats: VifStatsTable
   readonly vifState: VifStateTable
   readonly vifDropStats: DropStatsTable
@@ -110,6 +113,7 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
     globals: globalsTable(map('globals')),
     vifs: vifTable(map('vifs')),
     vifDevices: vifDeviceTable(map('vif_devices')),
+    vifAddresses: vifAddressTable(map('vif_addresses')),
     vifStats: vifStatsTable(map('vif_stats')),
     vifState: vifStateTable(map('vif_state')),
     vifDropStats: dropStatsTable(map('vif_drop_stats')),

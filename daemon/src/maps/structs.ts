@@ -107,6 +107,28 @@ export const vifCodec: Codec<VifStruct> = {
   },
 }
 
+export interface VifAddressKeyStruct {
+  readonly vif: number
+  /** AF_INET, AF_INET6 */
+  readonly family: number
+  /** IPv4: the first four bytes, the others zero */
+  readonly ip: Uint8Array
+}
+
+export const vifAddressKeyCodec: Codec<VifAddressKeyStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    vif: view.getUint32(offset, true),
+    family: view.getUint32(offset + 4, true),
+    ip: bytesAt(view, offset + 8, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.vif, true)
+    into.setUint32(offset + 4, value.family, true)
+    putBytes(into, offset + 8, 16, value.ip)
+  },
+}
+
 /** Map `vif_stats`: per-CPU array, vif id -> struct vif_stats. */
 export interface VifStatsStruct {
   readonly rxPackets: bigint

@@ -1,6 +1,14 @@
 /** The vifs. The datapath finds them by ifindex; people name them by id. */
+import { formatAddress, parseAddress } from '@kube-vrouter/linux/address'
 import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
-import { type VifStateStruct, type VifStruct, vifCodec, vifStateCodec } from './structs.ts'
+import {
+  type VifAddressKeyStruct,
+  type VifStateStruct,
+  type VifStruct,
+  vifAddressKeyCodec,
+  vifCodec,
+  vifStateCodec,
+} from './structs.ts'
 import { Table, u32Codec } from './table.ts'
 
 /** ifindex -> vif. */
@@ -22,6 +30,32 @@ export type VifDeviceTable = Table<number, number>
 
 export function vifDeviceTable(map: BpfMap): VifDeviceTable {
   return new Table(map, u32Codec, u32Codec)
+}
+
+/** (vif id, address) -> 1: addresses beside the first of each family. */
+export type VifAddressTable = Table<VifAddressKeyStruct, number>
+
+export function vifAddressTable(map: BpfMap): VifAddressTable {
+  return new Table(map, vifAddressKeyCodec, u32Codec)
+}
+
+const AF_INET = 2
+const AF_INET6 = 10
+
+export function vifAddressKey(vif: number, address: string): VifAddressKeyStruct {
+  const bytes = parseAddress(address)
+  const ip = new Uint8Array(16)
+  ip.set(bytes)
+  return { vif, family: bytes.length === 4 ? AF_INET : AF_INET6, ip }
+}
+
+/** The further addresses of each vif that has any, by vif id. */
+export function listVifAddresses(table: VifAddressTable): Map<number, string[]> {
+  const all = new Map<number, string[]>()
+  for (const [{ vif, family, ip }] of table.entries())
+    all.set(vif, [...(all.get(vif) ?? []), formatAddress(family === AF_INET ? ip.subarray(0, 4) : ip)])
+  for (const list of all.values()) list.sort()
+  return all
 }
 
 /** Every vif, by id. */

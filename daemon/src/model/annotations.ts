@@ -17,6 +17,9 @@ export const NETWORKS_ANNOTATION = 'vrouter.dev/networks'
 /** Annotations that ask for certain addresses, best first: `10.1.0.7` or `10.1.0.7,fd00:1::7`. */
 export const ADDRESS_ANNOTATIONS = ['vrouter.dev/addresses', 'net.juniper.contrail.podnetwork.ip'] as const
 
+/** Annotation that names addresses that a pod may use beside those of its interface: `10.1.0.100,fd00:1::100`. */
+export const ALLOWED_ADDRESSES_ANNOTATION = 'vrouter.dev/allowed-addresses'
+
 /** Annotations that ask for a certain MAC address, best first; the second holds JSON, of which `mac` is read. */
 export const MAC_ANNOTATIONS = ['vrouter.dev/mac', 'net.juniper.contrail.podnetwork.cni-args'] as const
 
@@ -70,6 +73,7 @@ const KNOWN: ReadonlyMap<string, Known> = new Map([
   ...entries(ISOLATION_KEYS, { meaning: 'isolation', on: ['namespace'], as: ['annotation', 'label'] }),
   ...entries(SNAT_ANNOTATIONS, { meaning: 'snat', on: ['namespace'], as: ['annotation'] }),
   ...entries([FORWARDING_MODE], { meaning: 'forwarding mode', on: ['namespace'], as: ['annotation'] }),
+  ...entries([ALLOWED_ADDRESSES_ANNOTATION], { meaning: 'addresses', on: ['pod'], as: ['annotation'] }),
   ...entries(ADDRESS_ANNOTATIONS, { meaning: 'addresses', on: ['pod'], as: ['annotation'] }),
   ...entries(MAC_ANNOTATIONS, { meaning: 'mac', on: ['pod'], as: ['annotation'] }),
 ])

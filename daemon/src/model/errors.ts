@@ -9,6 +9,7 @@ const REMEDIES = {
   ANNOTATION_UNCLEAR: 'correct the key or its value; until then no pod starts where it may not have been meant to be',
   NO_DEFAULT_NETWORK: 'set defaultNetwork.subnets, or name a network on the namespace or the pod',
   ADDRESS_ANNOTATION: 'write one address of each family, separated by commas',
+  ALLOWED_ADDRESSES: "write single addresses of the pod's network, separated by commas, 14 at most",
   MAC_ANNOTATION: 'write the MAC address of one station, such as 02:00:5e:10:00:01',
   MAC_RESERVED: 'choose another MAC address, such as 02:00:5e:10:00:01, or leave it out',
   SUBNET_EXHAUSTED: 'remove pods, release unused IPAMBlocks, or add a subnet to the VirtualNetwork',

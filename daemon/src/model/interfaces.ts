@@ -8,7 +8,7 @@ import { metadataAddress, ROUTER_MAC } from './names.ts'
 import type { NexthopTable } from './nexthops.ts'
 import type { Address, FqName } from './objects.ts'
 import type { Problem, Vif } from './tables.ts'
-import { AGENT_FLAGS, FABRIC_FLAGS, POD_FLAGS, VHOST_FLAGS } from './vif-flags.ts'
+import { AGENT_FLAGS, FABRIC_FLAGS, POD_FLAGS, VHOST_FLAGS, VIF_MORE_ADDRESSES } from './vif-flags.ts'
 import { FABRIC_VRF_ID, type NetworkVrf } from './vrfs.ts'
 
 export const FABRIC_VIF = 0
@@ -165,6 +165,7 @@ export class InterfaceTable {
     ]
     for (const { port, vrf, vif, label, nexthop } of pods) {
       if (port.ifindex === undefined) continue
+      const more = moreAddresses(port.addresses)
       vifs.push({
         id: vif,
         type: 'virtual',
@@ -177,8 +178,9 @@ export class InterfaceTable {
         peerMac: port.mac,
         ip4: firstOf(port.addresses, 4),
         ip6: firstOf(port.addresses, 6),
+        ...(more.length > 0 && { moreAddresses: more }),
         label,
-        flags: POD_FLAGS,
+        flags: more.length > 0 ? POD_FLAGS | VIF_MORE_ADDRESSES : POD_FLAGS,
         maxFlows: flowsPerVif,
         port: port.uuid,
         metadata: metadataAddress(vif),
@@ -192,6 +194,12 @@ export class InterfaceTable {
     )
     return this.#vifs
   }
+}
+
+/** Those beside the first of each family. */
+export function moreAddresses(addresses: readonly Address[]): readonly Address[] {
+  const firsts = [firstOf(addresses, 4), firstOf(addresses, 6)]
+  return addresses.filter((address) => !firsts.includes(address))
 }
 
 export function firstOf(addresses: readonly Address[], family: 4 | 6): Address | undefined {

@@ -199,6 +199,31 @@ describe('fixed addresses', () => {
     assert.deepEqual(texts(next), ['10.1.0.78'])
   })
 
+  it('beside those of the interface are claimed alike, and are no address of the interface', () => {
+    const vn = network('10.1.0.0/16', 'fd00:1::/64')
+    const blocks: IpamBlock[] = []
+    const free = allocateAlone({ vn, node: 'n1', blocks, used: new Set() })
+    // The address that would be next is one of those beside it.
+    const more = [texts(free)[0]!, '10.1.200.7', 'fd00:1::1:7']
+    const done = allocateAlone({ vn, node: 'n1', blocks, used: new Set(), more })
+    assert.ok(done.kind === 'addresses')
+    assert.deepEqual(done.more, more)
+    assert.ok(!texts(done).includes(more[0]!))
+    assert.deepEqual(blocks.map(({ cidr }) => cidr).slice(-2), ['10.1.200.7/32', 'fd00:1::1:7/128'])
+    // What the pod asks for twice it has once.
+    const twice = allocateAlone({ vn, node: 'n1', blocks, used: new Set(), fixed: [more[1]!], more: [more[1]!] })
+    assert.deepEqual(twice.kind === 'addresses' && [texts(twice)[0], twice.more], [more[1], []])
+    for (const [address, code] of [
+      ['10.9.0.7', 'ADDRESS_OUTSIDE'],
+      ['fd00:9::7', 'ADDRESS_OUTSIDE'],
+      ['10.1.0.1', 'ADDRESS_RESERVED'],
+      ['10.1.0.77', 'ADDRESS_IN_USE'],
+    ] as const) {
+      const refused = allocateAlone({ vn, node: 'n1', blocks, used: new Set(['10.1.0.77']), more: [address] })
+      assert.equal(refused.kind === 'failed' && refused.error.code, code)
+    }
+  })
+
   it('are refused when they are reserved, in use, held elsewhere, or outside', () => {
     const code = (allocation: Allocation) => (allocation.kind === 'failed' ? allocation.error.code : allocation.kind)
     assert.equal(code(ask(['10.1.0.1'], [own])), 'ADDRESS_RESERVED')

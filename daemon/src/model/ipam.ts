@@ -48,11 +48,13 @@ export interface AllocationRequest {
   readonly recent?: ReadonlySet<Address>
   /** Addresses that the pod must get; families that aren't named get a free one. */
   readonly fixed?: readonly Address[]
+  /** Addresses that the pod must have besides, of any family of the VN. */
+  readonly more?: readonly Address[]
 }
 
 export type Allocation =
   /** One address for each family that the VN has, IPv4 first. */
-  | { readonly kind: 'addresses'; readonly addresses: readonly PodAddress[] }
+  | { readonly kind: 'addresses'; readonly addresses: readonly PodAddress[]; readonly more: readonly Address[] }
   /** This node needs another block: create the first of `candidates` that nobody has, then ask again. Evaluated lazily. */
   | { readonly kind: 'claim'; readonly family: Family; readonly candidates: Iterable<IpamBlock> }
   | { readonly kind: 'failed'; readonly error: ModelError }
@@ -113,7 +115,17 @@ export function allocate(request: AllocationRequest): Allocation {
       if (step.kind !== 'address') return step
       addresses.push(step.address)
     }
-    return { kind: 'addresses', addresses }
+    const more: Address[] = []
+    for (const address of request.more ?? []) {
+      // The pod may have asked for it as its own, too.
+      if (addresses.some((one) => one.address === address)) continue
+      const parsed = parseAddress(address)
+      if (parsed === undefined) return failed(outside(address, request.vn))
+      const step = allocateFixed(request, blocks, parsed)
+      if (step.kind !== 'address') return step
+      more.push(step.address.address)
+    }
+    return { kind: 'addresses', addresses, more }
   }
   return failed(fixed)
 }
@@ -135,11 +147,15 @@ function fixedByFamily(request: AllocationRequest): Map<Family, ParsedAddress> |
   for (const text of request.fixed ?? []) {
     const address = parseAddress(text)
     if (address === undefined || !families.includes(address.family)) {
-      return modelError('ADDRESS_OUTSIDE', `${text} lies in no subnet of ${request.vn.fqName}`)
+      return outside(text, request.vn)
     }
     fixed.set(address.family, address)
   }
   return fixed
+}
+
+function outside(address: string, { fqName }: VirtualNetwork): ModelError {
+  return modelError('ADDRESS_OUTSIDE', `${address} lies in no subnet of ${fqName}`)
 }
 
 function allocateFree(request: AllocationRequest, blocks: readonly ParsedBlock[], family: Family): Step {
@@ -179,7 +195,7 @@ function freeAddress(
   for (let value = own.value; value < end; value++) {
     const parsed = { family: own.family, value }
     const address = formatAddress(parsed)
-    if (reserved.has(address) || request.used.has(address)) continue
+    if (reserved.has(address) || request.used.has(address) || request.more?.includes(address)) continue
     if (!isRecentAllowed && request.recent?.has(address)) continue
     if (inner.some(({ prefix }) => contains(prefix, parsed))) continue
     return address
@@ -253,7 +269,7 @@ function allocateFixed(request: AllocationRequest, blocks: readonly ParsedBlock[
   const { vn, node } = request
   const address = formatAddress(wanted)
   const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), wanted))
-  if (subnet === undefined) return failed(modelError('ADDRESS_OUTSIDE', `${address} lies in no subnet of ${vn.fqName}`))
+  if (subnet === undefined) return failed(outside(address, vn))
   if (reservedAddresses(subnet).has(address)) {
     return failed(modelError('ADDRESS_RESERVED', `${address} is reserved in ${subnet.cidr} of ${vn.fqName}`))
   }

@@ -6,6 +6,7 @@
 import { canonicalAddress, familyOf } from './address.ts'
 import {
   ADDRESS_ANNOTATIONS,
+  ALLOWED_ADDRESSES_ANNOTATION,
   FORWARDING_MODE,
   ISOLATION_KEYS,
   MAC_ANNOTATIONS,
@@ -274,6 +275,28 @@ export function addressesOfPod(pod: PodRef): AddressesOfPod {
     return { ok: true, addresses: addresses as Address[] }
   }
   return { ok: true, addresses: [] }
+}
+
+/** The most addresses that a pod may have beside the first of each family: an interface object holds sixteen. */
+export const MORE_ADDRESSES = 14
+
+/** Addresses that the pod may use beside those of its interface, by annotation; canonical, none twice. */
+export function allowedAddressesOfPod(pod: PodRef): AddressesOfPod {
+  const text = pod.annotations?.[ALLOWED_ADDRESSES_ANNOTATION]?.trim()
+  if (text === undefined || text === '') return { ok: true, addresses: [] }
+  const fail = (what: string): AddressesOfPod => {
+    const message = `pod ${pod.namespace}/${pod.name}: annotation ${ALLOWED_ADDRESSES_ANNOTATION} ${what}`
+    return { ok: false, error: modelError('ALLOWED_ADDRESSES', message) }
+  }
+  const addresses: Address[] = []
+  for (const part of text.split(',').map((one) => one.trim())) {
+    const address = canonicalAddress(part)
+    if (address === undefined) return fail(`holds "${part.slice(0, 80)}", which is no address`)
+    if (addresses.includes(address)) return fail(`holds ${address} twice`)
+    addresses.push(address)
+  }
+  if (addresses.length > MORE_ADDRESSES) return fail(`holds ${addresses.length} addresses; ${MORE_ADDRESSES} at most`)
+  return { ok: true, addresses }
 }
 
 export type MacOfPod = { readonly ok: true; readonly mac?: Mac } | { readonly ok: false; readonly error: ModelError }

@@ -3,8 +3,8 @@
  * address once. The default network comes first, then who was there first; what the host needs for itself is never a pod's.
  */
 import { canonicalAddress, contains, familyOf, mustParseAddress, type Prefix, parseCidr } from './address.ts'
-import type { NodeFacts } from './facts.ts'
-import { type LocalPod, podName } from './interfaces.ts'
+import type { NodeFacts, Port } from './facts.ts'
+import { firstOf, type LocalPod, podName } from './interfaces.ts'
 import type { Address, FqName, SourceState, VirtualMachineInterface } from './objects.ts'
 import type { Problem } from './tables.ts'
 import { connectedSubnet, underlayRoutes } from './tunnels.ts'
@@ -54,7 +54,7 @@ export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[
           ? territory.holderOf(address, vrf.vn)
           : `${podName(rival.port)} has it, too, in network ${rival.vrf.vn}`
       if (obstacle === undefined) reached.set(address, pod)
-      else if (!port.isSecondary) {
+      else if (isProbed(port, address)) {
         const message = `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}`
         problems.push({
           object: podName(port),
@@ -67,6 +67,11 @@ export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[
     }
   }
   return [...reached].map(([address, pod]) => ({ pod, address }))
+}
+
+/** Kubelet asks a pod at the addresses that its status shows. */
+function isProbed({ isSecondary, addresses }: Port, address: Address): boolean {
+  return isSecondary !== true && firstOf(addresses, familyOf(address)) === address
 }
 
 /** Loopback, link-local and multicast. */

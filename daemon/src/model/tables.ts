@@ -29,7 +29,7 @@ export type Subject =
   | { readonly kind: 'port'; readonly uuid: string }
   /** A virtual network of which this node has pods. */
   | { readonly kind: 'network'; readonly vn: FqName }
-  | { readonly kind: 'vif'; readonly id: number }
+  | { readonly kind: 'vif'; readonly id: number; readonly part?: 'addresses' }
   /** What the datapath knows of a device: its vif, by the device's ifindex. */
   | { readonly kind: 'device'; readonly ifindex: number }
   | { readonly kind: 'nexthop'; readonly id: number; readonly part?: 'members' }
@@ -94,6 +94,8 @@ export interface Vif {
   readonly peerMac?: Mac
   readonly ip4?: Address
   readonly ip6?: Address
+  /** What the workload may use besides. */
+  readonly moreAddresses?: readonly Address[]
   readonly label?: number
   /** `enum vif_flags` of the datapath's types.h. */
   readonly flags: number

@@ -41,6 +41,15 @@ describe('announcements', () => {
     )
   })
 
+  it('leave out who has the address beside its first', () => {
+    const owner: Vif = { ...vifs[3]!, moreAddresses: ['10.1.0.99'] }
+    const sent = announcements(
+      [{ vrf: 2, address: '10.1.0.99', mac: '02:00:00:00:00:0b' }],
+      [...vifs, owner].with(3, owner),
+    )
+    assert.deepEqual(new Set(sent.map(({ vif }) => vif)), new Set([3, 4]))
+  })
+
   it('advertise an IPv6 address to all nodes, overriding, with a right checksum', () => {
     const [sent] = announcements([{ vrf: 2, address: 'fd01::5', mac: '02:00:00:00:00:0b' }], vifs)
     const frame = decodeEthernet(sent!.frame)!

@@ -29,7 +29,7 @@ export function announcements(moved: readonly MovedAddress[], vifs: readonly Vif
   )
   const injections: Injection[] = []
   for (const { vrf, address, mac } of moved) {
-    const others = (members.get(vrf) ?? []).filter(({ ip4, ip6 }) => ip4 !== address && ip6 !== address)
+    const others = (members.get(vrf) ?? []).filter((vif) => !hasAddress(vif, address))
     if (others.length === 0) continue
     const ip = parseAddress(address)
     const frame = (ip.length === 4 ? gratuitousArp : unsolicitedAdvert)(
@@ -43,6 +43,10 @@ export function announcements(moved: readonly MovedAddress[], vifs: readonly Vif
     }
   }
   return injections
+}
+
+function hasAddress({ ip4, ip6, moreAddresses }: Vif, address: string): boolean {
+  return ip4 === address || ip6 === address || moreAddresses?.includes(address) === true
 }
 
 function gratuitousArp(ip: Uint8Array, mac: Uint8Array): Uint8Array {

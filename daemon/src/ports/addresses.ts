@@ -22,8 +22,16 @@ export interface AddressesOptions {
   readonly log: Log
 }
 
-/** A pod needs two blocks at the most; a few more may be lost to others meanwhile. */
-const MAX_CLAIMS = 16
+/** A pod needs a block for each of its addresses at the most (sixteen); a few more may be lost to others meanwhile. */
+const MAX_CLAIMS = 32
+
+/** What a pod must get, where it asks. */
+export interface Wanted {
+  /** At most one of a family; for the others there is a free one. */
+  readonly fixed: readonly Address[]
+  /** Besides. */
+  readonly more: readonly Address[]
+}
 
 /** Addresses held by this node's ports. */
 export type Holder = { readonly vn: FqName; readonly addresses: readonly Address[] }
@@ -45,10 +53,15 @@ export class Addresses {
   }
 
   /**
-   * One free address for each family of the VN (or those in `fixed`), none of which anybody holds. `hold` is called with them before anybody
-   * else's turn in this pool; what it returns is returned. Throws PortError.
+   * One free address for each family of the VN (or those in `fixed`), and those in `more`, none of which anybody holds. `hold` is called with
+   * them before anybody else's turn in this pool; what it returns is returned. Throws PortError.
    */
-  take<T>(vn: VirtualNetwork, fixed: readonly Address[], hold: (addresses: readonly PodAddress[]) => T): Promise<T> {
+  take<T>(
+    vn: VirtualNetwork,
+    { fixed, more }: Wanted,
+    hold: (addresses: readonly PodAddress[], more: readonly Address[]) => T,
+  ): Promise<T> {
+    const isFixed = fixed.length > 0 || more.length > 0
     return this.#serial.run(poolOf(vn), async () => {
       const taken = new Map<string, IpamBlock>()
       for (let claims = 0; ; claims++) {
@@ -56,13 +69,14 @@ export class Addresses {
           vn,
           node: this.#options.node,
           blocks: this.#blocks(vn, taken),
-          used: this.#inUse(vn.fqName, this.#options.holders(fixed.length > 0)),
+          used: this.#inUse(vn.fqName, this.#options.holders(isFixed)),
           recent: this.#recent(vn),
           fixed,
+          more,
         })
         switch (allocation.kind) {
           case 'addresses':
-            return hold(allocation.addresses)
+            return hold(allocation.addresses, allocation.more)
           case 'failed':
             throw PortError.ofModel(allocation.error)
           case 'claim':

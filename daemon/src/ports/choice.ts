@@ -5,8 +5,15 @@ import { slipsOf } from '../model/annotations.ts'
 import { modelError } from '../model/errors.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, tapName } from '../model/names.ts'
-import { addressesOfPod, isListed, macOfPod, networkOfAttachment, networkOfPod } from '../model/namespace-network.ts'
-import type { FqName, Pod } from '../model/objects.ts'
+import {
+  addressesOfPod,
+  allowedAddressesOfPod,
+  isListed,
+  macOfPod,
+  networkOfAttachment,
+  networkOfPod,
+} from '../model/namespace-network.ts'
+import type { Address, FqName, Pod } from '../model/objects.ts'
 import { ownerOfMac } from '../model/reserved-macs.ts'
 import type { AllocateRequest } from '../port-api/messages.ts'
 import type { Addresses } from './addresses.ts'
@@ -72,12 +79,14 @@ export class Choice {
     const own = isFirst ? reference : { ...reference, annotations: {} }
     const wanted = request.addresses?.length ? addressesOfRequest(request.addresses) : addressesOfPod(own)
     if (!wanted.ok) throw PortError.ofModel(wanted.error)
+    const allowed = allowedAddressesOfPod(own)
+    if (!allowed.ok) throw PortError.ofModel(allowed.error)
     const asked = macOfPod(own)
     if (!asked.ok) throw PortError.ofModel(asked.error)
     const mac = request.mac ?? asked.mac
     const uuid = request.uuid ?? interfaceUuid(containerId, ifname)
     if (mac !== undefined) this.#checkMac(mac, network.vn.fqName, uuid)
-    const enter = (addresses: readonly PodAddress[]): PortRecord => {
+    const enter = (addresses: readonly PodAddress[], more: readonly Address[]): PortRecord => {
       // Others may have had their turn meanwhile.
       if (mac !== undefined) this.#checkMac(mac, network.vn.fqName, uuid)
       const record: PortRecord = {
@@ -89,7 +98,7 @@ export class Choice {
           pod: { name: pod.name, uid: pod.uid },
           vn: network.vn.fqName,
           mac: mac ?? podMac(uuid),
-          addresses: addresses.map(({ address }) => address),
+          addresses: [...addresses.map(({ address }) => address), ...more],
           tap: tapName(containerId, ifname),
           mtu: podMtu(),
           labels,
@@ -108,7 +117,7 @@ export class Choice {
       this.#table.enter(record)
       return record
     }
-    return this.#addresses.take(network.vn, wanted.addresses, enter)
+    return this.#addresses.take(network.vn, { fixed: wanted.addresses, more: allowed.addresses }, enter)
   }
 
   async #findPod(pod: PodName): Promise<Pod | undefined> {

@@ -957,6 +957,71 @@ describe('ports', () => {
     })
   })
 
+  describe('addresses that a pod may use beside its own', () => {
+    const allowed = (addresses: string) => ({ annotations: { 'vrouter.dev/allowed-addresses': addresses } })
+
+    it('are its alone, and none of its interface’s', async () => {
+      const ports = await start()
+      const reply = await attach(ports, 'c1', allowed('10.1.9.9, FD00:1::0:99'))
+      assert.equal(reply.addresses.length, 2)
+      const [port] = ports.all()
+      assert.deepEqual(port!.addresses, [...reply.addresses.map(({ address }) => address), '10.1.9.9', 'fd00:1::99'])
+      // Nobody else gets one, whoever asks how.
+      await assert.rejects(ports.allocate(request('c2', allowed('10.1.9.9'))), code('ADDRESS_IN_USE', true))
+      const named = { annotations: { 'vrouter.dev/addresses': '10.1.9.9' } }
+      await assert.rejects(ports.allocate(request('c2', named)), code('ADDRESS_IN_USE', true))
+      await assert.rejects(
+        ports.allocate(request('c2', allowed(reply.addresses[0]!.address))),
+        code('ADDRESS_IN_USE', true),
+      )
+      const again = await start()
+      assert.deepEqual(again.all(), [{ ...port!, ifindex: links.get(port!.tap) }])
+      assert.deepEqual((await again.allocate(request('c1'))).addresses, reply.addresses)
+      // Its end gives them back: to whatever node the next one is on.
+      await again.release({ op: 'release', ...key('c1') })
+      await again.maintain()
+      assert.ok(![...source.blocks.values()].some(({ cidr }) => cidr === '10.1.9.9/32' || cidr === 'fd00:1::99/128'))
+      assert.equal((await again.allocate(request('c3', allowed('10.1.9.9')))).existed, false)
+    })
+
+    it('are refused where they are no addresses, or nobody’s to give', async () => {
+      const ports = await start()
+      const fifteen = Array.from({ length: 15 }, (_, i) => `10.1.9.${i + 1}`).join(',')
+      for (const [text, wanted] of [
+        ['10.1.9.9/24', 'ALLOWED_ADDRESSES'],
+        ['10.1.9.9 10.1.9.10', 'ALLOWED_ADDRESSES'],
+        ['10.1.9.9,10.1.9.9', 'ALLOWED_ADDRESSES'],
+        [fifteen, 'ALLOWED_ADDRESSES'],
+        ['192.0.2.9', 'ADDRESS_OUTSIDE'],
+        ['10.1.0.1', 'ADDRESS_RESERVED'],
+      ] as const)
+        await assert.rejects(ports.allocate(request('c1', allowed(text))), code(wanted, false), text)
+      assert.deepEqual(ports.all(), [])
+    })
+
+    it('are known again from the interface object, each what it was', async () => {
+      const before = await start()
+      const reply = await attach(before, 'c1', allowed('10.1.9.9,fd00:1::99'))
+      const [port] = before.all()
+      const { uuid, mac, vn, pod, namespace, addresses } = port!
+      source.interfaces.set(uuid, {
+        ...{ name: 'x', namespace, uuid, vn, node: 'n1', pod, containerId: 'c1', ifname: 'eth0', mac, addresses },
+        label: 17,
+      })
+      writeFileSync(recordFile('c1'), '{')
+      const ports = await start()
+      assert.deepEqual(ports.all()[0]!.addresses, addresses)
+      assert.deepEqual((await ports.allocate(request('c1'))).addresses, reply.addresses)
+    })
+
+    it('are the first interface’s', async () => {
+      const ports = await start()
+      await ports.allocate(request('c1', allowed('10.1.9.9')))
+      await ports.allocate(request('c1', { ifname: 'eth1', virtualNetwork: 'red', ...allowed('10.1.9.9') }))
+      assert.deepEqual(ports.all()[1]!.addresses.length, 1)
+    })
+  })
+
   describe('a MAC address that a pod asks for', () => {
     const RESERVED: readonly [mac: string, whose: RegExp][] = [
       ['00:00:5e:00:01:00', /the gateway's own/],

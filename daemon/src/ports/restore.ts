@@ -4,6 +4,7 @@
  */
 
 import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import { moreAddresses } from '../model/interfaces.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { tapName } from '../model/names.ts'
 import type { VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
@@ -71,7 +72,10 @@ function recordOfInterface(
   now: number,
   isFirst: boolean,
 ): PortRecord {
-  const addresses = vmi.addresses.flatMap((address): PodAddress[] => {
+  // Its own are the first of each family.
+  const more = moreAddresses(vmi.addresses)
+  const own = vmi.addresses.filter((address) => !more.includes(address))
+  const addresses = own.flatMap((address): PodAddress[] => {
     const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), mustParseAddress(address)))
     return subnet
       ? [{ address, prefixLength: mustParseCidr(subnet.cidr).length, gateway: subnet.gateway, service: subnet.service }]

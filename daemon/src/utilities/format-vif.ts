@@ -65,6 +65,8 @@ export interface VifRecord {
   readonly mac: string
   readonly ip4: string
   readonly ip6?: string
+  /** Addresses beside the first of each family. */
+  readonly more?: readonly string[]
   readonly references: number
   readonly rx: VifCounters
   readonly tx: VifCounters
@@ -93,6 +95,7 @@ export function formatVif(vif: VifRecord, core?: number): string {
     left(`vif0/${vif.id}`, 12) + deviceOf(vif) + speedOf(vif) + (vif.nexthop === 0 ? '' : ` NH: ${vif.nexthop}`),
     `${INDENT}Type:${vifTypeName(vif.type)} HWaddr:${vif.mac} IPaddr:${vif.ip4}`,
     ...(vif.ip6 === undefined ? [] : [`${INDENT}IP6addr:${vif.ip6}`]),
+    ...(vif.more === undefined ? [] : [`${INDENT}Allowed addrs:${vif.more.join(' ')}`]),
     `${INDENT}Vrf:${vif.vrf} Mcast Vrf:${vif.multicastVrf} Flags:${flags} QOS:-1 Ref:${vif.references}`,
     `${INDENT}${cpu}RX packets:${vif.rx.packets}  bytes:${vif.rx.bytes} errors:${vif.rx.errors}`,
     `${INDENT}${cpu}TX packets:${vif.tx.packets}  bytes:${vif.tx.bytes} errors:${vif.tx.errors}`,

@@ -6,7 +6,7 @@ import type { PinnedMaps } from '../maps/open.ts'
 import { vifReferences } from '../maps/references.ts'
 import type { CounterTable } from '../maps/stats.ts'
 import type { VifStatsStruct, VifStruct } from '../maps/structs.ts'
-import { listVifs } from '../maps/vifs.ts'
+import { listVifAddresses, listVifs } from '../maps/vifs.ts'
 import { localTime } from './columns.ts'
 import { notSupportedError, responseError } from './errors.ts'
 import { dropCountersByType, formatDropCounters, sumOfDrops } from './format-dropstats.ts'
@@ -90,7 +90,8 @@ function list(request: Request): void {
   const maps = request.maps()
   const core = coreOption(tool, request, cpuCount(maps))
   const references = vifReferences(maps)
-  const records = listVifs(maps.vifs).map((vif) => toRecord(maps, vif, core, references))
+  const addresses = listVifAddresses(maps.vifAddresses)
+  const records = listVifs(maps.vifs).map((vif) => toRecord(maps, vif, core, references, addresses))
   if (request.isJson) request.printJson({ core, interfaces: records.map(withNames) })
   else request.print(formatVifHeader() + records.map((record) => formatVif(record, core)).join(''))
 }
@@ -99,7 +100,7 @@ function get(request: Request): void {
   const maps = request.maps()
   const core = coreOption(tool, request, cpuCount(maps))
   const vif = existingVif(maps, numberOption(tool, request, 'get')!)
-  const record = toRecord(maps, vif, core, vifReferences(maps))
+  const record = toRecord(maps, vif, core, vifReferences(maps), listVifAddresses(maps.vifAddresses))
   const drops = request.options.has('get-drop-stats') ? countersOf(maps.vifDropStats, vif.id, core).reasons : undefined
   if (request.isJson) {
     request.printJson({ core, interface: withNames(record), drops: drops && dropCountersByType(drops) })
@@ -119,6 +120,7 @@ function toRecord(
   vif: VifStruct,
   core: number | undefined,
   references: ReadonlyMap<number, number>,
+  addresses: ReadonlyMap<number, readonly string[]>,
 ): VifRecord {
   const stats = countersOf(maps.vifStats, vif.id, core)
   return {
@@ -133,6 +135,7 @@ function toRecord(
     mac: macText(vif.mac),
     ip4: ip4Text(vif.ip4),
     ip6: vif.ip6.some((byte) => byte !== 0) ? ip6Text(vif.ip6) : undefined,
+    ...(addresses.has(vif.id) && { more: addresses.get(vif.id)! }),
     references: references.get(vif.id) ?? 1,
     rx: { packets: stats.rxPackets, bytes: stats.rxBytes, errors: stats.rxErrors },
     tx: { packets: stats.txPackets, bytes: stats.txBytes, errors: stats.txErrors },

@@ -174,7 +174,7 @@ function vifOfNexthop(nexthop: number, vifs: readonly Vif[]): Vif | undefined {
 
 /** Packets from the fabric are keyed with the receiver's nexthop, so the source address tells. */
 function isFromWorkload(record: FlowRecord, vif: Vif | undefined): boolean {
-  return vif !== undefined && (record.source === vif.ip4 || record.source === vif.ip6)
+  return vif !== undefined && [vif.ip4, vif.ip6, ...(vif.moreAddresses ?? [])].includes(record.source)
 }
 
 /** The other end's vRouter, if there is one: where this direction goes to, or comes from. */

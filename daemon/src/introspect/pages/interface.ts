@@ -245,8 +245,12 @@ function workload(vif: Vif, port: Port | undefined, context: IntrospectContext):
     vm_name: virtualMachineName(cluster.name, port.namespace, port.pod.name),
     config_name: configName(port, context),
     vm_project_uuid: uuidOf('project', projectOf(port, context)),
-    fixed_ip4_list: port.addresses.filter((address) => !address.includes(':')),
-    fixed_ip6_list: port.addresses.filter((address) => address.includes(':')),
+    allowed_address_pair_list: (vif.moreAddresses ?? []).map((address) => ({
+      vrf_name: vrfOf(context.tables(), vif.vrf)?.name ?? '--ERROR--',
+      ip_addr: address,
+      prefix: address.includes(':') ? 128 : 32,
+      mac_addr: port.mac,
+    })),
   }
 }
 
