@@ -17,6 +17,13 @@ const fq = (network: number) => `default-domain:k8s-default:net-${network}`
 const nodeOf = (pod: number) => pod % NODES
 const networkOf = (pod: number) => nodeOf(pod) % NETWORKS
 
+/** CPU time of a process so far. */
+function cpuMs(pid: number): number {
+  // Behind the name, which may have spaces: fields 14 and 15 are hundredths of a second for the program and for the kernel (proc(5)).
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')
+  return 10 * (Number(fields[11]) + Number(fields[12]))
+}
+
 describe('the controller of a large cluster', function () {
   this.timeout(300_000)
   let api: ApiServer
@@ -98,16 +105,14 @@ describe('the controller of a large cluster', function () {
     await sleep(3000)
     const acts = async () => (await controller.get('/metrics')).text.match(/actions_total\{.*/g)?.join('\n')
     const before = await acts()
-    const cpuBefore = await controller.metric('vrouter_controller_pass_seconds_sum')
+    // CPU time: what else the machine does doesn't count.
+    const cpuBefore = cpuMs(controller.child.pid!)
     await sleep(10_000)
     assert.equal(await acts(), before)
-    assert.ok((await controller.metric('vrouter_controller_pass_seconds_sum')) - cpuBefore < 5)
-    const meanMs =
-      ((await controller.metric('vrouter_controller_pass_seconds_sum')) /
-        (await controller.metric('vrouter_controller_pass_seconds_count'))) *
-      1000
+    assert.ok(cpuMs(controller.child.pid!) - cpuBefore < 5000)
+    const meanMs = cpuMs(controller.child.pid!) / (await controller.metric('vrouter_controller_pass_seconds_count'))
     const rssMb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${controller.child.pid}/status`, 'utf8'))![1]) / 1024
-    console.log(`      ${tookMs} ms to the last status, ${meanMs.toFixed(0)} ms a pass, ${rssMb.toFixed(0)} MB`)
+    console.log(`      ${tookMs} ms to the last status, ${meanMs.toFixed(0)} ms of CPU a pass, ${rssMb.toFixed(0)} MB`)
     assert.ok(meanMs < 3500, `${meanMs} ms a pass`)
     assert.ok(rssMb < 400, `${rssMb} MB`)
     assert.deepEqual(controller.complaints, [])

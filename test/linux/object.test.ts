@@ -25,7 +25,7 @@ import {
 import { close } from '@kube-vrouter/linux/ffi'
 import { NetworkNamespace, withNamespace } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
-import { compile, describeBpfPrograms, temporaryFolder } from './lab.ts'
+import { compile, describeBpfPrograms, eventually, temporaryFolder } from './lab.ts'
 
 const u32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer)
 const TC_ACT_UNSPEC = 0xffffffff
@@ -292,7 +292,7 @@ describeBpfPrograms('bpf programs', () => {
     assert.throws(() => linkUpdate(first, fourth), { code: 'ENOLINK' })
   })
 
-  it('see the packets of the device', () => {
+  it('see the packets of the device', async () => {
     using stack = new DisposableStack()
     const ns = stack.use(NetworkNamespace.create())
     const route = stack.use(RouteSocket.open({ netns: ns }))
@@ -308,8 +308,9 @@ describeBpfPrograms('bpf programs', () => {
     // A managed neighbour makes the kernel send an ARP request at once.
     route.addAddress({ index, address: '10.0.0.1', prefixLength: 24 })
     route.setNeighbour({ index, address: '10.0.0.2', managed: true })
-    const total = packets.lookupPerCpu(u32(0))!.reduce((sum, value) => sum + Buffer.from(value).readBigUInt64LE(), 0n)
-    assert.ok(total > 0n)
+    const total = () =>
+      packets.lookupPerCpu(u32(0))!.reduce((sum, value) => sum + Buffer.from(value).readBigUInt64LE(), 0n)
+    await eventually(() => total() > 0n, 'the request')
   })
 
   it('are refused for a device that is not there', () => {
