@@ -18,7 +18,7 @@ import { ApiClient } from './kubernetes/client.ts'
 import { createLog, errorFields } from './log.ts'
 import { removeConflist } from './port-api/conflist.ts'
 import { preflight, printPreflight } from './preflight.ts'
-import { Vrouter } from './vrouter.ts'
+import { Vrouter } from './vrouter/vrouter.ts'
 
 /** By then the first rounds after the start are over. */
 const SETTLED_MS = 1500

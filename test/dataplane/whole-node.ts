@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Config } from '@kube-vrouter/daemon/config/config'
 import { loadConfig } from '@kube-vrouter/daemon/config/load'
 import { createLog } from '@kube-vrouter/daemon/log'
-import { Vrouter } from '@kube-vrouter/daemon/vrouter'
+import { Vrouter } from '@kube-vrouter/daemon/vrouter/vrouter'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
 

@@ -1,7 +1,7 @@
 /** What operators should hear about the node as a whole, once for each change: tables that fill up, and a datapath that can't be brought up to date. */
-import type { TableUse } from './health/metrics.ts'
-import type { Problem } from './model/tables.ts'
-import type { Readiness } from './ports/options.ts'
+import type { TableUse } from '../health/metrics.ts'
+import type { Problem } from '../model/tables.ts'
+import type { Readiness } from '../ports/options.ts'
 
 export interface NodeObserved {
   readonly tables: readonly TableUse[]

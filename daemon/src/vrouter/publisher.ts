@@ -4,11 +4,11 @@
  * (address, labels of VRFs) has a lane of its own: from it other nodes learn how to answer a new pod; everything else is news that nobody waits for.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isEqual } from './model/equal.ts'
-import type { NodeFacts, Port } from './model/facts.ts'
-import type { IpamBlock, Source } from './model/objects.ts'
-import { publication, routerOf } from './model/publish.ts'
-import type { Tables } from './model/tables.ts'
+import { isEqual } from '../model/equal.ts'
+import type { NodeFacts, Port } from '../model/facts.ts'
+import type { IpamBlock, Source } from '../model/objects.ts'
+import { publication, routerOf } from '../model/publish.ts'
+import type { Tables } from '../model/tables.ts'
 
 export interface PublisherOptions {
   readonly source: Source

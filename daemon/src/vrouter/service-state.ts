@@ -2,7 +2,7 @@
  * Whether pods can be started on this node, and if not, why: what the CNI binary's STATUS, /readyz and introspect tell. A daemon in service whose
  * rounds keep failing is out of service again: what runs may no longer be followed, and an update that causes it must not go on to other nodes.
  */
-import type { Readiness } from './ports/options.ts'
+import type { Readiness } from '../ports/options.ts'
 
 /** Failures that pass sooner than this are nobody's business: requests wait for the next round. */
 const PATIENCE_MS = 5_000

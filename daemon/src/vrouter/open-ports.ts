@@ -1,0 +1,33 @@
+/** The ports of this node, as the rest of the vRouter serves them. */
+import type { Dataplane } from '../dataplane/dataplane.ts'
+import { MPLS_UDP_OVERHEAD } from '../model/tunnels.ts'
+import { Ports } from '../ports/ports.ts'
+import type { Parts } from './parts.ts'
+import type { PortProgress } from './port-progress.ts'
+import type { Rounds } from './rounds.ts'
+
+/** vif 0 to 2 are the node's own. */
+const OWN_VIFS = 3
+
+export function openPorts(
+  { config, log, source, service }: Parts,
+  dataplane: Dataplane,
+  rounds: Rounds,
+  progress: PortProgress,
+): Ports {
+  return new Ports({
+    source,
+    node: config.node,
+    cluster: config.cluster,
+    state: config.paths.state,
+    log: log.child({ component: 'ports' }),
+    podMtu: () => dataplane.facts().underlay.mtu - MPLS_UDP_OVERHEAD,
+    linkIndex: (name) => dataplane.watch.taps.get(name),
+    onPortsChanged: () => void rounds.nudge(),
+    programmed: (uuid, signal) => progress.programmed(uuid, signal),
+    obstacle: (uuid) => progress.obstacle(uuid),
+    verify: async (uuid) => dataplane.verifyPort(uuid),
+    readiness: () => service.readiness(),
+    maxPorts: config.limits.vifs - OWN_VIFS,
+  })
+}
