@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { breachesOf, specifiersOf } from './layers.ts'
+import { join } from 'node:path'
+import { breachesOf, circlesOf, hasRule, specifiersOf, treeOf } from './layers.ts'
 
 describe('dependency rule', () => {
   const rules = (file: string, ...specifiers: string[]) =>
@@ -70,5 +71,42 @@ let f: import('./f.ts').F
       specifier: '../maps/b.ts',
       rule: 'model may import suggestion, not maps',
     })
+  })
+
+  it('lets any test use doubles and patience, and no other file', () => {
+    const imports = ['../../../test/doubles/memory-source.ts', '../../../test/patience.ts']
+    assert.deepEqual(rules('daemon/src/ports/ports.test.ts', ...imports), [])
+    assert.equal(rules('daemon/src/ports/ports.ts', ...imports).length, 2)
+  })
+
+  it('has a rule for every file', () => {
+    assert.deepEqual(
+      [...treeOf(join(import.meta.dirname, '..')).keys()].filter((file) => !hasRule(file)),
+      [],
+    )
+    assert.equal(hasRule('daemon/src/anything.ts'), false)
+    assert.equal(hasRule('daemon/src/new-room/a.ts'), false)
+    assert.equal(hasRule('daemon/src/ports/a.ts'), true)
+  })
+})
+
+describe('circles', () => {
+  it('are found once each, over several files and folders, with imports of types too', () => {
+    const tree = new Map([
+      ['daemon/src/a/one.ts', "import { two } from '../b/two.ts'"],
+      ['daemon/src/b/two.ts', "import type { Three } from './three.ts'"],
+      ['daemon/src/b/three.ts', "import { one } from '@kube-vrouter/daemon/a/one'"],
+      ['daemon/src/c.ts', "import { one } from './a/one.ts'"],
+      ['daemon/src/d.ts', "import { e } from './e.ts'"],
+      ['daemon/src/e.ts', "export * from './d.ts'"],
+    ])
+    assert.deepEqual(circlesOf(tree), [
+      ['daemon/src/a/one.ts', 'daemon/src/b/three.ts', 'daemon/src/b/two.ts'],
+      ['daemon/src/d.ts', 'daemon/src/e.ts'],
+    ])
+  })
+
+  it('are nowhere in this tree', () => {
+    assert.deepEqual(circlesOf(treeOf(join(import.meta.dirname, '..'))), [])
   })
 })

@@ -1,6 +1,7 @@
 /**
- * Checks who imports whom, by reading import statements. The rule keeps the parts apart: what is pure stays pure, what touches the kernel
- * knows nothing of networks, and only vrouter.ts and the main.ts files put things together.
+ * The dependency rule: which part of the repo may import which, and which packages. Data flows one way, source → model → dataplane; the model is
+ * pure, linux knows nothing of networks, and only vrouter/ and the main.ts files put things together. Every file has a rule, and no two
+ * files need each other: a circle has no beginning to read it from.
  *
  *   node hack/layers.ts     exits with 1 and names file, import and rule for each breach
  */
@@ -25,6 +26,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/sources/': 'sources',
   'daemon/src/controller/': 'controller',
   'daemon/src/dataplane/': 'dataplane',
+  'daemon/src/vhost0/': 'vhost0',
   'daemon/src/packet/': 'packet',
   'daemon/src/introspect/': 'introspect',
   'daemon/src/health/': 'health',
@@ -35,14 +37,14 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/config/': 'config',
   'daemon/src/schema/': 'schema',
   'daemon/src/schema/suggestion.ts': 'suggestion',
+  'daemon/src/ground/': 'ground',
   'daemon/src/errors.ts': 'errors',
   'daemon/src/log.ts': 'log',
-  'daemon/src/close-server.ts': 'close-server',
   'daemon/src/preflight.ts': 'preflight',
-  'daemon/src/publisher.ts': 'publisher',
-  'daemon/src/service-state.ts': 'service-state',
-  'daemon/src/node-reports.ts': 'node-reports',
-  'daemon/src/http-server.ts': 'http-server',
+  'daemon/src/vrouter/': 'vrouter',
+  'daemon/src/vrouter/publisher.ts': 'publisher',
+  'daemon/src/vrouter/service-state.ts': 'service-state',
+  'daemon/src/vrouter/node-reports.ts': 'node-reports',
   'daemon/src/utilities/': 'utilities',
   'cni-plugin/src/': 'cni-plugin',
 }
@@ -50,11 +52,11 @@ const PARTS: Readonly<Record<string, string>> = {
 /** Outside of every part and free to import all of them; nothing imports these. */
 const COMPOSES = /(^|\/)main\.ts$/
 
-/** How long tests wait; any test may use it. */
-const PATIENCE = 'test/patience.ts'
+/** What any test may use: how long tests wait, and doubles of what is outside. */
+const FOR_TESTS = /^test\/(patience\.ts$|doubles\/)/
 
 /** What every part of the daemon may build on. */
-const GROUND = ['errors', 'log', 'close-server', 'http-server', 'schema', 'suggestion', 'config', 'linux']
+const GROUND = ['ground', 'errors', 'log', 'schema', 'suggestion', 'config', 'linux']
 
 const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
 
@@ -63,28 +65,36 @@ const RULES: readonly Rule[] = [
   { part: 'model', parts: ['suggestion'], packages: ['ipaddr.js'] },
   { part: 'maps', parts: ['linux'], packages: [] },
   { part: 'port-api messages', parts: [], packages: [] },
+  { part: 'ground', parts: ['errors', 'log', 'linux'], packages: [] },
   { part: 'errors', parts: [] },
   { part: 'log', parts: ['errors', 'config'] },
   { part: 'suggestion', parts: [], packages: [] },
   { part: 'schema', parts: ['errors', 'model', 'suggestion'] },
   { part: 'config', parts: ['errors', 'schema', 'suggestion'] },
-  { part: 'kubernetes', parts: ['errors', 'log', 'schema', 'config'] },
+  { part: 'kubernetes', parts: ['ground', 'errors', 'log', 'schema', 'config'] },
   { part: 'sources', parts: [...MODEL_AND_MAPS, 'kubernetes'] },
-  {
-    part: 'controller',
-    parts: ['model', 'kubernetes', 'sources', 'errors', 'log', 'http-server', 'schema', 'config'],
-  },
+  { part: 'controller', parts: ['model', 'kubernetes', 'sources', 'ground', 'errors', 'log', 'schema', 'config'] },
   { part: 'dataplane', parts: MODEL_AND_MAPS },
+  { part: 'vhost0', parts: GROUND, packages: [] },
   { part: 'packet', parts: MODEL_AND_MAPS },
   { part: 'introspect', parts: MODEL_AND_MAPS },
   { part: 'health', parts: MODEL_AND_MAPS, packages: ['prom-client'] },
   { part: 'port-api', parts: MODEL_AND_MAPS },
   { part: 'ports', parts: MODEL_AND_MAPS },
-  { part: 'install', parts: [...MODEL_AND_MAPS, 'dataplane', 'port-api', 'kubernetes'] },
+  { part: 'install', parts: [...MODEL_AND_MAPS, 'dataplane', 'vhost0', 'port-api', 'kubernetes'] },
   { part: 'preflight', parts: ['errors', 'linux'], packages: [] },
-  { part: 'publisher', parts: ['model'], packages: [] },
+  { part: 'publisher', parts: ['model', 'ground'], packages: [] },
   { part: 'service-state', parts: ['ports'], packages: [] },
   { part: 'node-reports', parts: ['model', 'ports', 'health'], packages: [] },
+  {
+    part: 'vrouter',
+    parts: [
+      ...MODEL_AND_MAPS,
+      ...['sources', 'ports', 'dataplane', 'vhost0', 'packet', 'introspect', 'health', 'port-api'],
+      ...['publisher', 'service-state', 'node-reports'],
+    ],
+    packages: [],
+  },
   { part: 'utilities', parts: ['maps', 'linux'], packages: [] },
   { part: 'cni-plugin', parts: ['linux', 'port-api messages'], packages: [] },
 ]
@@ -115,7 +125,7 @@ export function breachesOf(file: string, source: string): Breach[] {
       if (COMPOSES.test(target) && !isTest(file) && target !== file && /^(daemon|cni-plugin)\//.test(target)) {
         return [breach(specifier, 'nothing imports a main.ts')]
       }
-      if (isTest(file) && target === PATIENCE) return []
+      if (isTest(file) && FOR_TESTS.test(target)) return []
       const targetPart = partOf(target)
       if (!rule || targetPart === part || (targetPart !== undefined && rule.parts.includes(targetPart))) return []
       if (targetPart === undefined && target.endsWith('package.json')) return []
@@ -133,6 +143,14 @@ function partOf(file: string): string | undefined {
   const prefixes = Object.keys(PARTS).filter((prefix) => file.startsWith(prefix))
   const longest = prefixes.sort((a, b) => b.length - a.length)[0]
   return longest === undefined ? undefined : PARTS[longest]
+}
+
+/** Whether the rule says anything of a file: it belongs to a part that has one, or composes. Tests go by the part that they lie in. */
+export function hasRule(file: string): boolean {
+  const part = partOf(file)
+  return (
+    COMPOSES.test(file) || RULES.some((rule) => rule.part === part) || /^daemon\/src\/[a-z-]+\.test\.ts$/.test(file)
+  )
 }
 
 /** File of the repo that `specifier` means; undefined: an npm package. */
@@ -156,20 +174,58 @@ function listed(names: readonly string[], kind = ''): string {
   return kind === '' ? 'nothing else of the repo' : `no ${kind}s`
 }
 
-export function checkTree(root: string): Breach[] {
-  return globSync('{linux,daemon,cni-plugin}/src/**/*.ts', {
+/** Sources by the file's path. */
+export type Tree = ReadonlyMap<string, string>
+
+/** Files that import each other, directly or over others; each circle once, its files in the order of their paths. */
+export function circlesOf(tree: Tree): string[][] {
+  const imports = new Map(
+    [...tree].map(([file, source]) => [
+      file,
+      specifiersOf(source)
+        .map((specifier) => targetOf(file, specifier))
+        .filter((target) => target !== undefined && tree.has(target)) as string[],
+    ]),
+  )
+  const reachable = (from: string): Set<string> => {
+    const seen = new Set<string>()
+    const open = [...imports.get(from)!]
+    for (let file = open.pop(); file !== undefined; file = open.pop()) {
+      if (seen.has(file)) continue
+      seen.add(file)
+      open.push(...imports.get(file)!)
+    }
+    return seen
+  }
+  const reached = new Map([...tree.keys()].map((file) => [file, reachable(file)]))
+  const known = new Set<string>()
+  return [...tree.keys()].sort().flatMap((file) => {
+    if (known.has(file) || !reached.get(file)!.has(file)) return []
+    const circle = [...reached.get(file)!].filter((other) => reached.get(other)!.has(file)).sort()
+    for (const other of circle) known.add(other)
+    return [circle]
+  })
+}
+
+export function treeOf(root: string): Tree {
+  const files = globSync('{linux,daemon,cni-plugin}/src/**/*.ts', {
     cwd: root,
     exclude: (path) => path.includes('node_modules'),
   })
-    .sort()
-    .flatMap((file) => breachesOf(file, readFileSync(join(root, file), 'utf8')))
+  return new Map(files.sort().map((file) => [file, readFileSync(join(root, file), 'utf8')]))
 }
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..')
-  const breaches = checkTree(root)
-  for (const { file, specifier, rule } of breaches) {
-    console.error(`${relative(process.cwd(), join(root, file))}: imports '${specifier}': ${rule}`)
-  }
-  process.exitCode = breaches.length === 0 ? 0 : 1
+  const tree = treeOf(root)
+  const here = (file: string) => relative(process.cwd(), join(root, file))
+  const findings = [
+    ...[...tree].flatMap(([file, source]) =>
+      breachesOf(file, source).map(({ specifier, rule }) => `${here(file)}: imports '${specifier}': ${rule}`),
+    ),
+    ...[...tree.keys()].filter((file) => !hasRule(file)).map((file) => `${here(file)}: no part holds it`),
+    ...circlesOf(tree).map((files) => `a circle: ${files.map(here).join(', ')} need each other`),
+  ]
+  for (const finding of findings) console.error(finding)
+  process.exitCode = findings.length === 0 ? 0 : 1
 }

@@ -13,11 +13,11 @@ import { defaultSubnet } from '@kube-vrouter/daemon/model/built-in-networks'
 import { defaultPodNetwork, networkFqName, tapName, uuidOf } from '@kube-vrouter/daemon/model/names'
 import type { VirtualNetwork } from '@kube-vrouter/daemon/model/objects'
 import { PortServer, type PortService } from '@kube-vrouter/daemon/port-api/server'
-import { MemorySource } from '@kube-vrouter/daemon/ports/memory-source'
 import type { PortsOptions } from '@kube-vrouter/daemon/ports/options'
 import { Ports } from '@kube-vrouter/daemon/ports/ports'
 import { createNamed, deleteNamed, namedPath } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { MemorySource } from '../doubles/memory-source.ts'
 
 const repository = resolve(import.meta.dirname, '../..')
 export const binary = join(repository, 'cni-plugin/dist/vrouter-cni')

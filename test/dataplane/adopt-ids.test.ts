@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { adoptIds } from '@kube-vrouter/daemon/dataplane/adopt-ids'
 import { encodeTables, TABLE_MAPS } from '@kube-vrouter/daemon/dataplane/encode-tables'
-import { Pace } from '@kube-vrouter/daemon/dataplane/pace'
+import { Pace } from '@kube-vrouter/daemon/ground/pace'
 import { type MapName, mapDefinitions } from '@kube-vrouter/daemon/maps/definitions'
 import { typedMaps } from '@kube-vrouter/daemon/maps/open'
 import { Model } from '@kube-vrouter/daemon/model/compute'

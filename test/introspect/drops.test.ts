@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { kDropStatsReq } from '@kube-vrouter/daemon/introspect/pages/kstate-stats'
-import { contextOfFixture } from '@kube-vrouter/daemon/introspect/testdata/fixture'
 import { documentToXml } from '@kube-vrouter/daemon/introspect/wire'
 import * as constants from '@kube-vrouter/daemon/maps/constants'
 import { DROP_REASONS } from '@kube-vrouter/daemon/utilities/format-dropstats'
+import { contextOfFixture } from '../doubles/small-cluster.ts'
 
 const DATAPATH = new URL('../../daemon/datapath/', import.meta.url).pathname
 

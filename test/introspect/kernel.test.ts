@@ -7,8 +7,6 @@ import { parseArguments } from '@kube-vrouter/daemon/introspect/arguments'
 import type { IntrospectContext } from '@kube-vrouter/daemon/introspect/context'
 import { kernelOf } from '@kube-vrouter/daemon/introspect/kernel'
 import { requestOf } from '@kube-vrouter/daemon/introspect/requests'
-import { contextOfFixture } from '@kube-vrouter/daemon/introspect/testdata/fixture'
-import { flows as fixtureFlows } from '@kube-vrouter/daemon/introspect/testdata/kernel'
 import { documentToXml } from '@kube-vrouter/daemon/introspect/wire'
 import { ip4Number, macBytes } from '@kube-vrouter/daemon/maps/addresses'
 import {
@@ -40,6 +38,8 @@ import {
 import { encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
+import { flows as fixtureFlows } from '../doubles/kernel-tables.ts'
+import { contextOfFixture } from '../doubles/small-cluster.ts'
 import { longestTurnMs } from '../event-loop.ts'
 import { skipBecause } from '../skip.ts'
 

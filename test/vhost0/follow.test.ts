@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { followChanges } from '@kube-vrouter/daemon/dataplane/vhost0/follow'
+import { followChanges } from '@kube-vrouter/daemon/vhost0/follow'
 import { until } from '../patience.ts'
 import { skipBecause } from '../skip.ts'
 import { NIC, sleep, TestNode, VHOST, whyNot } from './fixture.ts'

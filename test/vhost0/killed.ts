@@ -1,8 +1,8 @@
 /** A migration or the way back that is killed at its nth step: `node killed.ts migrate|uninstall <n> <node name> <state folder>`. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { migrate } from '@kube-vrouter/daemon/dataplane/vhost0/migrate'
-import { uninstall } from '@kube-vrouter/daemon/dataplane/vhost0/restore'
+import { migrate } from '@kube-vrouter/daemon/vhost0/migrate'
+import { uninstall } from '@kube-vrouter/daemon/vhost0/restore'
 import { attachRedirects, detachRedirects, NIC, VHOST } from './fixture.ts'
 
 const [what, step, name, stateDir] = process.argv.slice(2) as [string, string, string, string]

@@ -1,7 +1,7 @@
 /** `/healthz` (alive), `/readyz` (has listed everything, leading or not), `/metrics`. */
 import type { Server } from 'node:http'
 import type { Registry } from 'prom-client'
-import { createLimitedServer, FirstReadiness } from '../http-server.ts'
+import { createLimitedServer, FirstReadiness } from '../ground/http-server.ts'
 
 export interface HealthOptions {
   readonly addresses: readonly string[]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
+import { TestCluster } from '../../../test/doubles/test-cluster.ts'
 import { networkOfPod } from '../model/namespace-network.ts'
-import { TestCluster } from './testdata/cluster.ts'
 import { viewOf } from './view.ts'
 
 describe('namespaces', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { TestCluster } from './testdata/cluster.ts'
+import { TestCluster } from '../../../test/doubles/test-cluster.ts'
 
 describe('networks whose addresses others have', () => {
   let cluster: TestCluster

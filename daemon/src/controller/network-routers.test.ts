@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { TestCluster } from './testdata/cluster.ts'
+import { TestCluster } from '../../../test/doubles/test-cluster.ts'
 
 const select = (vn: string) => ({ virtualNetworkSelector: { matchLabels: { vn } } })
 const importing = (router: string, more: object = {}) => ({

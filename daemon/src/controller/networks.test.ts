@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
+import { TestCluster } from '../../../test/doubles/test-cluster.ts'
 import { FINALIZER } from './networks.ts'
-import { TestCluster } from './testdata/cluster.ts'
 
 const RED = 'default/red'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
+import { TestCluster } from '../../../test/doubles/test-cluster.ts'
 import { TAINT } from './nodes.ts'
-import { TestCluster } from './testdata/cluster.ts'
 
 const foreign = { key: 'dedicated', value: 'db', effect: 'NoSchedule' }
 const taints = (cluster: TestCluster, node: string) =>

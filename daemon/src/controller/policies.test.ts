@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { TestCluster } from './testdata/cluster.ts'
+import { TestCluster } from '../../../test/doubles/test-cluster.ts'
 
 describe('policies', () => {
   it('of every kind are told that nobody enforces them, and nothing is written about it elsewhere', () => {

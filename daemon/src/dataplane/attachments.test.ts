@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import type { RouteSocket } from '@kube-vrouter/linux/netlink/route'
+import { Pace } from '../ground/pace.ts'
 import { createLog } from '../log.ts'
 import type { Vif } from '../model/tables.ts'
 import { Attachments, type LinksUsed } from './attachments.ts'
 import { type Attachment, linkName } from './links.ts'
-import { Pace } from './pace.ts'
 
 describe('Attachments', () => {
   /** Links whose every look waits for the kernel's lock. */

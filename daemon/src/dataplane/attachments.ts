@@ -1,10 +1,10 @@
 /** Puts the programs on the devices of the desired vifs, takes them off others, and keeps the taps' host side as it must be. */
 import type { LinkInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
+import type { Pace } from '../ground/pace.ts'
 import type { Log } from '../log.ts'
 import type { Vif } from '../model/tables.ts'
 import { type Attachment, type AttachResult, isExitLink, type Links, linkName, programOf } from './links.ts'
-import type { Pace } from './pace.ts'
 import type { TableFailure } from './table-writer.ts'
 import { configureNewTap, configureTap, hasDevice, retireTap } from './tap-device.ts'
 

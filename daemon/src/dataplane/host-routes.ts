@@ -8,8 +8,8 @@
 import { isErrno } from '@kube-vrouter/linux/errors'
 import { type NewRoute, type RouteInfo, type RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
+import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 import type { HostRoute } from '../model/tables.ts'
-import { VROUTER_PROTOCOL } from './neighbours.ts'
 import type { TableFailure } from './table-writer.ts'
 
 /** Stands behind whatever the administrator has for the same destination. */

@@ -2,6 +2,8 @@
  * All maps that hold desired state, as one: written from what is referred to towards what refers to it, swept the other way round, so
  * that at no moment an entry points at nothing, and none that stays is ever missing.
  */
+
+import { Pace } from '../ground/pace.ts'
 import type { Log } from '../log.ts'
 import { flowCounters } from '../maps/flows.ts'
 import { decode, u32Codec } from '../maps/table.ts'
@@ -9,7 +11,6 @@ import type { MovedAddress } from '../model/tables.ts'
 import { type Encoding, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import type { MapSet } from './map-set.ts'
 import { MovedAddresses } from './moved-addresses.ts'
-import { Pace } from './pace.ts'
 import { type OnChange, type TableFailure, TableWriter } from './table-writer.ts'
 
 export interface TableUsage {

@@ -7,10 +7,8 @@
 import { isErrno } from '@kube-vrouter/linux/errors'
 import type { NeighbourInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
+import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 import type { TableFailure } from './table-writer.ts'
-
-/** NDA_PROTOCOL of our neighbours: the letter v; not used in iproute2's rt_protos. */
-export const VROUTER_PROTOCOL = 118
 
 function isOurs({ managed, protocol }: NeighbourInfo): boolean {
   return managed && protocol === VROUTER_PROTOCOL

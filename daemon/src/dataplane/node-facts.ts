@@ -12,9 +12,9 @@ import {
   Scope,
 } from '@kube-vrouter/linux/netlink/route'
 import { VrouterError } from '../errors.ts'
+import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 import { ip4Number } from '../maps/addresses.ts'
 import type { FabricRoute, NodeFacts, OtherDevice } from '../model/facts.ts'
-import { VROUTER_PROTOCOL } from './neighbours.ts'
 
 export interface DeviceNames {
   readonly nic: string

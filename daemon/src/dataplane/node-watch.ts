@@ -5,9 +5,9 @@
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
 import { type LinkInfo, type RouteInfo, type RouteSocket, Scope } from '@kube-vrouter/linux/netlink/route'
+import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 import type { Log } from '../log.ts'
 import type { NodeFacts } from '../model/facts.ts'
-import { VROUTER_PROTOCOL } from './neighbours.ts'
 import { type DeviceNames, factsOf, isSameFacts, type NodeState, readNode } from './node-facts.ts'
 
 /** Events come in bursts; milliseconds to gather them. */

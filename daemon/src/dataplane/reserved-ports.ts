@@ -5,9 +5,9 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type KernelIdentity, kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
 import type { PortRange } from '../schema/port-range.ts'
-import { type KernelIdentity, kernelIdentity } from './vhost0/snapshot.ts'
 
 const RECORD_FILE = 'reserved-ports.json'
 const LOCAL = 'net/ipv4/ip_local_port_range'

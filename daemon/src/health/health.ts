@@ -1,6 +1,12 @@
 /** What /readyz and /metrics show, handed in by whoever composes the daemon; read when somebody asks, never kept. */
 import type { PacketStats } from '../model/packet-stats.ts'
-import type { TableUse } from './metrics.ts'
+
+export interface TableUse {
+  /** `route4`, `flow4`, … */
+  readonly table: string
+  readonly used: number
+  readonly max: number
+}
 
 export interface HealthState {
   /**

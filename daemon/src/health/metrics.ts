@@ -2,14 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { DROP_REASON } from '../maps/constants.ts'
-import type { HealthState } from './health.ts'
-
-export interface TableUse {
-  /** `route4`, `flow4`, … */
-  readonly table: string
-  readonly used: number
-  readonly max: number
-}
+import type { HealthState, TableUse } from './health.ts'
 
 /** Seconds. A round of a quiet node takes a millisecond, the first one of a large node some hundred. */
 const ROUND_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]

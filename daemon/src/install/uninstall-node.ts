@@ -8,13 +8,13 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
-import { findNic } from '../dataplane/find-nic.ts'
-import { uninstallNode } from '../dataplane/uninstall.ts'
 import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { ROUTER_MAC } from '../model/names.ts'
 import { removeConflist } from '../port-api/conflist.ts'
+import { findNic } from '../vhost0/find-nic.ts'
 import { uninstall } from './install.ts'
+import { uninstallNode } from './take-out.ts'
 
 export interface UninstallOptions {
   readonly config: Config

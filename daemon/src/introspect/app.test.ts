@@ -1,10 +1,10 @@
 /** The HTTP surface, over real sockets on the loopback. */
 import assert from 'node:assert/strict'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { kernelOfFixture, manyFlows } from '../../../test/doubles/kernel-tables.ts'
+import { config, contextOfFixture, tables } from '../../../test/doubles/small-cluster.ts'
 import type { IntrospectContext } from './context.ts'
 import { type IntrospectServer, startIntrospect } from './server.ts'
-import { config, contextOfFixture, tables } from './testdata/fixture.ts'
-import { kernelOfFixture, manyFlows } from './testdata/kernel.ts'
 
 interface Reply {
   readonly status: number

@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { contextOfFixture } from '../../../test/doubles/small-cluster.ts'
 import { parseArguments } from './arguments.ts'
 import { moduleToXml } from './modules.ts'
 import { argumentsOf, requestOf } from './requests.ts'
-import { contextOfFixture } from './testdata/fixture.ts'
 import { documentToXml } from './wire.ts'
 
 const folder = join(import.meta.dirname, 'testdata')

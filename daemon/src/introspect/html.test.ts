@@ -1,5 +1,7 @@
 /** HTML pages of the fixture's node: whole, escaped, and leading from one object to the next. */
 import assert from 'node:assert/strict'
+import { kernelOfFixture, manyFlows } from '../../../test/doubles/kernel-tables.ts'
+import { contextOfFixture, source, tables } from '../../../test/doubles/small-cluster.ts'
 import { parseArguments } from './arguments.ts'
 import type { IntrospectContext } from './context.ts'
 import { homeToHtml } from './html/home.ts'
@@ -8,8 +10,6 @@ import { moduleToHtml, requestToHtml } from './html/request-page.ts'
 import { MODULES } from './modules.ts'
 import { listResponse } from './paging.ts'
 import { requestOf } from './requests.ts'
-import { contextOfFixture, source, tables } from './testdata/fixture.ts'
-import { kernelOfFixture, manyFlows } from './testdata/kernel.ts'
 import { field, type Messages, struct } from './wire.ts'
 
 const VOID = ['meta', 'input', 'br', 'link', 'img']

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { contextOfFixture } from '../../../test/doubles/small-cluster.ts'
 import { parseArguments } from './arguments.ts'
 import { requestOf } from './requests.ts'
-import { contextOfFixture } from './testdata/fixture.ts'
 import { type AnyValue, documentToXml, type Message, messageToXml, STYLESHEET, type Struct, type Type } from './wire.ts'
 
 const folder = join(import.meta.dirname, 'testdata', 'samples')

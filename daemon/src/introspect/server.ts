@@ -4,9 +4,9 @@
  */
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { closeServer } from '../close-server.ts'
 import type { Config } from '../config/config.ts'
-import { createLimitedServer } from '../http-server.ts'
+import { closeServer } from '../ground/close-server.ts'
+import { createLimitedServer } from '../ground/http-server.ts'
 import { introspectApp } from './app.ts'
 import type { IntrospectContext } from './context.ts'
 

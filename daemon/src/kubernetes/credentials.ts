@@ -2,23 +2,10 @@
  * How the API server is reached and who we are: from a kubeconfig file, or from the service account of the pod. Files are read again
  * when they are used and a second has passed: kubelet renews tokens and CAs while we run. What can't be read then stays as it was.
  */
-import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
+import { type Access, parseServer, read } from './access.ts'
 import { ApiError } from './errors.ts'
 import { readKubeconfig } from './kubeconfig.ts'
-
-export interface Access {
-  /** Bootstrap address of the API server. */
-  readonly server: URL
-  /** Name in its certificate, where that isn't the host of `server`. */
-  readonly serverName?: string
-  readonly isInsecure?: boolean
-  readonly ca?: string
-  readonly certificate?: string
-  readonly key?: string
-  /** Value of the header Authorization. */
-  readonly authorization?: string
-}
 
 export interface CredentialsOptions {
   /** Path of a kubeconfig file; empty: the service account. */
@@ -87,23 +74,5 @@ export class Credentials {
       ca: read(`${serviceAccount}/ca.crt`),
       authorization: `Bearer ${token}`,
     }
-  }
-}
-
-export function parseServer(text: string, where: string): URL {
-  const url = URL.parse(text)
-  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new ApiError('CREDENTIALS_UNUSABLE', `${where}: ${text} is not a URL such as https://10.0.0.1:6443`)
-  }
-  return url
-}
-
-/** The text of a file of credentials. */
-export function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    const { code = String(cause) } = cause as NodeJS.ErrnoException
-    throw new ApiError('CREDENTIALS_UNUSABLE', `cannot read ${path}: ${code}`, { cause })
   }
 }

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Access } from './credentials.ts'
+import type { Access } from './access.ts'
 
 export interface Endpoint {
   readonly protocol: 'http:' | 'https:'

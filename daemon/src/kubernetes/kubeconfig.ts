@@ -4,7 +4,7 @@
  */
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
-import { type Access, parseServer, read } from './credentials.ts'
+import { type Access, parseServer, read } from './access.ts'
 import { ApiError } from './errors.ts'
 
 interface Kubeconfig {

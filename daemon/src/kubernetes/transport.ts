@@ -6,7 +6,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { isIP, type Socket } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
-import type { Access } from './credentials.ts'
+import type { Access } from './access.ts'
 import type { Endpoint } from './endpoints.ts'
 import { ApiError } from './errors.ts'
 

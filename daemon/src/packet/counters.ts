@@ -1,7 +1,7 @@
 /** What the packet worker counts, in memory that both threads see: the worker adds, anybody reads. Values are exact up to 2^53. */
 import type { PacketStats } from '../model/packet-stats.ts'
 import { COMMAND_NAMES } from './agent-header.ts'
-import { SILENT_REASONS, type SilentReason } from './respond.ts'
+import { SILENT_REASONS, type SilentReason } from './answer.ts'
 
 const TOTALS = ['received', 'invalid', 'replies', 'sendFailures', 'resolves', 'faults', 'announcements'] as const
 export type Total = (typeof TOTALS)[number]

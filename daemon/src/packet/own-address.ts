@@ -2,13 +2,13 @@
  * What the router answers to packets for its own addresses in a VN (gateway and service): echo, and refusals. Pure. DHCP and DNS, which
  * live at these addresses as well, are never refused.
  */
+import type { Answer } from './answer.ts'
 import { type EthernetFrame, isGroupMac } from './ethernet.ts'
 import { decodeIcmp, encodeIcmp, IcmpType, UnreachableCode } from './icmp.ts'
 import { error4, error6, mayAnswer4, mayAnswer6 } from './icmp-error.ts'
 import { decodeIcmp6, encodeIcmp6, Icmp6Type, PORT_UNREACHABLE_6, UNRECOGNIZED_NEXT_HEADER } from './icmp6.ts'
 import { encodeIpv4, type Ipv4Packet, Protocol } from './ipv4.ts'
 import { encodeIpv6, type Ipv6Packet, isUnicast6 } from './ipv6.ts'
-import type { Answer } from './respond.ts'
 import { decodePorts, decodeTcp, encodeTcp, resetFor } from './tcp.ts'
 
 const HOP_LIMIT = 64

@@ -11,6 +11,7 @@
  * - The rest is counted: the datapath answers ARP and ND itself, and decides flows itself.
  */
 import { AGENT_MAC, AgentCommand, type Trap } from './agent-header.ts'
+import type { Answer, SilentReason } from './answer.ts'
 import { type CompiledContext, type CompiledVrf, isOwn, isSubnetBroadcast, routerAddress } from './context.ts'
 import { decodeEthernet, type EthernetFrame, EtherType, encodeEthernet } from './ethernet.ts'
 import { IcmpType, UnreachableCode } from './icmp.ts'
@@ -20,19 +21,6 @@ import { decodeIpv4, type Ipv4Packet, Protocol } from './ipv4.ts'
 import { decodeIpv6, type Ipv6Packet } from './ipv6.ts'
 import { answerOwn4, answerOwn6 } from './own-address.ts'
 import { decodePorts } from './tcp.ts'
-
-/** Why there is no answer. */
-export const SILENT_REASONS = [
-  'not_handled',
-  'malformed',
-  'truncated',
-  'unknown_vrf',
-  'not_own_address',
-  'no_source_address',
-  'answer_not_allowed',
-  'later_service',
-] as const
-export type SilentReason = (typeof SILENT_REASONS)[number]
 
 /** A frame for the datapath. */
 export interface Injection {
@@ -46,9 +34,6 @@ export type Outcome =
   | { readonly kind: 'reply'; readonly injection: Injection }
   | { readonly kind: 'resolve'; readonly address: Uint8Array }
   | { readonly kind: 'silent'; readonly reason: SilentReason }
-
-/** An IP packet to send back, or why there is none. */
-export type Answer = Uint8Array | SilentReason
 
 const VIF_FABRIC = 0
 const VIF_HOST = 1

@@ -1,5 +1,5 @@
 /** What log and Events tell of this node, each thing once as long as it stays so: objects set aside, problems of tables, the node as a whole. */
-import type { TableUse } from '../health/metrics.ts'
+import type { TableUse } from '../health/health.ts'
 import type { Log } from '../log.ts'
 import type { Tables } from '../model/tables.ts'
 import { type NodeReport, NodeReports } from './node-reports.ts'

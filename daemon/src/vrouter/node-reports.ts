@@ -1,5 +1,5 @@
 /** What operators should hear about the node as a whole, once for each change: tables that fill up, and a datapath that can't be brought up to date. */
-import type { TableUse } from '../health/metrics.ts'
+import type { TableUse } from '../health/health.ts'
 import type { Problem } from '../model/tables.ts'
 import type { Readiness } from '../ports/options.ts'
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
+import { MemorySource } from '../../../test/doubles/memory-source.ts'
+import { facts, ports, tables } from '../../../test/doubles/small-cluster.ts'
 import { until as untilTrue } from '../../../test/patience.ts'
-import { facts, ports, tables } from '../introspect/testdata/fixture.ts'
 import type { Published } from '../model/objects.ts'
-import { MemorySource } from '../ports/memory-source.ts'
 import { Publisher } from './publisher.ts'
 
 const present = { facts, ports, tables }

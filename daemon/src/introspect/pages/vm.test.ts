@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { contextOfFixture, ports } from '../testdata/fixture.ts'
+import { contextOfFixture, ports } from '../../../../test/doubles/small-cluster.ts'
 import { vmTable } from './vm.ts'
 
 describe('the list of VMs', () => {

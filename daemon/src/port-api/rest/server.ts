@@ -2,9 +2,9 @@
 
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { closeServer } from '../../close-server.ts'
 import type { Config } from '../../config/config.ts'
-import { createLimitedServer } from '../../http-server.ts'
+import { closeServer } from '../../ground/close-server.ts'
+import { createLimitedServer } from '../../ground/http-server.ts'
 import { AgentPorts, type AgentPortsOptions } from './agent-ports.ts'
 import { restApp } from './app.ts'
 import { PortFiles } from './port-files.ts'

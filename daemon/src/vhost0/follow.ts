@@ -3,17 +3,19 @@
  * or route that appears on the NIC moves to vhost0, a renewed lease renews it there, a lost route is put back, MAC and MTU follow the NIC.
  * Every pass goes by what is there now; events only say when to look. A way back that another process has begun (`--uninstall`) is left alone.
  */
+
+import { kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
-import { errorFields, type Log } from '../../log.ts'
-import { VROUTER_PROTOCOL } from '../neighbours.ts'
+import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
+import { errorFields, type Log } from '../log.ts'
 import { converge, describeFailure } from './converge.ts'
 import { alignVhost } from './device.ts'
 import { addressKey, routeIdentity } from './device-state.ts'
 import { VhostKernel } from './kernel.ts'
 import { absorb, type Holdings, planToVhost } from './plan.ts'
-import { kernelIdentity, readSnapshot, writeSnapshot } from './snapshot.ts'
+import { readSnapshot, writeSnapshot } from './snapshot.ts'
 
 export interface FollowOptions {
   readonly nic: string

@@ -4,11 +4,11 @@
  * namespace of one boot: after a reboot the NIC is configured anew, and the file is only of interest to people.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type NamespaceHandle, withNamespace } from '@kube-vrouter/linux/namespace'
+import type { KernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import { replaceFileDurably } from '@kube-vrouter/linux/replace-file'
-import { VrouterError } from '../../errors.ts'
+import { VrouterError } from '../errors.ts'
 import type { Holdings } from './plan.ts'
 
 export const SNAPSHOT_FILE = 'vhost0-snapshot.json'
@@ -34,20 +34,6 @@ export interface Snapshot {
   /** /etc/resolv.conf, for people. */
   readonly resolvConf: string
   readonly holdings: Holdings
-}
-
-export interface KernelIdentity {
-  readonly boot: string
-  /** Inode of the network namespace. */
-  readonly netns: number
-}
-
-export function kernelIdentity(netns?: NamespaceHandle): KernelIdentity {
-  const inode = () => statSync('/proc/thread-self/ns/net').ino
-  return {
-    boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-    netns: netns === undefined ? inode() : withNamespace(netns, inode),
-  }
 }
 
 /** The snapshot of this kernel and namespace; undefined when there is none, or one that doesn't count here. */

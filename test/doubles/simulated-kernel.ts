@@ -12,8 +12,8 @@ import {
   type Route,
   routeIdentity,
   SELF,
-} from './device-state.ts'
-import type { Operation, Side, Situation } from './plan.ts'
+} from '../../daemon/src/vhost0/device-state.ts'
+import type { Operation, Side, Situation } from '../../daemon/src/vhost0/plan.ts'
 
 const SETTABLE = AddressFlag.NODAD | AddressFlag.NOPREFIXROUTE | AddressFlag.MANAGETEMPADDR
 

@@ -13,7 +13,7 @@ import type {
   VirtualNetwork,
   VirtualNetworkRouter,
   VirtualRouter,
-} from '../model/objects.ts'
+} from '../../daemon/src/model/objects.ts'
 
 export class MemorySource implements Source {
   readonly namespaces = new Map<string, Namespace>()

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { AddressFlag, LIFETIME_FOREVER } from '@kube-vrouter/linux/netlink/route'
 import fc from 'fast-check'
+import { aRoute, SimulatedKernel } from '../../../test/doubles/simulated-kernel.ts'
 import { type Address, addressKey, type DeviceState, familyOf, type Route, routeIdentity } from './device-state.ts'
 import {
   absorb,
@@ -12,7 +13,6 @@ import {
   planToNic,
   planToVhost,
 } from './plan.ts'
-import { aRoute, SimulatedKernel } from './simulated-kernel.ts'
 
 function anAddress(address: string, prefixLength: number, fields: Partial<Address> = {}): Address {
   return {

@@ -1,10 +1,10 @@
 /** A cluster in memory for tests of the loops: objects, and what actions make of them, as the API server would. */
-import type { Action, Event } from '../actions.ts'
-import { Durations } from '../durations.ts'
-import type { Census } from '../garbage.ts'
-import { reconcile } from '../loops.ts'
-import { type Resourceful, WATCHED, type Watched, type World } from '../resources.ts'
-import { type View, viewOf } from '../view.ts'
+import type { Action, Event } from '../../daemon/src/controller/actions.ts'
+import { Durations } from '../../daemon/src/controller/durations.ts'
+import type { Census } from '../../daemon/src/controller/garbage.ts'
+import { reconcile } from '../../daemon/src/controller/loops.ts'
+import { type Resourceful, WATCHED, type Watched, type World } from '../../daemon/src/controller/resources.ts'
+import { type View, viewOf } from '../../daemon/src/controller/view.ts'
 
 type Metadata = Partial<Resourceful['metadata']>
 
@@ -77,12 +77,22 @@ export class TestCluster {
   }
 
   router(name: string, address = `192.0.2.${this.#created + 1}`): Resourceful {
-    return this.add('routers', name, {}, { spec: { address, encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel: 16 } })
+    return this.add(
+      'routers',
+      name,
+      {},
+      { spec: { address, encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel: 16 } },
+    )
   }
 
   agent(node: string, isReady: boolean, message = ''): Resourceful {
     const conditions = [{ type: 'Ready', status: isReady ? 'True' : 'False', message }]
-    const object = this.add('agents', `vrouter-${node}`, { namespace: 'kube-vrouter' }, { spec: { nodeName: node }, status: { conditions } })
+    const object = this.add(
+      'agents',
+      `vrouter-${node}`,
+      { namespace: 'kube-vrouter' },
+      { spec: { nodeName: node }, status: { conditions } },
+    )
     return object
   }
 
@@ -117,7 +127,8 @@ export class TestCluster {
     for (let pass = 0; pass < 10; pass++) {
       const actions = this.wanted()
       for (const action of actions) {
-        if (action.type === 'event') events.set(`${action.event.object.metadata.uid} ${action.event.reason} ${action.event.message}`, action.event)
+        if (action.type === 'event')
+          events.set(`${action.event.object.metadata.uid} ${action.event.reason} ${action.event.message}`, action.event)
         else {
           done.push(action)
           this.#do(action)
@@ -202,6 +213,8 @@ export function merged(target: unknown, patch: unknown): unknown {
 
 function withConditionsMerged(known: Resourceful, patch: object): object {
   const { status } = patch as { status: { conditions: { type: string }[] } }
-  const conditions = (known.status?.conditions ?? []).filter(({ type }) => !status.conditions.some((one) => one.type === type))
+  const conditions = (known.status?.conditions ?? []).filter(
+    ({ type }) => !status.conditions.some((one) => one.type === type),
+  )
   return { ...patch, status: { ...status, conditions: [...conditions, ...status.conditions] } }
 }

@@ -7,7 +7,7 @@ import { isErrno } from '@kube-vrouter/linux/errors'
 import type { LinkInfo } from '@kube-vrouter/linux/netlink/route'
 import { writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { deleteTap } from '@kube-vrouter/linux/tap'
-import { VrouterError } from '../../errors.ts'
+import { VrouterError } from '../errors.ts'
 import type { VhostKernel } from './kernel.ts'
 import { inheritSysctls } from './sysctls.ts'
 

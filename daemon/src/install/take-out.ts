@@ -3,16 +3,16 @@
  * records stay: they are what a later ADD or DEL of the same pods goes by. Repeating it, or running it without an installation, is fine;
  * running it under a daemon isn't.
  */
-import { existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
+import { DatapathLock } from '../dataplane/datapath-lock.ts'
+import { removeLinks, removePins } from '../dataplane/remove-pins.ts'
+import { releasePorts } from '../dataplane/reserved-ports.ts'
 import { VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { DatapathLock } from './datapath-lock.ts'
-import { releasePorts } from './reserved-ports.ts'
-import { uninstall } from './vhost0/restore.ts'
+import { uninstall } from '../vhost0/restore.ts'
 
 export async function uninstallNode(config: Pick<Config, 'underlay' | 'paths'>, nic: string, log: Log): Promise<void> {
   const { underlay, paths } = config
@@ -44,20 +44,4 @@ function somebodyListens(socket: string): Promise<boolean> {
   connection.on('connect', () => resolve(true))
   connection.on('error', () => resolve(false))
   return promise.finally(() => connection.destroy())
-}
-
-/** Takes the programs off all devices, as far as nobody holds their links open. */
-export function removeLinks({ paths }: Pick<Config, 'paths'>): void {
-  removePins(join(paths.pins, 'links'))
-}
-
-/** A link whose last pin goes is detached; a map or program goes with its last user. */
-function removePins(folder: string): void {
-  if (!existsSync(folder)) return
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) removePins(path)
-    else unlinkSync(path)
-  }
-  rmdirSync(folder)
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { aRoute } from '../../../test/doubles/simulated-kernel.ts'
 import { routeIdentity } from './device-state.ts'
-import { aRoute } from './simulated-kernel.ts'
 import {
   formatSnapshot,
   parseSnapshot,

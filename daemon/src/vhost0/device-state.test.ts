@@ -6,9 +6,9 @@ import {
   RouteProtocol,
   RouteTable,
 } from '@kube-vrouter/linux/netlink/route'
+import { aRoute } from '../../../test/doubles/simulated-kernel.ts'
 import { agedAddress, agedRoute, SELF, stateOf } from './device-state.ts'
 import { defaultGateways } from './gateway.ts'
-import { aRoute } from './simulated-kernel.ts'
 
 const NIC = 3
 const OTHER = 4

@@ -1,5 +1,5 @@
 /** Repeats look, plan, act until the plan is empty. */
-import { reasonOf } from '../../errors.ts'
+import { reasonOf } from '../errors.ts'
 import type { Failure, VhostKernel } from './kernel.ts'
 import type { Operation, Situation } from './plan.ts'
 

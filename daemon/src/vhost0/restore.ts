@@ -2,15 +2,17 @@
  * The way back: the NIC gets everything again, the programs go, vhost0 goes, the snapshot goes. What the kernel refuses to take back is
  * left out with a warning: one odd route must not keep the node off its network. `uninstall` is what `--uninstall` runs.
  */
+
+import { kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
-import type { Log } from '../../log.ts'
+import type { Log } from '../log.ts'
 import { converge, describeFailure } from './converge.ts'
 import { removeVhost } from './device.ts'
 import { addressKey, routeIdentity } from './device-state.ts'
 import { devicesOf, type VhostHooks } from './hooks.ts'
 import { VhostKernel } from './kernel.ts'
 import { absorb, absorbVhost, type Holdings, holdingsFromVhost, holdingsOf, planToNic } from './plan.ts'
-import { kernelIdentity, readSnapshot, removeSnapshot, type Snapshot, writeSnapshot } from './snapshot.ts'
+import { readSnapshot, removeSnapshot, type Snapshot, writeSnapshot } from './snapshot.ts'
 import { readDeviceSysctls } from './sysctls.ts'
 
 export interface UninstallOptions {

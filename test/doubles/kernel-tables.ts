@@ -1,12 +1,13 @@
 /** The kernel's side of the fixture, in plain arrays, behind the interface that the pinned maps serve. */
-import { ip4Number, ip6Bytes, macBytes } from '../../maps/addresses.ts'
-import * as c from '../../maps/constants.ts'
-import type { FlowRecord } from '../../maps/flows.ts'
-import type { KernelRoute } from '../../maps/routes.ts'
-import type { FlowStruct, NexthopStruct, VifStruct, VrfStatsStruct } from '../../maps/structs.ts'
-import { vrfStatsCodec } from '../../maps/structs.ts'
-import type { NumberedNexthop, Tables, Vif } from '../../model/tables.ts'
-import type { KernelState } from '../kernel.ts'
+
+import type { KernelState } from '../../daemon/src/introspect/kernel.ts'
+import { ip4Number, ip6Bytes, macBytes } from '../../daemon/src/maps/addresses.ts'
+import * as c from '../../daemon/src/maps/constants.ts'
+import type { FlowRecord } from '../../daemon/src/maps/flows.ts'
+import type { KernelRoute } from '../../daemon/src/maps/routes.ts'
+import type { FlowStruct, NexthopStruct, VifStruct, VrfStatsStruct } from '../../daemon/src/maps/structs.ts'
+import { vrfStatsCodec } from '../../daemon/src/maps/structs.ts'
+import type { NumberedNexthop, Tables, Vif } from '../../daemon/src/model/tables.ts'
 
 const VIF_TYPES = { physical: c.VIF_PHYSICAL, host: c.VIF_HOST, agent: c.VIF_AGENT, virtual: c.VIF_VIRTUAL } as const
 
@@ -147,7 +148,16 @@ export const flows: readonly FlowRecord[] = [
     sourcePort: 5000,
     destinationPort: 53,
     protocol: 17,
-    flow: { ...FLOW, index: 1500, flags: c.FLOW_ACTIVE, nh: 1, action: c.FLOW_ACTION_DROP, dropReason: 5, packets: 1n, bytes: 60n },
+    flow: {
+      ...FLOW,
+      index: 1500,
+      flags: c.FLOW_ACTIVE,
+      nh: 1,
+      action: c.FLOW_ACTION_DROP,
+      dropReason: 5,
+      packets: 1n,
+      bytes: 60n,
+    },
   },
 ]
 
@@ -219,7 +229,8 @@ export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] =
     vrfs: () => tables.vrfs.map(({ id }) => id),
     vrfStats: (id) => {
       const zero = vrfStatsCodec.decode(new DataView(new ArrayBuffer(vrfStatsCodec.size)))
-      const counted: Partial<VrfStatsStruct> = id === 2 ? { receives: 2n, udpMplsTunnels: 95n, encaps: 88n, gros: 40n } : {}
+      const counted: Partial<VrfStatsStruct> =
+        id === 2 ? { receives: 2n, udpMplsTunnels: 95n, encaps: 88n, gros: 40n } : {}
       return { ...zero, ...counted, arpVirtualProxys: 4n, l2Receives: 3n }
     },
     foreignTunnels: () => 0n,

@@ -1,8 +1,10 @@
 /** Which device is the fabric NIC: the configured one, else the one that vhost0 stands for, else the one with the IPv4 default route. */
+
+import { kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import { RouteSocket, RouteTable } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
 import { VrouterError } from '../errors.ts'
-import { kernelIdentity, readSnapshot } from './vhost0/snapshot.ts'
+import { readSnapshot } from './snapshot.ts'
 
 /** Throws UNDERLAY_MISSING when there is no such device, or no default route to tell. */
 export function findNic(config: Pick<Config, 'underlay' | 'paths'>): string {

@@ -6,10 +6,11 @@
 
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import type { LinkInfo } from '@kube-vrouter/linux/netlink/route'
-import { reasonOf, VrouterError } from '../../errors.ts'
-import { errorFields, type Log } from '../../log.ts'
+import { reasonOf, VrouterError } from '../errors.ts'
+import { errorFields, type Log } from '../log.ts'
 import { converge, describeFailure } from './converge.ts'
 import { ensureVhost } from './device.ts'
 import { answers, defaultGateways } from './gateway.ts'
@@ -17,7 +18,7 @@ import { devicesOf, type VhostDevices, type VhostHooks } from './hooks.ts'
 import { VhostKernel } from './kernel.ts'
 import { absorb, type Holdings, holdingsFromVhost, holdingsOf, planToVhost, type Situation } from './plan.ts'
 import { restore, uninstall } from './restore.ts'
-import { kernelIdentity, readSnapshot, type Snapshot, writeSnapshot } from './snapshot.ts'
+import { readSnapshot, type Snapshot, writeSnapshot } from './snapshot.ts'
 import { readDeviceSysctls } from './sysctls.ts'
 
 export interface MigrateOptions {

@@ -2,12 +2,21 @@
  * One node of a small cluster, by hand: node-1 (10.0.0.11/24 behind 10.0.0.1), networks red and blue with the same subnet, a pod
  * in each, a pod and a block of red on node-2.
  */
-import type { Config } from '../../config/config.ts'
-import type { NodeFacts, Port } from '../../model/facts.ts'
-import type { SourceState, VirtualNetwork, VirtualRouter } from '../../model/objects.ts'
-import type { IntrospectContext } from '../context.ts'
-import { kernelOfFixture } from './kernel.ts'
-import type { BridgeRoute, NumberedNexthop, Path, Peer, Route, Tables, Vif, Vrf } from '../../model/tables.ts'
+import type { Config } from '../../daemon/src/config/config.ts'
+import type { IntrospectContext } from '../../daemon/src/introspect/context.ts'
+import type { NodeFacts, Port } from '../../daemon/src/model/facts.ts'
+import type { SourceState, VirtualNetwork, VirtualRouter } from '../../daemon/src/model/objects.ts'
+import type {
+  BridgeRoute,
+  NumberedNexthop,
+  Path,
+  Peer,
+  Route,
+  Tables,
+  Vif,
+  Vrf,
+} from '../../daemon/src/model/tables.ts'
+import { kernelOfFixture } from './kernel-tables.ts'
 
 const RED = 'default-domain:k8s-default:red'
 const BLUE = 'default-domain:k8s-default:blue'
@@ -27,7 +36,15 @@ export const config: Config = {
   },
   health: { addresses: ['127.0.0.1'], port: 0 },
   underlay: { interface: 'eth0', vhost: 'vhost0', agent: 'pkt0', watchSeconds: 10, gateway: 'auto' },
-  paths: { state: '/var/lib/vrouter', run: '/run/vrouter', pins: '/sys/fs/bpf/vrouter', objects: '/objects', cniConf: '', cniBin: '/opt/cni/bin', sysctl: '/proc/sys' },
+  paths: {
+    state: '/var/lib/vrouter',
+    run: '/run/vrouter',
+    pins: '/sys/fs/bpf/vrouter',
+    objects: '/objects',
+    cniConf: '',
+    cniBin: '/opt/cni/bin',
+    sysctl: '/proc/sys',
+  },
   introspect: { addresses: ['127.0.0.1'], port: 0 },
   limits: {
     vifs: 1024,
@@ -74,8 +91,24 @@ export const facts: NodeFacts = {
 const vrfs: readonly Vrf[] = [
   { id: 0, name: `${FABRIC}:__default__`, uuid: '00000000-0000-5000-8000-000000000000', forwardingVrf: 0 },
   { id: 1, name: `${FABRIC}:ip-fabric`, uuid: '00000000-0000-5000-8000-000000000001', vn: FABRIC, forwardingVrf: 0 },
-  { id: 2, name: `${RED}:red`, uuid: '00000000-0000-5000-8000-000000000002', vn: RED, label: 17, nexthop: 8, forwardingVrf: 2 },
-  { id: 3, name: `${BLUE}:blue`, uuid: '00000000-0000-5000-8000-000000000003', vn: BLUE, label: 18, nexthop: 9, forwardingVrf: 3 },
+  {
+    id: 2,
+    name: `${RED}:red`,
+    uuid: '00000000-0000-5000-8000-000000000002',
+    vn: RED,
+    label: 17,
+    nexthop: 8,
+    forwardingVrf: 2,
+  },
+  {
+    id: 3,
+    name: `${BLUE}:blue`,
+    uuid: '00000000-0000-5000-8000-000000000003',
+    vn: BLUE,
+    label: 18,
+    nexthop: 9,
+    forwardingVrf: 3,
+  },
 ]
 
 const pods: readonly Port[] = [
@@ -113,9 +146,44 @@ const pods: readonly Port[] = [
 export const ports = pods
 
 const vifs: readonly Vif[] = [
-  { id: 0, type: 'physical', name: 'eth0', ifindex: 2, vrf: 0, flowNexthop: 0, mtu: 1500, mac: NIC_MAC, flags: 0x40, maxFlows: 0 },
-  { id: 1, type: 'host', name: 'vhost0', ifindex: 5, vrf: 0, flowNexthop: 2, mtu: 1500, mac: NIC_MAC, ip4: '10.0.0.11', label: 16, flags: 0xc0, maxFlows: 0 },
-  { id: 2, type: 'agent', name: 'pkt0', ifindex: 6, vrf: 65535, flowNexthop: 3, mtu: 1500, mac: ROUTER_MAC, flags: 0x40, maxFlows: 0 },
+  {
+    id: 0,
+    type: 'physical',
+    name: 'eth0',
+    ifindex: 2,
+    vrf: 0,
+    flowNexthop: 0,
+    mtu: 1500,
+    mac: NIC_MAC,
+    flags: 0x40,
+    maxFlows: 0,
+  },
+  {
+    id: 1,
+    type: 'host',
+    name: 'vhost0',
+    ifindex: 5,
+    vrf: 0,
+    flowNexthop: 2,
+    mtu: 1500,
+    mac: NIC_MAC,
+    ip4: '10.0.0.11',
+    label: 16,
+    flags: 0xc0,
+    maxFlows: 0,
+  },
+  {
+    id: 2,
+    type: 'agent',
+    name: 'pkt0',
+    ifindex: 6,
+    vrf: 65535,
+    flowNexthop: 3,
+    mtu: 1500,
+    mac: ROUTER_MAC,
+    flags: 0x40,
+    maxFlows: 0,
+  },
   {
     id: 3,
     type: 'virtual',
@@ -154,7 +222,16 @@ const vifs: readonly Vif[] = [
 ]
 
 function encap(vif: Vif, family: 'inet' | 'bridge'): NumberedNexthop['nexthop'] {
-  return { type: 'encap', family, vif: vif.id, vrf: vif.vrf, dstMac: vif.peerMac!, srcMac: ROUTER_MAC, policy: family === 'inet', role: 'interface' }
+  return {
+    type: 'encap',
+    family,
+    vif: vif.id,
+    vrf: vif.vrf,
+    dstMac: vif.peerMac!,
+    srcMac: ROUTER_MAC,
+    policy: family === 'inet',
+    role: 'interface',
+  }
 }
 
 function neighbour(address: string, dstMac: string): NumberedNexthop['nexthop'] {
@@ -162,7 +239,16 @@ function neighbour(address: string, dstMac: string): NumberedNexthop['nexthop'] 
 }
 
 function tunnel(destination: string, dstMac?: string): NumberedNexthop['nexthop'] {
-  return { type: 'tunnel', encapsulation: 'MPLSoUDP', source: '10.0.0.11', destination, via: destination, dstMac, srcMac: NIC_MAC, mtu: 1468 }
+  return {
+    type: 'tunnel',
+    encapsulation: 'MPLSoUDP',
+    source: '10.0.0.11',
+    destination,
+    via: destination,
+    dstMac,
+    srcMac: NIC_MAC,
+    mtu: 1468,
+  }
 }
 
 const nexthops: readonly NumberedNexthop[] = [
@@ -171,7 +257,16 @@ const nexthops: readonly NumberedNexthop[] = [
   { id: 2, nexthop: { type: 'receive', vif: 1, vrf: 0, policy: true }, isValid: true, references: 4 },
   {
     id: 3,
-    nexthop: { type: 'encap', family: 'inet', vif: 2, vrf: 0, dstMac: '00:00:00:00:00:01', srcMac: ROUTER_MAC, policy: true, role: 'interface' },
+    nexthop: {
+      type: 'encap',
+      family: 'inet',
+      vif: 2,
+      vrf: 0,
+      dstMac: '00:00:00:00:00:01',
+      srcMac: ROUTER_MAC,
+      policy: true,
+      role: 'interface',
+    },
     isValid: true,
     references: 6,
   },
@@ -189,7 +284,14 @@ const nexthops: readonly NumberedNexthop[] = [
   { id: 15, nexthop: tunnel('10.0.0.13'), isValid: false, references: 1 },
   {
     id: 16,
-    nexthop: { type: 'composite', vrf: 2, members: [{ nexthop: 10, label: 19 }, { nexthop: 14, label: 31 }] },
+    nexthop: {
+      type: 'composite',
+      vrf: 2,
+      members: [
+        { nexthop: 10, label: 19 },
+        { nexthop: 14, label: 31 },
+      ],
+    },
     isValid: true,
     references: 1,
   },
@@ -278,8 +380,36 @@ const inet6 = new Map<number, readonly Route[]>([
 const router: BridgeRoute = { mac: ROUTER_MAC, index: 0, nexthop: 7, floodDhcp: false, peer: 'Local_Vm' }
 
 const bridge = new Map<number, readonly BridgeRoute[]>([
-  [2, [router, { mac: '02:4b:6d:1c:9e:52', index: 1, nexthop: 11, label: 19, floodDhcp: false, peer: 'EVPN', address: '10.47.255.10' }]],
-  [3, [{ ...router, index: 2 }, { mac: '02:5c:7e:2d:af:52', index: 3, nexthop: 13, label: 20, floodDhcp: false, peer: 'EVPN', address: '10.47.255.10' }]],
+  [
+    2,
+    [
+      router,
+      {
+        mac: '02:4b:6d:1c:9e:52',
+        index: 1,
+        nexthop: 11,
+        label: 19,
+        floodDhcp: false,
+        peer: 'EVPN',
+        address: '10.47.255.10',
+      },
+    ],
+  ],
+  [
+    3,
+    [
+      { ...router, index: 2 },
+      {
+        mac: '02:5c:7e:2d:af:52',
+        index: 3,
+        nexthop: 13,
+        label: 20,
+        floodDhcp: false,
+        peer: 'EVPN',
+        address: '10.47.255.10',
+      },
+    ],
+  ],
 ])
 
 export const tables: Tables = {
@@ -328,9 +458,24 @@ export const source: SourceState = {
   blocks: new Map(),
   interfaces: new Map(),
   routers: new Map<string, VirtualRouter>([
-    ['node-1', { name: 'node-1', address: '10.0.0.11', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 17, [BLUE]: 18 }, vhostLabel: 16 }],
-    ['node-2', { name: 'node-2', address: '10.0.0.12', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 17 }, vhostLabel: 16 }],
-    ['node-3', { name: 'node-3', address: '10.0.0.13', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 22 }, vhostLabel: 16 }],
+    [
+      'node-1',
+      {
+        name: 'node-1',
+        address: '10.0.0.11',
+        encapsulations: ['MPLSoUDP'],
+        vrfLabels: { [RED]: 17, [BLUE]: 18 },
+        vhostLabel: 16,
+      },
+    ],
+    [
+      'node-2',
+      { name: 'node-2', address: '10.0.0.12', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 17 }, vhostLabel: 16 },
+    ],
+    [
+      'node-3',
+      { name: 'node-3', address: '10.0.0.13', encapsulations: ['MPLSoUDP'], vrfLabels: { [RED]: 22 }, vhostLabel: 16 },
+    ],
   ]),
   networkRouters: new Map(),
   pods: new Map(),

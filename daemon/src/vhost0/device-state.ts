@@ -13,9 +13,7 @@ import {
   RouteProtocol,
   RouteTable,
 } from '@kube-vrouter/linux/netlink/route'
-
-/** Routes that the daemon itself puts on vhost0: they are nothing that the NIC would have. */
-const VROUTER_PROTOCOL = 118
+import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 
 /** Stands for "this device" in `oif` of routes and their paths. */
 export const SELF = 0
@@ -65,6 +63,7 @@ export function stateOf(
  * broadcast, multicast).
  */
 function ownRoutes(route: RouteInfo, index: number): RouteInfo[] {
+  // What the daemon itself puts on vhost0 is nothing that the NIC would have.
   if (route.protocol === VROUTER_PROTOCOL) return []
   if (route.table === RouteTable.LOCAL && route.protocol === RouteProtocol.KERNEL) return []
   if (route.multipath === undefined) return route.oif === index ? [{ ...route, oif: SELF, nexthopId: undefined }] : []
