@@ -117,9 +117,11 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 	epoch = epoch_before(g);
 	p->bits |= PACKET_NEW_TICK;
 	flow = flow_find(p);
+	if (flow && flow->flags & FLOW_EVICT_CANDIDATE) { /* user space wants it gone: what comes now begins anew */
+		flow_end_own(p, flow);
+		flow = NULL;
+	}
 	if (flow) {
-		if (flow->flags & FLOW_EVICT_CANDIDATE)
-			return DROP(p, DROP_FLOW_EVICT);
 		if (flow->action == FLOW_ACTION_DROP)
 			return DROP(p, DROP_FLOW_ACTION_DROP);
 #ifdef TRANSLATES_SOURCE
@@ -151,7 +153,7 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 	if (nexthop_is_snat(nh)) {
 		if (!flow)
 			return snat_open(skb, p, bytes, epoch);
-		flow_end(flow); /* it went elsewhere until now, and doesn't leave with its own source */
+		flow_end_own(p, flow); /* it went elsewhere until now, and doesn't leave with its own source */
 		return DROP(p, DROP_FLOW_EVICT);
 	}
 #endif

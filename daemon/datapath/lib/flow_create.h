@@ -233,9 +233,24 @@ static __always_inline void flow_way_back(const struct packet *p, const struct n
 	flow_reverse_key(p, p->bits & PACKET_FROM_TUNNEL || local ? nh->key_nh : p->own_nh, key);
 }
 
+/* Gives back what flow_reserve took for the way back. Returns 0. */
+__noinline int flow_give_reverse(const struct packet *p)
+{
+	const struct nexthop *nh;
+
+	if (!p)
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (nh)
+		flow_unreserve(p, flow_owner(p, nh), p->reverse_index);
+	return 0;
+}
+
+#define FLOW_GONE 0xffff0001 /* flow_join: there was one that had ended, and now there is none */
+
 /*
  * The way back has an entry already. When both ends spoke at once, or that direction outlived this one, the two become a pair.
- * Returns 0, or a drop reason: it is the other half of a flow that lives.
+ * Returns 0, FLOW_GONE, or a drop reason: it is the other half of a flow that lives.
  */
 __noinline __u32 flow_join(struct packet *p)
 {
@@ -250,11 +265,17 @@ __noinline __u32 flow_join(struct packet *p)
 		return DROP_INVALID_NH;
 	flow_way_back(p, nh, &key);
 	other = p->family == AF_INET ? bpf_map_lookup_elem(&flow4, (struct flow4_key *)&key) : bpf_map_lookup_elem(&flow6, &key);
+	if (!other || other->flags & FLOW_EVICT_CANDIDATE) {
+		if (other)
+			flow_end(p->family, &key, other->index);
+		return FLOW_GONE;
+	}
 	mine = flow_find(p);
-	if (!other || !mine || other->flags & FLOW_EVICT_CANDIDATE || other->action == FLOW_ACTION_NAT || flow_reverse(other))
+	if (!mine || other->action == FLOW_ACTION_NAT || flow_reverse(other))
 		return DROP_FLOW_UNUSABLE;
 	mine->rindex = other->index;
 	other->rindex = mine->index;
+	flow_give_reverse(p);
 	return 0;
 }
 
@@ -299,13 +320,11 @@ __noinline __u32 flow_create_reverse(struct packet *p, __u32 action)
 	flow.ecmp = ECMP_NONE;
 	flow.action = action;
 	reason = flow_put(p, &key, &flow);
-	if (!reason) {
-		__sync_fetch_and_add(&alloc->created, 1);
-		__sync_fetch_and_add(&alloc->added, 1);
-		return 0;
-	}
-	flow_unreserve(p, flow.vif, p->reverse_index);
-	return reason;
+	if (reason)
+		return reason;
+	__sync_fetch_and_add(&alloc->created, 1);
+	__sync_fetch_and_add(&alloc->added, 1);
+	return 0;
 }
 
 /* Makes both entries for the packet, whose nexthop is known. Returns 0, also when another CPU made them first, or a drop reason. */
@@ -328,7 +347,11 @@ static __always_inline __u32 flow_make(struct packet *p)
 	reason = flow_create_reverse(p, action);
 	if (reason == FLOW_EXISTS)
 		reason = flow_join(p);
-	if (reason)
+	if (reason == FLOW_GONE)
+		reason = flow_create_reverse(p, action);
+	if (reason) {
+		flow_give_reverse(p);
 		flow_withdraw(p);
-	return reason;
+	}
+	return reason == FLOW_EXISTS ? DROP_FLOW_UNUSABLE : reason;
 }

@@ -51,20 +51,70 @@ static __always_inline int flow_is_fresh(const struct packet *p, const struct fl
 #define FLOW_TO_OUTSIDE (FLOW_SNAT | FLOW_SPAT | FLOW_VRFT)
 #define FLOW_FROM_OUTSIDE (FLOW_DNAT | FLOW_DPAT | FLOW_VRFT)
 
-/* Ends the flow, both ways: packets are dropped from now on, and ageing removes the entries. */
-static __always_inline void flow_end(struct flow *flow)
+/* Whether the slot is that of the entry under this key. */
+static __always_inline int slot_has_key(const struct flow_slot *slot, union flow_slot_word seen, const struct flow6_key *key)
 {
-	struct flow *reverse = flow_reverse(flow);
+	const __u32 *a = (const __u32 *)&slot->k6, *b = (const __u32 *)key;
+	__u32 words = flow_slot_family(seen.family) == AF_INET ? sizeof(struct flow4_key) / 4 : sizeof(struct flow6_key) / 4;
+	__u32 differs = 0;
 
-	__sync_fetch_and_or(&flow->flags, FLOW_EVICT_CANDIDATE);
-	if (reverse)
-		__sync_fetch_and_or(&reverse->flags, FLOW_EVICT_CANDIDATE);
+	for (__u32 i = 0; i < sizeof(struct flow6_key) / 4; i++)
+		if (i < words)
+			differs |= a[i] ^ b[i];
+	return !differs;
 }
 
-/* Puts what was resolved into the flow. The epoch goes last: until then others resolve for themselves. */
+/*
+ * Ends the flow with that key: both entries, the one of slot `index` and its other direction, are removed here and now, so that the next
+ * packet, whichever way it goes, is decided anew. `index` was read from an entry that may be a stranger's by now: such a one stays.
+ * Returns 1, or 0: it isn't there any more.
+ */
+__noinline int flow_end(__u32 family, const struct flow6_key *key, __u32 index)
+{
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow_alloc *alloc = flow_allocation();
+	union flow_slot_word seen;
+
+	if (!key || !slot || !alloc)
+		return 0;
+	seen.word = *(volatile __u32 *)slot;
+	if (flow_slot_family(seen.family) != family || !slot_has_key(slot, seen, key))
+		return 0;
+	if (!flow_remove_pair(index, seen.word))
+		return 0;
+	__sync_fetch_and_add(&alloc->evicted, 1);
+	return 1;
+}
+
+/* The same for the packet's own flow. */
+static __always_inline int flow_end_own(const struct packet *p, const struct flow *flow)
+{
+	return flow_end(p->family, &p->key.k6, flow->index);
+}
+
+#define FLOW_RENEWS 4 /* tries: so often others may change a flow's flags meanwhile */
+
+/* Changes how the flow's packets are forwarded, and no flag that others set. Returns 0 if they were at it all the time. */
+static __always_inline int flow_change_how(struct flow *flow, __u32 how)
+{
+	const __u32 mask = FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED;
+	__u32 old, new;
+
+	for (int i = 0; i < FLOW_RENEWS; i++) {
+		old = *(volatile __u32 *)&flow->flags;
+		new = (old & ~mask) | (how & mask);
+		if (old == new || __sync_val_compare_and_swap(&flow->flags, old, new) == old)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Puts what was resolved into the flow. The epoch goes last: until then others resolve for themselves. So does whoever got the memory,
+ * if another CPU has removed the entry meanwhile.
+ */
 static __always_inline void flow_renew(struct flow *flow, const struct packet *p, __u32 epoch)
 {
-	const __u32 how = FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED;
 	struct flow_alloc *alloc = flow_allocation();
 
 	if (flow->nh != p->nh || flow->label != p->label) {
@@ -81,10 +131,9 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	flow->label = p->label;
 	flow->dvrf = p->dvrf;
 	flow->ecmp = p->ecmp;
-	flow->flags = (flow->flags & ~how) | (p->flow_flags & how);
 	if (p->bits & PACKET_FROM_TUNNEL)
 		flow->src_info = p->outer_sip;
-	flow->epoch = epoch;
+	*(volatile __u32 *)&flow->epoch = flow_change_how(flow, p->flow_flags) && flow_is_of(flow, p) ? epoch : epoch - 1;
 }
 
 /* A flow that was made while routes changed, since `epoch`, may have an answer from before: its next packets look again, both ways. */

@@ -448,7 +448,7 @@ __noinline enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u3
 		reason = DROP_FLOW_EVICT;
 	if (reason) { /* a node without a route or an address may have it back soon: the flow waits for that, as long as flows live */
 		if (reason != DROP_NOWHERE_TO_GO)
-			flow_end(flow);
+			flow_end_own(p, flow);
 		return DROP(p, reason);
 	}
 	flow_renew(flow, p, epoch);

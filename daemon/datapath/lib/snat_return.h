@@ -223,12 +223,14 @@ __noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
 	flow = snat_flow(p, g);
 	if (!flow)
 		return VERDICT_NEXT;
-	if (flow->flags & FLOW_EVICT_CANDIDATE)
+	if (flow->flags & FLOW_EVICT_CANDIDATE) {
+		flow_end_own(p, flow);
 		return DROP(p, DROP_FLOW_EVICT);
+	}
 	epoch = epoch_before(g);
 	if (flow->epoch != epoch) {
 		if (!snat_still_leads(p, flow->dvrf)) {
-			flow_end(flow);
+			flow_end_own(p, flow);
 			return DROP(p, DROP_FLOW_EVICT);
 		}
 		flow->epoch = epoch;

@@ -354,7 +354,8 @@ struct flow {
 /*
  * Map `flow_slots`: array, flow index -> the entry's key. Gives flows the handles that tools name, and the ageing timer something to walk.
  * The first four bytes change as one word: who takes `family` to 0 (compare and swap) owns the deletion of the entry. User space
- * deletes a flow by setting FLOW_EVICT_CANDIDATE in it; an entry removed from flow4/flow6 alone is noticed too and its index given back.
+ * deletes a flow by setting FLOW_EVICT_CANDIDATE in it: its next packet begins anew, and without one ageing removes it. An entry removed
+ * from flow4/flow6 alone is noticed too and its index given back.
  */
 struct flow_slot {
 	__u8 family; /* 0 = free, 2 = flow4, 10 = flow6, and enum flow_slot_bits */

@@ -179,19 +179,58 @@ describe('datapath: flows', function () {
     assert.equal(fromA(udp(A.ip4, B.ip4, 1, 1)).verdict, REDIRECT)
   })
 
-  it('drops packets of a flow that user space wants gone, or says to drop', () => {
+  it('drops packets of a flow that says so', () => {
     const packet = udp(A.ip4, B.ip4, 1, 2)
     fromA(packet)
     const flows = [...node.maps.flows.flow4.entries()]
     const [flowKey, flow] = flows.find(([{ nhId }]) => nhId === A.nh)!
-    node.maps.flows.flow4.set(flowKey, { ...flow, flags: flow.flags | c.FLOW_EVICT_CANDIDATE })
-    node.assertDrop(c.DROP_FLOW_EVICT, A.vif, () => fromA(packet))
     node.maps.flows.flow4.set(flowKey, { ...flow, action: c.FLOW_ACTION_DROP })
     node.assertDrop(c.DROP_FLOW_ACTION_DROP, A.vif, () => fromA(packet))
     node.maps.flows.flow4.set(flowKey, { ...flow, action: c.FLOW_ACTION_HOLD })
     node.assertDrop(c.DROP_FLOW_ACTION_INVALID, A.vif, () => fromA(packet))
     node.maps.flows.flow4.set(flowKey, flow)
     assert.equal(fromA(packet).verdict, REDIRECT)
+  })
+
+  /** As the tools end a flow: one entry says so, or both do. */
+  const mark = (nexthops: readonly number[]) => {
+    for (const [flowKey, flow] of [...node.maps.flows.flow4.entries()])
+      if (nexthops.includes(flowKey.nhId))
+        node.maps.flows.flow4.set(flowKey, { ...flow, flags: flow.flags | c.FLOW_EVICT_CANDIDATE })
+  }
+
+  for (const [which, marked] of [
+    ['its own direction', [A.nh]],
+    ['both directions', [A.nh, B.nh]],
+  ] as const)
+    it(`begins a flow anew with its next packet when user space wants it gone: ${which}`, () => {
+      const packet = udp(A.ip4, B.ip4, 1, 2)
+      fromA(packet)
+      fromB(udp(B.ip4, A.ip4, 2, 1))
+      mark(marked)
+      assert.equal(fromA(packet).verdict, REDIRECT)
+      assert.equal(fromB(udp(B.ip4, A.ip4, 2, 1)).verdict, REDIRECT)
+      const alive = node.flows()
+      assert.deepEqual(
+        alive.map(({ flow }) => [flow.packets, flow.flags & c.FLOW_EVICT_CANDIDATE]),
+        [
+          [1n, 0],
+          [1n, 0],
+        ],
+      )
+      assert.equal(reverseOf(node.maps.flows, alive[0]!)!.flow.index, alive[1]!.flow.index)
+      assert.equal(vifState(A.vif).flows, 2)
+      assert.equal(node.totalDrops(), 0)
+    })
+
+  it('makes a new flow where the way back of an ended one is still there', () => {
+    const toHost = (pod: typeof A) =>
+      node.fromPod(pod, eth(ROUTER_MAC, pod.mac, 0x0800, udp(pod.ip4, HOST.ip4, 5000, 53)))
+    assert.equal(toHost(A).verdict, REDIRECT)
+    mark([A.nh, NH.RCV])
+    assert.equal(toHost(C).verdict, REDIRECT)
+    assert.deepEqual([vifState(A.vif).flows, vifState(C.vif).flows, node.flows().length], [0, 2, 2])
+    assert.equal(node.totalDrops(), 0)
   })
 
   it('joins a reverse entry that outlived its pair', () => {

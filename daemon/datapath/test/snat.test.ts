@@ -4,7 +4,7 @@
  */
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
-import { flowCounters } from '../../src/maps/flows.ts'
+import { deleteFlow, flowCounters } from '../../src/maps/flows.ts'
 import {
   A,
   assertFrame,
@@ -320,18 +320,21 @@ describe('datapath: SNAT', function () {
           const port = portOf(from(A, packet))
           change()
           node.raiseEpoch()
-          const sent = from(A, packet)
-          assert.equal(sent.verdict, DROPPED, what)
-          assert.ok(
-            node.flows().every(({ flow }) => flow.flags & c.FLOW_EVICT_CANDIDATE),
-            what,
-          )
+          assert.equal(from(A, packet).verdict, DROPPED, what)
+          assert.equal(node.flows().length, 0, `${what}: ended means removed, both entries`)
+          assert.equal(node.maps.vifState.get(A.vif)!.flows, 0, what)
           restore()
           node.enableSnat()
           node.raiseEpoch()
-          assert.equal(fromOutside(udp(outside, own, 53, port)).verdict, DROPPED, 'ended in both directions')
+          assertHost(udp(outside, own, 53, port))
+          const next = portOf(from(A, packet))
+          assert.equal(
+            fromOutside(udp(outside, own, 53, next)).verdict,
+            REDIRECT,
+            `${what}: what comes next is decided anew`,
+          )
+          deleteFlow(node.maps.flows, node.flows()[0]!.flow.index)
           forget()
-          assert.equal(node.flows().length, 0, what)
         }
         assert.equal(node.maps.vifState.get(A.vif)!.flows, 0)
       })
@@ -342,7 +345,8 @@ describe('datapath: SNAT', function () {
         assert.equal(fromOutside(udp(outside, own, 53, port)).verdict, REDIRECT, 'not before the epoch says so')
         node.raiseEpoch()
         node.assertDrop(c.DROP_FLOW_EVICT, c.VIF_ID_FABRIC, () => fromOutside(udp(outside, own, 53, port)))
-        node.assertDrop(c.DROP_FLOW_EVICT, A.vif, () => from(A, udp(pod, outside, 9, 53)))
+        assert.equal(node.flows().length, 0)
+        node.assertDrop(c.DROP_DISCARD, A.vif, () => from(A, udp(pod, outside, 9, 53)))
       })
 
       it('keeps a flow, and its port, through changes that don’t concern it', () => {
@@ -363,7 +367,6 @@ describe('datapath: SNAT', function () {
         node.setRoute(2, `${outside}/${bits}`, NH.SNAT)
         node.raiseEpoch()
         node.assertDrop(c.DROP_FLOW_EVICT, A.vif, () => from(A, udp(pod, outside, 9, 53)))
-        forget()
         const port = portOf(from(A, udp(pod, outside, 9, 53)))
         assertOut(from(A, udp(pod, outside, 9, 53)), withTtl(udp(own, outside, port, 53), 63))
       })

@@ -301,13 +301,14 @@ describe('datapath: trust', function () {
           node.assertDrop(c.DROP_FLOW_UNUSABLE, A.vif, () => fromPod(A, last))
         })
 
-        it('loses a flow to a tunnel’s port that it had before that was one', () => {
+        it('loses a flow to a tunnel’s port that it had before that was one, and gets no new one', () => {
           const packet = udp(pod, outside, 9, 51234)
           assert.equal(fromPod(A, packet).verdict, REDIRECT)
           node.setGlobals({ options: c.OPTION_MPLS_PORT_OLD })
           node.raiseEpoch()
           node.assertDrop(c.DROP_FLOW_INVALID_PROTOCOL, A.vif, () => fromPod(A, packet))
-          node.assertDrop(c.DROP_FLOW_EVICT, A.vif, () => fromPod(A, packet))
+          assert.equal(node.flows().length, 0)
+          node.assertDrop(c.DROP_FLOW_INVALID_PROTOCOL, A.vif, () => fromPod(A, packet))
         })
       })
 
