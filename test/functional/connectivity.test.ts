@@ -24,15 +24,7 @@ describe('pods reach their own network and nobody else', function () {
   after(() => lab?.close())
 
   async function serve(pod: TestPod, address: string, port: number): Promise<() => void> {
-    const child = lab.startInPod(pod, [...peer, 'serve', address, String(port)])
-    await new Promise<void>((ready, failed) => {
-      child.stdout!.on('data', () => ready())
-      let said = ''
-      child.stderr!.on('data', (text) => {
-        said += text
-      })
-      child.on('exit', () => failed(new Error(`the server in ${pod.name} ended: ${said}`)))
-    })
+    const child = await lab.startServer(`pod/${pod.name}`, [...peer, 'serve', address, String(port)])
     return () => child.kill('SIGKILL')
   }
 

@@ -32,7 +32,7 @@ kind, port = sys.argv[1:3]
 for address in sys.argv[3:]:
   try:
     s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM)
-    s.settimeout(3)
+    s.settimeout(30)
     s.connect((address, int(port)))
     if kind == 'udp': s.send(b'hello')
     print(address, s.recv(100).decode().strip())
@@ -65,7 +65,7 @@ describe('the default network', function () {
   const pingAll = () =>
     places().flatMap((from) => {
       const others = places().filter(({ name }) => name !== from.name)
-      const script = 'for to in "$@"; do ping -n -c 1 -W 1 "$to" > /dev/null || echo "$to"; done'
+      const script = 'for to in "$@"; do ping -n -c 1 -W 5 "$to" > /dev/null || echo "$to"; done'
       const { stdout, stderr } = from.run('sh', '-c', script, 'sh', ...others.flatMap(({ addresses }) => addresses))
       assert.equal(stderr, '')
       return stdout.split('\n').flatMap((to) => (to === '' ? [] : [`${from.name} -> ${to}`]))
@@ -88,10 +88,11 @@ describe('the default network', function () {
   for (const kind of ['tcp', 'udp']) {
     it(`carries ${kind.toUpperCase()} between pods and nodes without NAT`, async () => {
       const port = kind === 'tcp' ? '7001' : '7002'
-      const servers = places().map(({ where, addresses }) =>
-        lab.start(where, ['python3', '-c', echo, kind, port, ...addresses]),
+      await Promise.all(
+        places().map(({ where, addresses }) =>
+          lab.startServer(where, ['python3', '-c', echo, kind, port, ...addresses]),
+        ),
       )
-      await Promise.all(servers.map((server) => new Promise((resolve) => server.stdout!.once('data', resolve))))
       for (const client of places()) {
         const others = places().flatMap(({ name, addresses }) => (name === client.name ? [] : addresses))
         const { stdout } = client.run('python3', '-c', ask, kind, port, ...others)

@@ -2,7 +2,9 @@
 /*
  * Sends packets of ever new flows from a raw socket, as fast as the machine allows, at most RATE a second.
  *
- *   flood KIND SOURCE DESTINATION PORT SECONDS RATE
+ *   flood KIND SOURCE DESTINATION PORT SECONDS RATE LEAST
+ *
+ * It goes on for so many seconds, and longer where the machine is too busy to have sent LEAST packets by then.
  *
  * KIND: `udp`, `syn`, `ack` (bare ACKs) or `ack-rst` (each followed by a RST whose TTL is 1). Source ports change with every flow,
  * destination ports, too, when PORT is 0. A SOURCE with `/` stands for that many addresses from there on: 10.0.0.1/200.
@@ -54,15 +56,15 @@ static int transport(uint8_t *at, int is_tcp, int flags, uint16_t sport, uint16_
 
 int main(int argc, char **argv)
 {
-	char *slash = argc == 7 ? strchr(argv[2], '/') : NULL;
+	char *slash = argc == 8 ? strchr(argv[2], '/') : NULL;
 	int six, fd, is_tcp, flags, is_pair, size, count = slash ? atoi(slash + 1) : 1, fixed;
 	uint8_t packet[128], source[16], destination[16];
 	double end, start, rate;
-	unsigned long sent = 0, flow = 0;
+	unsigned long sent = 0, flow = 0, least;
 	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6 };
 	struct sockaddr_in to4 = { .sin_family = AF_INET };
 
-	if (argc != 7)
+	if (argc != 8)
 		return 2;
 	if (slash)
 		*slash = 0;
@@ -74,6 +76,7 @@ int main(int argc, char **argv)
 	flags = !strcmp(argv[1], "syn") ? 0x02 : 0x10;
 	fixed = atoi(argv[4]);
 	rate = atof(argv[6]);
+	least = atol(argv[7]);
 	fd = socket(six ? AF_INET6 : AF_INET, SOCK_RAW, IPPROTO_RAW);
 	if (fd < 0) {
 		perror("socket");
@@ -83,7 +86,7 @@ int main(int argc, char **argv)
 	memcpy(&to6.sin6_addr, destination, 16);
 	start = now();
 	end = start + atof(argv[5]);
-	while (now() < end) {
+	while (now() < end || sent < least) {
 		if (sent > (now() - start) * rate) {
 			usleep(1000);
 			continue;

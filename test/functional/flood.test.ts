@@ -15,6 +15,8 @@ const node2 = nodePaths('x', 2)
 const OUTSIDE = '198.51.100.9'
 const SECONDS = 6
 const RATE = 100_000
+/** Twice what the table holds; a busy machine takes longer for it. */
+const LEAST = 32_768
 
 const manifest = `${tenant('red', '10.1.0.0/16', 'fd01::/64')}---${tenant('blue', '10.2.0.0/16', 'fd02::/64')}`
 
@@ -75,11 +77,6 @@ describe('a flood of new flows', function () {
   let plainAttacker: TestPod
 
   const fabric = (...command: string[]) => lab.run(['exec', 'fabric', '--', ...command])
-  const ready = (child: ReturnType<Lab['start']>) =>
-    new Promise<void>((resolve, reject) => {
-      child.stdout!.once('data', () => resolve())
-      child.stderr!.once('data', (text) => reject(new Error(String(text))))
-    })
   /** What a command prints, and that it ends well. */
   const finished = (where: string, ...command: string[]) =>
     new Promise<string>((resolve, reject) => {
@@ -127,7 +124,7 @@ describe('a flood of new flows', function () {
       lab.node(index, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
     fabric('ip', 'addr', 'add', `${OUTSIDE}/32`, 'dev', 'lo')
     for (const where of ['fabric', ...[red, farRed, farBlue, plain].map(({ name }) => `pod/${name}`)])
-      await ready(lab.start(where, ['python3', '-c', server]))
+      await lab.startServer(where, ['python3', '-c', server])
   })
   after(() => {
     lab?.close()
@@ -154,13 +151,12 @@ describe('a flood of new flows', function () {
     port = 0,
   ): Promise<void> {
     const held = finished('pod/red', 'python3', '-c', lasting, farRed.ip4, String(SECONDS + 4))
-    const attack = finished(where, flood, kind, source, destination, String(port), String(SECONDS), String(RATE))
+    const attack = finished(where, flood, kind, source, destination, ...[port, SECONDS, RATE, LEAST].map(String))
     const pairs = legitimate()
     const served = await Promise.all(
       pairs.map(([from, to]) => finished(from, 'python3', '-c', connects, to, String(CONNECTIONS))),
     )
-    const sent = Number(await attack)
-    assert.ok(sent > 30_000, `only ${sent} packets were sent`)
+    await attack
     for (const [i, [from, to]] of pairs.entries())
       assert.ok(Number(served[i]) >= 0.95 * CONNECTIONS, `${from} -> ${to}: ${served[i]!.trim()} of ${CONNECTIONS}`)
     assert.match(await held, /connected\n\d+\n/)
@@ -186,12 +182,14 @@ describe('a flood of new flows', function () {
     const refused = () => [1, 2].map((node) => lab.drops(node).get('New Flow Drops') ?? 0)
     const before = refused()
     const ports = [9001, 9002, 9003, 9004]
-    for (const port of ports) await ready(lab.start('pod/accomplice', [netbench, 'server', String(port), '60']))
-    const results = await Promise.all(
-      ports.map((port) => finished('pod/red', netbench, 'crr', accomplice.ip4, String(port), String(SECONDS))),
-    )
-    const made = results.reduce((sum, text) => sum + (JSON.parse(text) as { transactions: number }).transactions, 0)
-    assert.ok(made > 8192, `only ${made} connections: no more than the table holds`)
+    for (const port of ports) await lab.startServer('pod/accomplice', [netbench, 'server', String(port), '1200'])
+    // More than the table holds.
+    for (let made = 0; made <= 8192; ) {
+      const results = await Promise.all(
+        ports.map((port) => finished('pod/red', netbench, 'crr', accomplice.ip4, String(port), String(SECONDS))),
+      )
+      made += results.reduce((sum, text) => sum + (JSON.parse(text) as { transactions: number }).transactions, 0)
+    }
     assert.deepEqual(refused(), before)
   })
 
@@ -201,10 +199,8 @@ describe('a flood of new flows', function () {
         .node(node, 'flow', '-l', '--match', address.includes(':') ? `[${address}]:*` : `${address}:*`)
         .split('\n')
         .filter((line) => line.includes('<=>')).length
-    await finished('pod/attacker', 'python3', '-c', connects, farRed.ip4, '3')
-    const talk = finished('pod/attacker', 'python3', '-c', lasting, farRed.ip4, '3')
-    await talk
-    assert.ok(flowsOf(1, attacker.ip4) > 0 && flowsOf(2, attacker.ip4) > 0)
+    await lab.startServer('pod/attacker', ['python3', '-c', lasting, farRed.ip4, '1200'])
+    await eventually(() => flowsOf(1, attacker.ip4) > 0 && flowsOf(2, attacker.ip4) > 0)
     lab.run(['pod', 'del', 'attacker'])
     for (const node of [1, 2])
       for (const address of [attacker.ip4, attacker.ip6]) await eventually(() => flowsOf(node, address) === 0)

@@ -3,7 +3,6 @@
  * only the first one says whose they are.
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { CUT } from '../fragments.ts'
 import { type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
@@ -33,7 +32,7 @@ src, dst, where = sys.argv[1:4]
 for n, order in enumerate(itertools.permutations(range(3))):
   s = socket.socket(family, socket.SOCK_DGRAM)
   s.bind((src, 20000 + n))
-  s.settimeout(5)
+  s.settimeout(30)
   good = 0
   for _ in range(3):
     text = ''.join(map(str, order))
@@ -68,7 +67,7 @@ describe('the order of fragments', function () {
       ['pod/near', near.ip4, near.ip6],
       ['pod/far', far.ip4, far.ip6],
     ] as const)
-      for (const address of addresses) await once(lab.start(where, ['python3', '-c', answer, address]).stdout!, 'data')
+      for (const address of addresses) await lab.startServer(where, ['python3', '-c', answer, address])
   })
   after(() => lab?.close())
 

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { labsDirectory, nodePaths, repository } from '../lab/layout.ts'
 import { attempt, type Outcome, type RunOptions } from '../lab/shell.ts'
 import { PATIENCE_MS, until } from '../patience.ts'
+import { skipBecause } from '../skip.ts'
 
 export const nodeProgram = join(repository, 'node_modules/.bin/node')
 const main = join(repository, 'test/lab/main.ts')
@@ -126,6 +127,34 @@ export class TestLab {
     return child
   }
 
+  /** Starts a server, and waits until it has said something. */
+  async startServer(where: string, command: readonly string[]): Promise<ChildProcess> {
+    const child = this.start(where, command)
+    let complaint = ''
+    child.stderr!.on('data', (text) => {
+      complaint += text
+    })
+    await new Promise<void>((resolve, reject) => {
+      child.stdout!.once('data', () => resolve())
+      child.once('close', (code) => reject(new Error(`${command.join(' ')} ended with ${code}: ${complaint}`)))
+    })
+    return child
+  }
+
+  /** Pings until `count` answers have come; rejects when one that was sent before the last of them has none: nothing may be lost. */
+  async pingWithoutLoss(from: TestPod, address: string, count: number, intervalS: number): Promise<void> {
+    // With a deadline ping waits for answers, however late they are, instead of a moment after the last packet.
+    const child = this.startInPod(from, ['ping', '-n', '-i', `${intervalS}`, '-c', `${count}`, '-w', '3000', address])
+    let said = ''
+    child.stdout!.on('data', (text) => {
+      said += text
+    })
+    await new Promise((settle) => child.on('close', settle))
+    const answered = new Set([...said.matchAll(/icmp_seq=(\d+) ttl=/g)].map(([, sequence]) => Number(sequence)))
+    const lost = Array.from({ length: Math.max(count, ...answered) }, (_, i) => i + 1).filter((n) => !answered.has(n))
+    assert.deepEqual(lost, [], `packets from ${from.name} to ${address} were lost: ${said.slice(-500)}`)
+  }
+
   ping(from: TestPod, address: string, ...more: string[]): Outcome {
     return this.inPod(from, [
       'ping',
@@ -136,7 +165,7 @@ export class TestLab {
       '-i',
       '0.2',
       '-W',
-      '1',
+      '3',
       ...more,
       address,
     ])
@@ -228,10 +257,7 @@ export const twoTenants = readFileSync(join(repository, 'manifests/demo.yaml'), 
 
 /** For a `before` hook: skips the suite, with the reason in its title, where functional tests can't run. */
 export function skipIfMissing(context: Mocha.Context): void {
-  const why = missing()
-  if (why === undefined) return
-  context.test!.parent!.title += ` (skipped: ${why})`
-  context.skip()
+  skipBecause(context, missing())
 }
 
 /** Why functional tests can't run here, or undefined. */

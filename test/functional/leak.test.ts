@@ -3,6 +3,7 @@
  * don't; what ran over them stops, too.
  */
 import assert from 'node:assert/strict'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
 import { assertReach, placeOf, serve } from './reach.ts'
@@ -51,7 +52,7 @@ spec: {type: ${type}, virtualNetworkSelector: ${selector}${imports}}
 const imports = (role: string, tier: string) =>
   `, import: {virtualNetworkRouters: [{virtualNetworkRouterSelector: {matchLabels: {role: ${role}}}, namespaceSelector: {matchLabels: {tier: ${tier}}}}]}`
 
-/** Sends a datagram to each address every 10 ms, and says the time whenever one arrives at PORT + 1. */
+/** Sends the time to each address every 10 ms, and says so: `sent TIME`. Of what arrives it says `heard FROM TIME`, when it was sent. */
 const chatter = `
 import selectors, socket, sys, time
 port, peers = int(sys.argv[1]), sys.argv[2:]
@@ -64,16 +65,17 @@ for family, any in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')):
   s.setblocking(False)
   sockets[family] = s
   select.register(s, selectors.EVENT_READ)
-print('ready', flush=True)
 while True:
+  now = time.monotonic()
   for peer in peers:
-    try: sockets[socket.AF_INET6 if ':' in peer else socket.AF_INET].sendto(b'x', (peer, port))
+    try: sockets[socket.AF_INET6 if ':' in peer else socket.AF_INET].sendto(str(now).encode(), (peer, port))
     except OSError: pass
+  print('sent', now, flush=True)
   until = time.monotonic() + 0.01
   while (left := until - time.monotonic()) > 0:
     for key, _ in select.select(left):
       data, peer = key.fileobj.recvfrom(100)
-      print(peer[0], flush=True)
+      print('heard', peer[0], data.decode(), flush=True)
 `
 
 describe('route leaks', function () {
@@ -132,11 +134,14 @@ describe('route leaks', function () {
     const talk = (name: string, ...to: string[]) => {
       const addresses = to.flatMap((one) => place(one).addresses)
       const child = lab.start(place(name).where, ['python3', '-c', chatter, '7200', ...addresses])
-      const heard = { from: new Map<string, number>() }
-      child.stdout!.on('data', (data: Buffer) => {
-        for (const line of data.toString().split('\n')) heard.from.set(line, performance.now())
+      /** When it sent last, and when what it heard last was sent, by the sender's address. */
+      const talker = { sent: 0, heard: new Map<string, number>() }
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const [what, ...rest] = line.split(' ')
+        if (what === 'sent') talker.sent = Number(rest[0])
+        else talker.heard.set(rest[0]!, Number(rest[1]))
       })
-      return heard
+      return talker
     }
     const all = new Map([
       ['web1', talk('web1', 'db1', 'db2')],
@@ -149,17 +154,22 @@ describe('route leaks', function () {
       ['db1', 'web1'],
       ['db2', 'web1'],
     ] as const
-    const lastHeard = (at: string, of: string, address: number) =>
-      all.get(at)!.from.get(place(of).addresses[address]!) ?? Number.NEGATIVE_INFINITY
-    await eventually(() =>
-      pairs.every(([at, of]) => [0, 1].every((i) => performance.now() - lastHeard(at, of, i) < 500)),
-    )
+    const lastHeard = ([at, of]: (typeof pairs)[number]) =>
+      place(of).addresses.map((one) => all.get(at)!.heard.get(one))
+    await eventually(() => pairs.every((pair) => lastHeard(pair).every((time) => time !== undefined)))
     lab.run(['delete', '-f', '-'], { input: router('shop', 'mesh', 'mesh', '{matchLabels: {leak: "yes"}}') })
-    const isSilent = (ms: number) =>
-      pairs.every(([at, of]) => [0, 1].every((i) => performance.now() - lastHeard(at, of, i) > ms))
-    await eventually(() => isSilent(1500))
-    await sleep(2000)
-    assert.ok(isSilent(3000), 'somebody was heard again')
+    // The same clock as the senders'.
+    const now = () => Number(process.hrtime.bigint()) / 1e9
+    const areSending = (time: number) => eventually(() => [...all.values()].every(({ sent }) => sent > time))
+    const isSilentSince = (time: number) => pairs.every((pair) => lastHeard(pair).every((heard) => heard! < time))
+    let end = 0
+    await eventually(async () => {
+      end = now()
+      await areSending(end + 1.5)
+      return isSilentSince(end)
+    })
+    await areSending(now() + 3)
+    assert.ok(isSilentSince(end), 'somebody was heard again')
     assertReach(lab, place('web1'), [place('db1'), place('db2')], false)
     assertReach(lab, place('db2'), [place('web1')], false)
   })

@@ -50,8 +50,7 @@ describe('a smaller MTU between the nodes', function () {
 
   for (const family of ['ip4', 'ip6'] as const) {
     it(`TCP of ${family} goes through, also where the path was wide when it began`, async () => {
-      const child = lab.startInPod(far, [...peer, 'serve', far[family], '7000'])
-      await new Promise((ready) => child.stdout!.once('data', ready))
+      const child = await lab.startServer(`pod/${far.name}`, [...peer, 'serve', far[family], '7000'])
       try {
         const outcome = lab.inPod(near, [...peer, 'tcp', far[family], '7000', String(4 << 20)])
         assert.equal(outcome.stdout, 'ok\n', outcome.stderr)

@@ -3,11 +3,11 @@
  * also where the packet came in by a tunnel and goes back into one. Nothing leaves with a pod's own address.
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { nodePaths } from '../lab/layout.ts'
+import { skipBecause } from '../skip.ts'
 import { type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
 
 const OUTSIDE = '198.51.100.9'
@@ -29,7 +29,7 @@ while True:
 `
 const ask = `
 import socket, sys
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30)
 data = b''
 while part := s.recv(65536): data += part
 print(data.split(b'\\n')[0].decode(), len(data))
@@ -55,16 +55,13 @@ describe('node ports', function () {
 
   before(async function () {
     skipIfMissing(this)
-    if (nft === undefined) {
-      this.test!.parent!.title += ' (skipped: needs nft: apt-get install nftables)'
-      this.skip()
-    }
+    skipBecause(this, nft === undefined ? 'needs nft: apt-get install nftables' : undefined)
     lab = TestLab.up(2, { VROUTER_DEFAULT_NETWORK_SUBNETS: '10.200.0.0/16,fd20::/64' })
     lab.run(['exec', 'fabric', '--', 'ip', 'addr', 'add', `${OUTSIDE}/32`, 'dev', 'lo'])
     backend = lab.addPod('backend', 1, 'default')
     client = lab.addPod('client', 1, 'default')
     for (const port of ['8080', '8081'])
-      await once(lab.start('pod/backend', ['python3', '-c', serve, backend.ip4, port]).stdout!, 'data')
+      await lab.startServer('pod/backend', ['python3', '-c', serve, backend.ip4, port])
     for (const index of [1, 2]) {
       lab.node(index, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
       lab.run(['exec', `node/${index}`, '--', ...withLibraries, nft!, '-f', '-'], {
@@ -83,8 +80,7 @@ table ip nodeport {
 `,
       })
     }
-    const watch = lab.start('fabric', ['python3', '-c', spy, backend.ip4, client.ip4])
-    await once(watch.stdout!, 'data')
+    const watch = await lab.startServer('fabric', ['python3', '-c', spy, backend.ip4, client.ip4])
     watch.stdout!.on('data', (text) => {
       leaked += text
     })

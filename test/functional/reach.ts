@@ -84,16 +84,7 @@ for thread in threads: thread.join()
 
 /** Lets every place answer on PORT, until the lab closes. */
 export async function serve(lab: TestLab, places: readonly Place[]): Promise<void> {
-  const servers = places.map(({ where }) => lab.start(where, ['python3', '-c', server, String(PORT)]))
-  await Promise.all(
-    servers.map(
-      (one) =>
-        new Promise<void>((resolve, reject) => {
-          one.stdout!.once('data', () => resolve())
-          one.once('exit', (code) => reject(new Error(`a server ended with ${code}`)))
-        }),
-    ),
-  )
+  await Promise.all(places.map(({ where }) => lab.startServer(where, ['python3', '-c', server, String(PORT)])))
 }
 
 /** `tcp 10.0.0.1 seen-as` for each probe that was answered, sorted. */

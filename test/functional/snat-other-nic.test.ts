@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { repository } from '../lab/layout.ts'
-import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, nodeProgram, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const peer = join(repository, 'test/functional/peer.ts')
 /** On the second wire, and behind a router there. Neither knows a way to the underlay or to a pod. */
@@ -13,16 +13,6 @@ const ON_LINK = ['10.77.0.9', '2001:db8:77::9'] as const
 const BEHIND = ['198.51.100.77', '2001:db8:78::7'] as const
 const OWN = ['10.77.0.1', '2001:db8:77::1'] as const
 
-const manifest = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: red, annotations: {vrouter.dev/network: red}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: red, namespace: red}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`
 const whoAmI = `
 import socket, threading
 def serve(s):
@@ -35,10 +25,10 @@ for family, any in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')):
   threading.Thread(target=serve, args=(s,)).start()
 print('ready', flush=True)
 `
-const ask = 'import socket, sys\nprint(socket.create_connection((sys.argv[1], 7002), timeout=3).recv(100).decode())'
+const ask = 'import socket, sys\nprint(socket.create_connection((sys.argv[1], 7002), timeout=30).recv(100).decode())'
 const probe = `import socket, sys
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(3)
+s.settimeout(30)
 s.connect((sys.argv[1], 9))
 s.send(b'x')
 try: s.recv(1)
@@ -51,11 +41,6 @@ describe('SNAT by the node’s second NIC', function () {
 
   const second = (...command: string[]) => ['nsenter', '--net=/run/netns/second', ...command]
   const inSecond = (...command: string[]) => lab.node(1, ...second(...command))
-  const ready = (child: ReturnType<TestLab['start']>) =>
-    new Promise<void>((resolve, reject) => {
-      child.stdout!.once('data', () => resolve())
-      child.stderr!.once('data', (text) => reject(new Error(String(text))))
-    })
   const inPod = (...command: string[]) => {
     const { status, stdout, stderr } = lab.inPod(red, command)
     assert.equal(status, 0, `${command.join(' ')}: ${stderr}${stdout}`)
@@ -66,7 +51,7 @@ describe('SNAT by the node’s second NIC', function () {
   before(async function () {
     skipIfMissing(this)
     lab = TestLab.up(1, { VROUTER_SNAT_INTERFACES: 'eth1' })
-    lab.apply(manifest)
+    lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     red = lab.addPod('red', 1, 'red')
     lab.node(1, 'ip', 'netns', 'add', 'second')
     for (const words of [
@@ -88,8 +73,8 @@ describe('SNAT by the node’s second NIC', function () {
     ])
       inSecond('ip', ...words.split(' '))
     for (const address of [...ON_LINK, ...BEHIND])
-      await ready(lab.start('node/1', second(nodeProgram, peer, 'serve', address, '7001')))
-    await ready(lab.start('node/1', second('python3', '-c', whoAmI)))
+      await lab.startServer('node/1', second(nodeProgram, peer, 'serve', address, '7001'))
+    await lab.startServer('node/1', second('python3', '-c', whoAmI))
     lab.expectDrops('Outside By Other NIC') // until the daemon has heard of the NIC
     for (const address of ON_LINK) await eventually(() => isThere(address))
   })
@@ -126,7 +111,7 @@ describe('SNAT by the node’s second NIC', function () {
     for (const address of [...ON_LINK, ...BEHIND])
       assert.equal(lab.node(1, nodeProgram, peer, 'udp', address, '7001', '1400', '5000').trim(), 'ok')
     for (const [i, address] of OWN.entries())
-      assert.match(inSecond('ping', '-c', '2', '-i', '0.2', '-W', '2', '-I', ON_LINK[i]!, address), /2 received/)
+      assert.match(inSecond('ping', '-c', '2', '-i', '0.2', '-W', '10', '-I', ON_LINK[i]!, address), /2 received/)
   })
 
   it('still goes out by the underlay to what is there', () => {

@@ -4,23 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { nodePaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 import { assertReach, placeOf, serve } from './reach.ts'
 
-const manifest = ['red', 'blue']
-  .map(
-    (name) => `
-apiVersion: v1
-kind: Namespace
-metadata: {name: ${name}, annotations: {vrouter.dev/network: ${name}}}
----
-apiVersion: vrouter.dev/v1alpha1
-kind: VirtualNetwork
-metadata: {name: ${name}, namespace: ${name}}
-spec: {subnets: [{cidr: 10.1.0.0/16}, {cidr: "fd01::/64"}]}
-`,
-  )
-  .join('---')
+const manifest = ['red', 'blue'].map((name) => tenant(name, '10.1.0.0/16', 'fd01::/64')).join('---')
 
 const [node1, node2] = [nodePaths('x', 1), nodePaths('x', 2)]
 /** Labels that nodes of a lab this small have given away: the host's, those of VRFs and of pods. */
@@ -119,11 +106,7 @@ describe('trust', function () {
   const fabric = (...command: string[]) => lab.run(['exec', 'fabric', '--', ...command])
   const inPod = (pod: TestPod, ...command: string[]) => lab.run(['exec', `pod/${pod.name}`, '--', ...command])
   const listen = async (where: string, port: number, onLine: (text: string) => void) => {
-    const child = lab.start(where, ['python3', '-c', listener, String(port)])
-    await new Promise<void>((resolve, reject) => {
-      child.stdout!.once('data', () => resolve())
-      child.stderr!.once('data', (text) => reject(new Error(String(text))))
-    })
+    const child = await lab.startServer(where, ['python3', '-c', listener, String(port)])
     child.stdout!.on('data', (text) => onLine(String(text)))
   }
   /** Alice hears her friend, by both families: what was sent to her before that has come, or never will. */

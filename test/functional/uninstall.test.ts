@@ -33,7 +33,7 @@ describe('vrouter --uninstall', function () {
     assert.match(lab.node(1, 'ip', '-br', 'addr', 'show', 'eth0'), /172\.30\.0\.11\/24/)
     assert.match(lab.node(1, 'ip', 'route', 'show', 'default'), /via 172\.30\.0\.1 dev eth0/)
     assert.doesNotMatch(lab.node(1, 'ip', '-o', 'link'), /vhost0|pkt0/)
-    assert.match(lab.node(1, 'ping', '-c', '1', '-W', '1', '172.30.0.12'), /1 received/)
+    assert.match(lab.node(1, 'ping', '-c', '1', '-W', '10', '172.30.0.12'), /1 received/)
     assert.equal(lab.onNode(1, ['vif', '--list']).status, 1, 'no pinned map is left')
     assert.ok(!existsSync(conflist()), 'the conflist is gone')
     assert.equal(readdirSync(join(nodePaths(lab.name, 1).state, 'ports')).length, 1, 'the record of the pod stays')

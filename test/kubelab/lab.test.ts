@@ -6,6 +6,7 @@ import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { skipBecause } from '../skip.ts'
 import { startersOf } from './holder.ts'
 import { boxImage } from './images.ts'
 import { down, Kubelab, whyNot } from './kubelab.ts'
@@ -48,10 +49,7 @@ const pod = (podName: string, node: string, command: readonly string[], containe
 describe('a Kubernetes lab', function () {
   this.timeout(120_000)
   before(async function () {
-    const reason = await whyNot()
-    if (reason === undefined) return
-    console.log(`skipped: ${reason}`)
-    this.skip()
+    skipBecause(this, await whyNot())
   })
   afterEach(async () => {
     await down(name)
