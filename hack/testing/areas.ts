@@ -13,18 +13,21 @@ export interface Area {
   readonly limitSeconds: number
 }
 
-/** A command whose status decides, or spec files for mocha. */
+/** A command whose status decides, or spec files for mocha. `exits`: mocha doesn't wait until they have closed what they opened. */
 export type Step =
   | { readonly kind: 'command'; readonly title: string; readonly command: readonly string[] }
-  | { readonly kind: 'mocha'; readonly files: readonly string[] }
+  | { readonly kind: 'mocha'; readonly files: readonly string[]; readonly exits?: boolean }
 
 const MINUTE = 60
+/** Nobody has made sure yet that these close all that they open. */
+const EXITING = ['cni', 'e2e', 'kubelab']
 
 export function findAreas(root: string): Area[] {
   const command = (title: string, ...words: string[]): Step => ({ kind: 'command', title, command: words })
   const specs = (pattern: string) =>
     globSync(pattern, { cwd: root, exclude: (path) => path.includes('node_modules') }).sort()
-  const mocha = (files: readonly string[]): Step[] => (files.length > 0 ? [{ kind: 'mocha', files }] : [])
+  const mocha = (files: readonly string[], exits = false): Step[] =>
+    files.length > 0 ? [{ kind: 'mocha', files, exits }] : []
   const datapath = specs('daemon/datapath/test/**/*.test.ts')
   // It looks at what the others have done.
   const drops = datapath.filter((file) => file.endsWith('/drops.test.ts'))
@@ -63,7 +66,7 @@ export function findAreas(root: string): Area[] {
     (name): Area => ({
       name,
       says: `test/${name}`,
-      steps: mocha(specs(`test/${name}/**/*.test.ts`)),
+      steps: mocha(specs(`test/${name}/**/*.test.ts`), EXITING.includes(name)),
       limitSeconds: 180 * MINUTE,
     }),
   )
