@@ -43,7 +43,8 @@ import {
 import { decode as decodeBytes, u32Codec } from '../maps/table.ts'
 import { vifAddressKey } from '../maps/vifs.ts'
 import { NO_FLAGS } from '../model/paths.ts'
-import type { NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
+import { Rib } from '../model/rib/rib.ts'
+import type { Nexthop, NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
 import { type EncodedTables, Encoder, type Encoding, encodeTables, TABLE_MAPS } from './encode-tables.ts'
 
 const fabric: Vif = {
@@ -335,6 +336,60 @@ describe('an Encoder', () => {
             }
           }
           before = { ...now, route4_host: new Map(now.route4_host), route4_lpm: new Map(now.route4_lpm) }
+        }
+      }),
+    )
+  })
+
+  it('ends there, too, when the RIB tells what changed, whatever it has missed', () => {
+    const vrf = { id: 2, name: 'red:red', vn: 'red' }
+    const by = { name: 'test', preference: 1 }
+    const step = fc.record({
+      at: prefix,
+      nexthop: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
+      isSeen: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const encoder = new Encoder()
+        const rib = new Rib()
+        const offers = rib.open(vrf)
+        for (const { at, nexthop, isSeen } of steps) {
+          const who = { by, source: 's' }
+          if (nexthop !== undefined) offers.offer({ ...who, route: routeTo(at, nexthop) })
+          else offers.withdraw(at.split('/')[0]!, Number(at.split('/')[1]), who)
+          for (const _ of rib.commit(() => undefined));
+          if (!isSeen) continue
+          const inet = new Map([[2, rib.routes(2, 4)]])
+          assert.deepEqual(run(encoder.encode({ ...tables, inet, routeLog: rib })).tables, encoded({ inet }))
+        }
+      }),
+    )
+  })
+
+  it('encodes nexthops anew that are others, and all when devices are', () => {
+    const variants: readonly Nexthop[] = [
+      { type: 'receive', vif: 1, vrf: 0, policy: true },
+      {
+        ...{ type: 'encap', family: 'inet', vif: 3, vrf: 2, dstMac: '02:00:00:00:00:05', srcMac: fabric.mac },
+        ...{ policy: true, role: 'interface' },
+      },
+      { type: 'composite', vrf: 2, members: [{ nexthop: 21, label: 17 }] },
+      { type: 'composite', vrf: 2, members: [{ nexthop: 22 }] },
+    ]
+    const entry = fc.record({
+      nexthop: fc.constantFrom(...variants),
+      isValid: fc.boolean(),
+      references: fc.integer({ min: 0, max: 2 }),
+    })
+    const devices = fc.constantFrom<readonly Vif[]>(tables.vifs, [fabric, vhost, { ...tap, ifindex: 99 }])
+    const state = fc.record({ vifs: devices, entries: fc.dictionary(fc.constantFrom('5', '6', '7'), entry) })
+    fc.assert(
+      fc.property(fc.array(state, { maxLength: 8 }), (states) => {
+        const encoder = new Encoder()
+        for (const { vifs, entries } of states) {
+          const nexthops = Object.entries(entries).map(([id, one]) => ({ id: Number(id), ...one }))
+          assert.deepEqual(run(encoder.encode({ ...tables, vifs, nexthops })).tables, encoded({ vifs, nexthops }))
         }
       }),
     )

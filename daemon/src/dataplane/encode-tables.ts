@@ -1,7 +1,7 @@
 /**
  * The model's tables as the entries of the maps: key bytes -> value bytes, both as latin1 strings (see delta.ts). Pure.
  *
- * Lists of routes are large and mostly the same from one set of tables to the next: only what is different is encoded again.
+ * Lists of routes are large and mostly the same from one set of tables to the next: the model tells what is different, and only that is encoded again.
  */
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
 import {
@@ -40,8 +40,8 @@ import {
 } from '../maps/structs.ts'
 import { u32Codec } from '../maps/table.ts'
 import { vifAddressKey } from '../maps/vifs.ts'
-import { changesBetween } from '../model/route-list.ts'
-import type { BridgeRoute, Route, Tables, TunnelPeer, Vif, Vrf } from '../model/tables.ts'
+import { compareLists } from '../model/rib/route-changes.ts'
+import type { BridgeRoute, Nexthop, Route, RouteLog, Tables, TunnelPeer, Vif, Vrf } from '../model/tables.ts'
 import { encodeComposite, encodeNexthop, vifTypeNumbers } from './encode-nexthop.ts'
 
 /** The maps that hold desired state, in the order in which they are written; deletions go the other way round. */
@@ -83,8 +83,9 @@ export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
 
 /** Encodes one set of tables after the other. Of lists of routes, only what is different from the last one is encoded. */
 export class Encoder {
-  readonly #routes4 = new RouteEncoder('route4_host', 'route4_lpm', encodeRoute4)
-  readonly #routes6 = new RouteEncoder('route6_host', 'route6_lpm', encodeRoute6)
+  readonly #routes4 = new RouteEncoder(4, 'route4_host', 'route4_lpm', encodeRoute4)
+  readonly #routes6 = new RouteEncoder(6, 'route6_host', 'route6_lpm', encodeRoute6)
+  readonly #nexthops = new NexthopEncoder()
   #peers: { readonly list: readonly TunnelPeer[]; readonly peers4: Entries; readonly peers6: Entries } | undefined
 
   /** Yields now and then, so that the caller can give the event loop a turn. The maps of routes are those of the next call, too. */
@@ -93,16 +94,11 @@ export class Encoder {
   }
 
   *#steps(tables: Tables): Generator<void, Encoding> {
-    const vifs = new Map(tables.vifs.map((vif) => [vif.id, vif]))
     const encoded = Object.fromEntries(TABLE_MAPS.map((name) => [name, new Map()])) as { [map in TableMap]: Entries }
 
     for (const vrf of tables.vrfs) encoded.vrfs.set(text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf)))
-    for (const nexthop of tables.nexthops) {
-      encoded.nexthops.set(text(u32Codec, nexthop.id), text(nexthopCodec, encodeNexthop(nexthop, vifs)))
-      const composite = encodeComposite(nexthop)
-      if (composite) encoded.composites.set(text(u32Codec, nexthop.id), text(compositeCodec, composite))
-    }
     yield
+    yield* this.#nexthops.encode(tables, encoded)
     for (const { label, nexthop } of tables.labels) encoded.mpls.set(text(u32Codec, label), text(u32Codec, nexthop))
     for (const vif of tables.vifs) {
       encoded.vifs.set(text(u32Codec, vif.ifindex), text(vifCodec, encodeVif(vif)))
@@ -118,8 +114,8 @@ export class Encoder {
       }
       yield
     }
-    const inet = yield* this.#routes4.encode(tables.inet)
-    const inet6 = yield* this.#routes6.encode(tables.inet6)
+    const inet = yield* this.#routes4.encode(tables.inet, tables.routeLog)
+    const inet6 = yield* this.#routes6.encode(tables.inet6, tables.routeLog)
     const peers = this.#encodePeers(tables.peers)
     return {
       tables: { ...encoded, ...peers.tables, ...inet.tables, ...inet6.tables },
@@ -147,6 +143,51 @@ export class Encoder {
   }
 }
 
+// ---- nexthops --------------------------------------------------------------------------------------------------------
+
+interface EncodedNexthop {
+  readonly nexthop: Nexthop
+  readonly isValid: boolean
+  readonly key: string
+  readonly value: string
+  readonly composite: string | undefined
+}
+
+/** One for each node and pod: encoded again are those that changed. */
+class NexthopEncoder {
+  #last: { readonly vifs: readonly Vif[]; readonly encoded: ReadonlyMap<number, EncodedNexthop> } | undefined;
+
+  *encode(
+    { nexthops, vifs }: Tables,
+    into: Pick<{ [map in TableMap]: Entries }, 'nexthops' | 'composites'>,
+  ): Generator<void> {
+    // They name devices by their vifs.
+    const known = vifs === this.#last?.vifs ? this.#last.encoded : undefined
+    const byId = new Map(vifs.map((vif) => [vif.id, vif]))
+    const encoded = new Map<number, EncodedNexthop>()
+    for (const [at, numbered] of nexthops.entries()) {
+      const { id, nexthop, isValid } = numbered
+      let entry = known?.get(id)
+      if (entry?.nexthop !== nexthop || entry.isValid !== isValid) {
+        const composite = encodeComposite(numbered)
+        entry = {
+          nexthop,
+          isValid,
+          key: text(u32Codec, id),
+          value: text(nexthopCodec, encodeNexthop(numbered, byId)),
+          composite: composite && text(compositeCodec, composite),
+        }
+      }
+      encoded.set(id, entry)
+      into.nexthops.set(entry.key, entry.value)
+      if (entry.composite !== undefined) into.composites.set(entry.key, entry.composite)
+      if (at % SLICE === SLICE - 1) yield
+    }
+    this.#last = { vifs, encoded }
+    yield
+  }
+}
+
 // ---- routes ----------------------------------------------------------------------------------------------------------
 
 type RouteMap = Extract<TableMap, `route${string}`>
@@ -160,6 +201,7 @@ interface EncodedRoute {
 }
 
 class RouteEncoder<M extends RouteMap> {
+  readonly #family: 4 | 6
   readonly #names: readonly [host: M, lpm: M]
   readonly #keyOf: (vrf: number, route: Route) => EncodedRoute
   readonly #host: Entries = new Map()
@@ -168,13 +210,15 @@ class RouteEncoder<M extends RouteMap> {
   /** The maps say what the lists do. */
   #isWhole = false
 
-  constructor(host: M, lpm: M, keyOf: (vrf: number, route: Route) => EncodedRoute) {
+  constructor(family: 4 | 6, host: M, lpm: M, keyOf: (vrf: number, route: Route) => EncodedRoute) {
+    this.#family = family
     this.#names = [host, lpm]
     this.#keyOf = keyOf
   }
 
   *encode(
     lists: ReadonlyMap<number, readonly Route[]>,
+    log: RouteLog | undefined,
   ): Generator<void, { readonly tables: { readonly [map in M]: Entries }; readonly touched: Touched }> {
     const wasWhole = this.#isWhole
     this.#isWhole = false
@@ -187,18 +231,12 @@ class RouteEncoder<M extends RouteMap> {
     for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
       const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
       if (before === after) continue
-      const { gone, made } = changesBetween(before, after)
-      for (const route of gone) {
-        const { isHost, key } = this.#keyOf(vrf, route)
-        if (isHost) this.#host.delete(key)
-        else this.#lpm.delete(key)
-        if (wasWhole) (isHost ? host : lpm).add(key)
-      }
-      for (const [at, route] of made.entries()) {
-        const { isHost, key } = this.#keyOf(vrf, route)
-        const value = text(routeCodec, encodeRoute(route))
-        if (isHost) this.#host.set(key, value)
-        else this.#lpm.set(key, value)
+      const changes = log?.changesBetween(vrf, this.#family, before, after) ?? compareLists(before, after)
+      for (const [at, change] of changes.entries()) {
+        const { isHost, key } = this.#keyOf(vrf, (change.after ?? change.before)!)
+        const entries = isHost ? this.#host : this.#lpm
+        if (change.after === undefined) entries.delete(key)
+        else entries.set(key, text(routeCodec, encodeRoute(change.after)))
         if (wasWhole) (isHost ? host : lpm).add(key)
         if (at % SLICE === SLICE - 1) yield
       }

@@ -7,28 +7,27 @@
  * given back.
  */
 import { mustParseAddress } from './address.ts'
-import { slipsOf } from './annotations.ts'
 import { BridgeTable } from './bridge.ts'
-import { isSameList, keepList } from './equal.ts'
-import { type FabricRoutes, FabricTable, gatewaysOf } from './fabric-routes.ts'
+import { gatewaysOf } from './contributors/underlay.ts'
+import { keepList } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
+import { Groups } from './groups.ts'
 import type { Ids } from './ids.ts'
-import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, podName, VHOST_VIF } from './interfaces.ts'
+import { namespaceProblems, podProblems } from './input-problems.ts'
+import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { type Leaks, LeakTable } from './leaks.ts'
 import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.ts'
-import { networkOfPod } from './namespace-network.ts'
-import { type CompositeOf, type NetworkInput, type NetworkRoutes, NetworkTable } from './network-routes.ts'
+import type { NetworkInput } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, Pod, SourceState } from './objects.ts'
-import { RemotePodTable } from './remote-pods.ts'
-import { changesBetween } from './route-list.ts'
-import type { BridgeRoute, Problem, Route, Tables } from './tables.ts'
+import type { Compose } from './rib/rib-table.ts'
+import { Routing } from './routing.ts'
+import type { BridgeRoute, HostRoute, Problem, Tables } from './tables.ts'
 import { TunnelPeerTable } from './tunnel-peers.ts'
 import { type RemoteNode, TunnelTable, Underlay } from './tunnels.ts'
-import { movedMessage, networkNow, unmanagedMessage } from './unmanaged-pods.ts'
-import { FABRIC_POLICY_VRF_ID, FABRIC_VRF_ID, type NetworkVrf, VrfTable } from './vrfs.ts'
+import { FABRIC_VRF_ID, type NetworkVrf, VrfTable } from './vrfs.ts'
 
 export interface ModelOptions {
   readonly node: string
@@ -67,7 +66,8 @@ interface NodeNexthops {
   readonly l2Receive: number
 }
 
-const NO_ROUTES: readonly Route[] = []
+const NO_RANGES: readonly string[] = []
+const NO_PODS: readonly LocalPod[] = []
 
 export class Model {
   readonly #options: ModelOptions
@@ -77,27 +77,48 @@ export class Model {
   readonly #interfaces = new InterfaceTable()
   readonly #tunnels = new TunnelTable()
   readonly #peers: TunnelPeerTable
-  readonly #networks = new Map<FqName, NetworkTable>()
-  readonly #fabric = new FabricTable()
   readonly #bridge = new BridgeTable()
   readonly #labels = new LabelTable()
   readonly #leaks = new LeakTable()
   readonly #blocks = new Groups<IpamBlock>()
-  readonly #remote: RemotePodTable
+  readonly #podsOf = new PodsByNetwork()
   readonly #bridgeCounts = new WeakMap<readonly BridgeRoute[], Counts>()
-  #routeCounts = new Map<string, { readonly routes: readonly Route[]; readonly counts: Counts }>()
+  #routing: Routing
+  /** The last pass came to its end. */
+  #isWhole = true
   #neighbours: readonly Address[] = []
 
   constructor(options: ModelOptions, ids: Ids) {
     this.#options = options
     this.#ids = ids
     this.#nexthops = new NexthopTable(ids)
-    this.#remote = new RemotePodTable(options.node)
+    this.#routing = new Routing(options.node)
     this.#peers = new TunnelPeerTable(options.node, options.tunnelPeers ?? [])
   }
 
-  update({ source, facts, ports: unsorted, hostPeers = [], unmanaged = [] }: ModelInput): Tables {
+  /** All at once. */
+  update(input: ModelInput): Tables {
+    const steps = this.steps(input)
+    for (;;) {
+      const step = steps.next()
+      if (step.done) return step.value
+    }
+  }
+
+  /** Yields now and then, so that the caller can give the event loop a turn. One that isn't brought to its end is as if it had never begun. */
+  *steps(input: ModelInput): Generator<void, Tables> {
+    if (!this.#isWhole) this.#routing = new Routing(this.#options.node)
+    this.#isWhole = false
+    const tables = yield* this.#compute(input)
+    this.#isWhole = true
+    return tables
+  }
+
+  *#compute(input: ModelInput): Generator<void, Tables> {
+    const { source, facts, ports: unsorted, unmanaged = [] } = input
     const now = (this.#options.now ?? Date.now)()
+    const { rib, remote } = this.#routing
+    yield* remote.update(source.interfaces)
     const problems = namespaceProblems(source, this.#options.cluster)
     problems.push(...podProblems(source, unsorted, unmanaged, this.#options.cluster))
     const ids = this.#ids
@@ -116,29 +137,14 @@ export class Model {
     const leaks = this.#leaks.compute(source)
     problems.push(...leaks.problems)
     const nodes = this.#nodes(source, facts, byNetwork, leaks, underlay, now, problems)
-    const networks = this.#networkRoutes(source, facts, byNetwork, leaks, pods, nodes, common, now, problems)
-    const fabric = this.#fabricRoutes(source, facts, pods, hostPeers, nodes, underlay, common, now, problems)
-
-    const inet = new Map([
-      [FABRIC_VRF_ID, fabric.inet],
-      [FABRIC_POLICY_VRF_ID, NO_ROUTES],
-    ])
-    const inet6 = new Map([
-      [FABRIC_VRF_ID, fabric.inet6],
-      [FABRIC_POLICY_VRF_ID, NO_ROUTES],
-    ])
-    for (const vrf of vrfs) {
-      const routes = vrf.vn === undefined ? undefined : networks.get(vrf.vn)
-      if (routes === undefined) continue
-      inet.set(vrf.id, routes.inet)
-      inet6.set(vrf.id, routes.inet6)
-      problems.push(...routes.problems)
-    }
+    const hostRoutes = yield* this.#route(input, byNetwork, leaks, pods, nodes, underlay, common, now, problems)
+    const inet = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 4)]))
+    const inet6 = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 6)]))
     const bridge = this.#bridge.compute(vrfs, pods, facts.underlay.mac, common.l2Receive, ids, now, problems)
     const vifs = this.#interfaces.vifs(facts, pods, vhost, this.#options.flowsPerVif)
     const labels = this.#labels.compute(vhost, byNetwork.values(), pods)
 
-    const references = this.#references(inet, inet6, bridge.values())
+    const references = this.#references(bridge.values())
     for (const { nexthop } of labels) increase(references, nexthop, 1)
     for (const { flowNexthop } of vifs) if (flowNexthop !== 0) increase(references, flowNexthop, 1)
     for (const { nexthop } of vrfs) if (nexthop !== undefined) increase(references, nexthop, 1)
@@ -149,10 +155,10 @@ export class Model {
     const table = nexthops.finish(references, now)
     const wanted = [...new Set([...underlay.wanted, ...gatewaysOf(facts)])].sort(compareAddresses)
     this.#neighbours = keepList(this.#neighbours, wanted)
-    const { hostRoutes } = fabric
     const neighbours = this.#neighbours
     const peers = this.#peers.compute(source.routers, facts.underlay.address)
-    return { vrfs, vifs, nexthops: table, labels, inet, inet6, bridge, neighbours, peers, hostRoutes, problems }
+    const routes = { inet, inet6, routeLog: rib }
+    return { vrfs, vifs, nexthops: table, labels, ...routes, bridge, neighbours, peers, hostRoutes, problems }
   }
 
   /** These are the first of a fresh table: no limit is so low that they don't fit. */
@@ -194,53 +200,42 @@ export class Model {
     const { node, cluster } = this.#options
     const vn = defaultPodNetwork(cluster)
     this.#blocks.update(source.blocks, (block) => block.node !== node)
-    this.#remote.update(source.interfaces)
     const needed = new Set<string>()
     const leaked = [...vrfs.keys()].flatMap((network) => leaks.of.get(network) ?? [])
     for (const network of new Set([...vrfs.keys(), ...leaked, vn])) {
       for (const name of this.#blocks.nodesOf(network)) needed.add(name)
-      for (const name of this.#remote.of(network).nodes()) needed.add(name)
+      for (const name of this.#routing.remote.of(network).nodes()) needed.add(name)
     }
     if (vrfs.has(vn)) for (const name of source.routers.keys()) needed.add(name)
     const own = facts.underlay.address
     return this.#tunnels.compute(node, underlay, own, source.routers, needed, this.#ids, this.#nexthops, now, problems)
   }
 
-  #networkRoutes(
-    source: SourceState,
-    facts: NodeFacts,
+  /** What is offered in each VRF, and with that the routes. */
+  *#route(
+    { source, facts, hostPeers = [] }: ModelInput,
     vrfs: ReadonlyMap<FqName, NetworkVrf>,
     leaks: Leaks,
     pods: readonly LocalPod[],
     nodes: ReadonlyMap<string, RemoteNode>,
+    underlay: Underlay,
     common: NodeNexthops,
     now: number,
     problems: Problem[],
-  ): ReadonlyMap<FqName, NetworkRoutes> {
+  ): Generator<void, readonly HostRoute[]> {
+    const routing = this.#routing
     const defaultVn = defaultPodNetwork(this.#options.cluster)
-    const podsOf = Map.groupBy(pods, (pod) => pod.vrf.vn)
+    this.#podsOf.update(pods)
+    const contentOf = (vn: FqName) => ({
+      pods: this.#podsOf.of(vn),
+      blocks: this.#blocks.of(vn),
+      remote: routing.remote.of(vn),
+    })
     const isCompact = this.#isTooMuch(vrfs, leaks, problems)
-    const networks = new Map<FqName, NetworkRoutes>()
-    for (const [vn, vrf] of vrfs) {
-      let table = this.#networks.get(vn)
-      if (table === undefined) {
-        table = new NetworkTable()
-        this.#networks.set(vn, table)
-      }
-      const compositeOf: CompositeOf = (address, members) =>
-        this.#nexthops.define(
-          keys.compositeNexthop(vrf.name, address),
-          { type: 'composite', vrf: vrf.id, members },
-          now,
-        )
-      const contentOf = (name: FqName) => ({
-        pods: podsOf.get(name) ?? [],
-        blocks: this.#blocks.of(name),
-        remote: this.#remote.of(name),
-      })
+    const { address, address6 } = facts.underlay
+    const networks = [...vrfs].map(([vn, vrf]) => {
       const network = source.virtualNetworks.get(vn)
       const input: NetworkInput = {
-        vrf,
         network,
         ...contentOf(vn),
         leaks: (leaks.of.get(vn) ?? []).map((other) => ({
@@ -249,16 +244,33 @@ export class Model {
         })),
         nodes,
         agentNexthop: common.agent,
-        host: { address: facts.underlay.address, address6: facts.underlay.address6, nexthop: common.receive },
+        host: { address, address6, nexthop: common.receive },
         reachesNodes: vn === defaultVn,
         snatNexthop: (network?.fabricSnat ?? this.#options.snat) ? this.#snatNexthop(now, problems) : undefined,
-        insideRanges: this.#options.insideRanges ?? [],
+        insideRanges: this.#options.insideRanges ?? NO_RANGES,
         isCompact,
       }
-      networks.set(vn, table.compute(input, compositeOf))
+      return { vrf, input }
+    })
+    const neighbour = (address: Address): number | undefined => {
+      const { nexthop, isValid } = underlay.neighbour(address)
+      return this.#nexthops.keep(keys.neighbourNexthop(address), nexthop, now, isValid)
     }
-    for (const vn of this.#networks.keys()) if (!vrfs.has(vn)) this.#networks.delete(vn)
-    return networks
+    const neighbours = (addresses: readonly Address[]) => {
+      const numbers = addresses.flatMap((address) => {
+        const { nexthop, isValid } = underlay.neighbour(address)
+        const id = this.#nexthops.define(keys.neighbourNexthop(address), nexthop, now, isValid)
+        return id === undefined ? [] : [[address, id] as const]
+      })
+      this.#nexthops.keepGroup('neighbours', new Set(numbers.map(([address]) => keys.neighbourNexthop(address))))
+      return new Map(numbers)
+    }
+    const network = source.virtualNetworks.get(defaultVn)
+    const defaultNetwork = { vn: defaultVn, network, nodes, ...contentOf(defaultVn) }
+    const fabric = { ...common, facts, neighbour, neighbours, pods, source, hostPeers, defaultNetwork }
+    const compose: Compose = (vrf, prefix, members) =>
+      this.#nexthops.define(keys.compositeNexthop(vrf.name, prefix), { type: 'composite', vrf: vrf.id, members }, now)
+    return yield* routing.update(networks, fabric, compose, problems)
   }
 
   /** Routed again in VRF 0, from where it leaves with the node's address. */
@@ -279,7 +291,7 @@ export class Model {
     const count = { 4: 0, 6: 0 }
     for (const vn of vrfs.keys()) {
       for (const seen of [vn, ...(leaks.of.get(vn) ?? [])]) {
-        const { addresses } = this.#remote.of(seen)
+        const { addresses } = this.#routing.remote.of(seen)
         count[4] += addresses[4]
         count[6] += addresses[6]
       }
@@ -296,56 +308,9 @@ export class Model {
     return true
   }
 
-  #fabricRoutes(
-    source: SourceState,
-    facts: NodeFacts,
-    pods: readonly LocalPod[],
-    hostPeers: readonly Address[],
-    nodes: ReadonlyMap<string, RemoteNode>,
-    underlay: Underlay,
-    common: NodeNexthops,
-    now: number,
-    problems: Problem[],
-  ): FabricRoutes {
-    const vn = defaultPodNetwork(this.#options.cluster)
-    const network = source.virtualNetworks.get(vn)
-    const ownPods = pods.filter((pod) => pod.vrf.vn === vn)
-    const neighbour = (address: Address): number | undefined => {
-      const { nexthop, isValid } = underlay.neighbour(address)
-      return this.#nexthops.keep(keys.neighbourNexthop(address), nexthop, now, isValid)
-    }
-    const { receive, receiveBroadcast, resolve } = common
-    const defaultNetwork =
-      network === undefined && ownPods.length === 0
-        ? undefined
-        : { vn, network, pods: ownPods, blocks: this.#blocks.of(vn), remote: this.#remote.of(vn), nodes }
-    return this.#fabric.compute(
-      { facts, receive, receiveBroadcast, resolve, neighbour, pods, source, hostPeers, defaultNetwork },
-      problems,
-    )
-  }
-
-  /** Table entries by nexthop. Lists that are the same as before aren't counted again, of others only what changed. */
-  #references(
-    inet: ReadonlyMap<number, readonly Route[]>,
-    inet6: ReadonlyMap<number, readonly Route[]>,
-    bridge: Iterable<readonly BridgeRoute[]>,
-  ): Map<number, number> {
-    const references = new Map<number, number>()
-    const known = this.#routeCounts
-    this.#routeCounts = new Map()
-    for (const [family, tables] of [
-      [4, inet],
-      [6, inet6],
-    ] as const) {
-      for (const [vrf, routes] of tables) {
-        const key = `${family} ${vrf}`
-        const before = known.get(key)
-        const counted = before?.routes === routes ? before : { routes, counts: recount(before, routes) }
-        this.#routeCounts.set(key, counted)
-        for (const [nexthop, count] of counted.counts) increase(references, nexthop, count)
-      }
-    }
+  /** Table entries by nexthop. What routes name is counted as they change; bridge tables that are the same as before aren't counted again. */
+  #references(bridge: Iterable<readonly BridgeRoute[]>): Map<number, number> {
+    const references = new Map(this.#routing.rib.references)
     for (const list of bridge) {
       let counts = this.#bridgeCounts.get(list)
       if (counts === undefined) {
@@ -380,63 +345,21 @@ export class Model {
   }
 }
 
-/** Namespaces whose pods can't be attached, or that say what can't be meant. */
-function namespaceProblems(source: SourceState, cluster: string): Problem[] {
-  const problems: Problem[] = []
-  for (const namespace of source.namespaces.values()) {
-    const object = `Namespace ${namespace.name}`
-    for (const { message } of slipsOf('namespace', namespace)) problems.push({ object, message })
-    const network = networkOfPod({ namespace: namespace.name, name: '*' }, source, cluster)
-    // Without a default network every pod may name its own.
-    if (network.ok || network.error.code === 'NO_DEFAULT_NETWORK') continue
-    problems.push({ object, message: `${network.error.message}: ${network.error.remedy}` })
-  }
-  return problems
-}
+/** Pods of this node by VN. The list of a VN stays the same array while its pods do. */
+class PodsByNetwork {
+  #groups: ReadonlyMap<FqName, readonly LocalPod[]> = new Map()
 
-/** Pods that would be elsewhere if they started now. */
-function podProblems(
-  source: SourceState,
-  ports: readonly Port[],
-  unmanaged: readonly Pod[],
-  cluster: string,
-): Problem[] {
-  const moved = ports.flatMap((port) => {
-    const now = networkNow(port, source, cluster)
-    return now === undefined
-      ? []
-      : [
-          {
-            object: podName(port),
-            message: movedMessage(port, now),
-            subject: { kind: 'port', uuid: port.uuid } as const,
-            isWorking: true as const,
-          },
-        ]
-  })
-  return [
-    ...moved,
-    ...unmanaged.map((pod) => ({ object: `Pod ${pod.namespace}/${pod.name}`, message: unmanagedMessage(pod) })),
-  ]
+  update(pods: readonly LocalPod[]): void {
+    const groups = Map.groupBy(pods, (pod) => pod.vrf.vn)
+    this.#groups = new Map([...groups].map(([vn, group]) => [vn, keepList(this.#groups.get(vn), group)]))
+  }
+
+  of(vn: FqName): readonly LocalPod[] {
+    return this.#groups.get(vn) ?? NO_PODS
+  }
 }
 
 type Counts = ReadonlyMap<number, number>
-
-function recount(
-  before: { readonly routes: readonly Route[]; readonly counts: Counts } | undefined,
-  routes: readonly Route[],
-): Counts {
-  const counts = new Map(before?.counts)
-  const count = (route: Route, by: 1 | -1) => {
-    increase(counts, route.nexthop, by)
-    for (const { nexthop } of route.paths) if (nexthop !== route.nexthop) increase(counts, nexthop, by)
-  }
-  const { gone, made } = changesBetween(before?.routes ?? NO_ROUTES, routes)
-  for (const route of gone) count(route, -1)
-  for (const route of made) count(route, 1)
-  for (const [nexthop, number] of counts) if (number === 0) counts.delete(nexthop)
-  return counts
-}
 
 function increase(counts: Map<number, number>, key: number, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by)
@@ -448,43 +371,4 @@ function compareText(a: string, b: string): number {
 
 function compareAddresses(a: Address, b: Address): number {
   return Number(mustParseAddress(a).value - mustParseAddress(b).value)
-}
-
-/** Objects of other nodes by VN. The list of a VN stays the same array while its objects do. */
-class Groups<T extends { readonly vn: FqName; readonly node: string; readonly name: string }> {
-  #source: ReadonlyMap<string, T> | undefined
-  #isOurs: readonly T[] = []
-  #groups = new Map<FqName, readonly T[]>()
-  #nodes = new WeakMap<readonly T[], ReadonlySet<string>>()
-
-  update(source: ReadonlyMap<string, T>, isWanted: (object: T) => boolean): void {
-    if (source === this.#source) return
-    this.#source = source
-    const wanted = [...source.values()].filter(isWanted)
-    if (isSameList(this.#isOurs, wanted)) return
-    this.#isOurs = wanted
-    const groups = new Map<FqName, T[]>()
-    for (const object of wanted) {
-      const group = groups.get(object.vn)
-      if (group === undefined) groups.set(object.vn, [object])
-      else group.push(object)
-    }
-    const before = this.#groups
-    this.#groups = new Map()
-    for (const [vn, group] of groups) this.#groups.set(vn, keepList(before.get(vn), group))
-  }
-
-  of(vn: FqName): readonly T[] {
-    return this.#groups.get(vn) ?? []
-  }
-
-  nodesOf(vn: FqName): ReadonlySet<string> {
-    const group = this.of(vn)
-    let nodes = this.#nodes.get(group)
-    if (nodes === undefined) {
-      nodes = new Set(group.map((object) => object.node))
-      this.#nodes.set(group, nodes)
-    }
-    return nodes
-  }
 }

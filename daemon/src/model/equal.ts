@@ -32,3 +32,26 @@ export function isSameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boo
   for (const [key, value] of a) if (b.get(key) !== value || !b.has(key)) return false
   return true
 }
+
+/** Tells whether something has to be done again: the inputs of the last time are remembered, and compared by identity. */
+export class Inputs {
+  #last: readonly unknown[] | undefined
+
+  /** Whether one of them is another one than at the last call. */
+  areOther(...inputs: readonly unknown[]): boolean {
+    const isSame = this.#last !== undefined && isSameList(this.#last, inputs)
+    this.#last = inputs
+    return !isSame
+  }
+}
+
+/** What was made of some inputs, until one of them is another one. */
+export class Memo<T> {
+  readonly #inputs = new Inputs()
+  #made: { readonly value: T } | undefined
+
+  get(inputs: readonly unknown[], make: () => T): T {
+    if (this.#inputs.areOther(...inputs) || this.#made === undefined) this.#made = { value: make() }
+    return this.#made.value
+  }
+}

@@ -23,6 +23,7 @@ export class NexthopTable {
   readonly #ids: Ids
   readonly #definitions = new Map<number, Definition>()
   readonly #kept = new Set<string>()
+  readonly #groups = new Map<string, ReadonlySet<string>>()
   #entries = new Map<number, NumberedNexthop>()
   #list: readonly NumberedNexthop[] = []
 
@@ -47,6 +48,17 @@ export class NexthopTable {
     return this.define(key, nexthop, now, isValid)
   }
 
+  /** Of a group of defined nexthops, those whose numbers stay until the group is named again: for the many that are seldom different. */
+  keepGroup(group: string, keys: ReadonlySet<string>): void {
+    this.#groups.set(group, keys)
+  }
+
+  #isKept(key: string): boolean {
+    if (this.#kept.has(key)) return true
+    for (const keys of this.#groups.values()) if (keys.has(key)) return true
+    return false
+  }
+
   #set(id: number, key: string, nexthop: Nexthop, isValid: boolean): void {
     const known = this.#definitions.get(id)
     if (known === undefined || known.key !== key) this.#definitions.set(id, { key, nexthop, isValid })
@@ -67,7 +79,7 @@ export class NexthopTable {
   finish(references: ReadonlyMap<number, number>, now: number): readonly NumberedNexthop[] {
     this.#ids.sweep(
       'nexthop',
-      (key, id) => this.#definitions.get(id)?.key === key && (references.has(id) || this.#kept.has(key)),
+      (key, id) => this.#definitions.get(id)?.key === key && (references.has(id) || this.#isKept(key)),
       now,
     )
     for (const [id, { key }] of this.#definitions) {

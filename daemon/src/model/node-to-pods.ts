@@ -83,30 +83,23 @@ const SPECIAL = ['127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', '::1/128', 'fe8
 class Territory {
   readonly #input: ReachInput
   readonly #prefixes: readonly Prefix[]
-  readonly #nodes = new Map<Address, string>()
+  #nodes: ReadonlyMap<Address, string> | undefined
   #remote: ReadonlyMap<Address, VirtualMachineInterface> | undefined
 
   constructor(input: ReachInput) {
     this.#input = input
-    const { facts, source, hostPeers } = input
+    const { facts } = input
     this.#prefixes = [
       connectedSubnet(facts),
       ...[...underlayRoutes(facts), ...facts.otherRoutes]
         .filter(({ prefixLength }) => prefixLength > 0)
         .map(({ destination, prefixLength }) => ({ ...mustParseAddress(destination), length: prefixLength })),
     ]
-    for (const { name, address, address6 } of source.routers.values()) {
-      this.#nodes.set(address, `node ${name}`)
-      if (address6 !== undefined) this.#nodes.set(address6, `node ${name}`)
-    }
-    for (const address of hostPeers)
-      this.#nodes.set(canonicalAddress(address) ?? address, 'a server that this node needs')
-    const { address, address6 } = facts.underlay
-    for (const own of address6 === undefined ? [address] : [address, address6]) this.#nodes.set(own, 'this node')
   }
 
   /** Who has the address already, in words; undefined: it is free for a pod of `vn`. */
   holderOf(address: Address, vn: FqName): string | undefined {
+    this.#nodes ??= nodeAddresses(this.#input)
     const node = this.#nodes.get(address)
     if (node !== undefined) return `${node} has it`
     const parsed = mustParseAddress(address)
@@ -135,6 +128,19 @@ class Territory {
     const rival = this.#remote.get(address)
     return rival && `Pod ${rival.namespace}/${rival.pod.name} on node ${rival.node} has it, too, in network ${vn}`
   }
+}
+
+/** Addresses of nodes, and of what this node can't do without, in words. */
+function nodeAddresses({ facts, source, hostPeers }: ReachInput): ReadonlyMap<Address, string> {
+  const nodes = new Map<Address, string>()
+  for (const { name, address, address6 } of source.routers.values()) {
+    nodes.set(address, `node ${name}`)
+    if (address6 !== undefined) nodes.set(address6, `node ${name}`)
+  }
+  for (const address of hostPeers) nodes.set(canonicalAddress(address) ?? address, 'a server that this node needs')
+  const { address, address6 } = facts.underlay
+  for (const own of address6 === undefined ? [address] : [address, address6]) nodes.set(own, 'this node')
+  return nodes
 }
 
 /** Of several interfaces with one address that whose uuid comes first, in whatever order they come. */

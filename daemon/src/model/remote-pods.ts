@@ -1,6 +1,6 @@
 /**
- * Interfaces of other nodes by VN: the many objects of a cluster. What a VN has is an object that stays the same while its interfaces do, and that can
- * tell what distinguishes it from the one before; so one pod among fifty thousand costs what one pod costs.
+ * Interfaces of other nodes by VN: the many objects of a cluster. Those of a VN tell what the last update changed; so one pod among fifty thousand costs
+ * what one pod costs.
  */
 import { familyOf } from './address.ts'
 import type { FqName, VirtualMachineInterface } from './objects.ts'
@@ -10,15 +10,16 @@ export interface RemoteChange {
   readonly after: VirtualMachineInterface | undefined
 }
 
-/** Interfaces of one VN on other nodes. It shows the present: only the latest one of a VN may be read. */
+/** Interfaces of one VN on other nodes, as of the table's last update. */
 export interface RemotePods extends Iterable<VirtualMachineInterface> {
   readonly size: number
   /** Addresses by family. */
   readonly addresses: Readonly<Record<4 | 6, number>>
   /** Nodes that have one. */
   nodes(): Iterable<string>
-  /** In the order in which they came; undefined: not known, everything may be different. */
-  changesSince(earlier: RemotePods): readonly RemoteChange[] | undefined
+  get(uuid: string): VirtualMachineInterface | undefined
+  /** What the last update changed. */
+  readonly changes: readonly RemoteChange[]
 }
 
 /** A map that changes in place may tell which keys are different from those of an earlier state of it. */
@@ -33,14 +34,20 @@ const NONE: RemotePods = {
   size: 0,
   addresses: { 4: 0, 6: 0 },
   nodes: () => [],
-  changesSince: (earlier) => (earlier === NONE ? [] : undefined),
+  get: () => undefined,
+  changes: [],
   [Symbol.iterator]: () => [][Symbol.iterator](),
 }
+
+/** Interfaces between two turns of the event loop. */
+const SLICE = 1024
 
 export class RemotePodTable {
   readonly #node: string
   #source: Interfaces | undefined
   readonly #networks = new Map<FqName, Network>()
+  /** Those that the last update changed. */
+  readonly #changed = new Set<Network>()
   /** What is in the networks, by uuid. */
   readonly #known = new Map<string, VirtualMachineInterface>()
 
@@ -49,115 +56,94 @@ export class RemotePodTable {
     this.#node = node
   }
 
-  update(source: Interfaces): void {
+  /**
+   * Yields now and then. Should the source's map change in the meantime, then an interface is taken as it was or as it is, and the next update, which
+   * is told of it, takes it as it is.
+   */
+  *update(source: Interfaces): Generator<void> {
+    for (const network of this.#changed) network.changes = []
+    this.#changed.clear()
+    for (const [vn, { size }] of this.#networks) if (size === 0) this.#networks.delete(vn)
     const before = this.#source
     if (source === before) return
     this.#source = source
-    const changed = (source as Partial<ChangeTold<string>>).changedSince?.(before)
-    for (const uuid of changed ?? this.#different(source)) this.#put(uuid, source.get(uuid))
-    for (const [vn, network] of this.#networks) if (!network.settle()) this.#networks.delete(vn)
+    let count = 0
+    for (const uuid of (source as Partial<ChangeTold<string>>).changedSince?.(before) ?? this.#different(source)) {
+      this.#put(uuid, source.get(uuid))
+      if (++count % SLICE === 0) yield
+    }
   }
 
   of(vn: FqName): RemotePods {
-    return this.#networks.get(vn)?.latest ?? NONE
+    return this.#networks.get(vn) ?? NONE
   }
 
-  /** Without word of what changed: those that are there are in the order of the source then, however they came about. */
-  #different(source: Interfaces): Iterable<string> {
-    const wanted = [...source].filter(([, { node }]) => node !== this.#node)
-    const isSame = wanted.length === this.#known.size && isSameSequence(this.#known.values(), wanted)
-    if (isSame) return []
-    const keys = new Set(wanted.map(([uuid]) => uuid))
-    return [...[...this.#known.keys()].filter((uuid) => !keys.has(uuid)), ...keys]
+  /** Without word of what changed. */
+  *#different(source: Interfaces): Generator<string> {
+    for (const uuid of this.#known.keys()) if (!source.has(uuid)) yield uuid
+    for (const [uuid, object] of source) if (this.#known.get(uuid) !== object) yield uuid
   }
 
   #put(uuid: string, object: VirtualMachineInterface | undefined): void {
     const before = this.#known.get(uuid)
     const after = object?.node === this.#node ? undefined : object
-    // Taken out and put back: the order is the source's.
-    this.#known.delete(uuid)
-    if (after !== undefined) this.#known.set(uuid, after)
-    if (before !== undefined && before.vn !== after?.vn) this.#networks.get(before.vn)?.change(uuid, before, undefined)
-    if (after === undefined) return
-    let network = this.#networks.get(after.vn)
+    if (before === after) return
+    if (after === undefined) this.#known.delete(uuid)
+    else this.#known.set(uuid, after)
+    if (before !== undefined && before.vn !== after?.vn) this.#change(before.vn, uuid, before, undefined)
+    if (after !== undefined) this.#change(after.vn, uuid, before?.vn === after.vn ? before : undefined, after)
+  }
+
+  #change(
+    vn: FqName,
+    uuid: string,
+    before: VirtualMachineInterface | undefined,
+    after: VirtualMachineInterface | undefined,
+  ): void {
+    let network = this.#networks.get(vn)
     if (network === undefined) {
       network = new Network()
-      this.#networks.set(after.vn, network)
+      this.#networks.set(vn, network)
     }
-    network.change(uuid, before?.vn === after.vn ? before : undefined, after)
+    network.change(uuid, before, after)
+    this.#changed.add(network)
   }
 }
 
-function isSameSequence<T>(a: Iterable<T>, b: readonly (readonly [unknown, T])[]): boolean {
-  let at = 0
-  for (const item of a) if (item !== b[at++]![1]) return false
-  return true
-}
-
-class Network {
-  readonly items = new Map<string, VirtualMachineInterface>()
-  readonly nodes = new Map<string, number>()
+class Network implements RemotePods {
   readonly addresses = { 4: 0, 6: 0 }
-  latest: RemotePods = NONE
-  #changes: RemoteChange[] = []
-  #version = 0
+  changes: RemoteChange[] = []
+  readonly #items = new Map<string, VirtualMachineInterface>()
+  readonly #nodes = new Map<string, number>()
+
+  get size(): number {
+    return this.#items.size
+  }
+
+  nodes(): Iterable<string> {
+    return this.#nodes.keys()
+  }
+
+  get(uuid: string): VirtualMachineInterface | undefined {
+    return this.#items.get(uuid)
+  }
+
+  [Symbol.iterator](): Iterator<VirtualMachineInterface> {
+    return this.#items.values()
+  }
 
   change(uuid: string, before: VirtualMachineInterface | undefined, after: VirtualMachineInterface | undefined): void {
     if (before !== undefined) this.#count(before, -1)
     if (after !== undefined) this.#count(after, 1)
-    this.items.delete(uuid)
-    if (after !== undefined) this.items.set(uuid, after)
-    if (before !== after) this.#changes.push({ before, after })
-  }
-
-  /** Makes a new object of what has changed. @returns false when nothing is left */
-  settle(): boolean {
-    if (this.#changes.length === 0) return true
-    const version = ++this.#version
-    this.latest = new View(this, version, this.#changes)
-    this.#changes = []
-    return this.items.size > 0
+    if (after === undefined) this.#items.delete(uuid)
+    else this.#items.set(uuid, after)
+    this.changes.push({ before, after })
   }
 
   #count({ node, addresses }: VirtualMachineInterface, by: 1 | -1): void {
     for (const address of addresses) this.addresses[familyOf(address)] += by
-    const count = (this.nodes.get(node) ?? 0) + by
-    if (count === 0) this.nodes.delete(node)
-    else this.nodes.set(node, count)
-  }
-}
-
-class View implements RemotePods {
-  readonly network: Network
-  readonly version: number
-  readonly #changes: readonly RemoteChange[]
-
-  constructor(network: Network, version: number, changes: readonly RemoteChange[]) {
-    this.network = network
-    this.version = version
-    this.#changes = changes
-  }
-
-  get size(): number {
-    return this.network.items.size
-  }
-
-  get addresses(): Readonly<Record<4 | 6, number>> {
-    return this.network.addresses
-  }
-
-  nodes(): Iterable<string> {
-    return this.network.nodes.keys()
-  }
-
-  changesSince(earlier: RemotePods): readonly RemoteChange[] | undefined {
-    if (earlier === this) return []
-    if (!(earlier instanceof View) || earlier.network !== this.network || earlier.version !== this.version - 1)
-      return undefined
-    return this.#changes
-  }
-
-  [Symbol.iterator](): Iterator<VirtualMachineInterface> {
-    return this.network.items.values()
+    const count = (this.#nodes.get(node) ?? 0) + by
+    if (count === 0) this.#nodes.delete(node)
+    else this.#nodes.set(node, count)
   }
 }

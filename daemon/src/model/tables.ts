@@ -12,6 +12,8 @@ export interface Tables {
   /** By VRF id. */
   readonly inet: ReadonlyMap<number, readonly Route[]>
   readonly inet6: ReadonlyMap<number, readonly Route[]>
+  /** What distinguishes lists of routes of these and earlier tables. Absent: not known. */
+  readonly routeLog?: RouteLog
   readonly bridge: ReadonlyMap<number, readonly BridgeRoute[]>
   /** Underlay addresses whose MAC is needed: kept as managed neighbours on vhost0. */
   readonly neighbours: readonly Address[]
@@ -208,6 +210,22 @@ export interface Route {
     | 'ecmp'
     | 'node'
     | 'snat'
+}
+
+/** A prefix whose route came, went, or is another one. */
+export interface RouteChange {
+  readonly before: Route | undefined
+  readonly after: Route | undefined
+}
+
+export interface RouteLog {
+  /** Each prefix once at most; undefined: not known. `before` is the older one. */
+  changesBetween(
+    vrf: number,
+    family: 4 | 6,
+    before: readonly Route[],
+    after: readonly Route[],
+  ): readonly RouteChange[] | undefined
 }
 
 /** An address that ARP and neighbour discovery answer with another MAC than before: the pod's that has it now, or the router's. */

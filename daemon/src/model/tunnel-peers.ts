@@ -2,13 +2,14 @@
  * From whom tunnels are taken: every other node that has a router object, whether we need a tunnel to it or not (it may need us first),
  * and gateways that the configuration names.
  */
-import { isEqual } from './equal.ts'
+import { Inputs, isEqual } from './equal.ts'
 import type { Address, VirtualRouter } from './objects.ts'
 import type { TunnelPeer } from './tables.ts'
 
 export class TunnelPeerTable {
   readonly #node: string
   readonly #configured: readonly Address[]
+  readonly #inputs = new Inputs()
   #peers: readonly TunnelPeer[] = []
 
   constructor(node: string, configured: readonly Address[]) {
@@ -18,6 +19,7 @@ export class TunnelPeerTable {
 
   /** Sorted by address; the same array as before while nothing changed. This node itself is none of its peers. */
   compute(routers: ReadonlyMap<string, VirtualRouter>, own: Address): readonly TunnelPeer[] {
+    if (!this.#inputs.areOther(routers, own)) return this.#peers
     const peers = new Map<Address, TunnelPeer>(this.#configured.map((address) => [address, { address }]))
     for (const { name, address, address6 } of routers.values())
       if (name !== this.#node) peers.set(address, { address, ...(address6 !== undefined && { address6 }) })

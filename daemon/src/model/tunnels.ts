@@ -3,7 +3,7 @@
  * the destination alone, so a router that changes its MAC changes one nexthop and no route.
  */
 import { contains, longestMatch, mustParseAddress, type Prefix } from './address.ts'
-import { isEqual, isSameMap } from './equal.ts'
+import { Inputs, isEqual, isSameMap } from './equal.ts'
 import type { FabricRoute, NodeFacts } from './facts.ts'
 import type { Ids } from './ids.ts'
 import * as keys from './keys.ts'
@@ -25,14 +25,14 @@ export interface RemoteNode {
 
 /** What the kernel's routes say about the underlay. */
 export class Underlay {
-  readonly #facts: NodeFacts
+  readonly facts: NodeFacts
   readonly #connected: Prefix
   readonly #routes: readonly (FabricRoute & { readonly prefix: Prefix })[]
   /** Underlay next hops whose MAC is wanted. */
   readonly wanted = new Set<Address>()
 
   constructor(facts: NodeFacts) {
-    this.#facts = facts
+    this.facts = facts
     this.#connected = connectedSubnet(facts)
     this.#routes = underlayRoutes(facts).map((route) => ({
       ...route,
@@ -45,17 +45,17 @@ export class Underlay {
     const parsed = mustParseAddress(destination)
     const route = longestMatch(this.#routes, parsed)
     if (route !== undefined) return route.gateway ?? destination
-    return contains(this.#connected, parsed) ? destination : (this.#facts.underlay.gateway ?? destination)
+    return contains(this.#connected, parsed) ? destination : (this.facts.underlay.gateway ?? destination)
   }
 
   /** MAC of a neighbour; asking for it makes the dataplane resolve it. */
   mac(neighbour: Address): Mac | undefined {
     this.wanted.add(neighbour)
-    return this.#facts.neighbours.get(neighbour)
+    return this.facts.neighbours.get(neighbour)
   }
 
   tunnel(destination: Address): { readonly nexthop: Nexthop; readonly isValid: boolean } {
-    const { underlay } = this.#facts
+    const { underlay } = this.facts
     const via = this.via(destination)
     const dstMac = this.mac(via)
     const nexthop: Nexthop = {
@@ -73,14 +73,14 @@ export class Underlay {
 
   /** ENCAP to an underlay neighbour; not valid while its MAC is unknown. */
   neighbour(address: Address): { readonly nexthop: Nexthop; readonly isValid: boolean } {
-    const dstMac = this.#facts.neighbours.get(address)
+    const dstMac = this.facts.neighbours.get(address)
     const nexthop: Nexthop = {
       type: 'encap',
       family: 'inet',
       vif: 0,
       vrf: 0,
       dstMac: dstMac ?? ZERO_MAC,
-      srcMac: this.#facts.underlay.mac,
+      srcMac: this.facts.underlay.mac,
       policy: false,
       role: 'arp',
       address,
@@ -108,6 +108,15 @@ export function underlayRoutes(facts: NodeFacts): readonly FabricRoute[] {
 
 export class TunnelTable {
   #nodes: ReadonlyMap<string, RemoteNode> = new Map()
+  readonly #inputs = new Inputs()
+  /** Of the last pass; undefined: not all of it could be done. */
+  #last:
+    | {
+        readonly needed: ReadonlySet<string>
+        readonly wanted: ReadonlySet<Address>
+        readonly problems: readonly Problem[]
+      }
+    | undefined
 
   /** The nodes of `needed` that have a router object and a tunnel; for the others a problem says so. */
   compute(
@@ -121,7 +130,35 @@ export class TunnelTable {
     now: number,
     problems: Problem[],
   ): ReadonlyMap<string, RemoteNode> {
+    const isOther = this.#inputs.areOther(underlay.facts, own, routers)
+    if (isOther || this.#last === undefined || this.#last.needed.symmetricDifference(needed).size > 0) {
+      this.#last = undefined
+      const told: Problem[] = []
+      const wanted = new Set(underlay.wanted)
+      this.#make(node, underlay, own, routers, needed, ids, nexthops, now, told)
+      problems.push(...told)
+      const isWhole = told.every(({ table }) => table === undefined)
+      this.#last = isWhole ? { needed, wanted: underlay.wanted.difference(wanted), problems: told } : undefined
+    } else {
+      for (const address of this.#last.wanted) underlay.wanted.add(address)
+      problems.push(...this.#last.problems)
+    }
+    return this.#nodes
+  }
+
+  #make(
+    node: string,
+    underlay: Underlay,
+    own: Address,
+    routers: ReadonlyMap<string, VirtualRouter>,
+    needed: ReadonlySet<string>,
+    ids: Ids,
+    nexthops: NexthopTable,
+    now: number,
+    problems: Problem[],
+  ): void {
     const nodes = new Map<string, RemoteNode>()
+    const kept = new Set<string>()
     for (const name of [...needed].sort()) {
       if (name === node) continue
       const router = routers.get(name)
@@ -138,7 +175,9 @@ export class TunnelTable {
         continue
       }
       const { nexthop, isValid } = underlay.tunnel(router.address)
-      const id = nexthops.keep(keys.tunnelNexthop(router.address), nexthop, now, isValid)
+      const key = keys.tunnelNexthop(router.address)
+      kept.add(key)
+      const id = nexthops.define(key, nexthop, now, isValid)
       if (id === undefined) {
         problems.push({ object, message: `no nexthop number is left (limit ${ids.limits.nexthop})`, table: 'nexthop' })
         continue
@@ -151,7 +190,7 @@ export class TunnelTable {
           : { router, nexthop: id, peer: { node: name, address: router.address } },
       )
     }
+    nexthops.keepGroup('tunnels', kept)
     if (!isSameMap(this.#nodes, nodes)) this.#nodes = nodes
-    return this.#nodes
   }
 }

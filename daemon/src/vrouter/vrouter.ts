@@ -14,6 +14,7 @@ import { Dataplane } from '../dataplane/dataplane.ts'
 import { IdsStore, type LoadedIds } from '../dataplane/ids-store.ts'
 import { removeLinks } from '../dataplane/remove-pins.ts'
 import { reasonOf, VrouterError } from '../errors.ts'
+import { Pace } from '../ground/pace.ts'
 import { type Health as HealthServer, startHealth } from '../health/server.ts'
 import { briefly, errorFields, type Log } from '../log.ts'
 import type { Model } from '../model/compute.ts'
@@ -267,13 +268,14 @@ export class Vrouter implements AsyncDisposable {
   async #reconcile(): Promise<void> {
     const { source } = this.#parts
     const { dataplane, ports } = openedOf(this.#parts)
-    const tables = this.#model.update({
+    const steps = this.#model.steps({
       source: source.state(),
       facts: dataplane.facts(),
       ports: ports.all(),
       unmanaged: ports.unmanaged(),
       hostPeers: source.hostPeers(),
     })
+    const tables = await new Pace().run(steps)
     this.#idsStore.save(this.#ids)
     await dataplane.apply(this.#resolved.withNeighbours(tables))
     this.#parts.tables = tables

@@ -1,0 +1,39 @@
+/** In VRF 0, pods of every network but the default one: this node's own way to them (../node-to-pods.ts). */
+import { bitsOf, familyOf } from '../address.ts'
+import type { LocalPod } from '../interfaces.ts'
+import { FABRIC_VN, NODE_GATEWAY } from '../names.ts'
+import { DISCARD } from '../nexthops.ts'
+import type { ReachedPod } from '../node-to-pods.ts'
+import type { Address } from '../objects.ts'
+import { PREFERENCE_LIVE, PROXY, path } from '../paths.ts'
+import type { Offer } from '../rib/offer.ts'
+import { OfferSet } from '../rib/offer-set.ts'
+import type { VrfRib } from '../rib/rib.ts'
+import { fabricOffer } from './underlay.ts'
+
+export class TenantPods {
+  readonly #offers: OfferSet
+
+  constructor(rib: VrfRib) {
+    this.#offers = new OfferSet(rib)
+  }
+
+  update(reached: readonly ReachedPod[]): void {
+    const offers = reached.map(({ pod, address }) => podOffer(pod, address))
+    // IPv6 has no address that the datapath answers for by itself, as it does for 169.254/16: the gateway needs a route.
+    if (reached.some(({ address }) => familyOf(address) === 6)) {
+      const discard = path('Local', DISCARD, FABRIC_VN)
+      offers.push(fabricOffer('node-gateway', NODE_GATEWAY[6], 128, discard, 'gateway', PROXY))
+    }
+    this.#offers.set(offers)
+  }
+}
+
+/**
+ * By way of its VRF: what crosses from the underlay's VRF into a tenant's must have the node's own address, for the host forwards
+ * nobody else's packets there.
+ */
+function podOffer({ port, vrf }: LocalPod, address: Address): Offer {
+  const only = path('LocalVmPort', vrf.nexthop, port.vn, undefined, PREFERENCE_LIVE)
+  return fabricOffer('tenant-pod', address, bitsOf(familyOf(address)), only, 'pod', PROXY)
+}

@@ -1,0 +1,63 @@
+/** The way out of a network with the node's address, and the ranges that it doesn't lead to: cluster IPs. */
+import { familyOf, mustParseCidr } from '../address.ts'
+import { Inputs } from '../equal.ts'
+import { DISCARD } from '../nexthops.ts'
+import type { VirtualNetwork } from '../objects.ts'
+import { NO_FLAGS, path } from '../paths.ts'
+import type { Contributor, Offer } from '../rib/offer.ts'
+import { OfferSet } from '../rib/offer-set.ts'
+import { IN_NETWORK } from '../rib/preferences.ts'
+import type { VrfRib } from '../rib/rib.ts'
+
+export interface WayOutInput {
+  readonly network: VirtualNetwork | undefined
+  /** Nexthop of what no other route knows. Absent: nowhere. */
+  readonly snatNexthop: number | undefined
+  /** Ranges that it doesn't lead to. */
+  readonly insideRanges: readonly string[]
+  /** Whether the node has an IPv6 address: without one there is nothing to leave with. */
+  readonly hasInet6: boolean
+}
+
+export class WayOut {
+  readonly #offers: OfferSet
+  readonly #vn: string
+  readonly #inputs = new Inputs()
+
+  constructor(rib: VrfRib) {
+    this.#offers = new OfferSet(rib)
+    this.#vn = rib.vrf.vn
+  }
+
+  update(input: WayOutInput): void {
+    const { network, snatNexthop, insideRanges, hasInet6 } = input
+    if (this.#inputs.areOther(network, snatNexthop, insideRanges, hasInet6)) this.#offers.set(this.#list(input))
+  }
+
+  *#list({ network, snatNexthop, insideRanges, hasInet6 }: WayOutInput): Generator<Offer> {
+    if (snatNexthop === undefined) return
+    const prefixes = ['0.0.0.0/0', '::/0'].filter((cidr) => hasInet6 || familyOf(cidr) === 4)
+    for (const cidr of prefixes) yield this.#offer(cidr, snatNexthop, IN_NETWORK['way-out'])
+    for (const range of insideRanges) {
+      if (familyOf(range) === 6 && !hasInet6) continue
+      // Its own subnet discards what nobody has anyway, and answers for those who are there.
+      if (network?.subnets.some(({ cidr }) => cidr === range)) continue
+      yield this.#offer(range, DISCARD, IN_NETWORK['inside-range'])
+    }
+  }
+
+  #offer(cidr: string, nexthop: number, by: Contributor): Offer {
+    return {
+      by,
+      source: 'way-out',
+      route: {
+        address: cidr.slice(0, cidr.indexOf('/')),
+        prefixLength: mustParseCidr(cidr).length,
+        paths: [path('Local', nexthop, this.#vn)],
+        nexthop,
+        flags: NO_FLAGS,
+        kind: 'snat',
+      },
+    }
+  }
+}

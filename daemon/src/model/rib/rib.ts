@@ -1,0 +1,113 @@
+/**
+ * The routing information base: all VRFs' routes. Contributors (../contributors/) offer routes for prefixes and withdraw them; the RIB selects, and tells what
+ * that changed. Whoever follows it looks at the changes alone.
+ */
+import { type Family, familyOf } from '../address.ts'
+import type { Address } from '../objects.ts'
+import type { Problem, Route, RouteChange, RouteLog } from '../tables.ts'
+import type { Offer, OfferKey } from './offer.ts'
+import { type Compose, RibTable, type RibVrf } from './rib-table.ts'
+import { keyOf } from './route-changes.ts'
+
+/** One VRF, as contributors see it. */
+export class VrfRib {
+  readonly vrf: RibVrf
+  readonly tables: Readonly<Record<Family, RibTable>>
+
+  constructor(vrf: RibVrf) {
+    this.vrf = vrf
+    this.tables = { 4: new RibTable(vrf, 4), 6: new RibTable(vrf, 6) }
+  }
+
+  offer(offer: Offer): void {
+    this.tables[familyOf(offer.route.address)].offer(offer)
+  }
+
+  withdraw(address: Address, prefixLength: number, who: OfferKey): void {
+    this.tables[familyOf(address)].withdraw(keyOf(address, prefixLength), who)
+  }
+
+  /** All that is offered for a prefix. */
+  offersOf(address: Address, prefixLength: number): readonly Offer[] {
+    return this.tables[familyOf(address)].offersOf(keyOf(address, prefixLength))
+  }
+}
+
+const NO_ROUTES: readonly Route[] = []
+
+export class Rib implements RouteLog {
+  readonly #vrfs = new Map<number, VrfRib>()
+  readonly #references = new Map<number, number>()
+
+  /** The VRF is there from now on, with what it has. */
+  open(vrf: RibVrf): VrfRib {
+    const known = this.#vrfs.get(vrf.id)
+    if (known?.vrf.name === vrf.name) return known
+    this.close(vrf.id)
+    const rib = new VrfRib(vrf)
+    this.#vrfs.set(vrf.id, rib)
+    return rib
+  }
+
+  /** The VRF is gone with all that was offered there. */
+  close(id: number): void {
+    const rib = this.#vrfs.get(id)
+    if (rib === undefined) return
+    this.#vrfs.delete(id)
+    for (const family of [4, 6] as const)
+      this.#count(rib.tables[family].list.routes.map((before) => ({ before, after: undefined })))
+  }
+
+  /** Brings the routes to what is offered now. Yields now and then. */
+  *commit(compose: Compose): Generator<void> {
+    for (const id of [...this.#vrfs.keys()].sort((a, b) => a - b)) {
+      const { tables } = this.#vrfs.get(id)!
+      for (const family of [4, 6] as const) yield* tables[family].commit(compose, (changes) => this.#count(changes))
+    }
+  }
+
+  /** Sorted; the same list as long as nothing in it changes. */
+  routes(vrf: number, family: Family): readonly Route[] {
+    return this.#vrfs.get(vrf)?.tables[family].list.routes ?? NO_ROUTES
+  }
+
+  /** What distinguishes two lists that `routes` gave at different times; undefined: not known. */
+  changesBetween(
+    vrf: number,
+    family: Family,
+    before: readonly Route[],
+    after: readonly Route[],
+  ): readonly RouteChange[] | undefined {
+    return this.#vrfs.get(vrf)?.tables[family].list.changesBetween(before, after)
+  }
+
+  *problems(): Generator<Problem> {
+    for (const { tables } of this.#vrfs.values()) {
+      yield* tables[4].problems
+      yield* tables[6].problems
+    }
+  }
+
+  /** Routes and their paths by nexthop (references.ts). */
+  get references(): ReadonlyMap<number, number> {
+    return this.#references
+  }
+
+  #count(changes: readonly RouteChange[]): void {
+    for (const { before, after } of changes) {
+      if (before !== undefined) this.#countRoute(before, -1)
+      if (after !== undefined) this.#countRoute(after, 1)
+    }
+  }
+
+  #countRoute({ nexthop, paths }: Route, by: 1 | -1): void {
+    this.#add(nexthop, by)
+    for (const one of paths) if (one.nexthop !== nexthop) this.#add(one.nexthop, by)
+  }
+
+  #add(nexthop: number, by: 1 | -1): void {
+    const count = (this.#references.get(nexthop) ?? 0) + by
+    if (count === 0) this.#references.delete(nexthop)
+    else this.#references.set(nexthop, count)
+  }
+}
