@@ -1,6 +1,7 @@
 /** The definitions of the datapath's maps as TypeScript. */
 
 import { type Btf, resolve, sizeOf } from '@kube-vrouter/linux/bpf/btf'
+import { layoutIn } from '@kube-vrouter/linux/bpf/layout'
 import { NOTICE } from './codecs.ts'
 
 export function definitionsSource(btf: Btf): string {
@@ -19,6 +20,8 @@ export interface MapDefinition {
   readonly maxEntries: number
   /** BPF_F_… */
   readonly flags: number
+  /** Digest of the fields of key and value (MapLayout.digest). */
+  readonly layout: string
 }
 `,
     'export const mapDefinitions = {',
@@ -43,7 +46,7 @@ export interface MapDefinition {
       const target = pointed(name)
       return target === undefined ? (uint(`${name}_size`) ?? 0) : sizeOf(btf, target)
     }
-    const text = `  ${variable.name}: { type: ${uint('type')}, keySize: ${size('key')}, valueSize: ${size('value')}, maxEntries: ${uint('max_entries')}, flags: ${uint('map_flags') ?? 0} },`
+    const text = `  ${variable.name}: { type: ${uint('type')}, keySize: ${size('key')}, valueSize: ${size('value')}, maxEntries: ${uint('max_entries')}, flags: ${uint('map_flags') ?? 0}, layout: '${layoutIn(btf, pointed('key'), pointed('value')).digest}' },`
     return [variable.name, text] as const
   })
   lines.sort(([a], [b]) => (a < b ? -1 : 1))

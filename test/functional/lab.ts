@@ -13,7 +13,6 @@ import { PATIENCE_MS, until } from '../patience.ts'
 import { skipBecause } from '../skip.ts'
 
 export const nodeProgram = join(repository, 'node_modules/.bin/node')
-const main = join(repository, 'test/lab/main.ts')
 
 export interface StatusReply {
   readonly nodes: readonly { readonly daemon: string }[]
@@ -44,14 +43,17 @@ export class TestLab {
   readonly #allowedLogs: RegExp[] = [/use exec probes/]
   readonly #background = new Set<ChildProcess>()
   readonly #env: Readonly<Record<string, string>>
+  /** Whose daemons, tools and hack/lab are used from now on: a folder of this repo. */
+  build: string
 
-  private constructor(env: Readonly<Record<string, string>>) {
+  private constructor(env: Readonly<Record<string, string>>, build: string) {
     this.#env = env
+    this.build = build
   }
 
   /** `env` overrides the configuration of the daemons, such as `{ VROUTER_LIMITS_VIFS: '10' }`. */
-  static up(nodes = 2, env: Readonly<Record<string, string>> = {}): TestLab {
-    const lab = new TestLab(env)
+  static up(nodes = 2, env: Readonly<Record<string, string>> = {}, build = repository): TestLab {
+    const lab = new TestLab(env, build)
     const outcome = lab.tryRun(['up', '--nodes', String(nodes)])
     if (outcome.status !== 0) {
       lab.tryRun(['down'])
@@ -74,7 +76,7 @@ export class TestLab {
 
   #command(words: readonly string[]): string[] {
     const [verb, ...rest] = words
-    return [nodeProgram, main, verb!, '--name', this.name, ...rest]
+    return [nodeProgram, join(this.build, 'test/lab/main.ts'), verb!, '--name', this.name, ...rest]
   }
 
   apply(manifest: string): void {

@@ -392,6 +392,8 @@ __noinline enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32
 		return DROP(p, DROP_ICMP_ERROR);
 	if (p->bits & PACKET_LATER_FRAGMENT)
 		return DROP(p, DROP_FLOW_UNUSABLE);
+	if (unlikely(g->nat_from_ns && bpf_ktime_get_coarse_ns() < g->nat_from_ns)) /* it may be a flow of the former table */
+		return DROP(p, DROP_NEW_FLOWS);
 	reason = snat_route(p);
 	if (!reason)
 		reason = snat_choose_way(skb, p, g);

@@ -485,6 +485,7 @@ struct globals {
 	__u16 snat_ports; /* how many from there on; 0 = no SNAT */
 	__u32 host_nh;    /* nh_id of vhost0: the ingress context of what the underlay sends to the node */
 	__u32 options;    /* enum options */
+	__u64 nat_from_ns; /* CLOCK_MONOTONIC: an upgrade carries flows over, and no new translation begins before */
 };
 #define DATAPATH_ABI 1
 #define TUNNEL_DSCP_COPY 0xff

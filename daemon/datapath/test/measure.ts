@@ -39,6 +39,7 @@ export const ENTRIES = [
   ['agent', 'agent'],
   ['ageing', 'start_ageing'],
   ['ageing', 'age_now'],
+  ['import', 'import_flows'],
 ] as const
 
 export function measureComplexity(node: Fixture): Complexity {

@@ -95,7 +95,7 @@ export class TestNode implements Disposable {
     undo.use(createNamed(this.name))
     undo.defer(() => deleteNamed(this.name))
     const reuse: Record<string, number> = {}
-    for (const name of [...PROGRAMS, 'ageing'] as const) {
+    for (const name of [...PROGRAMS, 'ageing', 'import'] as const) {
       const object = undo.use(BpfObject.open(`${BUILD}${name}.bpf.o`))
       for (const map of object.mapNames()) {
         const size = sizes[map as MapName]
@@ -137,6 +137,7 @@ export class TestNode implements Disposable {
       snatPorts: 0,
       hostNh: 0,
       options: 0,
+      natFromNs: 0n,
     })
     this.setFlowRoom(options.flows ?? sizes.flow_slots!, sizes.flow4!, sizes.flow6!)
     this.setNexthop(c.NH_ID_INVALID, { type: c.NH_DISCARD })

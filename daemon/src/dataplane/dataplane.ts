@@ -28,7 +28,7 @@ import { Attachments } from './attachments.ts'
 import { Encoder } from './encode-tables.ts'
 import { Exits, exitsOf } from './exits.ts'
 import { evictFlows } from './flow-eviction.ts'
-import { initialiseFlows, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
+import { markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
 import { HostRoutes } from './host-routes.ts'
 import { KernelTables, type TableUsage } from './kernel-tables.ts'
 import { Links } from './links.ts'
@@ -40,6 +40,7 @@ import { Programs } from './programs.ts'
 import { reservePorts } from './reserved-ports.ts'
 import { TableWatch } from './table-watch.ts'
 import type { TableFailure } from './table-writer.ts'
+import { upgradeSteps } from './upgrade/upgrade.ts'
 import { type Findings, verifyPort } from './verify-port.ts'
 
 export interface DataplaneOptions {
@@ -113,6 +114,9 @@ export class Dataplane implements AsyncDisposable {
   #evicting: Promise<void> = Promise.resolve()
   #hasReadBack = false
   #isResyncDue = false
+  /** The programs of this version run on all devices that had one; and their maps are where the tools look. */
+  #isChangedOver = false
+  #isCommitted = false
   #retry: NodeJS.Timeout | undefined
   #resync: NodeJS.Timeout | undefined
   #repair: NodeJS.Timeout | undefined
@@ -168,8 +172,7 @@ export class Dataplane implements AsyncDisposable {
     const programs = undo.use(Programs.load(config, pins, log))
     const links = undo.use(new Links(pins, programs, route, log))
     const watch = undo.use(await NodeWatch.open(route, config.node, { nic, vhost, agent }, log))
-    initialiseFlows(programs.maps.typed)
-    programs.startAgeing()
+    if (!programs.upgrade) programs.startAgeing()
     return new Dataplane(options, { route, programs, links, watch, owned: undo.move() })
   }
 
@@ -300,11 +303,12 @@ export class Dataplane implements AsyncDisposable {
 
     const encoded = await pace.run(this.#encoder.encode(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
+    if (!this.#isChangedOver) await this.#changeOver(pace)
     if (isResync) this.#attachments.checkAll()
     const attached = await this.#attachments.attach(tables.vifs, pace, { isFirst, checkMs: RESYNC_SLICE_MS })
     if (attached > 0) this.#promoteLater()
     const exitFailures = this.#ensureExits(again)
-    if (isFirst) this.#programs.maps.commit()
+    if (!this.#isCommitted) this.#commit()
 
     const detached = await this.#attachments.sweep(tables.vifs, pace)
     const swept = await this.#tables.sweepRouting(pace)
@@ -335,6 +339,25 @@ export class Dataplane implements AsyncDisposable {
     this.#resyncLater()
     if (removedNexthops.length > 0) this.#evict(removedNexthops)
     return result
+  }
+
+  /** The new programs are put into service with all that the old ones had, before anything else happens to the links. */
+  async #changeOver(pace: Pace): Promise<void> {
+    const { upgrade, maps } = this.#programs
+    upgradeSteps.publish('carry')
+    await upgrade?.carry(pace)
+    upgradeSteps.publish('swap')
+    maps.beginSwap()
+    upgrade?.changeOver(this.#links)
+    upgradeSteps.publish('age')
+    if (upgrade) this.#programs.startAgeing()
+    this.#isChangedOver = true
+  }
+
+  #commit(): void {
+    upgradeSteps.publish('commit')
+    this.#programs.maps.commit()
+    this.#isCommitted = true
   }
 
   async #readBack(pace: Pace, isFirst: boolean): Promise<void> {

@@ -48,6 +48,7 @@ export function writeGlobals(
     agentMac: macBytes(AGENT_MAC),
     tunnelDscp: tunnels.dscp === 'copy' ? TUNNEL_DSCP_COPY : tunnels.dscp,
     daemonSeenNs: process.hrtime.bigint(),
+    natFromNs: 0n,
   })
 }
 

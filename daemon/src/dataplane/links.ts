@@ -24,7 +24,7 @@ import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { VifType } from '../model/tables.ts'
 import { type Pins, pinAt, unpin } from './pins.ts'
-import type { ProgramName, Programs } from './programs.ts'
+import { PROGRAMS, type ProgramName, type Programs } from './programs.ts'
 
 export interface Attachment {
   readonly program: ProgramName
@@ -219,6 +219,19 @@ export class Links implements Disposable {
       throw VrouterError.of('ATTACH_FAILED', { program, device, reason: reasonOf(error) }, { cause: error })
     }
     return fd === undefined ? 'attached' : 'replaced'
+  }
+
+  /** Puts the programs in service into the links of those that `isMeant`, one right after the other. What fails is `attach`'s to repair. */
+  changeOver(isMeant: (program: ProgramName) => boolean): void {
+    for (const [name, fd] of this.#open) {
+      const program = PROGRAMS.find((one) => name.startsWith(`${one}-`))
+      if (program === undefined || !isMeant(program)) continue
+      try {
+        linkUpdate(fd, this.#programs.fd(program))
+      } catch (error) {
+        this.#log.debug({ err: error }, `link ${name} keeps its program: ${reasonOf(error)}`)
+      }
+    }
   }
 
   /** Takes the program off its device. A link that isn't there is fine. */

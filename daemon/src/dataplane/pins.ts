@@ -12,8 +12,10 @@ const BPF_FS_MAGIC = 0xcafe4a11
 
 export interface Pins {
   readonly maps: string
-  /** Maps that were made because those in `maps` don't fit, until the programs that use them are in service. */
+  /** Maps that were made because those in `maps` don't fit, while they are filled. */
   readonly newMaps: string
+  /** The same, from the moment on at which the first program that uses them may be in service, until they are in `maps`. */
+  readonly swapMaps: string
   readonly programs: string
   readonly links: string
 }
@@ -26,10 +28,12 @@ export function openPins(folder: string): Pins {
   const pins = {
     maps: join(folder, 'maps'),
     newMaps: join(folder, 'maps-new'),
+    swapMaps: join(folder, 'maps-swap'),
     programs: join(folder, 'programs'),
     links: join(folder, 'links'),
   }
-  for (const path of Object.values(pins)) mkdirSync(path, { recursive: true, mode: 0o700 })
+  for (const path of [pins.maps, pins.newMaps, pins.programs, pins.links])
+    mkdirSync(path, { recursive: true, mode: 0o700 })
   return pins
 }
 

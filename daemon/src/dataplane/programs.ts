@@ -15,9 +15,12 @@ import { close, duplicate } from '@kube-vrouter/linux/ffi'
 import type { Config } from '../config/config.ts'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { initialiseFlows } from './globals-writer.ts'
 import { LoadRecord, sha256Of } from './load-record.ts'
 import { MAP_NAMES, MapSet } from './map-set.ts'
 import { type Pins, pinAt, unpin } from './pins.ts'
+import { IMPORT_MAP, IMPORT_OBJECT } from './upgrade/flows.ts'
+import { Upgrade } from './upgrade/upgrade.ts'
 
 /** One object and one program each, of the same name: where it attaches is in links.ts. */
 export const PROGRAMS = ['tap', 'fabric', 'outside', 'vhost', 'agent'] as const
@@ -31,13 +34,22 @@ type PinnedName = ProgramName | typeof AGEING
 
 export class Programs implements Disposable {
   readonly maps: MapSet
+  /** What is to be done before the programs are put into service; undefined: the maps are those that the running ones use. */
+  readonly upgrade: Upgrade | undefined
   readonly #pins: Pins
   readonly #fds: ReadonlyMap<PinnedName, number>
   readonly #ids: ReadonlyMap<PinnedName, number>
   readonly #owned: DisposableStack
 
-  private constructor(maps: MapSet, pins: Pins, fds: ReadonlyMap<PinnedName, number>, owned: DisposableStack) {
+  private constructor(
+    maps: MapSet,
+    upgrade: Upgrade | undefined,
+    pins: Pins,
+    fds: ReadonlyMap<PinnedName, number>,
+    owned: DisposableStack,
+  ) {
     this.maps = maps
+    this.upgrade = upgrade
     this.#pins = pins
     this.#fds = fds
     this.#ids = new Map([...fds].map(([name, fd]) => [name, programInfo(fd).id]))
@@ -61,7 +73,11 @@ export class Programs implements Disposable {
     }
     for (const name of MAP_NAMES) maps.adopt(name, undefined)
     record.save()
-    return new Programs(maps, pins, fds, undo.move())
+    initialiseFlows(maps.typed)
+    const load = () => undo.use(loadObject(join(config.paths.objects, IMPORT_OBJECT), maps, pins, log))
+    const upgrade = Upgrade.begin(maps, load, log)
+    if (upgrade) undo.use(upgrade)
+    return new Programs(maps, upgrade, pins, fds, undo.move())
   }
 
   fd(name: ProgramName): number {
@@ -165,7 +181,7 @@ function loadOnce(path: string, maps: MapSet, pins: Pins): BpfObject {
       const fd = reuse[name]
       if (fd !== undefined) object.reuseMap(name, fd)
       else object.setMaxEntries(name, maxEntries[name]!)
-    } else if (!name.includes('.')) object.setPinPath(name, join(pins.maps, name))
+    } else if (!name.includes('.') && name !== IMPORT_MAP) object.setPinPath(name, join(pins.maps, name))
   }
   try {
     object.load()

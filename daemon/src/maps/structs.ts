@@ -1076,10 +1076,12 @@ export interface GlobalsStruct {
   readonly hostNh: number
   /** enum options */
   readonly options: number
+  /** CLOCK_MONOTONIC: an upgrade carries flows over, and no new translation begins before */
+  readonly natFromNs: bigint
 }
 
 export const globalsCodec: Codec<GlobalsStruct> = {
-  size: 128,
+  size: 136,
   decode: (view, offset = 0) => ({
     abi: view.getUint32(offset, true),
     epoch: view.getUint32(offset + 4, true),
@@ -1107,9 +1109,10 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     snatPorts: view.getUint16(offset + 114, true),
     hostNh: view.getUint32(offset + 116, true),
     options: view.getUint32(offset + 120, true),
+    natFromNs: view.getBigUint64(offset + 128, true),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 128)
+    zero(into, offset, 136)
     into.setUint32(offset, value.abi, true)
     into.setUint32(offset + 4, value.epoch, true)
     into.setUint32(offset + 8, value.underlayIp, false)
@@ -1136,6 +1139,7 @@ export const globalsCodec: Codec<GlobalsStruct> = {
     into.setUint16(offset + 114, value.snatPorts, true)
     into.setUint32(offset + 116, value.hostNh, true)
     into.setUint32(offset + 120, value.options, true)
+    into.setBigUint64(offset + 128, value.natFromNs, true)
   },
 }
 

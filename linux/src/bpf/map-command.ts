@@ -65,7 +65,11 @@ export interface MapInfo {
   readonly maxEntries: number
   readonly flags: number
   readonly name: string
+  /** 0: it was made without type information. */
   readonly btfId: number
+  /** Ids of types in there; 0: not known. */
+  readonly btfKeyType: number
+  readonly btfValueType: number
 }
 
 export function mapInfo(fd: number): MapInfo {
@@ -79,6 +83,8 @@ export function mapInfo(fd: number): MapInfo {
     flags: view.getUint32(20, true),
     name: cString(bytes.subarray(24, 40)),
     btfId: view.getUint32(64, true),
+    btfKeyType: view.getUint32(68, true),
+    btfValueType: view.getUint32(72, true),
   }
 }
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Flows of a former table, which an upgrade carries over: the daemon puts them into `flow_imports`, in this build's layout, and runs
+ * `import_flows`. Here, because only the datapath can count beside the datapath. Each pair gets handles of this table, counts where it
+ * counted before, and looks its route up with its next packet. What this table has already stays as it is.
+ */
+#include "packet.h"
+#include "flow_entry.h"
+#include "flow_remove.h"
+#include "flow_share.h"
+
+#define FLOW_IMPORTS 256
+
+enum import_result {
+	IMPORT_DONE = 1,
+	IMPORT_EXISTS = 2, /* one of the keys is taken: the same flow, or another that was faster */
+	IMPORT_FULL = 3,
+};
+
+struct flow_import_side {
+	struct flow6_key key; /* of IPv4 the first bytes, struct flow4_key */
+	__u32 group;          /* as in struct flow_slot */
+	struct flow flow;
+};
+struct flow_import {
+	__u32 family; /* AF_INET, AF_INET6 */
+	__u32 sides;  /* 2, or 1: a direction whose other one is gone */
+	__u32 result; /* enum import_result */
+	__u32 pad;
+	struct flow_import_side side[2];
+};
+
+MAP(flow_imports, BPF_MAP_TYPE_ARRAY, __u32, struct flow_import, FLOW_IMPORTS, 0);
+
+static __always_inline int import_exists(__u32 family, const struct flow_import_side *side)
+{
+	if (family == AF_INET)
+		return !!bpf_map_lookup_elem(&flow4, (const struct flow4_key *)&side->key);
+	return !!bpf_map_lookup_elem(&flow6, &side->key);
+}
+
+/* Enters one direction and charges for it. Returns 1, or 0: another flow has the key, or the map is full. */
+static __always_inline int import_side(__u32 family, struct flow_import_side *side, __u32 index, __u32 rindex)
+{
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+	struct flow_alloc *alloc = flow_allocation();
+	const struct globals *g = node_globals();
+	union flow_slot_word word = {};
+	long error;
+
+	if (!slot || !alloc || !g)
+		return 0;
+	side->flow.index = index;
+	side->flow.rindex = rindex;
+	side->flow.gen = slot->gen + 1;
+	side->flow.key_nh = side->key.nh_id;
+	side->flow.epoch = g->epoch - 1;
+	if (family == AF_INET)
+		error = bpf_map_update_elem(&flow4, (const struct flow4_key *)&side->key, &side->flow, BPF_NOEXIST);
+	else
+		error = bpf_map_update_elem(&flow6, &side->key, &side->flow, BPF_NOEXIST);
+	if (error)
+		return 0;
+	if (family == AF_INET)
+		slot->k4 = *(const struct flow4_key *)&side->key;
+	else
+		slot->k6 = side->key;
+	slot->group = side->group;
+	word.family = family;
+	if ((side->flow.flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE)
+		word.family |= FLOW_SLOT_SNAT_PORT;
+	word.gen = side->flow.gen;
+	word.vif = side->flow.vif;
+	*(volatile __u32 *)slot = word.word;
+	flow_refund(family, word.vif, side->group, -1);
+	slot_port_count(slot, word, 1);
+	__sync_fetch_and_add(&flow_family(alloc, family)->entries, 1);
+	__sync_fetch_and_add(&alloc->added, 1);
+	return 1;
+}
+
+static __always_inline void import_give(__u32 index)
+{
+	if (index != FLOW_NONE)
+		flow_index_give(index);
+}
+
+static __always_inline void import_remove(__u32 index)
+{
+	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+
+	if (slot)
+		flow_remove_pair(index, *(volatile __u32 *)slot);
+}
+
+static __always_inline enum import_result import_pair(struct flow_import *import, struct flow_alloc *alloc)
+{
+	struct flow_family *table = flow_family(alloc, import->family);
+	int both = import->sides == 2;
+	__u32 first, second = FLOW_NONE;
+
+	if (import_exists(import->family, &import->side[0]) || (both && import_exists(import->family, &import->side[1])))
+		return IMPORT_EXISTS;
+	if (table->entries + import->sides > table->size)
+		return IMPORT_FULL;
+	first = flow_index_take(alloc);
+	if (first == FLOW_NONE)
+		return IMPORT_FULL;
+	if (both)
+		second = flow_index_take(alloc);
+	if (both && second == FLOW_NONE) {
+		import_give(first);
+		return IMPORT_FULL;
+	}
+	if (!import_side(import->family, &import->side[0], first, second)) {
+		import_give(first);
+		import_give(second);
+		return IMPORT_EXISTS;
+	}
+	if (both && !import_side(import->family, &import->side[1], second, first)) {
+		import_give(second);
+		import_remove(first);
+		return IMPORT_EXISTS;
+	}
+	if (import->side[0].flow.tcp_flags & TCP_DEAD)
+		flow_close_pair(first, second);
+	return IMPORT_DONE;
+}
+
+static long import_step(__u32 at, void *context)
+{
+	struct flow_import *import = bpf_map_lookup_elem(&flow_imports, &at);
+	struct flow_alloc *alloc = flow_allocation();
+
+	(void)context;
+	if (!import || !alloc)
+		return 1;
+	import->result = import_pair(import, alloc);
+	return 0;
+}
+
+struct import_context {
+	__u64 count; /* of entries of flow_imports, from the first */
+};
+
+SEC("syscall")
+int import_flows(struct import_context *context)
+{
+	bpf_loop(context->count, import_step, NULL, 0);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
