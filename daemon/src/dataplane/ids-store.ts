@@ -1,21 +1,26 @@
 /**
- * Keeps the model's ids over restarts: `<state>/ids.json`, and a second copy beside it, both replaced as a whole.
+ * Keeps the model's ids over restarts: `<state>/ids.json`, a second copy beside it, and the journal that both name: what has changed since they were
+ * written, a line each.
  *
- * The ids are read once, at the start, and saved after every change before the kernel is programmed with it; the copy follows when nothing has
- * changed for a moment, since each ADD waits for a save. A file that can't be
+ * The ids are read once, at the start, and saved after every change before the kernel is programmed with it. Each ADD waits for that, so it is one write to
+ * a file that is open; when nothing has changed for a moment both files are written as a whole, and the journal begins anew. A line is
+ * with the kernel when `save` returns: a daemon that is killed loses none. A file that can't be
  * used is moved aside, and the copy is taken; when neither is left, `load` says so, and the caller takes over what the
  * running datapath's maps tell (adopt-ids.ts). A disk that is full doesn't stop anything: the ids in memory are right, the failure is
  * reported, and the next save tries again.
  */
-import { mkdirSync, readFileSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { replaceFile } from '@kube-vrouter/linux/replace-file'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { Ids, type IdsOptions } from '../model/ids.ts'
+import { Ids, type IdsOptions, type SerialisedIds } from '../model/ids.ts'
+import { IdsJournal, JOURNAL_NAME } from './ids-journal.ts'
 
-/** Milliseconds without a change after which the copy is written. */
-const COPY_MS = 1_000
+/** Milliseconds without a change after which both files are written as a whole. */
+const SETTLE_MS = 1_000
+/** A journal that grows larger, bytes, is ended although changes go on. */
+const LARGEST_JOURNAL = 256 * 1024
 
 export interface LoadedIds {
   readonly ids: Ids
@@ -31,8 +36,10 @@ export class IdsStore implements Disposable {
   readonly #log: Log
   #savedRevision: number | undefined
   #isFailing = false
-  /** What the copy doesn't hold yet. */
-  #uncopied: string | undefined
+  /** Goes on from the main file; undefined: there is none yet, or a line of it couldn't be written. The next save writes everything. */
+  #journal: IdsJournal | undefined
+  /** What isn't in the files as a whole yet. */
+  #unsettled: Ids | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(stateFolder: string, log: Log) {
@@ -45,17 +52,16 @@ export class IdsStore implements Disposable {
     const damage: VrouterError[] = []
     for (const path of this.#files) {
       try {
-        const ids = Ids.fromJSON(JSON.parse(readFileSync(path, 'utf8')), options)
+        const { ids, journal } = this.#read(path, options, damage)
         const from = path === this.#files[0] ? 'file' : 'copy'
-        if (from === 'file') this.#savedRevision = ids.revision
+        if (from === 'file') {
+          this.#savedRevision = ids.revision
+          this.#journal = journal
+        }
         return { ids, from, damage }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
-        const aside = `${path}.corrupt-${new Date().toISOString().replaceAll(':', '')}`
-        moveAside(path, aside)
-        const problem = VrouterError.of('STATE_CORRUPT', { path, reason: reasonOf(error), aside })
-        this.#log.warn({ err: problem }, problem.message)
-        damage.push(problem)
+        damage.push(this.#setAside(path, error))
       }
     }
     return { ids: new Ids(options), from: 'nothing', damage }
@@ -64,42 +70,105 @@ export class IdsStore implements Disposable {
   /** Writes what changed since the last save. False: it couldn't be written, which was logged once and is tried again by the next call. */
   save(ids: Ids): boolean {
     if (ids.revision === this.#savedRevision) return true
-    const text = `${JSON.stringify(ids)}\n`
+    const changes = ids.takeChanges()
     try {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-      replace(this.#files[0], text)
+      if (this.#journal === undefined || this.#journal.bytes > LARGEST_JOURNAL) this.#writeAll(ids)
+      else this.#journal.append(changes)
     } catch (error) {
+      // What is behind half a line isn't read.
+      this.#dropJournal()
       this.#report(this.#files[0], error)
       return false
     }
-    this.#copyLater(text)
+    this.#settleLater(ids)
     if (this.#isFailing) this.#log.info('ids are saved again')
     this.#isFailing = false
     this.#savedRevision = ids.revision
     return true
   }
 
-  /** Brings the copy up to date. */
+  /** Brings both files up to date. */
   flush(): void {
     clearTimeout(this.#timer)
-    if (this.#uncopied === undefined) return
+    const ids = this.#unsettled
+    if (ids === undefined) return
+    let path = this.#files[0]
     try {
-      replace(this.#files[1], this.#uncopied)
-      this.#uncopied = undefined
+      const text = this.#writeAll(ids)
+      path = this.#files[1]
+      replace(path, text)
+      this.#unsettled = undefined
+      this.#removeOldJournals()
     } catch (error) {
-      this.#report(this.#files[1], error)
+      this.#report(path, error)
     }
   }
 
   [Symbol.dispose](): void {
     this.flush()
+    this.#dropJournal()
   }
 
-  #copyLater(text: string): void {
-    this.#uncopied = text
+  /** Throws what is wrong with the file. What is wrong with its journal is damage: all before that counts. */
+  #read(path: string, options: IdsOptions, damage: VrouterError[]): { ids: Ids; journal: IdsJournal | undefined } {
+    const data = JSON.parse(readFileSync(path, 'utf8')) as (SerialisedIds & { readonly journal?: unknown }) | null
+    const ids = Ids.fromJSON(data, options)
+    const name = data?.journal
+    if (typeof name !== 'string' || !JOURNAL_NAME.test(name)) return { ids, journal: undefined }
+    const journal = join(this.#folder, name)
+    try {
+      return { ids, journal: IdsJournal.resume(journal, (change) => ids.apply(change)) }
+    } catch (error) {
+      damage.push(this.#setAside(journal, error))
+      return { ids, journal: undefined }
+    }
+  }
+
+  /** Replaces the main file; from here on there is a new journal. Returns the text. */
+  #writeAll(ids: Ids): string {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    const journal = IdsJournal.create(this.#folder)
+    const text = `${JSON.stringify({ ...ids.toJSON(), journal: basename(journal.path) })}\n`
+    try {
+      replace(this.#files[0], text)
+    } catch (error) {
+      journal.remove()
+      throw error
+    }
+    this.#dropJournal()
+    this.#journal = journal
+    // All changes are in the text.
+    ids.takeChanges()
+    this.#savedRevision = ids.revision
+    return text
+  }
+
+  #dropJournal(): void {
+    this.#journal?.close()
+    this.#journal = undefined
+  }
+
+  /** Those that neither file names. */
+  #removeOldJournals(): void {
+    const current = this.#journal && basename(this.#journal.path)
+    for (const name of readdirSync(this.#folder)) {
+      if (JOURNAL_NAME.test(name) && name !== current) rmSync(join(this.#folder, name), { force: true })
+    }
+  }
+
+  #settleLater(ids: Ids): void {
+    this.#unsettled = ids
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.flush(), COPY_MS)
+    this.#timer = setTimeout(() => this.flush(), SETTLE_MS)
     this.#timer.unref()
+  }
+
+  #setAside(path: string, error: unknown): VrouterError {
+    const aside = `${path}.corrupt-${new Date().toISOString().replaceAll(':', '')}`
+    moveAside(path, aside)
+    const problem = VrouterError.of('STATE_CORRUPT', { path, reason: reasonOf(error), aside })
+    this.#log.warn({ err: problem }, problem.message)
+    return problem
   }
 
   #report(path: string, error: unknown): void {

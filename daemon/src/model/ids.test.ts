@@ -80,6 +80,24 @@ describe('ids', () => {
     assert.equal(less.allocate('vrf', 'd', 0), undefined)
   })
 
+  it('refuse a change that is none, or that gives a number to two', () => {
+    const ids = fresh()
+    ids.apply({ kind: 'vif', key: 'a', id: 3 })
+    const bad = [
+      null,
+      7,
+      {},
+      { kind: 'toString', key: 'a', id: 3 },
+      { kind: 'vif', key: 'a', id: 2 },
+      { kind: 'vif', key: 'a', id: '3' },
+      { kind: 'vif', key: 7, id: 3 },
+      { kind: 'vif', key: 'a', id: 3, at: 'now' },
+      { kind: 'vif', key: 'b', id: 3 },
+    ]
+    for (const change of bad) assert.throws(() => ids.apply(change), IdsCorruptError, JSON.stringify(change))
+    assert.deepEqual([...ids.used('vif')], [['a', 3]])
+  })
+
   it('refuse a file that is no table of ids', () => {
     const good = JSON.parse(JSON.stringify(fresh()))
     const bad = [
@@ -102,14 +120,14 @@ describe('ids', () => {
 
 describe('ids under random use', () => {
   interface Step {
-    readonly act: 'allocate' | 'release' | 'adopt' | 'restart' | 'wait'
+    readonly act: 'allocate' | 'release' | 'adopt' | 'restart' | 'crash' | 'wait'
     readonly kind: IdKind
     readonly key: string
     readonly n: number
   }
   const steps: fc.Arbitrary<Step[]> = fc.array(
     fc.record({
-      act: fc.constantFrom('allocate', 'allocate', 'release', 'adopt', 'restart', 'wait'),
+      act: fc.constantFrom('allocate', 'allocate', 'release', 'adopt', 'restart', 'crash', 'wait'),
       kind: fc.constantFrom(...ID_KINDS),
       key: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g'),
       n: fc.nat(25),
@@ -122,6 +140,8 @@ describe('ids under random use', () => {
       fc.property(steps, (list) => {
         let ids = fresh()
         let now = 0
+        let written = JSON.stringify(ids)
+        const changes: string[] = []
         const owned = new Map<string, number>()
         /** Of each number: who had it last, and when it was given back. */
         const last = new Map<string, { owner: string; at: number }>()
@@ -154,11 +174,20 @@ describe('ids under random use', () => {
             case 'restart':
               ids = Ids.fromJSON(JSON.parse(JSON.stringify(ids)), { limits, quarantineMs })
               break
+            case 'crash':
+              ids = Ids.fromJSON(JSON.parse(written), { limits, quarantineMs })
+              for (const change of changes) ids.apply(JSON.parse(change))
+              break
             case 'wait':
               now += n * 10
               break
             default:
               act satisfies never
+          }
+          changes.push(...ids.takeChanges().map((change) => JSON.stringify(change)))
+          if (act === 'wait' && n > 20) {
+            written = JSON.stringify(ids)
+            changes.length = 0
           }
           for (const of of ID_KINDS) {
             for (const [name, id] of ids.used(of)) assert.equal(owned.get(`${of} ${name}`), id)

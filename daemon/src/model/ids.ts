@@ -43,6 +43,15 @@ export interface SerialisedIds {
   >
 }
 
+/** An identity got this number, or gave it back. */
+export interface IdChange {
+  readonly kind: IdKind
+  readonly key: string
+  readonly id: number
+  /** Given back then, milliseconds since the epoch; absent: it has the number from now on. */
+  readonly at?: number
+}
+
 /** A file of ids that can't be used; `code` is IDS_CORRUPT. */
 export class IdsCorruptError extends Error {
   readonly code = 'IDS_CORRUPT'
@@ -52,6 +61,7 @@ export class Ids {
   readonly limits: IdLimits
   readonly #pools: Readonly<Record<IdKind, Pool>>
   #revision = 0
+  #changes: IdChange[] = []
 
   constructor(options: IdsOptions) {
     this.limits = options.limits
@@ -77,7 +87,7 @@ export class Ids {
     const known = pool.used.get(key)
     if (known !== undefined) return known
     const id = pool.allocate(key, now)
-    if (id !== undefined) this.#revision++
+    if (id !== undefined) this.#changed({ kind, key, id })
     return id
   }
 
@@ -86,7 +96,8 @@ export class Ids {
   }
 
   release(kind: IdKind, key: string, now: number): void {
-    if (this.#pools[kind].release(key, now)) this.#revision++
+    const id = this.#pools[kind].release(key, now)
+    if (id !== undefined) this.#changed({ kind, key, id, at: now })
   }
 
   /** Releases every identity of the kind that `isAlive` doesn't know. */
@@ -104,8 +115,31 @@ export class Ids {
     const known = pool.used.get(key)
     if (known !== undefined) return known === id
     if (!pool.adopt(key, id)) return false
-    this.#revision++
+    this.#changed({ kind, key, id })
     return true
+  }
+
+  /** What has changed since the last call, in order: applied to what `toJSON` gave then, it makes what it gives now (but for rests that are over). */
+  takeChanges(): readonly IdChange[] {
+    const changes = this.#changes
+    this.#changes = []
+    return changes
+  }
+
+  /** Applies a change that `takeChanges` told. Throws IdsCorruptError when it can't be one. */
+  apply(change: unknown): void {
+    const { kind, key, id, at } = (change ?? {}) as Partial<IdChange>
+    const pool = ID_KINDS.find((one) => one === kind) && this.#pools[kind!]
+    const isWhole = typeof key === 'string' && Number.isSafeInteger(id) && (at === undefined || Number.isFinite(at))
+    if (pool === undefined || !isWhole || id! < FIRST_ID[kind!])
+      throw new IdsCorruptError(`a change isn't complete: ${JSON.stringify(change)}`)
+    if (id! >= pool.limit) return
+    if (!pool.put(key, { id: id!, at })) throw new IdsCorruptError(`${kind}: id ${id} is another identity's`)
+  }
+
+  #changed(change: IdChange): void {
+    this.#revision++
+    this.#changes.push(change)
   }
 
   used(kind: IdKind): ReadonlyMap<string, number> {
@@ -167,8 +201,8 @@ class Pool {
   readonly released = new Map<string, Released>()
   readonly #first: number
   readonly #quarantineMs: number
-  /** Used and resting numbers. */
-  readonly #taken = new Set<number>()
+  /** Used and resting numbers, and whose they are. */
+  readonly #taken = new Map<number, string>()
   /** No number below is free. */
   #lowest: number
 
@@ -190,16 +224,34 @@ class Pool {
     while (this.#lowest < this.limit && this.#taken.has(this.#lowest)) this.#lowest++
     if (this.#lowest >= this.limit) return undefined
     const id = this.#lowest++
-    this.#taken.add(id)
+    this.#taken.set(id, key)
     this.used.set(key, id)
     return id
   }
 
-  release(key: string, now: number): boolean {
+  /** The number that is given back, if there was one. */
+  release(key: string, now: number): number | undefined {
     const id = this.used.get(key)
-    if (id === undefined) return false
+    if (id === undefined) return undefined
     this.used.delete(key)
     this.released.set(key, { id, at: now })
+    return id
+  }
+
+  /** The identity has that number, or gave it back then, whatever it had before. The rest of another one who had it is over. False: another one has it. */
+  put(key: string, { id, at }: { readonly id: number; readonly at: number | undefined }): boolean {
+    const owner = this.#taken.get(id)
+    if (owner !== undefined && owner !== key) {
+      if (this.used.has(owner)) return false
+      this.released.delete(owner)
+    }
+    const before = this.used.get(key) ?? this.released.get(key)?.id
+    this.used.delete(key)
+    this.released.delete(key)
+    if (before !== undefined && before !== id) this.#free(before)
+    this.#taken.set(id, key)
+    if (at === undefined) this.used.set(key, id)
+    else this.released.set(key, { id, at })
     return true
   }
 
@@ -214,7 +266,7 @@ class Pool {
         this.released.delete(key)
         this.#free(resting.id)
       }
-      this.#taken.add(id)
+      this.#taken.set(id, key)
     }
     this.used.set(key, id)
     return true
@@ -222,7 +274,7 @@ class Pool {
 
   rest(key: string, entry: Released): boolean {
     if (this.#taken.has(entry.id) || this.used.has(key)) return false
-    this.#taken.add(entry.id)
+    this.#taken.set(entry.id, key)
     this.released.set(key, { id: entry.id, at: entry.at })
     return true
   }

@@ -51,6 +51,8 @@ export interface PortsOptions {
   /** How often garbage and queued deletions are looked for. */
   readonly maintenanceMs?: number
   readonly isNamespaceAlive?: (path: string) => Promise<boolean>
+  /** Brings an open file to the disk; default fsync. */
+  readonly sync?: (fd: number) => Promise<void>
   readonly now?: () => number
 }
 

@@ -3,16 +3,18 @@
 import type { Port } from '../model/facts.ts'
 import type { FqName, Source } from '../model/objects.ts'
 import type { Holder } from './addresses.ts'
-import { type PortRecord, Records, recordKey } from './records.ts'
+import { fsyncFile, type PortRecord, Records, recordKey } from './records.ts'
 
 export interface PortTableOptions {
   readonly source: Source
   readonly node: string
   /** paths.state. */
   readonly state: string
+  /** Brings an open file to the disk. */
+  readonly sync?: (fd: number) => Promise<void>
 }
 
-export class PortTable {
+export class PortTable implements Disposable {
   readonly #options: PortTableOptions
   readonly records: Records
   readonly #byKey = new Map<string, PortRecord>()
@@ -21,7 +23,11 @@ export class PortTable {
 
   constructor(options: PortTableOptions) {
     this.#options = options
-    this.records = new Records(options.state)
+    this.records = new Records(options.state, options.sync ?? fsyncFile)
+  }
+
+  [Symbol.dispose](): void {
+    this.records[Symbol.dispose]()
   }
 
   get size(): number {

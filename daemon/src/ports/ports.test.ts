@@ -450,6 +450,38 @@ describe('ports', () => {
     assert.deepEqual(again, { ...asked, existed: true, registered: true })
   })
 
+  it('answers an allocation before the disk has it, and a registration after', async () => {
+    const disk = Promise.withResolvers<void>()
+    const ports = await start({ sync: () => disk.promise })
+    const reply = await ports.allocate(request('c1'))
+    // Who is killed now forgets nothing.
+    assert.deepEqual((await start()).all(), ports.all())
+    links.set(reply.tap, 10)
+    let isRegistered = false
+    const registered = ports.register({ op: 'register', ...key('c1'), ifindex: 10 }).then(() => {
+      isRegistered = true
+    })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.equal(isRegistered, false)
+    disk.resolve()
+    await registered
+  })
+
+  it('refuses a registration whose record the disk didn’t take, and forgets that with the record', async () => {
+    let isBroken = true
+    const sync = async () => {
+      if (isBroken) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+    }
+    const ports = await start({ sync })
+    const reply = await ports.allocate(request('c1'))
+    links.set(reply.tap, 10)
+    const register = { op: 'register', ...key('c1'), ifindex: 10 } as const
+    await assert.rejects(ports.register(register), code('RECORD_FAILED'))
+    await ports.release({ op: 'release', ...key('c1') })
+    isBroken = false
+    await attach(ports, 'c1')
+  })
+
   it('answers a repeated allocation the same, also for several at one time', async () => {
     const ports = await start()
     source.onPublish = () => new Promise((resolve) => setTimeout(resolve, 5))

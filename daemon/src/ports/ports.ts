@@ -88,6 +88,7 @@ export class Ports implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#upkeep[Symbol.dispose]()
+    this.#table[Symbol.dispose]()
     for (const waiting of this.#registering.values()) waiting.abort(PortError.of('NOT_READY', 'the daemon is stopping'))
   }
 
@@ -156,26 +157,30 @@ export class Ports implements AsyncDisposable {
   async #register(request: RegisterRequest): Promise<RegisterReply> {
     const key = keyOf(request)
     const controller = new AbortController()
-    const { uuid, written } = await this.#serial.run(key, async () => {
+    const registered = await this.#serial.run(key, async () => {
       const record = this.#table.get(key)
       if (!record)
         throw PortError.of('NOT_ALLOCATED', `nothing is allocated for ${request.containerId} ${request.ifname}`)
-      const registered: PortRecord = {
+      const changed: PortRecord = {
         ...record,
         registered: true,
         netns: request.netns ?? record.netns,
         port: { ...record.port, ifindex: request.ifindex },
       }
-      this.#table.set(registered)
+      this.#table.records.update(changed)
+      this.#table.set(changed)
       this.#taps.clear(key)
       this.#registering.get(key)?.abort(PortError.of('RELEASED', 'the interface was registered again'))
       this.#registering.set(key, controller)
-      // A restarted daemon finds the index by the tap's name, so nobody waits for the disk here.
-      return { uuid: record.port.uuid, written: this.#table.records.write(registered, { durable: false }) }
+      return changed
     })
     this.#options.onPortsChanged()
     try {
-      const [programmed] = await Promise.all([untilProgrammed(this.#options, uuid, controller.signal), written])
+      // The disk has worked on what was allocated all the time. The index of the tap a restarted daemon finds by the tap's name.
+      const [programmed] = await Promise.all([
+        untilProgrammed(this.#options, registered.port.uuid, controller.signal),
+        this.#table.records.onDisk(registered),
+      ])
       return { ok: true, ...programmed }
     } finally {
       if (this.#registering.get(key) === controller) this.#registering.delete(key)
@@ -203,7 +208,7 @@ export class Ports implements AsyncDisposable {
         port: { ...port, tap: request.tap, ...(ifindex !== undefined && { ifindex }) },
       }
       // The tap's name can't be found out by a restarted daemon.
-      await this.#table.records.write(announced)
+      await this.#table.records.writeDurably(announced)
       this.#table.set(announced)
     })
     this.#options.onPortsChanged()
@@ -267,7 +272,7 @@ export class Ports implements AsyncDisposable {
     // One that is complete isn't touched: ADD is going to be refused, or it says at register where the pod is now.
     if (existing.netns !== request.netns && !existing.registered) {
       const moved = { ...existing, netns: request.netns }
-      await this.#table.records.write(moved)
+      await this.#table.records.writeDurably(moved)
       this.#table.set(moved)
       return this.#reply(moved, true)
     }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { decodeRecord, encodeRecord, type PortRecord, Records, recordKey } from './records.ts'
 
@@ -43,7 +44,7 @@ describe('port records', () => {
     await records.load()
     await records.write(record)
     const registered = { ...record, registered: true, port: { ...record.port, ifindex: 7 } }
-    await records.write(registered, { durable: false })
+    records.update(registered)
     assert.deepEqual(await new Records(state).load(), { records: [registered], corrupt: [] })
     assert.deepEqual(files(), ['c0ffee-eth0.json'])
   })
@@ -55,6 +56,61 @@ describe('port records', () => {
     await records.write(second)
     const [read] = (await new Records(state).load()).records
     assert.deepEqual(read, { ...second, port: { ...second.port, isSecondary: true } })
+  })
+
+  it('writes over a record that is there, longer or shorter, without another file', async () => {
+    const records = new Records(state)
+    await records.load()
+    await records.writeDurably(record)
+    const { ino } = statSync(join(state, 'ports/c0ffee-eth0.json'))
+    const variants = [
+      { ...record, registered: true, port: { ...record.port, ifindex: 2147483647 } },
+      { ...record, registered: true, netns: '/x' },
+      { ...record, netns: `/run/netns/${'x'.repeat(300)}` },
+    ]
+    for (const next of variants) {
+      records.update(next)
+      assert.deepEqual(await new Records(state).load(), { records: [next], corrupt: [] })
+      assert.equal(statSync(join(state, 'ports/c0ffee-eth0.json')).ino, ino)
+    }
+  })
+
+  it('replaces a record as a whole that the kernel would write in pieces, and one that is gone', async () => {
+    const records = new Records(state)
+    await records.load()
+    const large = (of: string) => ({ ...record, port: { ...record.port, labels: { app: of.repeat(5000) } } })
+    await records.write(large('a'))
+    const { ino } = statSync(join(state, 'ports/c0ffee-eth0.json'))
+    records.update(large('b'))
+    assert.deepEqual(await new Records(state).load(), { records: [large('b')], corrupt: [] })
+    assert.notEqual(statSync(join(state, 'ports/c0ffee-eth0.json')).ino, ino)
+    // Once large, a short one isn't put over it in pieces either.
+    records.update(record)
+    assert.deepEqual(await new Records(state).load(), { records: [record], corrupt: [] })
+    await records.remove('c0ffee-eth0')
+    records.update(record)
+    assert.deepEqual(await new Records(state).load(), { records: [record], corrupt: [] })
+    assert.deepEqual(files(), ['c0ffee-eth0.json'])
+  })
+
+  it('takes a file that was made ahead, and makes one where there is none', async () => {
+    const spare = join(state, 'ports.spare')
+    // Of a daemon that was killed in the middle of a write.
+    writeFileSync(spare, '{"schema":1,')
+    using records = new Records(state)
+    await records.load()
+    while (!existsSync(spare) || statSync(spare).size > 0) await sleep(5)
+    const { ino } = statSync(spare)
+    await records.writeDurably(record)
+    assert.equal(statSync(join(state, 'ports/c0ffee-eth0.json')).ino, ino)
+    const second = { ...record, port: { ...record.port, containerId: 'second' } }
+    await records.writeDurably(second)
+    while (!existsSync(spare)) await sleep(5)
+    // Somebody clears the folder.
+    rmSync(spare)
+    const third = { ...record, port: { ...record.port, containerId: 'third' } }
+    await records.writeDurably(third)
+    assert.deepEqual(await new Records(state).load(), { records: [record, second, third], corrupt: [] })
   })
 
   it('removes a record, and one that is not there', async () => {

@@ -1,11 +1,13 @@
 /**
  * Port records on disk: `<state>/ports/<key>.json` (`recordKey`), one per attachment, written before the allocation is answered.
- * They are what a restarted daemon knows of its pods, so they are replaced as a whole (temporary file, fsync, rename) and carry a schema
+ * They are what a restarted daemon knows of its pods: a file holds a record as a whole, whenever the daemon is killed, and carries a schema
  * number. A record that can't be read never stops the daemon: it is moved to `<state>/ports/corrupt/` and reported.
+ *
+ * An ADD waits for as little of this as can be: the disk works beside it, and no file is made for it but one, which was there before where it can be.
  */
 
 import { createHash } from 'node:crypto'
-import { closeSync, fsync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, fsync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -14,6 +16,7 @@ import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import type { Bandwidth, PortMapping } from '../port-api/messages.ts'
 import { recordError } from './errors.ts'
+import { SpareFile } from './spare-file.ts'
 
 export const SCHEMA = 1
 
@@ -63,18 +66,33 @@ export function recordKey(containerId: string, ifname: string): string {
   return `${containerId.slice(0, 64)}~${hash}`
 }
 
-export class Records {
+export const fsyncFile: (fd: number) => Promise<void> = promisify(fsync)
+
+/** The kernel writes so much of a file in one piece, bytes: whoever is killed has written all of it or nothing. */
+const ONE_PIECE = 4096
+
+export class Records implements Disposable {
   readonly #folder: string
+  readonly #spare: SpareFile
+  readonly #sync: (fd: number) => Promise<void>
+  readonly #syncing = new Map<string, Promise<void>>()
   #written = 0
 
-  /** `state`: the daemon's paths.state. */
-  constructor(state: string) {
+  /** `state`: the daemon's paths.state. `sync`: brings a file to the disk. */
+  constructor(state: string, sync = fsyncFile) {
+    this.#sync = sync
     this.#folder = join(state, 'ports')
+    this.#spare = new SpareFile(join(state, 'ports.spare'))
+  }
+
+  [Symbol.dispose](): void {
+    this.#spare[Symbol.dispose]()
   }
 
   /** Reads all records. Removes temporary files of interrupted writes; moves what is corrupt aside. */
   async load(): Promise<LoadedRecords> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    this.#spare.makeLater()
     const records: PortRecord[] = []
     const corrupt: CorruptRecord[] = []
     for (const name of (await readdir(this.#folder)).sort()) {
@@ -95,25 +113,50 @@ export class Records {
   }
 
   /**
-   * Writes a record. `durable: false` leaves out the fsync, for changes that a restarted daemon can find out by itself.
-   * Throws PortError DISK_FULL or RECORD_FAILED; the former record, if any, is then as it was.
+   * Writes a record. It is with the kernel then, so that no daemon that is killed forgets it; the disk goes on working (`onDisk`). Rejects with PortError
+   * DISK_FULL or RECORD_FAILED; the former record, if any, is then as it was.
    */
-  async write(record: PortRecord, options: { readonly durable: boolean } = { durable: true }): Promise<void> {
-    const file = this.#file(recordKey(record.port.containerId, record.port.ifname))
-    const temporary = `${file}.${++this.#written}.tmp`
+  async write(record: PortRecord): Promise<void> {
+    const key = recordKey(record.port.containerId, record.port.ifname)
+    const file = this.#file(key)
+    const spare = this.#spare.take()
+    const temporary = spare?.path ?? `${file}.${++this.#written}.tmp`
     try {
-      if (!options.durable) return replaceFile(file, temporary, encodeRecord(record), 0o600)
-      const fd = openSync(temporary, 'wx', 0o600)
+      const fd = spare?.fd ?? openSync(temporary, 'wx', 0o600)
       try {
-        const bytes = Buffer.from(encodeRecord(record))
-        for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
-        await promisify(fsync)(fd)
-      } finally {
+        writeAll(fd, Buffer.from(encodeRecord(record)))
+        renameSync(temporary, file)
+      } catch (error) {
         closeSync(fd)
+        throw error
       }
-      renameSync(temporary, file)
+      this.#follow(key, this.#syncAndClose(fd, file))
     } catch (error) {
       remove(temporary)
+      throw recordError(file, error)
+    }
+  }
+
+  /** Resolves when a power loss doesn't take from that record what was written last. Rejects as `write` does. */
+  async onDisk({ port: { containerId, ifname } }: PortRecord): Promise<void> {
+    await this.#syncing.get(recordKey(containerId, ifname))
+  }
+
+  async writeDurably(record: PortRecord): Promise<void> {
+    await this.write(record)
+    await this.onDisk(record)
+  }
+
+  /**
+   * Writes a record anew that is there, for changes that a restarted daemon can find out by itself: the disk gets them at some time. Throws as `write`
+   * does.
+   */
+  update(record: PortRecord): void {
+    const file = this.#file(recordKey(record.port.containerId, record.port.ifname))
+    try {
+      const text = encodeRecord(record)
+      if (!writtenOver(file, Buffer.from(text))) replaceFile(file, `${file}.${++this.#written}.tmp`, text, 0o600)
+    } catch (error) {
       throw recordError(file, error)
     }
   }
@@ -121,10 +164,30 @@ export class Records {
   /** A record that is not there is fine. */
   async remove(key: string): Promise<void> {
     const file = this.#file(key)
+    this.#syncing.delete(key)
     try {
       remove(file)
     } catch (error) {
       throw recordError(file, error)
+    }
+  }
+
+  /** Until the disk has it; a failure stays, for whoever asks. */
+  #follow(key: string, onDisk: Promise<void>): void {
+    this.#syncing.set(key, onDisk)
+    onDisk.then(
+      () => this.#syncing.get(key) === onDisk && this.#syncing.delete(key),
+      () => undefined,
+    )
+  }
+
+  async #syncAndClose(fd: number, file: string): Promise<void> {
+    try {
+      await this.#sync(fd)
+    } catch (error) {
+      throw recordError(file, error)
+    } finally {
+      closeSync(fd)
     }
   }
 
@@ -144,6 +207,30 @@ export class Records {
       return { file, key, reason }
     }
   }
+}
+
+/** Writes into the file that is there, where that is one piece of work for the kernel: to make another file takes long on some machines. */
+function writtenOver(file: string, bytes: Buffer): boolean {
+  let fd: number
+  try {
+    fd = openSync(file, 'r+')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+  try {
+    const { size } = fstatSync(fd)
+    if (Math.max(size, bytes.length) > ONE_PIECE) return false
+    // What a longer text leaves behind is blank.
+    const whole = bytes.length < size ? Buffer.concat([bytes, Buffer.alloc(size - bytes.length, '\n')]) : bytes
+    return writeSync(fd, whole, 0, whole.length, 0) === whole.length
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
 }
 
 /** Node's own rmSync takes ten times as long. */

@@ -61,7 +61,7 @@ async function restoreFrom(
   const isFirst = table.all().every(({ port, routes }) => port.containerId !== vmi.containerId || routes !== undefined)
   const record = recordOfInterface(vmi, vn, podMtu(), now(), isFirst)
   table.set(record)
-  await table.records.write(record)
+  await table.records.writeDurably(record)
   return record
 }
 
