@@ -26,7 +26,7 @@ import {
   VIF_VIRTUAL,
 } from '../maps/constants.ts'
 import type { CompositeStruct, NexthopStruct } from '../maps/structs.ts'
-import type { NumberedNexthop, Vif, VifType } from '../model/tables.ts'
+import type { Nexthop, NumberedNexthop, Vif, VifType } from '../model/tables.ts'
 
 const ETH_P_IP = 0x0800
 
@@ -51,6 +51,20 @@ const empty: NexthopStruct = {
   dip: 0,
   rewrite: new Uint8Array(14),
   oifType: 0,
+}
+
+/** The vif whose device a nexthop names, if it names one. */
+export function vifOf(nexthop: Nexthop): number | undefined {
+  switch (nexthop.type) {
+    case 'receive':
+    case 'resolve':
+    case 'encap':
+      return nexthop.vif
+    case 'tunnel':
+      return VIF_ID_FABRIC
+    default:
+      return undefined
+  }
 }
 
 /** A nexthop whose vif isn't in `vifs` (its device is gone) exists, but isn't valid. */

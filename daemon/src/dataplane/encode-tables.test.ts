@@ -394,4 +394,29 @@ describe('an Encoder', () => {
       }),
     )
   })
+
+  it('tells everything anew after a call that didn’t come to its end, and nothing where nothing is different', () => {
+    const encoder = new Encoder()
+    assert.equal(run(encoder.encode(tables)).touched.vifs, undefined)
+    const names = ['vrfs', 'nexthops', 'composites', 'mpls', 'vifs', 'vif_devices'] as const
+    const { touched } = run(encoder.encode({ ...tables }))
+    assert.deepEqual(
+      names.map((name) => touched[name]?.size),
+      names.map(() => 0),
+    )
+    encoder.encode({ ...tables, vifs: [], labels: [] }).next()
+    const after = run(encoder.encode(tables))
+    assert.deepEqual(
+      names.map((name) => after.touched[name]),
+      names.map(() => undefined),
+    )
+    assert.deepEqual(after.tables, encoded({}))
+  })
+
+  it('encodes the nexthops of a pod anew whose device is another one', () => {
+    const encoder = new Encoder()
+    run(encoder.encode(tables))
+    const vifs = tables.vifs.map((vif) => (vif.type === 'virtual' ? { ...vif, ifindex: vif.ifindex + 100 } : vif))
+    assert.deepEqual(run(encoder.encode({ ...tables, vifs })).tables, encoded({ vifs }))
+  })
 })

@@ -1,7 +1,7 @@
 /**
  * The model's tables as the entries of the maps: key bytes -> value bytes, both as latin1 strings (see delta.ts). Pure.
  *
- * Lists of routes are large and mostly the same from one set of tables to the next: the model tells what is different, and only that is encoded again.
+ * Lists are long and mostly the same from one set of tables to the next: only what is different is encoded again. Of routes the model tells what that is.
  */
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
 import {
@@ -41,8 +41,19 @@ import {
 import { u32Codec } from '../maps/table.ts'
 import { vifAddressKey } from '../maps/vifs.ts'
 import { compareLists } from '../model/rib/route-changes.ts'
-import type { BridgeRoute, Nexthop, Route, RouteLog, Tables, TunnelPeer, Vif, Vrf } from '../model/tables.ts'
-import { encodeComposite, encodeNexthop, vifTypeNumbers } from './encode-nexthop.ts'
+import type {
+  BridgeRoute,
+  LabelEntry,
+  NumberedNexthop,
+  Route,
+  RouteLog,
+  Tables,
+  TunnelPeer,
+  Vif,
+  Vrf,
+} from '../model/tables.ts'
+import { encodeComposite, encodeNexthop, vifOf, vifTypeNumbers } from './encode-nexthop.ts'
+import { type Entries, ListEncoder } from './list-encoder.ts'
 
 /** The maps that hold desired state, in the order in which they are written; deletions go the other way round. */
 export const TABLE_MAPS = [
@@ -66,8 +77,6 @@ export type TableMap = (typeof TABLE_MAPS)[number]
 
 export type EncodedTables = { readonly [map in TableMap]: ReadonlyMap<string, string> }
 
-type Entries = Map<string, string>
-
 /** Tables of which only some entries are different from those of the call before, and which. The maps are the same maps. */
 export type Touched = { readonly [map in TableMap]?: ReadonlySet<string> }
 
@@ -81,45 +90,77 @@ export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
   return (yield* new Encoder().encode(tables)).tables
 }
 
-/** Encodes one set of tables after the other. Of lists of routes, only what is different from the last one is encoded. */
+/** Encodes one set of tables after the other, of each only what is different from the last one. */
 export class Encoder {
   readonly #routes4 = new RouteEncoder(4, 'route4_host', 'route4_lpm', encodeRoute4)
   readonly #routes6 = new RouteEncoder(6, 'route6_host', 'route6_lpm', encodeRoute6)
-  readonly #nexthops = new NexthopEncoder()
+  readonly #vrfs = new ListEncoder<Vrf>({
+    encode: (vrf) => [text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf))],
+  })
+  readonly #nexthops = new ListEncoder<NumberedNexthop>({
+    encode: (nexthop) => [text(u32Codec, nexthop.id), text(nexthopCodec, encodeNexthop(nexthop, this.#byId))],
+    basisOf: ({ nexthop }) => this.#byId.get(vifOf(nexthop) ?? -1),
+  })
+  readonly #composites = new ListEncoder<NumberedNexthop>({
+    encode: (nexthop) => {
+      const composite = encodeComposite(nexthop)
+      return composite && [text(u32Codec, nexthop.id), text(compositeCodec, composite)]
+    },
+  })
+  readonly #labels = new ListEncoder<LabelEntry>({
+    encode: ({ label, nexthop }) => [text(u32Codec, label), text(u32Codec, nexthop)],
+  })
+  readonly #vifs = new ListEncoder<Vif>({
+    encode: (vif) => [text(u32Codec, vif.ifindex), text(vifCodec, encodeVif(vif))],
+  })
+  readonly #vifDevices = new ListEncoder<Vif>({
+    encode: (vif) => [text(u32Codec, vif.id), text(u32Codec, vif.ifindex)],
+  })
+  #byId: ReadonlyMap<number, Vif> = new Map()
   #peers: { readonly list: readonly TunnelPeer[]; readonly peers4: Entries; readonly peers6: Entries } | undefined
+  /** The last call came to its end: what it told of changes was heard. */
+  #isWhole = false
 
-  /** Yields now and then, so that the caller can give the event loop a turn. The maps of routes are those of the next call, too. */
+  /** Yields now and then, so that the caller can give the event loop a turn. The maps are those of the next call, too. */
   encode(tables: Tables): Generator<void, Encoding> {
     return this.#steps(tables)
   }
 
   *#steps(tables: Tables): Generator<void, Encoding> {
-    const encoded = Object.fromEntries(TABLE_MAPS.map((name) => [name, new Map()])) as { [map in TableMap]: Entries }
-
-    for (const vrf of tables.vrfs) encoded.vrfs.set(text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf)))
-    yield
-    yield* this.#nexthops.encode(tables, encoded)
-    for (const { label, nexthop } of tables.labels) encoded.mpls.set(text(u32Codec, label), text(u32Codec, nexthop))
-    for (const vif of tables.vifs) {
-      encoded.vifs.set(text(u32Codec, vif.ifindex), text(vifCodec, encodeVif(vif)))
-      for (const address of vif.moreAddresses ?? [])
-        encoded.vif_addresses.set(text(vifAddressKeyCodec, vifAddressKey(vif.id, address)), text(u32Codec, 1))
-      encoded.vif_devices.set(text(u32Codec, vif.id), text(u32Codec, vif.ifindex))
+    const wasWhole = this.#isWhole
+    this.#isWhole = false
+    this.#byId = new Map(tables.vifs.map((vif) => [vif.id, vif]))
+    const lists = {
+      vrfs: this.#vrfs.encode(tables.vrfs),
+      nexthops: this.#nexthops.encode(tables.nexthops),
+      composites: this.#composites.encode(tables.nexthops.filter(({ nexthop }) => nexthop.type === 'composite')),
+      mpls: this.#labels.encode(tables.labels),
+      vifs: this.#vifs.encode(tables.vifs),
+      vif_devices: this.#vifDevices.encode(tables.vifs),
     }
+    const encoded = mapValues(lists, ({ entries }) => entries)
+    const touched = wasWhole ? mapValues(lists, (list) => list.touched) : {}
+    // Hardly a pod has any.
+    const vifAddresses: Entries = new Map()
+    for (const { id, moreAddresses = [] } of tables.vifs)
+      for (const address of moreAddresses)
+        vifAddresses.set(text(vifAddressKeyCodec, vifAddressKey(id, address)), text(u32Codec, 1))
+    const bridge: Entries = new Map()
     yield
     for (const [vrf, routes] of tables.bridge) {
       for (const route of routes) {
         const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
-        encoded.bridge.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
+        bridge.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
       }
       yield
     }
     const inet = yield* this.#routes4.encode(tables.inet, tables.routeLog)
     const inet6 = yield* this.#routes6.encode(tables.inet6, tables.routeLog)
     const peers = this.#encodePeers(tables.peers)
+    this.#isWhole = true
     return {
-      tables: { ...encoded, ...peers.tables, ...inet.tables, ...inet6.tables },
-      touched: { ...peers.touched, ...inet.touched, ...inet6.touched },
+      tables: { ...encoded, vif_addresses: vifAddresses, bridge, ...peers.tables, ...inet.tables, ...inet6.tables },
+      touched: { ...touched, ...peers.touched, ...inet.touched, ...inet6.touched },
     }
   }
 
@@ -140,51 +181,6 @@ export class Encoder {
     const { peers4, peers6 } = this.#peers!
     const none = new Set<string>()
     return { tables: { peers4, peers6 }, touched: isSame ? { peers4: none, peers6: none } : {} }
-  }
-}
-
-// ---- nexthops --------------------------------------------------------------------------------------------------------
-
-interface EncodedNexthop {
-  readonly nexthop: Nexthop
-  readonly isValid: boolean
-  readonly key: string
-  readonly value: string
-  readonly composite: string | undefined
-}
-
-/** One for each node and pod: encoded again are those that changed. */
-class NexthopEncoder {
-  #last: { readonly vifs: readonly Vif[]; readonly encoded: ReadonlyMap<number, EncodedNexthop> } | undefined;
-
-  *encode(
-    { nexthops, vifs }: Tables,
-    into: Pick<{ [map in TableMap]: Entries }, 'nexthops' | 'composites'>,
-  ): Generator<void> {
-    // They name devices by their vifs.
-    const known = vifs === this.#last?.vifs ? this.#last.encoded : undefined
-    const byId = new Map(vifs.map((vif) => [vif.id, vif]))
-    const encoded = new Map<number, EncodedNexthop>()
-    for (const [at, numbered] of nexthops.entries()) {
-      const { id, nexthop, isValid } = numbered
-      let entry = known?.get(id)
-      if (entry?.nexthop !== nexthop || entry.isValid !== isValid) {
-        const composite = encodeComposite(numbered)
-        entry = {
-          nexthop,
-          isValid,
-          key: text(u32Codec, id),
-          value: text(nexthopCodec, encodeNexthop(numbered, byId)),
-          composite: composite && text(compositeCodec, composite),
-        }
-      }
-      encoded.set(id, entry)
-      into.nexthops.set(entry.key, entry.value)
-      if (entry.composite !== undefined) into.composites.set(entry.key, entry.composite)
-      if (at % SLICE === SLICE - 1) yield
-    }
-    this.#last = { vifs, encoded }
-    yield
   }
 }
 
@@ -326,4 +322,11 @@ function text<T>(codec: Codec<T>, value: T): string {
   const bytes = Buffer.allocUnsafe(codec.size)
   codec.encode(value, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   return bytes.toString('latin1')
+}
+
+function mapValues<K extends string, A, B>(
+  object: { readonly [key in K]: A },
+  change: (value: A) => B,
+): { [key in K]: B } {
+  return Object.fromEntries(Object.entries<A>(object).map(([key, value]) => [key, change(value)])) as { [key in K]: B }
 }
