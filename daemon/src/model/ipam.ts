@@ -303,6 +303,26 @@ export function singleBlockOf(
   return blocks.get(newBlock(vn, '', hostPrefix(mustParseAddress(address))).name)
 }
 
+/** Names of those blocks: they are asked for again and again, and each costs a hash. */
+const singleNames = new WeakMap<
+  readonly Address[],
+  { readonly vn: VirtualNetwork; readonly names: readonly string[] }
+>()
+
+/** The blocks of these single addresses that there are, whoever has them. */
+export function singleBlocksOf(
+  vn: VirtualNetwork,
+  addresses: readonly Address[],
+  blocks: ReadonlyMap<string, IpamBlock>,
+): IpamBlock[] {
+  let known = singleNames.get(addresses)
+  if (known?.vn !== vn) {
+    known = { vn, names: addresses.map((address) => newBlock(vn, '', hostPrefix(mustParseAddress(address))).name) }
+    singleNames.set(addresses, known)
+  }
+  return known.names.flatMap((name) => blocks.get(name) ?? [])
+}
+
 /**
  * Blocks of `node` without a used address: it should give them back. `blocks` and `used` are those of one VN. For a slow timer, and
  * never while an allocation is under way.

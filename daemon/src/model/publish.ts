@@ -2,10 +2,11 @@
  * What this node tells the others, and how that differs from what the source says it told them. Blocks are not among it: they are
  * claimed one by one (ipam.ts).
  */
-import { contains, mustParseAddress, mustParseCidr, type Prefix } from './address.ts'
+import { contains, mustParseAddress, type Prefix } from './address.ts'
+import { prefixOfBlock } from './block-prefix.ts'
 import { isEqual } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
-import { blockOf, singleBlockOf } from './ipam.ts'
+import { blockOf, singleBlocksOf } from './ipam.ts'
 import { interfaceObjectName } from './names.ts'
 import type { FqName, IpamBlock, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
 import type { Tables } from './tables.ts'
@@ -36,25 +37,45 @@ export function routerOf(node: string, facts: NodeFacts, tables: Tables): Virtua
   }
 }
 
+const objects = new WeakMap<Port, VirtualMachineInterface>()
+
+/** The object of a port; the same one while nothing of it has changed. */
+function interfaceOf(node: string, port: Port, label: number): VirtualMachineInterface {
+  const known = objects.get(port)
+  if (known !== undefined && known.label === label && known.node === node) return known
+  const object = {
+    name: interfaceObjectName(port.pod.name, port.containerId, port.ifname),
+    namespace: port.namespace,
+    uuid: port.uuid,
+    vn: port.vn,
+    node,
+    pod: port.pod,
+    containerId: port.containerId,
+    ifname: port.ifname,
+    mac: port.mac,
+    addresses: port.addresses,
+    label,
+  }
+  objects.set(port, object)
+  return object
+}
+
+/** What the source was found to say already, by what we would say. */
+const published = new WeakMap<VirtualMachineInterface, VirtualMachineInterface>()
+
+function isPublished(object: VirtualMachineInterface, known: VirtualMachineInterface | undefined): boolean {
+  if (known !== undefined && published.get(object) === known) return true
+  if (!isEqual(known, object)) return false
+  published.set(object, known!)
+  return true
+}
+
 /** One interface object for each port that is in the tables, that is: whose tap is there and which has its label. */
 export function interfacesOf(node: string, ports: readonly Port[], tables: Tables): VirtualMachineInterface[] {
   const labels = new Map(tables.vifs.map((vif) => [vif.port, vif.label]))
   return ports.flatMap((port) => {
     const label = labels.get(port.uuid)
-    if (label === undefined) return []
-    return {
-      name: interfaceObjectName(port.pod.name, port.containerId, port.ifname),
-      namespace: port.namespace,
-      uuid: port.uuid,
-      vn: port.vn,
-      node,
-      pod: port.pod,
-      containerId: port.containerId,
-      ifname: port.ifname,
-      mac: port.mac,
-      addresses: port.addresses,
-      label,
-    }
+    return label === undefined ? [] : interfaceOf(node, port, label)
   })
 }
 
@@ -77,7 +98,7 @@ export function publication(
   const withdraw: { kind: 'VirtualMachineInterface'; name: string }[] = []
   for (const object of interfaces) {
     const known = state.interfaces.get(object.uuid)
-    if (isEqual(known, object)) continue
+    if (isPublished(object, known)) continue
     publish.push({ kind: 'VirtualMachineInterface', object })
     // It was called otherwise.
     if (known !== undefined && known.node === node && known.name !== object.name)
@@ -101,10 +122,7 @@ function isTaken(
 ): boolean {
   const network = state.virtualNetworks.get(vn)
   if (network === undefined) return false
-  return addresses.some((address) => {
-    const block = singleBlockOf(network, address, state.blocks)
-    return block !== undefined && block.node !== node
-  })
+  return singleBlocksOf(network, addresses, state.blocks).some((block) => block.node !== node)
 }
 
 /** The blocks that hold the addresses of this node's ports and don't exist. */
@@ -114,8 +132,8 @@ export function missingBlocks(node: string, ports: readonly Port[], state: Sourc
   for (const block of state.blocks.values()) {
     if (block.node !== node) continue
     const prefixes = held.get(block.vn)
-    if (prefixes === undefined) held.set(block.vn, [mustParseCidr(block.cidr)])
-    else prefixes.push(mustParseCidr(block.cidr))
+    if (prefixes === undefined) held.set(block.vn, [prefixOfBlock(block)])
+    else prefixes.push(prefixOfBlock(block))
   }
   for (const port of ports) {
     const vn = state.virtualNetworks.get(port.vn)

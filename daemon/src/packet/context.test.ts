@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { formatAddress, parseAddress } from '@kube-vrouter/linux/address'
 import type { Route, Tables, Vif } from '../model/tables.ts'
-import { compileContext, contextFromTables, isOwn, isSubnetBroadcast, routerAddress } from './context.ts'
+import { compileContext, contextFromTables, isOwn, isSameContext, isSubnetBroadcast, routerAddress } from './context.ts'
 
 function route(address: string, prefixLength: number, kind: Route['kind']): Route {
   const flags = { arpProxy: false, arpFlood: false, arpTrap: false }
@@ -59,6 +59,17 @@ describe('packet context', () => {
       subnets: [{ address: '0.0.0.0', prefixLength: 0, router: '192.168.0.11' }],
     })
     assert.equal(context.routerMac, '00:00:5e:00:01:00')
+  })
+
+  it('is the same where the lists of routes are, and another one where a host address changes', () => {
+    const before = contextFromTables(tables)
+    const after = contextFromTables({ ...tables, vifs: [...tables.vifs] })
+    assert.equal(isSameContext(before, after), true)
+    const moved = tables.vifs.map((vif) => (vif.type === 'host' ? { ...vif, ip4: '192.0.2.99' } : vif))
+    const other = contextFromTables({ ...tables, vifs: moved })
+    assert.equal(isSameContext(before, other), false)
+    assert.ok([...other.vrfs.values()].some(({ subnets }) => subnets.some(({ router }) => router === '192.0.2.99')))
+    assert.equal(isSameContext(before, { ...before, vrfs: new Map([...before.vrfs].slice(1)) }), false)
   })
 
   it('speaks with the address of the subnet that the peer is in', () => {

@@ -4,8 +4,9 @@
  */
 
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
+import { isEqual } from '../model/equal.ts'
 import type { Address, Mac } from '../model/objects.ts'
-import type { Route, Tables } from '../model/tables.ts'
+import type { Route, Tables, Vif } from '../model/tables.ts'
 import { isInside } from './address.ts'
 
 export interface PacketContext {
@@ -35,24 +36,54 @@ export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new M
 /** The context of these tables. A VRF without gateway (a subnet all of whose addresses are remote has one as well) gets no entry. */
 export function contextFromTables(tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6'>): PacketContext {
   const vrfs = new Map<number, VrfContext>()
-  for (const vrf of tables.vrfs) {
-    const routes = [...ownRoutes(tables.inet.get(vrf.id)), ...ownRoutes(tables.inet6.get(vrf.id))]
-    const own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service').map(({ address }) => address)
-    const gateways = routes.filter(({ kind }) => kind === 'gateway').map(({ address }) => parseAddress(address))
-    const subnets: RouterSubnet[] = []
-    for (const route of routes.filter(({ kind }) => kind === 'subnet')) {
-      const network = parseAddress(route.address)
-      const gateway = gateways.findIndex((address) => isInside(address, network, route.prefixLength))
-      const router = gateway < 0 ? undefined : routes.filter(({ kind }) => kind === 'gateway')[gateway]!.address
-      if (router !== undefined) subnets.push({ address: route.address, prefixLength: route.prefixLength, router })
-    }
-    for (const vif of tables.vifs.filter(({ type, vrf: id }) => type === 'host' && id === vrf.id)) {
-      if (vif.ip4 !== undefined) subnets.push({ address: '0.0.0.0', prefixLength: 0, router: vif.ip4 })
-      if (vif.ip6 !== undefined) subnets.push({ address: '::', prefixLength: 0, router: vif.ip6 })
-    }
-    if (own.length > 0 || subnets.length > 0) vrfs.set(vrf.id, { own, subnets })
+  const hosts = tables.vifs.filter(({ type }) => type === 'host')
+  for (const { id } of tables.vrfs) {
+    const context = withHosts(
+      contextOfRoutes(tables.inet.get(id), tables.inet6.get(id)),
+      hosts.filter(({ vrf }) => vrf === id),
+    )
+    if (context.own.length > 0 || context.subnets.length > 0) vrfs.set(id, context)
   }
   return { routerMac: tables.vifs.find(({ type }) => type === 'virtual')?.mac ?? ROUTER_MAC, vrfs }
+}
+
+const NO_ROUTES: readonly Route[] = []
+const contexts = new WeakMap<readonly Route[], { readonly inet6: readonly Route[]; readonly context: VrfContext }>()
+
+/** Of the routes of a VRF; the same object for the same lists. */
+function contextOfRoutes(inet: readonly Route[] = NO_ROUTES, inet6: readonly Route[] = NO_ROUTES): VrfContext {
+  const known = contexts.get(inet)
+  if (known?.inet6 === inet6) return known.context
+  const routes = [...ownRoutes(inet), ...ownRoutes(inet6)]
+  const own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service').map(({ address }) => address)
+  const gateways = routes.filter(({ kind }) => kind === 'gateway').map(({ address }) => parseAddress(address))
+  const subnets: RouterSubnet[] = []
+  for (const route of routes.filter(({ kind }) => kind === 'subnet')) {
+    const network = parseAddress(route.address)
+    const gateway = gateways.findIndex((address) => isInside(address, network, route.prefixLength))
+    const router = gateway < 0 ? undefined : routes.filter(({ kind }) => kind === 'gateway')[gateway]!.address
+    if (router !== undefined) subnets.push({ address: route.address, prefixLength: route.prefixLength, router })
+  }
+  const context = { own, subnets }
+  contexts.set(inet, { inet6, context })
+  return context
+}
+
+/** In the underlay the router speaks with the node's own addresses. */
+function withHosts(context: VrfContext, hosts: readonly Vif[]): VrfContext {
+  if (hosts.length === 0) return context
+  const subnets = hosts.flatMap(({ ip4, ip6 }): RouterSubnet[] => [
+    ...(ip4 === undefined ? [] : [{ address: '0.0.0.0', prefixLength: 0, router: ip4 }]),
+    ...(ip6 === undefined ? [] : [{ address: '::', prefixLength: 0, router: ip6 }]),
+  ])
+  return { own: context.own, subnets: [...context.subnets, ...subnets] }
+}
+
+/** Whether two contexts say the same. */
+export function isSameContext(a: PacketContext, b: PacketContext): boolean {
+  if (a.routerMac !== b.routerMac || a.vrfs.size !== b.vrfs.size) return false
+  for (const [id, vrf] of a.vrfs) if (!isEqual(vrf, b.vrfs.get(id))) return false
+  return true
 }
 
 const known = new WeakMap<readonly Route[], readonly Route[]>()

@@ -15,7 +15,7 @@ import { openTap } from '@kube-vrouter/linux/tap'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { PacketStats } from '../model/packet-stats.ts'
-import { EMPTY_CONTEXT, type PacketContext } from './context.ts'
+import { EMPTY_CONTEXT, isSameContext, type PacketContext } from './context.ts'
 import { Counters } from './counters.ts'
 import type { Injection } from './respond.ts'
 import { type FromPacketWorker, PACKET_WORKER, type PacketWorkerData, type ToPacketWorker } from './worker-loop.ts'
@@ -48,7 +48,6 @@ export class AgentPort implements AsyncDisposable {
   readonly #counters = new Counters()
   readonly #events = new EventEmitter<{ resolve: [address: string] }>()
   #context: PacketContext
-  #contextText = ''
   #reader: Reader | undefined
   #retry: NodeJS.Timeout | undefined
   #isClosed = false
@@ -72,9 +71,7 @@ export class AgentPort implements AsyncDisposable {
 
   /** What to answer with from now on. The same context again costs nothing. */
   updateContext(context: PacketContext): void {
-    const text = JSON.stringify([context.routerMac, [...context.vrfs]])
-    if (text === this.#contextText) return
-    this.#contextText = text
+    if (isSameContext(context, this.#context)) return
     this.#context = context
     this.#reader?.send({ type: 'context', context })
   }
