@@ -1,6 +1,6 @@
 /**
  * The part of hack/bench that runs inside a lab's mount namespace and on its first node: `hack/lab exec node/1 -- node …/inside-node.ts LAB COUNT SEA [BRIDGE]`.
- * Adds COUNT pods with the CNI binary one by one, each after a run of the empty executable SEA, and deletes them again; then STORM of them at the same time; and
+ * Adds COUNT pods with the CNI binary one by one, each after a run of the empty executable SEA, and deletes them again; then many of them at the same time; and
  * prints all wall times (ms) and the largest resident sizes (MB). BRIDGE is the folder of the reference plugins, where there is one.
  */
 import { spawn, spawnSync } from 'node:child_process'
@@ -95,7 +95,6 @@ const add: number[] = []
 const daemonMs: number[] = []
 const del: number[] = []
 const empty: number[] = []
-const bridgeDel: number[] = []
 const bridgeConfig = JSON.stringify({
   ...{ cniVersion: '1.0.0', name: 'bench', type: 'bridge', bridge: 'kvbench0' },
   ipam: { type: 'host-local', ranges: [[{ subnet: '10.77.0.0/16' }]], dataDir: `/tmp/kv-bench-ipam-${process.pid}` },
@@ -110,20 +109,10 @@ try {
     add.push(timed(cniBinary, config, environment('ADD', pod, containerId)))
     del.push(timed(cniBinary, config, environment('DEL', pod, containerId)))
     daemonMs.push(await daemonTime(pod))
-    if (bridge) {
-      const env = { CNI_PATH: bridge, CNI_IFNAME: 'eth1' }
-      timed(`${bridge}/bridge`, bridgeConfig, { ...environment('ADD', pod, containerId), ...env })
-      bridgeDel.push(timed(`${bridge}/bridge`, bridgeConfig, { ...environment('DEL', pod, containerId), ...env }))
-    }
   }
 } finally {
   for (const pod of single) run(['ip', 'netns', 'del', pod])
 }
-if (bridge) {
-  run(['ip', 'link', 'del', 'kvbench0'])
-  rmSync(`/tmp/kv-bench-ipam-${process.pid}`, { recursive: true, force: true })
-}
-
 // ---- all at the same time
 
 /** ms until the last one has ended. */
@@ -160,6 +149,38 @@ try {
   for (const { pod } of pods) run(['ip', 'netns', 'del', pod])
 }
 
+// ---- twenty at the same time, in turn with the reference plugin
+
+const storm20: number[] = []
+const bridgeStorm: number[] = []
+const twenty = Array.from({ length: 20 }, (_, i) => ({ pod: `twenty-${i}`, containerId: container() }))
+for (const { pod } of twenty) run(['ip', 'netns', 'add', pod])
+try {
+  for (let round = 0; round < 5; round++) {
+    const ours = (command: string) =>
+      twenty.map(({ pod, containerId }) => started(cniBinary, config, environment(command, pod, containerId)))
+    const theirs = (command: string) =>
+      twenty.map(({ pod, containerId }) =>
+        started(`${bridge}/bridge`, bridgeConfig, {
+          ...environment(command, pod, containerId),
+          CNI_PATH: bridge,
+          CNI_IFNAME: 'eth1',
+        }),
+      )
+    storm20.push(await together(ours('ADD')))
+    await together(ours('DEL'))
+    if (bridge === '') continue
+    bridgeStorm.push(await together(theirs('ADD')))
+    await together(theirs('DEL'))
+  }
+} finally {
+  for (const { pod } of twenty) run(['ip', 'netns', 'del', pod])
+  if (bridge !== '') {
+    run(['ip', 'link', 'del', 'kvbench0'])
+    rmSync(`/tmp/kv-bench-ipam-${process.pid}`, { recursive: true, force: true })
+  }
+}
+
 // ---- memory
 
 /** Largest resident size, MB: a shell says it of the one child that it had. */
@@ -184,4 +205,4 @@ for (let at = 0; at < 5; at++) {
     run(['ip', 'netns', 'del', pod])
   }
 }
-console.log(JSON.stringify({ add, del, daemonMs, empty, bridgeDel, stormAdd, stormEmpty, rss, emptyRss }))
+console.log(JSON.stringify({ add, del, daemonMs, empty, storm20, bridgeStorm, stormAdd, stormEmpty, rss, emptyRss }))

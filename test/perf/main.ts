@@ -6,9 +6,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, cpus, loadavg, release, setPriority, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { repository } from '../lab/layout.ts'
 import { measureCni, measureMemory, measureStart } from './daemon-figures.ts'
 import { COMPARISONS, compare, formatTable, OURS, type Series, spreadOf, type Verdict } from './figures.ts'
-import { bareHost, compileRedirectPeer, redirectPeer, routedVeth, vxlanBridge } from './peers.ts'
+import { measureFloods } from './flood.ts'
+import { acrossModels, fileOfModel, formatModels, processorModel, readKept } from './models.ts'
+import { bareHost, bareTunnel, compilePeer, redirectPeer, routedVeth, vxlanBridge } from './peers.ts'
 import { Lab, productTopology } from './product.ts'
 import { busyShare, untilQuiet } from './quiet.ts'
 import type { Topology } from './topology.ts'
@@ -26,15 +29,18 @@ import {
 const usage = `Figures of the datapath and the daemon against other ways to build the same, all measured here and now.
 
   hack/bench [--only PART]… [--runs N] [--seconds S] [--patience S] [--out FILE]
+  hack/bench --models
 
-  --only PART   traffic, add, memory, start, peers (the peers alone, without ours); default: all but peers
+  --only PART   traffic, add, memory, start, flood (new connections of others under one), peers (the peers alone, without ours); default: the first four
   --runs N      runs of each figure, taken in turn (5)
   --seconds S   length of a run (3)
   --patience S  how long a run waits for a moment in which the machine does nothing else (3)
-  --out FILE    where the JSON goes (bench/results.json)
+  --out FILE    where the JSON goes (bench/results/ and the model of the processor)
+  --models      measures nothing: what of the kept results is reached on every model of processor
 `
 
-const PARTS = ['traffic', 'add', 'memory', 'start', 'peers'] as const
+const PARTS = ['traffic', 'add', 'memory', 'start', 'flood', 'peers'] as const
+const KEPT = join(repository, 'bench/results')
 type Part = (typeof PARTS)[number]
 
 interface Plan {
@@ -46,18 +52,20 @@ interface Plan {
   readonly out: string
 }
 
-function readPlan(): Plan | undefined {
+function readPlan(): Plan | 'help' | 'models' {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', multiple: true },
       runs: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
       patience: { type: 'string', default: '3' },
-      out: { type: 'string', default: 'bench/results.json' },
+      out: { type: 'string', default: fileOfModel(KEPT) },
+      models: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   })
-  if (values.help) return undefined
+  if (values.help) return 'help'
+  if (values.models) return 'models'
   const parts = values.only ?? ['traffic', 'add', 'memory', 'start']
   for (const part of parts) {
     if (!(PARTS as readonly string[]).includes(part))
@@ -73,10 +81,11 @@ function readPlan(): Plan | undefined {
 
 async function main(): Promise<number> {
   const plan = readPlan()
-  if (!plan) {
+  if (plan === 'help') {
     process.stdout.write(usage)
     return 0
   }
+  if (plan === 'models') return showModels()
   // Above whatever else runs here; what is measured inherits it.
   setPriority(constants.priority.PRIORITY_HIGHEST)
   using undo = new DisposableStack()
@@ -89,29 +98,48 @@ async function main(): Promise<number> {
   const series: Series[] = []
   const verdicts: Verdict[] = []
   if (plan.parts.has('traffic') || plan.parts.has('peers')) {
-    series.push(...(await measureTraffic(plan, compileTools(folder), compileRedirectPeer(folder))))
+    series.push(...(await measureTraffic(plan, compileTools(folder), folder)))
     verdicts.push(...compare(series, (what) => UNITS[what]))
   }
   if (plan.parts.has('add')) verdicts.push(...(await measureCni(folder)))
   if (plan.parts.has('memory')) verdicts.push(...(await measureMemory()))
   if (plan.parts.has('start')) verdicts.push(await measureStart(plan.runs))
+  if (plan.parts.has('flood')) verdicts.push(...(await measureFloods(folder)))
 
   if (plan.parts.has('peers')) console.log(formatSeries(series))
   if (verdicts.length > 0) console.log(formatTable(verdicts))
-  const machine = { kernel: release(), cpus: cpus().length, model: cpus()[0]?.model, busy, loadavg: loadavg() }
+  const machine = { kernel: release(), cpus: cpus().length, model: processorModel(), busy, loadavg: loadavg() }
   mkdirSync(dirname(plan.out), { recursive: true })
   writeFileSync(
     plan.out,
     `${JSON.stringify({ date: new Date().toISOString(), machine, plan: { ...plan, parts: [...plan.parts], out: undefined }, verdicts, series }, undefined, 2)}\n`,
   )
-  const missed = verdicts.filter((verdict) => !verdict.isReached)
-  console.log(`${verdicts.length - missed.length} of ${verdicts.length} reached; written to ${plan.out}`)
+  const wanted = verdicts.filter(({ target }) => target !== '')
+  const missed = wanted.filter((verdict) => !verdict.isReached)
+  console.log(`${wanted.length - missed.length} of ${wanted.length} reached; written to ${plan.out}`)
   return missed.length === 0 ? 0 : 1
 }
 
-async function measureTraffic(plan: Plan, tools: Tools, redirectObject: string): Promise<Series[]> {
+/** What of the kept results is reached on every model. */
+function showModels(): number {
+  const kept = readKept(KEPT)
+  const across = acrossModels(kept)
+  const missed = across.filter(({ isReached }) => !isReached)
+  console.log(formatModels(kept))
+  console.log(`${across.length - missed.length} of ${across.length} reached on all of ${kept.length} models`)
+  return missed.length === 0 ? 0 : 1
+}
+
+/** `folder`: where the peers' programs are made. */
+async function measureTraffic(plan: Plan, tools: Tools, folder: string): Promise<Series[]> {
   await using undo = new AsyncDisposableStack()
-  const topologies: Topology[] = [routedVeth(), redirectPeer(redirectObject), vxlanBridge(), bareHost()]
+  const topologies: Topology[] = [
+    routedVeth(),
+    redirectPeer(compilePeer('redirect-peer', folder)),
+    vxlanBridge(),
+    bareTunnel(compilePeer('bare-tunnel', folder)),
+    bareHost(),
+  ]
   for (const topology of topologies) undo.use(topology)
   if (plan.parts.has('traffic')) topologies.push(await productTopology(undo.use(Lab.up(2))))
   for (const { sameNode, crossNode } of topologies) {

@@ -4,7 +4,7 @@
  *
  *   netbench server PORT SECONDS           answers each byte with a byte; ends after SECONDS
  *   netbench rr ADDRESS PORT SECONDS       request and response over one connection
- *   netbench crr ADDRESS PORT SECONDS      connect, request, response, close, again and again
+ *   netbench crr ADDRESS PORT SECONDS [RATE]  connect, request, response, close, again and again; at most RATE a second
  *
  * A client prints one line of JSON: transactions, seconds, and percentiles of a transaction in microseconds.
  */
@@ -100,7 +100,16 @@ static double percentile(uint64_t transactions, double part)
 	return BUCKETS / 10.0;
 }
 
-static int drive(int is_crr, const char *host, const char *port, int seconds)
+/* Until it is time for so many transactions at that rate; at once when they are late. */
+static void pace(uint64_t start, uint64_t transactions, double rate)
+{
+	uint64_t due = start + transactions / rate * 1e9, now = now_ns();
+	struct timespec wait = { .tv_sec = (due - now) / 1000000000, .tv_nsec = (due - now) % 1000000000 };
+	if (due > now)
+		nanosleep(&wait, NULL);
+}
+
+static int drive(int is_crr, const char *host, const char *port, int seconds, double rate)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *server;
 	if (getaddrinfo(host, port, &hints, &server) != 0)
@@ -108,6 +117,10 @@ static int drive(int is_crr, const char *host, const char *port, int seconds)
 	int fd = is_crr ? -1 : dial(server);
 	uint64_t start = now_ns(), end = start + (uint64_t)seconds * 1000000000, before = start, transactions = 0;
 	while (before < end) {
+		if (rate > 0) {
+			pace(start, transactions, rate);
+			before = now_ns();
+		}
 		if (is_crr)
 			fd = dial(server);
 		exchange(fd);
@@ -128,8 +141,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "server") == 0)
 		return serve(atoi(argv[2]), atoi(argv[3]));
-	if (argc == 5 && (strcmp(argv[1], "rr") == 0 || strcmp(argv[1], "crr") == 0))
-		return drive(strcmp(argv[1], "crr") == 0, argv[2], argv[3], atoi(argv[4]));
-	fprintf(stderr, "usage: netbench server PORT SECONDS | netbench rr|crr ADDRESS PORT SECONDS\n");
+	if ((argc == 5 || argc == 6) && (strcmp(argv[1], "rr") == 0 || strcmp(argv[1], "crr") == 0))
+		return drive(strcmp(argv[1], "crr") == 0, argv[2], argv[3], atoi(argv[4]), argc == 6 ? atof(argv[5]) : 0);
+	fprintf(stderr, "usage: netbench server PORT SECONDS | netbench rr|crr ADDRESS PORT SECONDS [RATE]\n");
 	return 2;
 }

@@ -68,11 +68,74 @@ export function redirectPeer(object: string): Topology {
   }
 }
 
-/** Compiles the program of redirectPeer into `folder`. */
-export function compileRedirectPeer(folder: string): string {
-  const output = join(folder, 'redirect-peer.bpf.o')
+/** Bytes that the bare tunnel adds to a packet. */
+const TUNNEL_OVERHEAD = 32
+
+/** One pod on each of two nodes, each packet wrapped and sent to the other node, unseen: the upper bound of any datapath that tunnels so. */
+export function bareTunnel(object: string): Topology {
+  using undo = new DisposableStack()
+  const namespaces = undo.use(new Namespaces())
+  const nodes = ['node0', 'node1'].map((name) => namespaces.add(name))
+  underlay(namespaces, nodes)
+  const ends = nodes.map((node, at) => {
+    const pod = namespaces.add(`pod${at}`)
+    ip(pod, `link add eth0 mtu ${1500 - TUNNEL_OVERHEAD} type veth peer name tap0 netns ${node}`)
+    ip(pod, 'link set eth0 up')
+    ip(node, `link set tap0 mtu ${1500 - TUNNEL_OVERHEAD} up`)
+    ip(pod, `addr add 10.3.0.${1 + at}/24 dev eth0`)
+    return { node, pod, address: `10.3.0.${1 + at}`, nic: indexOf(node, 'eth0'), tap: indexOf(node, 'tap0') }
+  })
+  for (const [at, here] of ends.entries()) {
+    const there = ends[1 - at]!
+    ip(here.pod, `neigh add ${there.address} lladdr ${macOf(there.pod, 'eth0')} dev eth0 nud permanent`)
+    const constants = {
+      nic: here.nic,
+      pod: here.tap,
+      source: ipv4Number(underlayAddress(at)),
+      destination: ipv4Number(underlayAddress(1 - at)),
+      source_mac: macNumber(macOf(here.node, 'eth0')),
+      destination_mac: macNumber(macOf(there.node, 'eth0')),
+      pod_mac: macNumber(macOf(here.pod, 'eth0')),
+    }
+    const program = undo.use(BpfObject.open(object, { constants }).load())
+    for (const [name, ifindex] of [
+      ['encapsulate', here.tap],
+      ['decapsulate', here.nic],
+    ] as const) {
+      const link = withNamespace(namespacePath(here.node), () =>
+        linkCreateTcx({ programFd: program.programFd(name), ifindex, attach: TcxAttach.INGRESS }),
+      )
+      undo.defer(() => close(link))
+    }
+  }
+  const [client, server] = ends.map(({ pod, address }) => endpoint(pod, address))
+  const owner = undo.move()
+  return {
+    name: 'bare tunnel',
+    crossNode: { client: client!, server: server! },
+    [Symbol.dispose]: () => owner.dispose(),
+  }
+}
+
+function indexOf(namespace: string, device: string): number {
+  const [link] = JSON.parse(ip(namespace, `-j link show dev ${device}`)) as [{ ifindex: number }]
+  return link.ifindex
+}
+
+function ipv4Number(address: string): number {
+  return address.split('.').reduce((value, octet) => value * 256 + Number(octet), 0)
+}
+
+/** Eight bytes, the first of the MAC at the lowest. */
+function macNumber(mac: string): bigint {
+  return BigInt(`0x${mac.split(':').toReversed().join('')}`)
+}
+
+/** Compiles one of the programs beside this file into `folder`. */
+export function compilePeer(name: 'redirect-peer' | 'bare-tunnel', folder: string): string {
+  const output = join(folder, `${name}.bpf.o`)
   const include = `/usr/include/${execFileSync('uname', ['-m'], { encoding: 'utf8' }).trim()}-linux-gnu`
-  const source = join(import.meta.dirname, 'redirect-peer.bpf.c')
+  const source = join(import.meta.dirname, `${name}.bpf.c`)
   execFileSync('clang', ['-O2', '-g', '-target', 'bpf', `-I${include}`, '-c', source, '-o', output])
   return output
 }

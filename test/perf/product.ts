@@ -54,9 +54,9 @@ export class Lab implements AsyncDisposable {
     return result.ips[0]!.address.split('/')[0]!
   }
 
-  /** The pod as something that nsenter can enter from outside the lab: a process that sleeps in its namespace keeps the door open. */
-  async endpoint(pod: string, address: string): Promise<Endpoint> {
-    const words = ['exec', '--name', this.name, `pod/${pod}`, '--', 'sh', '-c', 'echo $$; exec sleep 7200']
+  /** `pod/NAME` or `node/I` as something that nsenter can enter from outside the lab: a process that sleeps in its namespace keeps the door open. */
+  async endpoint(where: string, address: string): Promise<Endpoint> {
+    const words = ['exec', '--name', this.name, where, '--', 'sh', '-c', 'echo $$; exec sleep 7200']
     const anchor = spawn(LAB[0]!, [...LAB.slice(1), ...words], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.#anchors.push(anchor)
     const [line] = (await once(anchor.stdout, 'data')) as [Buffer]
@@ -77,7 +77,7 @@ export class Lab implements AsyncDisposable {
 /** Two pods on node 1, one on node 2. */
 export async function productTopology(lab: Lab): Promise<Topology> {
   const ends: Endpoint[] = []
-  for (const [at, node] of [1, 1, 2].entries()) ends.push(await lab.endpoint(`p${at}`, lab.addPod(`p${at}`, node)))
+  for (const [at, node] of [1, 1, 2].entries()) ends.push(await lab.endpoint(`pod/p${at}`, lab.addPod(`p${at}`, node)))
   const [client, neighbour, remote] = ends
   return {
     name: OURS,

@@ -107,13 +107,13 @@ export function checkReachable({ client, server }: Pair): void {
   run(['nsenter', `--net=${client.netns}`, 'ping', '-c', '3', '-i', '0.2', '-w', '5', server.address])
 }
 
-function inside({ netns }: Endpoint, cpu: number | undefined, command: readonly string[]): string[] {
+export function inside({ netns }: Endpoint, cpu: number | undefined, command: readonly string[]): string[] {
   const pin = cpu === undefined ? [] : ['taskset', '-c', `${cpu}`]
   return ['nsenter', `--net=${netns}`, ...pin, ...command]
 }
 
 /** Starts a server and waits until it says that it listens. */
-async function startServer(
+export async function startServer(
   at: Endpoint,
   pinning: Pinning,
   command: readonly string[],
@@ -135,7 +135,7 @@ async function startServer(
   return server
 }
 
-async function stop(server: ChildProcess): Promise<void> {
+export async function stop(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const ended = once(server, 'exit')
   server.kill('SIGKILL')

@@ -1,14 +1,16 @@
 /**
  * `hack/bench kubernetes`: what a real cluster asks of kube-vrouter, measured on labs of two nodes that are made for it (hack/kubelab), and compared with
- * the reference plugins where a ratio is asked for. Every sample is kept in bench/kubernetes.json.
+ * the reference plugins where a ratio is asked for. Every sample is kept in bench/kubernetes/, by the model of the processor.
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Cni, Kubelab } from '../../kubelab/kubelab.ts'
+import { repository } from '../../lab/layout.ts'
+import { fileOfModel, processorModel } from '../models.ts'
 import { busyShare } from '../quiet.ts'
 import { Agent } from './remote.ts'
 import { type Figure, figure, formatFigures, ratio, single } from './statistics.ts'
@@ -19,7 +21,7 @@ const usage = `Figures of real clusters, made for it and removed afterwards: two
 
   --only PART   start, first-packet, changes, restart, local, scale; default: all. The others' figures in FILE stay.
   --quick       a tenth of everything: to see whether it works, not to measure
-  --out FILE    where the JSON goes (bench/kubernetes.json)
+  --out FILE    where the JSON goes (bench/kubernetes/ and the model of the processor)
 `
 
 const PARTS = ['start', 'first-packet', 'changes', 'restart', 'local', 'scale'] as const
@@ -230,7 +232,7 @@ async function main(): Promise<number> {
     options: {
       only: { type: 'string', multiple: true },
       quick: { type: 'boolean', default: false },
-      out: { type: 'string', default: 'bench/kubernetes.json' },
+      out: { type: 'string', default: fileOfModel(join(repository, 'bench/kubernetes')) },
       help: { type: 'boolean' },
     },
   })
@@ -252,7 +254,7 @@ async function main(): Promise<number> {
     const machine = {
       kernel: release(),
       cpus: cpus().length,
-      model: cpus()[0]?.model,
+      model: processorModel(),
       busyBefore: busy,
       loadavg: loadavg(),
     }
