@@ -63,7 +63,8 @@ function ratio(figure: string, against: string, ours: number[], theirs: number[]
   return { ...our, against, theirs: their.ours, value, isReached: value <= atMost }
 }
 
-function buildEmptySea(folder: string): string {
+/** A single executable that does nothing, made as the CNI binary is. */
+export function buildEmptySea(folder: string): string {
   const [script, config, output] = ['empty.cjs', 'sea.json', 'empty'].map((name) => join(folder, name)) as [
     string,
     string,
