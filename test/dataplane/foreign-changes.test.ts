@@ -60,7 +60,9 @@ describe('tables that others change', function () {
     await eventually('it is well again', async () => (await readyz()).status === 200)
   }
 
-  for (const name of TABLE_MAPS.filter((one) => one !== 'composites')) {
+  // No pod of this node has what these hold.
+  const empty = ['composites', 'vif_addresses']
+  for (const name of TABLE_MAPS.filter((one) => !empty.includes(one))) {
     it(`${name}: an entry is altered`, async () => {
       const before = contents(name)
       {
