@@ -24,6 +24,11 @@ describe('tables that others change', function () {
       ['two', 'blue'],
     ],
   )
+  // No table is empty.
+  before(async () => {
+    const { ok } = await node.add('three', 'blue', { 'vrouter.dev/allowed-addresses': '10.2.9.9' })
+    assert.equal(ok, true)
+  })
 
   const open = (name: MapName) => BpfMap.openPinned(join(node.config.paths.pins, 'maps', name))
   const readyz = async () => {
