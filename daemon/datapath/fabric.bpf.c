@@ -60,11 +60,12 @@ static __always_inline __u32 label_lookup(struct packet *p, __u32 *translate_vrf
 }
 
 /* The packet inside the tunnel is parsed; p->nh says where it goes. */
-static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, struct packet *p, const struct globals *g,
+						     __u32 encapsulation)
 {
 	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	__u32 reason, overhead = encapsulation_overhead(encapsulation);
 	enum verdict verdict;
-	__u32 reason;
 
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP(p, DROP_INVALID_NH);
@@ -80,7 +81,7 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 		p->flow_flags = 0;
 		p->bits |= PACKET_NEW_TICK;
 	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE) {
-		verdict = flow_stage(skb, p, g, skb->len - TUNNEL_OVERHEAD);
+		verdict = flow_stage(skb, p, g, skb->len - overhead);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 		p->flow_flags = FLOW_TTL_KEEP; /* whoever made the flow: the sending node has routed the packet already */
@@ -93,11 +94,11 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 		return nexthop_rare(skb, p);
 	}
 
-	reason = tunnel_strip(skb, p);
+	reason = encapsulation_strip(skb, p, encapsulation);
 	if (reason)
 		return DROP(p, reason);
-	if (unlikely(p->tcp_flags & TCPHDR_SYN && g->underlay_mtu > TUNNEL_OVERHEAD)) {
-		reason = mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - TUNNEL_OVERHEAD));
+	if (unlikely(p->tcp_flags & TCPHDR_SYN && g->underlay_mtu > overhead)) {
+		reason = mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - overhead, overhead));
 		if (reason)
 			return DROP(p, reason);
 	}
@@ -156,18 +157,19 @@ static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct 
 
 static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
-	__u32 reason, translate_vrf;
+	__u32 encapsulation, reason, translate_vrf;
 	enum verdict verdict;
 
 	if (unlikely(skb->pkt_type == 3 /* PACKET_OTHERHOST */))
 		return DROP(p, DROP_INTERFACE_DROP);
-	if (!tunnel_is_ours(skb, g))
+	encapsulation = tunnel_of(skb, g);
+	if (!encapsulation)
 		return not_tunnelled(skb, p, g);
-	reason = tunnel_parse(skb, p);
+	reason = encapsulation_parse(skb, p, encapsulation);
 	if (!reason)
 		reason = label_lookup(p, &translate_vrf);
 	if (!reason)
-		reason = PARSE(parse_version, skb, p, 1);
+		reason = PARSE(parse_version, skb, p, encapsulation_overhead(encapsulation));
 	if (unlikely(p->bits & PACKET_FRAGMENT)) {
 		verdict = fragment_stage(skb, p, reason);
 		if (verdict != VERDICT_NEXT)
@@ -180,7 +182,7 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 	} else {
 		p->label = LABEL_NONE;
 	}
-	return reason ? DROP(p, reason) : tunnelled_output(skb, p, g);
+	return reason ? DROP(p, reason) : tunnelled_output(skb, p, g, encapsulation);
 }
 
 SEC("tcx/ingress")
@@ -194,7 +196,7 @@ int fabric(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	packet_init(&p);
 	vif_enter(&p, vif, skb->len);
-	packet_pull(skb, ETH_HLEN + TUNNEL_OVERHEAD);
+	packet_pull(skb, ETH_HLEN + ENCAPSULATION_MAX);
 	return verdict_to_tc(fabric_walk(skb, &p, g));
 }
 

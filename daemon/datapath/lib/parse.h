@@ -6,11 +6,11 @@
  */
 #pragma once
 #include "packet.h"
+#include "encapsulation.h"
 #include "fragment.h"
 #include "icmp.h"
 
 #define PARSE_LINEAR 128 /* bytes made directly readable: tunnel headers, IPv6, TCP */
-#define PARSE_TUNNEL 32  /* outer IPv4, UDP, MPLS: where an inner packet lies behind the Ethernet header */
 #define IP_FRAGMENT_BITS 0x3fff /* more fragments, offset */
 #define IP_FRAGMENT_OFFSET 0x1fff
 #define IP6_EXTENSIONS 6
@@ -210,26 +210,26 @@ static __always_inline __u32 parse_version(struct __sk_buff *skb, struct packet 
 }
 
 /* The second try, when the headers were not in the packet's linear part. Of packets that our own devices make they always are. */
-__noinline __u32 parse_pulled(struct __sk_buff *skb, struct packet *p, __u32 inner)
+__noinline __u32 parse_pulled(struct __sk_buff *skb, struct packet *p, __u32 outer)
 {
-	if (!p)
+	if (!p || outer > ENCAPSULATION_MAX)
 		return DROP_MISC;
 	packet_pull(skb, PARSE_LINEAR);
 	p->bits &= ~(PACKET_FRAGMENT | PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR | PACKET_ND);
 	p->key.k6.sport = p->key.k6.dport = 0;
 	p->key.k4.sport = p->key.k4.dport = 0;
-	return parse_version(skb, p, inner ? ETH_HLEN + PARSE_TUNNEL : ETH_HLEN);
+	return parse_version(skb, p, ETH_HLEN + outer);
 }
 
 /*
  * parse_ip4, parse_ip6 or parse_version as `parse_` says, and once more if the headers have to be made readable first. That moves
  * memory, so it isn't done for packets that don't need it: a TCP segment has nothing but its headers in the linear part.
- * `inner` says whether the packet is inside a tunnel. Invalidates pointers into the packet.
+ * `outer`: bytes of the tunnel's headers that it lies behind, 0 = it isn't in a tunnel. Invalidates pointers into the packet.
  */
-#define PARSE(parse_, skb_, p_, inner_) \
+#define PARSE(parse_, skb_, p_, outer_) \
 	({ \
-		__u32 reason_ = parse_(skb_, p_, (inner_) ? ETH_HLEN + PARSE_TUNNEL : ETH_HLEN); \
+		__u32 reason_ = parse_(skb_, p_, ETH_HLEN + (outer_)); \
 		if (unlikely(reason_ == DROP_PULL && (__u32)((long)(skb_)->data_end - (long)(skb_)->data) < (skb_)->len)) \
-			reason_ = parse_pulled(skb_, p_, inner_); \
+			reason_ = parse_pulled(skb_, p_, outer_); \
 		reason_; \
 	})

@@ -102,7 +102,7 @@ enum nh_flags {
 	NH_FLAG_VALID = 0x1,
 	NH_FLAG_POLICY_ENABLED = 0x2,
 	NH_FLAG_MCAST = 0x20,
-	NH_FLAG_TUNNEL_UDP_MPLS = 0x40,
+	NH_FLAG_TUNNEL_UDP_MPLS = 0x40, /* the encapsulation of a TUNNEL (lib/encapsulation.h) */
 	NH_FLAG_TUNNEL_VXLAN = 0x80,
 	NH_FLAG_RELAXED_POLICY = 0x100,
 	NH_FLAG_COMPOSITE_ECMP = 0x400,
@@ -284,7 +284,7 @@ enum flow_flags {
 	FLOW_RFLOW_VALID = 0x1000,
 	FLOW_VRFT = 0x4000,
 	FLOW_LINK_LOCAL = 0x8000,
-	FLOW_L2 = 0x10000,      /* ours: the packet is bridged: no TTL, no rewrite */
+	FLOW_L2 = 0x10000,      /* ours: the packet is bridged: no TTL, on this node no rewrite */
 	FLOW_TTL_KEEP = 0x20000, /* ours: TTL isn't decremented (gateway nexthop) */
 	FLOW_VRF_TRANSLATED = 0x40000, /* ours: the route led through a VRF_TRANSLATE nexthop */
 	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
@@ -591,6 +591,8 @@ struct agent_hdr {
 	__u8 pad[3];
 } __attribute__((packed));
 
+/* Encapsulations (lib/encapsulation.h): bytes of outer headers, the outer IPv4 header among them, and ports. */
+#define MPLS_UDP_OVERHEAD 32
 #define MPLS_UDP_PORT 6635
 #define MPLS_UDP_PORT_OLD 51234
 #define VXLAN_UDP_PORT 4789

@@ -125,6 +125,14 @@ describe('datapath: path MTU of tunnels', function () {
       assertSent(ofSize(1280))
       assertTold(ofSize(1281), 1280)
     })
+
+    it(`leaves ${family} the 1280 bytes even where it was learnt with shorter outer headers`, () => {
+      say()
+      const key = ip4Number(PEER.ip4)
+      node.maps.pathMtus.set(key, { ...node.maps.pathMtus.get(key)!, mtu: 1280 + 20 })
+      assertSent(ofSize(1280))
+      assertTold(ofSize(1281), 1280)
+    })
   }
 
   it('is lowered further, and not raised by what is said later', () => {

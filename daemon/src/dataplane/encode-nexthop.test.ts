@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert'
+import { MPLS_UDP_OVERHEAD, NH_FLAG_TUNNEL_UDP_MPLS } from '../maps/constants.ts'
 import { nexthopCodec } from '../maps/structs.ts'
 import { encode } from '../maps/table.ts'
+import { SPOKEN, type SpokenEncapsulation, tunnelMtu } from '../model/encapsulations.ts'
 import type { Nexthop, Vif } from '../model/tables.ts'
 import { encodeNexthop, forgetLearntMac } from './encode-nexthop.ts'
 
@@ -24,6 +26,26 @@ const tunnel = (dstMac: string, source = '192.0.2.1'): Nexthop => ({
 const encap = (dstMac: string, vif: number): Nexthop => ({
   ...{ type: 'encap', family: 'inet', vif, vrf: 0, dstMac, policy: false, role: vif === 0 ? 'arp' : 'interface' },
   ...macs,
+})
+
+describe('encapsulations', () => {
+  /** As the datapath's types.h has them: the flag of tunnel nexthops, and the bytes of the outer headers. */
+  const datapath: { readonly [encapsulation in SpokenEncapsulation]: readonly [flag: number, overhead: number] } = {
+    MPLSoUDP: [NH_FLAG_TUNNEL_UDP_MPLS, MPLS_UDP_OVERHEAD],
+  }
+
+  it('are to the model what they are to the datapath', () => {
+    assert.ok(SPOKEN.length > 0)
+    for (const encapsulation of SPOKEN) {
+      const [flag, overhead] = datapath[encapsulation]
+      const { flags } = encodeNexthop(
+        { id: 20, nexthop: { ...tunnel('0e:00:00:00:00:02'), encapsulation } as Nexthop, isValid: true, references: 1 },
+        vifs,
+      )
+      assert.ok((flags & flag) !== 0, encapsulation)
+      assert.equal(tunnelMtu(encapsulation, 1500), 1500 - overhead, encapsulation)
+    }
+  })
 })
 
 describe('MACs that the datapath learns', () => {

@@ -26,6 +26,7 @@ import {
   VIF_VIRTUAL,
 } from '../maps/constants.ts'
 import type { CompositeStruct, NexthopStruct } from '../maps/structs.ts'
+import type { SpokenEncapsulation } from '../model/encapsulations.ts'
 import type { Nexthop, NumberedNexthop, Vif, VifType } from '../model/tables.ts'
 
 const ETH_P_IP = 0x0800
@@ -35,6 +36,11 @@ export const vifTypeNumbers: { readonly [type in VifType]: number } = {
   agent: VIF_AGENT,
   physical: VIF_PHYSICAL,
   virtual: VIF_VIRTUAL,
+}
+
+/** The flags of tunnels say their encapsulation. */
+const encapsulationFlags: { readonly [encapsulation in SpokenEncapsulation]: number } = {
+  MPLSoUDP: NH_FLAG_TUNNEL_UDP_MPLS,
 }
 
 const empty: NexthopStruct = {
@@ -98,7 +104,7 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
         rewrite: ethernetHeader(nexthop.dstMac, nexthop.srcMac),
       }
     case 'tunnel': {
-      const flags = (nexthop.dstMac === undefined ? 0 : valid) | NH_FLAG_TUNNEL_UDP_MPLS
+      const flags = (nexthop.dstMac === undefined ? 0 : valid) | encapsulationFlags[nexthop.encapsulation]
       return {
         ...empty,
         ...wayOut(vifs.get(VIF_ID_FABRIC), VIF_ID_FABRIC, flags),

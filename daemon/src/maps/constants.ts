@@ -20,6 +20,7 @@ export const HELD_FRAME = 1984
 export const DATAPATH_ABI = 1
 export const TUNNEL_DSCP_COPY = 255
 export const DROP_REASONS = 64
+export const MPLS_UDP_OVERHEAD = 32
 export const MPLS_UDP_PORT = 6635
 export const MPLS_UDP_PORT_OLD = 51234
 export const VXLAN_UDP_PORT = 4789
@@ -103,6 +104,7 @@ export const NH_TYPE = {
 export const NH_FLAG_VALID = 0x1
 export const NH_FLAG_POLICY_ENABLED = 0x2
 export const NH_FLAG_MCAST = 0x20
+/** the encapsulation of a TUNNEL (lib/encapsulation.h) */
 export const NH_FLAG_TUNNEL_UDP_MPLS = 0x40
 export const NH_FLAG_TUNNEL_VXLAN = 0x80
 export const NH_FLAG_RELAXED_POLICY = 0x100

@@ -4,6 +4,7 @@
  */
 import { contains, mustParseAddress, type Prefix } from './address.ts'
 import { prefixOfBlock } from './block-prefix.ts'
+import { SPOKEN } from './encapsulations.ts'
 import { isEqual } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { blockOf, singleBlocksOf } from './ipam.ts'
@@ -31,7 +32,7 @@ export function routerOf(node: string, facts: NodeFacts, tables: Tables): Virtua
     name: node,
     address,
     ...(address6 !== undefined && { address6 }),
-    encapsulations: ['MPLSoUDP'],
+    encapsulations: SPOKEN,
     vrfLabels,
     vhostLabel,
   }

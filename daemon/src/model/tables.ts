@@ -2,6 +2,7 @@
  * What the model computes: the tables that the dataplane writes into the kernel and that introspect shows. Ids are stable over
  * restarts (ids.ts). All lists are sorted by id, or by prefix (address, then shorter prefix first).
  */
+import type { SpokenEncapsulation } from './encapsulations.ts'
 import type { Address, FqName, Mac } from './objects.ts'
 
 export interface Tables {
@@ -128,7 +129,7 @@ export type Nexthop =
     }
   | {
       readonly type: 'tunnel'
-      readonly encapsulation: 'MPLSoUDP'
+      readonly encapsulation: SpokenEncapsulation
       readonly source: Address
       readonly destination: Address
       /** Underlay next hop towards the destination, and its MAC; without a MAC the nexthop isn't valid yet. */
@@ -252,6 +253,7 @@ export interface HostRoute {
 
 export interface BridgeRoute {
   readonly mac: Mac
+  /** Position in the table, for the tools. Those of other nodes' pods are made of the MAC (remote-macs.ts). */
   readonly index: number
   readonly nexthop: number
   readonly label?: number

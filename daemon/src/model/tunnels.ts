@@ -3,6 +3,7 @@
  * the destination alone, so a router that changes its MAC changes one nexthop and no route.
  */
 import { contains, longestMatch, mustParseAddress, type Prefix } from './address.ts'
+import { agreedWith, SPOKEN, type SpokenEncapsulation, tunnelMtu } from './encapsulations.ts'
 import { Inputs, isEqual, isSameMap } from './equal.ts'
 import type { FabricRoute, NodeFacts } from './facts.ts'
 import type { Ids } from './ids.ts'
@@ -11,9 +12,6 @@ import { ZERO_MAC } from './names.ts'
 import type { NexthopTable } from './nexthops.ts'
 import type { Address, Mac, VirtualRouter } from './objects.ts'
 import type { Nexthop, Peer, Problem } from './tables.ts'
-
-/** Bytes that MPLSoUDP puts in front of an L3 packet: IPv4 20, UDP 8, label 4 (RFC 7510). */
-export const MPLS_UDP_OVERHEAD = 32
 
 /** Another node, as routes need it. */
 export interface RemoteNode {
@@ -54,19 +52,22 @@ export class Underlay {
     return this.facts.neighbours.get(neighbour)
   }
 
-  tunnel(destination: Address): { readonly nexthop: Nexthop; readonly isValid: boolean } {
+  tunnel(
+    destination: Address,
+    encapsulation: SpokenEncapsulation,
+  ): { readonly nexthop: Nexthop; readonly isValid: boolean } {
     const { underlay } = this.facts
     const via = this.via(destination)
     const dstMac = this.mac(via)
     const nexthop: Nexthop = {
       type: 'tunnel',
-      encapsulation: 'MPLSoUDP',
+      encapsulation,
       source: underlay.address,
       destination,
       via,
       dstMac,
       srcMac: underlay.mac,
-      mtu: underlay.mtu - MPLS_UDP_OVERHEAD,
+      mtu: tunnelMtu(encapsulation, underlay.mtu),
     }
     return { nexthop, isValid: dstMac !== undefined }
   }
@@ -174,7 +175,13 @@ export class TunnelTable {
         problems.push({ object, message: `has the address of this node (${own}): no route leads there` })
         continue
       }
-      const { nexthop, isValid } = underlay.tunnel(router.address)
+      const encapsulation = agreedWith(router)
+      if (encapsulation === undefined) {
+        const theirs = router.encapsulations.join(', ') || 'nothing'
+        problems.push({ object, message: `speaks ${theirs}, this node ${SPOKEN.join(', ')}: no route leads there` })
+        continue
+      }
+      const { nexthop, isValid } = underlay.tunnel(router.address, encapsulation)
       const key = keys.tunnelNexthop(router.address)
       kept.add(key)
       const id = nexthops.define(key, nexthop, now, isValid)

@@ -1,6 +1,6 @@
 /** The ports of this node, as the rest of the vRouter serves them. */
 import type { Dataplane } from '../dataplane/dataplane.ts'
-import { MPLS_UDP_OVERHEAD } from '../model/tunnels.ts'
+import { podMtu } from '../model/encapsulations.ts'
 import { Ports } from '../ports/ports.ts'
 import type { Parts } from './parts.ts'
 import type { PortProgress } from './port-progress.ts'
@@ -21,7 +21,7 @@ export function openPorts(
     cluster: config.cluster,
     state: config.paths.state,
     log: log.child({ component: 'ports' }),
-    podMtu: () => dataplane.facts().underlay.mtu - MPLS_UDP_OVERHEAD,
+    podMtu: () => podMtu(dataplane.facts().underlay.mtu),
     linkIndex: (name) => dataplane.watch.taps.get(name),
     onPortsChanged: () => void rounds.nudge(),
     programmed: (uuid, signal) => progress.programmed(uuid, signal),
