@@ -393,6 +393,15 @@ const bridge = new Map<number, readonly BridgeRoute[]>([
         peer: 'EVPN',
         address: '10.47.255.10',
       },
+      {
+        mac: '02:77:00:00:00:31',
+        index: 1073741873,
+        nexthop: 14,
+        label: 31,
+        floodDhcp: false,
+        peer: NODE2,
+        address: '10.47.255.20',
+      },
     ],
   ],
   [

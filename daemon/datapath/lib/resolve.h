@@ -101,13 +101,18 @@ __noinline __u32 resolve_bridge(struct __sk_buff *skb, struct packet *p)
 			return DROP_INVALID_PROTOCOL;
 		COUNT_VRF(p->vrf, l2_receives);
 		return resolve_route(p, p->vrf);
+	case NH_TUNNEL: /* a pod of another node, by its label. Only the packet gets there: the Ethernet header isn't carried */
+		if (!p->family)
+			return DROP_L2_NO_ROUTE;
+		p->flow_flags |= FLOW_L2;
+		return 0;
 	case NH_ENCAP:
 		p->flow_flags |= FLOW_L2;
 		return 0;
 	case NH_DISCARD:
 		return DROP_L2_NO_ROUTE;
 	default:
-		return DROP_INVALID_NH; /* layer 2 over tunnels isn't MPLSoUDP's business here */
+		return DROP_INVALID_NH;
 	}
 }
 

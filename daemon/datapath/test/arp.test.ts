@@ -67,6 +67,14 @@ describe('datapath: ARP and neighbour discovery', function () {
     assert.equal(node.flows().length, 0)
   })
 
+  it('answers for remote pods with the router MAC although it knows theirs', () => {
+    node.setBridge(2, '02:99:00:00:00:02', NH.TUNNEL, REMOTE.label)
+    for (const dst of [BROADCAST, '02:99:00:00:00:02'])
+      assertFrame(node.fromPod(A, request(A, REMOTE.ip4, dst)), reply(A, REMOTE.ip4, ROUTER_MAC))
+    const asked = solicitFrame(A, REMOTE.ip6)
+    assertFrame(node.fromPod(A, asked), advertFrame(A, REMOTE.ip6, ROUTER_MAC, SOLICITED_ROUTER))
+  })
+
   it('answers with the real MAC for a pod whose MAC is stitched to its route, also to unicast requests', () => {
     for (const dst of [BROADCAST, B.mac, ROUTER_MAC]) {
       assertFrame(node.fromPod(A, request(A, B.ip4, dst)), reply(A, B.ip4, B.mac))

@@ -1,5 +1,6 @@
 /** Proves, byte for byte: how packets between pods, to the host and to the underlay leave the tap program. IPv4 and IPv6. */
 import { strict as assert } from 'node:assert'
+import { macBytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import {
   A,
@@ -71,6 +72,31 @@ describe('datapath: forwarding of what pods send', function () {
         agentFrame(AGENT_MAC, ROUTER_MAC, { vif: A.vif, vrf: 2, cmd: c.AGENT_TRAP_ZERO_TTL }, last),
       )
       assert.equal(node.totalDrops(), 0)
+    })
+
+    it(`sends ${family} for the MAC of a pod on another node through the tunnel to it, whoever has the address`, () => {
+      const [far, label] = ['02:99:00:00:00:02', 777] as const
+      node.setBridge(2, far, NH.TUNNEL, label)
+      for (const address of [to, family === 'IPv4' ? REMOTE.ip4 : REMOTE.ip6]) {
+        const packet = udp(from, address, 1000, 2000)
+        for (const _ of [1, 2]) {
+          // Bridged: nothing of the packet changes, its TTL neither.
+          for (const sent of [packet, withTtl(packet, 1)]) {
+            const { frame } = node.fromPod(A, eth(far, A.mac, type, sent))
+            assert.deepEqual(frame.subarray(0, 14), eth(PEER.mac, HOST.mac, 0x0800, Buffer.alloc(0)))
+            assert.equal(frame.readUInt32BE(14 + 28), ((label << 12) | 0x100 | 64) >>> 0)
+            assert.deepEqual(frame.subarray(14 + 32), sent)
+          }
+          // What is routed goes where the address is, also within one flow.
+          const routed = node.fromPod(A, eth(ROUTER_MAC, A.mac, type, packet))
+          if (address === to) assertFrame(routed, eth(B.mac, ROUTER_MAC, type, withTtl(packet, 63)))
+          else assert.equal(routed.frame.readUInt32BE(14 + 28) >>> 12, REMOTE.label)
+        }
+      }
+      assert.equal(node.maps.bridge.get({ vrf: 2, mac: macBytes(far) })!.packets, 4n)
+      assert.equal(node.totalDrops(), 0)
+      // Its header isn't carried, so what only has one can't get there.
+      node.assertDrop(c.DROP_L2_NO_ROUTE, A.vif, () => node.fromPod(A, eth(far, A.mac, 0x88b5, Buffer.alloc(46))))
     })
 
     it(`routes ${family} for other unknown MACs to nobody, and for a pod’s neither out of the network nor to the router`, () => {

@@ -319,10 +319,11 @@ export class TestNode implements Disposable {
     return this.maps.routes
   }
 
-  setBridge(vrf: number, mac: string, nh: number): void {
+  setBridge(vrf: number, mac: string, nh: number, label?: number): void {
+    const flags = c.BRIDGE_VALID | (label === undefined ? 0 : c.BRIDGE_LABEL_VALID)
     this.maps.bridge.set(
       { vrf, mac: macBytes(mac) },
-      { nh, label: c.LABEL_NONE, flags: c.BRIDGE_VALID, index: 0, packets: 0n },
+      { nh, label: label ?? c.LABEL_NONE, flags, index: 0, packets: 0n },
     )
   }
 

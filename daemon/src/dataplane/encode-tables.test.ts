@@ -44,7 +44,7 @@ import { decode as decodeBytes, u32Codec } from '../maps/table.ts'
 import { vifAddressKey } from '../maps/vifs.ts'
 import { NO_FLAGS } from '../model/paths.ts'
 import { Rib } from '../model/rib/rib.ts'
-import type { Nexthop, NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
+import type { BridgeRoute, Nexthop, NumberedNexthop, Route, Tables, Vif } from '../model/tables.ts'
 import { type EncodedTables, Encoder, type Encoding, encodeTables, TABLE_MAPS } from './encode-tables.ts'
 
 const fabric: Vif = {
@@ -296,6 +296,14 @@ describe('an Encoder', () => {
   const prefix = fc.constantFrom(...['10.0.0.0/24', '10.0.0.1/32', '10.0.0.2/32', '10.0.1.0/24', '0.0.0.0/0'])
   const lists = fc.dictionary(fc.constantFrom('2', '3'), fc.dictionary(prefix, fc.integer({ min: 1, max: 3 })))
   const made = new Map<string, Route>()
+  const entry = fc.constantFrom(...['00:00:5e:00:01:00', '02:00:00:00:00:01', '02:00:00:00:00:02', '02:00:00:00:01:00'])
+  const entries = fc.dictionary(fc.constantFrom('2', '3'), fc.dictionary(entry, fc.integer({ min: 1, max: 3 })))
+  const madeEntries = new Map<string, BridgeRoute>()
+  const entryTo = (mac: string, nexthop: number): BridgeRoute => {
+    const key = `${mac} ${nexthop}`
+    if (!madeEntries.has(key)) madeEntries.set(key, { mac, index: 1, nexthop, floodDhcp: false, peer: 'EVPN' })
+    return madeEntries.get(key)!
+  }
   /** As the model does: what says the same is the same object. */
   const routeTo = (at: string, nexthop: number): Route => {
     const [address, length] = at.split('/') as [string, string]
@@ -313,10 +321,18 @@ describe('an Encoder', () => {
 
   it('ends with what encoding everything gives, and tells every entry that is different', () => {
     fc.assert(
-      fc.property(fc.array(lists), (all) => {
+      fc.property(fc.array(fc.tuple(lists, entries)), (all) => {
         const encoder = new Encoder()
         let before: EncodedTables | undefined
-        for (const one of all) {
+        for (const [one, macs] of all) {
+          const bridge = new Map(
+            Object.entries(macs).map(([vrf, list]) => [
+              Number(vrf),
+              Object.entries(list)
+                .sort(([a], [b]) => (a < b ? -1 : 1))
+                .map(([mac, nexthop]) => entryTo(mac, nexthop)),
+            ]),
+          )
           const inet = new Map(
             Object.entries(one).map(([vrf, routes]) => [
               Number(vrf),
@@ -325,17 +341,21 @@ describe('an Encoder', () => {
                 .sort((a, b) => ip4Number(a.address) - ip4Number(b.address) || a.prefixLength - b.prefixLength),
             ]),
           )
-          const whole = encoded({ inet })
-          const { tables: now, touched } = run(encoder.encode({ ...tables, inet }))
+          const whole = encoded({ inet, bridge })
+          const { tables: now, touched } = run(encoder.encode({ ...tables, inet, bridge }))
           assert.deepEqual(now, whole)
-          for (const name of ['route4_host', 'route4_lpm'] as const) {
+          for (const name of ['route4_host', 'route4_lpm', 'bridge'] as const) {
             if (before === undefined) assert.equal(touched[name], undefined)
             for (const key of new Set([...(before?.[name].keys() ?? []), ...now[name].keys()])) {
               if (before !== undefined && before[name].get(key) !== now[name].get(key))
                 assert.ok(touched[name]!.has(key))
             }
           }
-          before = { ...now, route4_host: new Map(now.route4_host), route4_lpm: new Map(now.route4_lpm) }
+          const { route4_host, route4_lpm, bridge: macsNow } = now
+          before = {
+            ...now,
+            ...{ route4_host: new Map(route4_host), route4_lpm: new Map(route4_lpm), bridge: new Map(macsNow) },
+          }
         }
       }),
     )

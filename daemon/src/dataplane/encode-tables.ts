@@ -40,6 +40,7 @@ import {
 } from '../maps/structs.ts'
 import { u32Codec } from '../maps/table.ts'
 import { vifAddressKey } from '../maps/vifs.ts'
+import { bridgeChanges } from '../model/bridge-list.ts'
 import { compareLists } from '../model/rib/route-changes.ts'
 import type {
   BridgeRoute,
@@ -94,6 +95,7 @@ export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
 export class Encoder {
   readonly #routes4 = new RouteEncoder(4, 'route4_host', 'route4_lpm', encodeRoute4)
   readonly #routes6 = new RouteEncoder(6, 'route6_host', 'route6_lpm', encodeRoute6)
+  readonly #bridge = new BridgeEncoder()
   readonly #vrfs = new ListEncoder<Vrf>({
     encode: (vrf) => [text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf))],
   })
@@ -145,22 +147,27 @@ export class Encoder {
     for (const { id, moreAddresses = [] } of tables.vifs)
       for (const address of moreAddresses)
         vifAddresses.set(text(vifAddressKeyCodec, vifAddressKey(id, address)), text(u32Codec, 1))
-    const bridge: Entries = new Map()
     yield
-    for (const [vrf, routes] of tables.bridge) {
-      for (const route of routes) {
-        const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
-        bridge.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
-      }
-      yield
-    }
+    const bridge = yield* this.#bridge.encode(tables.bridge)
     const inet = yield* this.#routes4.encode(tables.inet, tables.routeLog)
     const inet6 = yield* this.#routes6.encode(tables.inet6, tables.routeLog)
     const peers = this.#encodePeers(tables.peers)
     this.#isWhole = true
     return {
-      tables: { ...encoded, vif_addresses: vifAddresses, bridge, ...peers.tables, ...inet.tables, ...inet6.tables },
-      touched: { ...touched, ...peers.touched, ...inet.touched, ...inet6.touched },
+      tables: {
+        ...encoded,
+        ...{ vif_addresses: vifAddresses, bridge: bridge.entries },
+        ...peers.tables,
+        ...inet.tables,
+        ...inet6.tables,
+      },
+      touched: {
+        ...touched,
+        ...(wasWhole ? bridge.touched : {}),
+        ...peers.touched,
+        ...inet.touched,
+        ...inet6.touched,
+      },
     }
   }
 
@@ -275,6 +282,47 @@ export function encodeRoute(route: Route): RouteStruct {
       (route.flags.arpTrap ? ROUTE_ARP_TRAP : 0) |
       (route.stitchedMac === undefined ? 0 : ROUTE_HAS_MAC),
     plen: route.prefixLength,
+  }
+}
+
+// ---- bridge entries --------------------------------------------------------------------------------------------------
+
+class BridgeEncoder {
+  readonly #entries: Entries = new Map()
+  #lists = new Map<number, readonly BridgeRoute[]>()
+  /** The map says what the lists do. */
+  #isWhole = false;
+
+  *encode(
+    lists: ReadonlyMap<number, readonly BridgeRoute[]>,
+  ): Generator<void, { readonly entries: Entries; readonly touched: Touched }> {
+    const wasWhole = this.#isWhole
+    this.#isWhole = false
+    if (!wasWhole) {
+      this.#lists = new Map()
+      this.#entries.clear()
+    }
+    const touched = new Set<string>()
+    for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
+      const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
+      if (before === after) continue
+      const { gone, made } = bridgeChanges(before, after)
+      for (const { mac } of gone) {
+        const key = text(bridgeKeyCodec, { mac: macBytes(mac), vrf })
+        this.#entries.delete(key)
+        if (wasWhole) touched.add(key)
+      }
+      for (const [at, route] of made.entries()) {
+        const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
+        this.#entries.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
+        if (wasWhole) touched.add(key)
+        if (at % SLICE === SLICE - 1) yield
+      }
+      yield
+    }
+    this.#lists = new Map(lists)
+    this.#isWhole = true
+    return { entries: this.#entries, touched: wasWhole ? { bridge: touched } : {} }
   }
 }
 

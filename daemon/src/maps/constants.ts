@@ -188,7 +188,7 @@ export const FLOW_EVICTED = 0x800
 export const FLOW_RFLOW_VALID = 0x1000
 export const FLOW_VRFT = 0x4000
 export const FLOW_LINK_LOCAL = 0x8000
-/** ours: the packet is bridged: no TTL, no rewrite */
+/** ours: the packet is bridged: no TTL, on this node no rewrite */
 export const FLOW_L2 = 0x10000
 /** ours: TTL isn't decremented (gateway nexthop) */
 export const FLOW_TTL_KEEP = 0x20000

@@ -1,59 +1,131 @@
-/** Bridge tables: the router's MAC in every VRF, and the MACs of local pods in theirs. */
+/**
+ * Bridge tables: in every VRF the router's MAC, the MACs of its pods on this node, and of its network's pods on the others (remote-macs.ts). A MAC that
+ * this node has is nobody else's, whatever other nodes say.
+ */
+import { merged } from './bridge-list.ts'
 import { isEqual, isSameList } from './equal.ts'
 import type { Ids } from './ids.ts'
 import { firstOf, type LocalPod } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { ROUTER_MAC } from './names.ts'
-import type { Mac } from './objects.ts'
+import type { FqName, Mac } from './objects.ts'
+import { RemoteMacs } from './remote-macs.ts'
+import type { RemotePods } from './remote-pods.ts'
 import type { BridgeRoute, Problem, Vrf } from './tables.ts'
+import type { RemoteNode } from './tunnels.ts'
 import { FABRIC_POLICY_VRF_ID, FABRIC_VRF_ID } from './vrfs.ts'
 
-export class BridgeTable {
-  #tables = new Map<number, readonly BridgeRoute[]>()
+export interface BridgeInput {
+  readonly vrfs: readonly Vrf[]
+  /** Those whose tap is there. */
+  readonly pods: readonly LocalPod[]
+  readonly remote: (vn: FqName) => RemotePods
+  readonly nodes: ReadonlyMap<string, RemoteNode>
+  readonly nicMac: Mac
+  readonly l2Receive: number
+}
 
-  /** By VRF, sorted by MAC. `pods`: those whose tap is there. */
+/** What one VRF's table was made of. */
+interface Known {
+  readonly own: readonly BridgeRoute[]
+  readonly remote: readonly BridgeRoute[]
+  readonly routes: readonly BridgeRoute[]
+}
+
+const NONE: readonly BridgeRoute[] = []
+
+export class BridgeTable {
+  #tables = new Map<number, Known>()
+  #remote = new Map<FqName, RemoteMacs>()
+
+  /** By VRF, sorted by MAC. */
   compute(
-    vrfs: readonly Vrf[],
-    pods: readonly LocalPod[],
-    nicMac: Mac,
-    l2Receive: number,
+    { vrfs, pods, remote, nodes, nicMac, l2Receive }: BridgeInput,
     ids: Ids,
     now: number,
     problems: Problem[],
   ): ReadonlyMap<number, readonly BridgeRoute[]> {
-    const tables = new Map<number, readonly BridgeRoute[]>()
+    const tables = new Map<number, Known>()
+    const networks = new Map<FqName, RemoteMacs>()
     const podsOf = Map.groupBy(pods, (pod) => pod.vrf.id)
+    /** A tenth is left for what this node has itself. */
+    let room = Math.floor(ids.limits.bridge * 0.9)
     for (const vrf of vrfs) {
       const isFabric = vrf.id === FABRIC_VRF_ID || vrf.id === FABRIC_POLICY_VRF_ID
-      const routes: BridgeRoute[] = []
-      for (const mac of isFabric ? [ROUTER_MAC, nicMac] : [ROUTER_MAC]) {
-        const index = ids.allocate('bridge', keys.bridgeKey(vrf.name, mac), now)
-        if (index === undefined) {
+      const macs = isFabric ? [ROUTER_MAC, nicMac] : [ROUTER_MAC]
+      const own = ownRoutes(vrf, macs, podsOf.get(vrf.id) ?? [], l2Receive, ids, now, problems)
+      let others = NONE
+      if (!isFabric && vrf.vn !== undefined) {
+        const remotePods = remote(vrf.vn)
+        if (remotePods.size <= room) {
+          room -= remotePods.size
+          const known = this.#remote.get(vrf.vn) ?? new RemoteMacs()
+          networks.set(vrf.vn, known)
+          others = known.compute(remotePods, nodes)
+          problems.push(...known.problems)
+        } else {
           problems.push({
             object: `VRF ${vrf.name}`,
-            message: `no bridge index is left (limit ${ids.limits.bridge})`,
+            message:
+              `${remotePods.size} remote pods are too many for the bridge table (limit ${ids.limits.bridge}): ` +
+              'they are reached by their addresses alone; raise limits.routes',
             table: 'bridge',
           })
-        } else routes.push({ mac, index, nexthop: l2Receive, floodDhcp: false, peer: 'Local_Vm' })
+        }
       }
-      for (const { port, bridgeIndex, bridgeNexthop } of podsOf.get(vrf.id) ?? []) {
-        const address = firstOf(port.addresses, 4) ?? firstOf(port.addresses, 6)
-        routes.push({
-          mac: port.mac,
-          index: bridgeIndex,
-          nexthop: bridgeNexthop,
-          floodDhcp: false,
-          peer: 'EVPN',
-          address,
-        })
-      }
-      routes.sort((a, b) => (a.mac < b.mac ? -1 : 1))
-      const before = this.#tables.get(vrf.id)
-      const known = new Map(before?.map((route) => [route.mac, route]))
-      const kept = routes.map((route) => (isEqual(known.get(route.mac), route) ? known.get(route.mac)! : route))
-      tables.set(vrf.id, before !== undefined && isSameList(before, kept) ? before : kept)
+      tables.set(vrf.id, settle(this.#tables.get(vrf.id), own, others))
     }
     this.#tables = tables
-    return tables
+    this.#remote = networks
+    return new Map([...tables].map(([vrf, { routes }]) => [vrf, routes]))
   }
+
+  /** Positions in the table that `Ids` gave out. */
+  *indices(): Generator<number> {
+    for (const { own } of this.#tables.values()) for (const { index } of own) yield index
+  }
+}
+
+/** Sorted by MAC. */
+function ownRoutes(
+  vrf: Vrf,
+  macs: readonly Mac[],
+  pods: readonly LocalPod[],
+  l2Receive: number,
+  ids: Ids,
+  now: number,
+  problems: Problem[],
+): BridgeRoute[] {
+  const routes: BridgeRoute[] = []
+  for (const mac of macs) {
+    const index = ids.allocate('bridge', keys.bridgeKey(vrf.name, mac), now)
+    if (index === undefined) {
+      problems.push({
+        object: `VRF ${vrf.name}`,
+        message: `no bridge index is left (limit ${ids.limits.bridge})`,
+        table: 'bridge',
+      })
+    } else routes.push({ mac, index, nexthop: l2Receive, floodDhcp: false, peer: 'Local_Vm' })
+  }
+  for (const { port, bridgeIndex, bridgeNexthop } of pods) {
+    const address = firstOf(port.addresses, 4) ?? firstOf(port.addresses, 6)
+    routes.push({
+      mac: port.mac,
+      index: bridgeIndex,
+      nexthop: bridgeNexthop,
+      floodDhcp: false,
+      peer: 'EVPN',
+      address,
+    })
+  }
+  return routes.sort((a, b) => (a.mac < b.mac ? -1 : 1))
+}
+
+/** The table of both; objects and lists that say the same as before are those of before. */
+function settle(before: Known | undefined, made: readonly BridgeRoute[], remote: readonly BridgeRoute[]): Known {
+  const known = new Map(before?.own.map((route) => [route.mac, route]))
+  const kept = made.map((route) => (isEqual(known.get(route.mac), route) ? known.get(route.mac)! : route))
+  const own = before !== undefined && isSameList(before.own, kept) ? before.own : kept
+  if (before !== undefined && own === before.own && remote === before.remote) return before
+  return { own, remote, routes: merged(own, remote) }
 }

@@ -559,7 +559,7 @@ describe('tunnels', () => {
       virtualNetworks: new Map([[red.fqName, red]]),
       blocks: new Map(),
       interfaces: new Map(
-        ['n2', 'n3', 'n4', 'n5'].map((name) => [
+        ['n2', 'n3', 'n4', 'n5', 'n6'].map((name) => [
           name,
           remote(name, red.fqName, name, [`10.1.0.${name.slice(1)}0`], 30),
         ]),
@@ -570,6 +570,7 @@ describe('tunnels', () => {
           routerOf('n3', '198.51.100.13'),
           routerOf('n4', '203.0.113.14'),
           routerOf('n5', facts.underlay.address),
+          { ...routerOf('n6', '192.0.2.16'), encapsulations: ['VXLAN'] as const },
         ].map((router) => [router.name, router]),
       ),
       networkRouters: new Map(),
@@ -591,7 +592,10 @@ describe('tunnels', () => {
       ['203.0.113.14', '192.0.2.1', '52:54:00:00:00:f1', 1468, true],
     ])
     assert.deepEqual(tables.neighbours, ['192.0.2.1', '192.0.2.12', '192.0.2.254'])
-    assert.match(tables.problems[0]!.message, /has the address of this node/)
+    const said = tables.problems.map(({ object, message }) => `${object} ${message}`)
+    assert.equal(said.length, 2)
+    assert.match(said[0]!, /VirtualRouter n5 has the address of this node/)
+    assert.match(said[1]!, /VirtualRouter n6 speaks VXLAN, this node MPLSoUDP: no route leads there/)
   })
 })
 
@@ -628,6 +632,9 @@ describe('all tables', () => {
         }
         for (const routes of tables.bridge.values()) {
           for (const { nexthop } of routes) refer(nexthop)
+          for (const [i, { mac }] of routes.entries())
+            assert.ok(i === 0 || routes[i - 1]!.mac < mac, 'sorted and unique')
+          assert.equal(new Set(routes.map(({ index }) => index)).size, routes.length, 'one position each')
           assert.ok(
             routes.some(({ mac, nexthop }) => mac === ROUTER_MAC && nexthopOf(tables, nexthop).type === 'l2-receive'),
           )
@@ -875,6 +882,57 @@ describe('all tables', () => {
         }
       }),
     )
+  })
+})
+
+describe('bridge tables', () => {
+  const sourceOf = (...others: VirtualMachineInterface[]): SourceState => ({
+    namespaces: new Map(),
+    virtualNetworks: new Map([red, blue].map((vn) => [vn.fqName, vn])),
+    blocks: new Map(),
+    interfaces: new Map(others.map((other) => [other.uuid, other])),
+    routers: new Map([
+      [
+        'n2',
+        { ...{ name: 'n2', address: '192.0.2.12', encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel: 16 } },
+      ] as const,
+    ] as Iterable<[string, VirtualRouter]>),
+    networkRouters: new Map(),
+    pods: new Map(),
+    rejected: [],
+  })
+  const a = port('a', red.fqName, ['10.1.0.9'], 10)
+
+  it('have the pods of the network, wherever they are; what this node has nobody else can claim', () => {
+    const thief = { ...remote('s', red.fqName, 'n2', ['10.1.0.72'], 32), mac: a.mac }
+    const far = remote('r', red.fqName, 'n2', ['10.1.0.70'], 30)
+    const other = remote('q', blue.fqName, 'n2', ['10.1.0.71'], 31)
+    const tables = model(new Ids({ limits })).update({ source: sourceOf(far, thief, other), facts, ports: [a] })
+    const routes = tables.bridge.get(2)!
+    const of = (mac: string) => routes.find((route) => route.mac === mac)
+    assert.deepEqual(routes.map(({ mac }) => mac).sort(), [ROUTER_MAC, a.mac, far.mac].sort())
+    assert.deepEqual([nexthopOf(tables, of(far.mac)!.nexthop).type, of(far.mac)!.label], ['tunnel', 30])
+    assert.deepEqual(of(far.mac)!.peer, { node: 'n2', address: '192.0.2.12' })
+    assert.equal(nexthopOf(tables, of(a.mac)!.nexthop).type, 'encap')
+    // ARP goes by the routes: those to other nodes have no MAC (decision 8).
+    const route = tables.inet.get(2)!.find(({ address }) => address === '10.1.0.70')!
+    assert.deepEqual([route.kind, route.stitchedMac], ['remote-pod', undefined])
+  })
+
+  it('leave out other nodes’ pods where they are too many, and keep room for this node’s', () => {
+    const many = [1, 2, 3, 4, 5, 6, 7].map((i) => remote(`r${i}`, red.fqName, 'n2', [`10.1.0.${i + 70}`], 30 + i))
+    const entries = (bridge: number) => {
+      const tables = model(new Ids({ limits: { ...limits, bridge } })).update({
+        ...{ source: sourceOf(...many), facts, ports: [a] },
+      })
+      const told = tables.problems.filter(({ table }) => table === 'bridge').map(({ message }) => message)
+      return [tables.bridge.get(2)!.length, told] as const
+    }
+    assert.deepEqual(entries(20), [9, []])
+    const [length, [told, ...more]] = entries(7)
+    assert.equal(length, 2)
+    assert.deepEqual(more, [])
+    assert.match(told!, /7 remote pods are too many for the bridge table \(limit 7\)/)
   })
 })
 

@@ -8,6 +8,7 @@
  */
 import { mustParseAddress } from './address.ts'
 import { BridgeTable } from './bridge.ts'
+import { bridgeChanges } from './bridge-list.ts'
 import { gatewaysOf } from './contributors/underlay.ts'
 import { keepList } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
@@ -82,7 +83,7 @@ export class Model {
   readonly #leaks = new LeakTable()
   readonly #blocks = new Groups<IpamBlock>()
   readonly #podsOf = new PodsByNetwork()
-  readonly #bridgeCounts = new WeakMap<readonly BridgeRoute[], Counts>()
+  #bridgeCounts = new Map<number, { readonly routes: readonly BridgeRoute[]; readonly counts: Counts }>()
   #routing: Routing
   /** The last pass came to its end. */
   #isWhole = true
@@ -140,18 +141,26 @@ export class Model {
     const hostRoutes = yield* this.#route(input, byNetwork, leaks, pods, nodes, underlay, common, now, problems)
     const inet = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 4)]))
     const inet6 = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 6)]))
-    const bridge = this.#bridge.compute(vrfs, pods, facts.underlay.mac, common.l2Receive, ids, now, problems)
+    const bridge = this.#bridge.compute(
+      {
+        ...{ vrfs, pods, nodes, nicMac: facts.underlay.mac, l2Receive: common.l2Receive },
+        remote: (vn) => remote.of(vn),
+      },
+      ids,
+      now,
+      problems,
+    )
     const vifs = this.#interfaces.vifs(facts, pods, vhost, this.#options.flowsPerVif)
     const labels = this.#labels.compute(vhost, byNetwork.values(), pods)
 
-    const references = this.#references(bridge.values())
+    const references = this.#references(bridge)
     for (const { nexthop } of labels) increase(references, nexthop, 1)
     for (const { flowNexthop } of vifs) if (flowNexthop !== 0) increase(references, flowNexthop, 1)
     for (const { nexthop } of vrfs) if (nexthop !== undefined) increase(references, nexthop, 1)
     for (const members of nexthops.composites(references)) {
       for (const { nexthop } of members) increase(references, nexthop, 1)
     }
-    this.#sweep(byNetwork, allPods, bridge, now)
+    this.#sweep(byNetwork, allPods, now)
     const table = nexthops.finish(references, now)
     const wanted = [...new Set([...underlay.wanted, ...gatewaysOf(facts)])].sort(compareAddresses)
     this.#neighbours = keepList(this.#neighbours, wanted)
@@ -308,36 +317,29 @@ export class Model {
     return true
   }
 
-  /** Table entries by nexthop. What routes name is counted as they change; bridge tables that are the same as before aren't counted again. */
-  #references(bridge: Iterable<readonly BridgeRoute[]>): Map<number, number> {
+  /** Table entries by nexthop. What routes name is counted as they change; of bridge tables only what changed is counted. */
+  #references(bridge: ReadonlyMap<number, readonly BridgeRoute[]>): Map<number, number> {
     const references = new Map(this.#routing.rib.references)
-    for (const list of bridge) {
-      let counts = this.#bridgeCounts.get(list)
-      if (counts === undefined) {
-        const fresh = new Map<number, number>()
-        for (const { nexthop } of list) increase(fresh, nexthop, 1)
-        counts = fresh
-        this.#bridgeCounts.set(list, counts)
-      }
-      for (const [nexthop, count] of counts) increase(references, nexthop, count)
+    const known = this.#bridgeCounts
+    this.#bridgeCounts = new Map()
+    for (const [vrf, routes] of bridge) {
+      const before = known.get(vrf)
+      const counted = before?.routes === routes ? before : { routes, counts: recountBridge(before, routes) }
+      this.#bridgeCounts.set(vrf, counted)
+      for (const [nexthop, count] of counted.counts) increase(references, nexthop, count)
     }
     return references
   }
 
   /** Gives back the numbers of what is gone. Nexthops follow in `NexthopTable.finish`. */
-  #sweep(
-    vrfs: ReadonlyMap<FqName, NetworkVrf>,
-    pods: readonly LocalPod[],
-    bridge: ReadonlyMap<number, readonly BridgeRoute[]>,
-    now: number,
-  ): void {
+  #sweep(vrfs: ReadonlyMap<FqName, NetworkVrf>, pods: readonly LocalPod[], now: number): void {
     const vrfKeys = new Set([...vrfs.keys()].map((vn) => keys.vrfKey(vrfOfNetwork(vn))))
     const vifKeys = new Set(pods.map(({ port }) => keys.vifKey(port.uuid)))
     const labelKeys = new Set([keys.VHOST_LABEL])
     for (const { name } of vrfs.values()) labelKeys.add(keys.vrfLabel(name))
     for (const { port } of pods) labelKeys.add(keys.podLabel(port.uuid))
     const indices = new Set(pods.map(({ bridgeIndex }) => bridgeIndex))
-    for (const routes of bridge.values()) for (const { index } of routes) indices.add(index)
+    for (const index of this.#bridge.indices()) indices.add(index)
     this.#ids.sweep('vrf', (key) => vrfKeys.has(key), now)
     this.#ids.sweep('vif', (key) => vifKeys.has(key), now)
     this.#ids.sweep('label', (key) => labelKeys.has(key), now)
@@ -360,6 +362,18 @@ class PodsByNetwork {
 }
 
 type Counts = ReadonlyMap<number, number>
+
+function recountBridge(
+  before: { readonly routes: readonly BridgeRoute[]; readonly counts: Counts } | undefined,
+  routes: readonly BridgeRoute[],
+): Counts {
+  const counts = new Map(before?.counts)
+  const { gone, made } = bridgeChanges(before?.routes ?? [], routes)
+  for (const { nexthop } of gone) increase(counts, nexthop, -1)
+  for (const { nexthop } of made) increase(counts, nexthop, 1)
+  for (const [nexthop, number] of counts) if (number === 0) counts.delete(nexthop)
+  return counts
+}
 
 function increase(counts: Map<number, number>, key: number, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by)

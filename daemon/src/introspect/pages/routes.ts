@@ -279,7 +279,7 @@ const SEEN = 200
 const UNSEEN = 100
 
 function bridgePath(route: BridgeRoute, peer: Peer, vrf: Vrf, tables: Tables): PathSandeshData {
-  const preference = route.peer === 'Local_Vm' ? UNSEEN : SEEN
+  const preference = route.peer === 'EVPN' ? SEEN : UNSEEN
   return {
     ...commonPath(peer, route.label ?? -1, preference, vrf.vn ?? ''),
     nh: nexthopToSandesh(nexthopOf(tables, route.nexthop), tables),

@@ -1,0 +1,66 @@
+/** Bridge entries of one VRF, sorted by MAC. Entries that say the same as before are the same objects as before. */
+import type { Mac } from './objects.ts'
+import type { BridgeRoute } from './tables.ts'
+
+/** Where that MAC is in a sorted list, or would be. */
+export function placeOfMac<T>(list: readonly T[], mac: Mac, macOf: (item: T) => Mac): number {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (macOf(list[middle]!) < mac) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Both lists in one; of a MAC that both have, `first`'s entry. Costs copies of `others`, whose entries aren't looked at one by one. */
+export function merged(first: readonly BridgeRoute[], others: readonly BridgeRoute[]): readonly BridgeRoute[] {
+  if (others.length === 0) return first
+  const parts: (readonly BridgeRoute[])[] = []
+  let from = 0
+  for (const route of first) {
+    const at = placeOfMac(others, route.mac, macOfRoute)
+    parts.push(others.slice(from, at), [route])
+    from = others[at]?.mac === route.mac ? at + 1 : at
+  }
+  parts.push(others.slice(from))
+  return parts.flat()
+}
+
+export function macOfRoute({ mac }: BridgeRoute): Mac {
+  return mac
+}
+
+/** What distinguishes two lists of one table: an entry that says something else than before is in both. */
+export interface BridgeChanges {
+  readonly gone: readonly BridgeRoute[]
+  readonly made: readonly BridgeRoute[]
+}
+
+export function bridgeChanges(before: readonly BridgeRoute[], after: readonly BridgeRoute[]): BridgeChanges {
+  if (before.length === 0) return { gone: [], made: after }
+  const gone: BridgeRoute[] = []
+  const made: BridgeRoute[] = []
+  let i = 0
+  let j = 0
+  while (i < before.length && j < after.length) {
+    const [a, b] = [before[i]!, after[j]!]
+    if (a === b) {
+      i++
+      j++
+      continue
+    }
+    if (a.mac <= b.mac) {
+      gone.push(a)
+      i++
+    }
+    if (b.mac <= a.mac) {
+      made.push(b)
+      j++
+    }
+  }
+  while (i < before.length) gone.push(before[i++]!)
+  while (j < after.length) made.push(after[j++]!)
+  return { gone, made }
+}
