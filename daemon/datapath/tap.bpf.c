@@ -7,6 +7,7 @@
 #include "packet.h"
 #include "arp.h"
 #include "drop.h"
+#include "flood.h"
 #include "flow.h"
 #include "fragment_hold.h"
 #include "multicast.h"
@@ -82,7 +83,7 @@ static __always_inline enum verdict tap_walk(struct __sk_buff *skb, struct packe
 		return DROP(p, DROP_INVALID_SOURCE);
 	p->ethertype = eth->h_proto;
 	if (unlikely(mac_is_multicast(eth->h_dest)))
-		return frame_is_tagged(skb, p) ? flood(p) : multicast_from_workload(skb, p);
+		return frame_is_tagged(skb, p) ? DROP(p, DROP_L2_NO_ROUTE) : multicast_from_workload(skb, p);
 	if (mac_equal(eth->h_dest, vif->mac))
 		p->bits |= PACKET_TO_ROUTER;
 	if (unlikely(frame_is_tagged(skb, p)))
@@ -113,13 +114,15 @@ int tap(struct __sk_buff *skb)
 {
 	const struct globals *g = node_globals();
 	const struct vif *vif = vif_of(skb);
+	enum verdict verdict;
 	struct packet p;
 
 	if (unlikely(!vif || !g)) /* a workload whose vif isn't programmed sends nothing */
 		return verdict_to_tc(drop_count(VIF_UNKNOWN, DROP_INVALID_IF));
 	packet_init(&p);
 	vif_enter(&p, vif, skb->len);
-	return verdict_to_tc(tap_walk(skb, &p, vif, g));
+	verdict = tap_walk(skb, &p, vif, g);
+	return verdict_to_tc(unlikely(verdict == VERDICT_FLOOD) ? flood(skb, &p) : verdict);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

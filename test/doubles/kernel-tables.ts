@@ -84,13 +84,26 @@ function toNexthop({ nexthop, isValid }: NumberedNexthop): NexthopStruct {
     case 'l2-receive':
       return { ...base, type: c.NH_L2_RCV, family: c.NH_AF_BRIDGE }
     case 'composite':
-      return { ...base, type: c.NH_COMPOSITE, vrf: nexthop.vrf, flags: base.flags | c.NH_FLAG_COMPOSITE_ECMP }
+      return {
+        ...base,
+        type: c.NH_COMPOSITE,
+        vrf: nexthop.vrf,
+        family: nexthop.kind === 'ecmp' ? base.family : c.NH_AF_BRIDGE,
+        flags: base.flags | COMPOSITES[nexthop.kind],
+      }
     default: {
       const never: never = nexthop
       return never
     }
   }
 }
+
+const COMPOSITES = {
+  ecmp: c.NH_FLAG_COMPOSITE_ECMP,
+  'l2-multicast': c.NH_FLAG_MCAST,
+  'l2-interface': c.NH_FLAG_COMPOSITE_ENCAP,
+  evpn: c.NH_FLAG_COMPOSITE_EVPN,
+} as const
 
 const FLOW: FlowStruct = {
   packets: 96n,

@@ -286,12 +286,31 @@ const nexthops: readonly NumberedNexthop[] = [
     id: 16,
     nexthop: {
       type: 'composite',
+      kind: 'ecmp',
       vrf: 2,
       members: [
         { nexthop: 10, label: 19 },
         { nexthop: 14, label: 31 },
       ],
     },
+    isValid: true,
+    references: 1,
+  },
+  {
+    id: 17,
+    nexthop: { type: 'composite', kind: 'l2-multicast', vrf: 2, members: [{ nexthop: 18 }, { nexthop: 19 }] },
+    isValid: true,
+    references: 0,
+  },
+  {
+    id: 18,
+    nexthop: { type: 'composite', kind: 'l2-interface', vrf: 2, members: [{ nexthop: 11 }] },
+    isValid: true,
+    references: 1,
+  },
+  {
+    id: 19,
+    nexthop: { type: 'composite', kind: 'evpn', vrf: 2, members: [{ nexthop: 14, label: 33 }] },
     isValid: true,
     references: 1,
   },

@@ -100,7 +100,7 @@ __noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *
 	if (arp.op == bpf_htons(ARPOP_REPLY)) {
 		if (p->bits & PACKET_TO_ROUTER)
 			return trap(skb, p, AGENT_TRAP_ARP, 0, 0);
-		return multicast ? flood(p) : VERDICT_NEXT;
+		return multicast ? VERDICT_FLOOD : VERDICT_NEXT;
 	}
 	__builtin_memcpy(target.bytes, arp.tpa, 4);
 	if (arp_is_gratuitous(&arp)) {
@@ -110,13 +110,13 @@ __noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *
 			return DROP(p, DROP_INVALID_ARP);
 		if (route_find(p->vrf, AF_INET, &target, &route) && (route.flags & ROUTE_ARP_TRAP))
 			return trap(skb, p, AGENT_TRAP_ARP, 0, 0);
-		return multicast ? flood(p) : p->bits & PACKET_TO_ROUTER ? DROP(p, DROP_INVALID_ARP) : VERDICT_NEXT;
+		return multicast ? VERDICT_FLOOD : p->bits & PACKET_TO_ROUTER ? DROP(p, DROP_INVALID_ARP) : VERDICT_NEXT;
 	}
 	switch (proxy_decide(vif, AF_INET, &target, &answer)) {
 	case PROXY_ANSWER:
 		break;
 	case PROXY_FLOOD:
-		return multicast || (p->bits & PACKET_TO_ROUTER) ? flood(p) : VERDICT_NEXT;
+		return multicast || (p->bits & PACKET_TO_ROUTER) ? VERDICT_FLOOD : VERDICT_NEXT;
 	default:
 		return DROP(p, DROP_INVALID_ARP);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Multicast and broadcast frames of workloads: ARP and neighbour discovery are answered, DHCP and router solicitations go to the
- * agent, everything else would have to be flooded.
+ * agent, everything else is flooded (VERDICT_FLOOD).
  */
 #pragma once
 #include "packet.h"
@@ -22,7 +22,7 @@ __noinline enum verdict multicast_from_workload(struct __sk_buff *skb, struct pa
 	if (p->ethertype == bpf_htons(ETH_P_ARP))
 		return arp_from_workload(skb, p);
 	if (p->ethertype != bpf_htons(ETH_P_IP) && p->ethertype != bpf_htons(ETH_P_IPV6))
-		return flood(p);
+		return VERDICT_FLOOD;
 	reason = p->ethertype == bpf_htons(ETH_P_IP) ? PARSE(parse_ip4, skb, p, 0) : PARSE(parse_ip6, skb, p, 0);
 	if (reason)
 		return DROP(p, reason);
@@ -31,5 +31,5 @@ __noinline enum verdict multicast_from_workload(struct __sk_buff *skb, struct pa
 	if ((vif->flags & VIF_DHCP_ENABLED) && p->proto == IPPROTO_UDP && !(p->bits & PACKET_LATER_FRAGMENT) &&
 	    (p->family == AF_INET ? p->key.k4.sport == DHCP_CLIENT : p->key.k6.sport == DHCP6_CLIENT))
 		return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);
-	return flood(p);
+	return VERDICT_FLOOD;
 }

@@ -124,7 +124,7 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 		return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);
 	case ND_ROUTER_ADVERT:
 	case ND_REDIRECT:
-		return checked ? DROP(p, DROP_INVALID_SOURCE) : multicast ? flood(p) : VERDICT_NEXT;
+		return checked ? DROP(p, DROP_INVALID_SOURCE) : multicast ? VERDICT_FLOOD : VERDICT_NEXT;
 	case ND_NEIGHBOUR_ADVERT:
 		reason = nd_parse(skb, p, &nd);
 		if (reason)
@@ -134,7 +134,7 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 			return DROP(p, DROP_INVALID_SOURCE);
 		if (p->bits & PACKET_TO_ROUTER)
 			return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);
-		return multicast ? flood(p) : VERDICT_NEXT;
+		return multicast ? VERDICT_FLOOD : VERDICT_NEXT;
 	default:
 		break;
 	}
@@ -143,13 +143,13 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 	if (reason)
 		return DROP(p, reason);
 	if (ip6_is_zero(p->key.k6.sip)) /* somebody checks whether its address is free: nobody answers that */
-		return multicast ? flood(p) : DROP(p, DROP_INVALID_PACKET);
+		return multicast ? VERDICT_FLOOD : DROP(p, DROP_INVALID_PACKET);
 	ip6_copy(target.bytes, nd.target);
 	switch (proxy_decide(vif, AF_INET6, &target, &answer)) {
 	case PROXY_ANSWER:
 		return nd_reply(skb, p, &nd, &answer, 0);
 	case PROXY_FLOOD:
-		return multicast || (p->bits & PACKET_TO_ROUTER) ? flood(p) : VERDICT_NEXT;
+		return multicast || (p->bits & PACKET_TO_ROUTER) ? VERDICT_FLOOD : VERDICT_NEXT;
 	default:
 		return DROP(p, DROP_INVALID_ARP);
 	}

@@ -32,6 +32,7 @@ enum verdict {
 	VERDICT_REDIRECT = 1, /* a redirect helper was told where it goes (or it went to the agent) */
 	VERDICT_PASS = 2,     /* the kernel's own stack goes on with it */
 	VERDICT_NEXT = 3,     /* not decided here: the next step does */
+	VERDICT_FLOOD = 4,    /* for a group or for all of the network (flood.h): the program's own frame sees to that */
 };
 
 #define TC_ACT_OK 0

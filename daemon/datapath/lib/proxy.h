@@ -68,11 +68,3 @@ __noinline int proxy_decide(const struct vif *vif, __u32 family, const struct ad
 	COUNT_VRF(vif->vrf, arp_virtual_proxys);
 	return PROXY_ANSWER;
 }
-
-/* A frame that would have to be flooded: nothing replicates frames yet, so a network without a broadcast entry has no route for it. */
-static __always_inline enum verdict flood(struct packet *p)
-{
-	struct bridge_key broadcast = { .mac = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, .vrf = p->vrf };
-
-	return DROP(p, bpf_map_lookup_elem(&bridge, &broadcast) ? DROP_INVALID_NH : DROP_L2_NO_ROUTE);
-}

@@ -101,11 +101,14 @@ enum nh_type {
 enum nh_flags {
 	NH_FLAG_VALID = 0x1,
 	NH_FLAG_POLICY_ENABLED = 0x2,
-	NH_FLAG_MCAST = 0x20,
+	NH_FLAG_MCAST = 0x20, /* of a COMPOSITE: a copy for each of the lists that it has as members */
 	NH_FLAG_TUNNEL_UDP_MPLS = 0x40, /* the encapsulation of a TUNNEL (lib/encapsulation.h) */
 	NH_FLAG_TUNNEL_VXLAN = 0x80,
 	NH_FLAG_RELAXED_POLICY = 0x100,
+	NH_FLAG_COMPOSITE_FABRIC = 0x200,
 	NH_FLAG_COMPOSITE_ECMP = 0x400,
+	NH_FLAG_COMPOSITE_EVPN = 0x1000,
+	NH_FLAG_COMPOSITE_ENCAP = 0x2000,
 	NH_FLAG_ETREE_ROOT = 0x200000,
 	NH_FLAG_SNAT = 0x80000000, /* ours, of VRF_TRANSLATE: out of the overlay, with the node's address for the workload's */
 };
@@ -135,7 +138,10 @@ struct nexthop {
 	__u8 pad2;
 };
 
-/* Map `composites`: hash, nexthop id (u32) -> struct composite. Members of a COMPOSITE nexthop. */
+/*
+ * Map `composites`: hash, nexthop id (u32) -> struct composite. Members of a COMPOSITE nexthop: of ECMP one for each flow (lib/composite.h),
+ * of the others all (lib/fan_out.h).
+ */
 #define COMPOSITE_MAX 64
 struct composite_member {
 	__u32 nh;

@@ -284,6 +284,13 @@ export class TestNode implements Disposable {
     })
   }
 
+  /** A COMPOSITE nexthop. */
+  setComposite(id: number, flags: number, members: readonly number[], family: number = c.NH_AF_BRIDGE): void {
+    const entries = members.map((nh) => ({ nh, label: c.LABEL_NONE }))
+    this.maps.composites.set(id, { count: members.length, hashFields: 0, members: entries })
+    this.setNexthop(id, { type: c.NH_COMPOSITE, family, flags: c.NH_FLAG_VALID | flags })
+  }
+
   setRoute(
     vrf: number,
     prefix: string,

@@ -9,6 +9,9 @@ import {
   NH_DISCARD,
   NH_ENCAP,
   NH_FLAG_COMPOSITE_ECMP,
+  NH_FLAG_COMPOSITE_ENCAP,
+  NH_FLAG_COMPOSITE_EVPN,
+  NH_FLAG_MCAST,
   NH_FLAG_POLICY_ENABLED,
   NH_FLAG_RELAXED_POLICY,
   NH_FLAG_SNAT,
@@ -27,7 +30,7 @@ import {
 } from '../maps/constants.ts'
 import type { CompositeStruct, NexthopStruct } from '../maps/structs.ts'
 import type { SpokenEncapsulation } from '../model/encapsulations.ts'
-import type { Nexthop, NumberedNexthop, Vif, VifType } from '../model/tables.ts'
+import type { CompositeKind, Nexthop, NumberedNexthop, Vif, VifType } from '../model/tables.ts'
 
 const ETH_P_IP = 0x0800
 
@@ -41,6 +44,13 @@ export const vifTypeNumbers: { readonly [type in VifType]: number } = {
 /** The flags of tunnels say their encapsulation. */
 const encapsulationFlags: { readonly [encapsulation in SpokenEncapsulation]: number } = {
   MPLSoUDP: NH_FLAG_TUNNEL_UDP_MPLS,
+}
+
+const compositeFlags: { readonly [kind in CompositeKind]: number } = {
+  ecmp: NH_FLAG_COMPOSITE_ECMP,
+  'l2-multicast': NH_FLAG_MCAST,
+  'l2-interface': NH_FLAG_COMPOSITE_ENCAP,
+  evpn: NH_FLAG_COMPOSITE_EVPN,
 }
 
 const empty: NexthopStruct = {
@@ -127,7 +137,13 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
     case 'l2-receive':
       return { ...empty, type: NH_L2_RCV, family: NH_AF_BRIDGE, flags: valid }
     case 'composite':
-      return { ...empty, type: NH_COMPOSITE, flags: valid | NH_FLAG_COMPOSITE_ECMP, vrf: nexthop.vrf }
+      return {
+        ...empty,
+        type: NH_COMPOSITE,
+        family: nexthop.kind === 'ecmp' ? NH_AF_INET : NH_AF_BRIDGE,
+        flags: valid | compositeFlags[nexthop.kind],
+        vrf: nexthop.vrf,
+      }
     default:
       return nexthop satisfies never
   }

@@ -134,7 +134,9 @@ function nexthop(numbered: Partial<NumberedNexthop> & Pick<NumberedNexthop, 'nex
 describe('encodeTables', () => {
   it('makes keys and values of the sizes that the maps have', () => {
     const all = encoded({
-      nexthops: [{ id: 9, isValid: true, references: 0, nexthop: { type: 'composite', vrf: 2, members: [] } }],
+      nexthops: [
+        { id: 9, isValid: true, references: 0, nexthop: { type: 'composite', kind: 'ecmp', vrf: 2, members: [] } },
+      ],
     })
     for (const name of TABLE_MAPS) {
       for (const [key, value] of all[name]) {
@@ -273,7 +275,7 @@ describe('encodeTables', () => {
 
   it('keeps the members of a composite nexthop apart', () => {
     const { nh, entries } = nexthop({
-      nexthop: { type: 'composite', vrf: 2, members: [{ nexthop: 21, label: 17 }, { nexthop: 22 }] },
+      nexthop: { type: 'composite', kind: 'ecmp', vrf: 2, members: [{ nexthop: 21, label: 17 }, { nexthop: 22 }] },
     })
     assert.deepEqual([nh.type, nh.flags], [NH_COMPOSITE, NH_FLAG_VALID | NH_FLAG_COMPOSITE_ECMP])
     const composite = read(compositeCodec, entries.composites.get(bytes(u32Codec, 21)))
@@ -282,6 +284,18 @@ describe('encodeTables', () => {
       { nh: 21, label: 17 },
       { nh: 22, label: LABEL_NONE },
     ])
+  })
+
+  it('tells the kinds of composite nexthops by the vRouter’s flags', () => {
+    for (const [kind, family, flag] of [
+      ['ecmp', NH_AF_INET, 0x400],
+      ['l2-multicast', NH_AF_BRIDGE, 0x20],
+      ['l2-interface', NH_AF_BRIDGE, 0x2000],
+      ['evpn', NH_AF_BRIDGE, 0x1000],
+    ] as const) {
+      const { nh } = nexthop({ nexthop: { type: 'composite', kind, vrf: 2, members: [{ nexthop: 22 }] } })
+      assert.deepEqual([nh.type, nh.family, nh.flags], [NH_COMPOSITE, family, NH_FLAG_VALID | flag], kind)
+    }
   })
 
   it('encodes a list that it saw before for the VRF that it belongs to', () => {
@@ -394,8 +408,8 @@ describe('an Encoder', () => {
         ...{ type: 'encap', family: 'inet', vif: 3, vrf: 2, dstMac: '02:00:00:00:00:05', srcMac: fabric.mac },
         ...{ policy: true, role: 'interface' },
       },
-      { type: 'composite', vrf: 2, members: [{ nexthop: 21, label: 17 }] },
-      { type: 'composite', vrf: 2, members: [{ nexthop: 22 }] },
+      { type: 'composite', kind: 'ecmp', vrf: 2, members: [{ nexthop: 21, label: 17 }] },
+      { type: 'composite', kind: 'ecmp', vrf: 2, members: [{ nexthop: 22 }] },
     ]
     const entry = fc.record({
       nexthop: fc.constantFrom(...variants),

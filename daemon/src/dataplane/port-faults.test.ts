@@ -22,7 +22,7 @@ const tables: Tables = {
   vifs: [vif(0, 0), vif(3, 2, 'a'), vif(4, 2, 'b'), vif(5, 3, 'c')],
   nexthops: [
     ...[numbered(23, encap(3, 2)), numbered(24, encap(4, 2)), numbered(25, encap(5, 3))],
-    numbered(30, { type: 'composite', vrf: 2, members: [{ nexthop: 23 }, { nexthop: 24 }] }),
+    numbered(30, { type: 'composite', kind: 'ecmp', vrf: 2, members: [{ nexthop: 23 }, { nexthop: 24 }] }),
     numbered(31, { type: 'vrf-translate', vrf: 2 }),
     numbered(32, { type: 'l2-receive' }),
   ],

@@ -103,12 +103,16 @@ export const NH_TYPE = {
 
 export const NH_FLAG_VALID = 0x1
 export const NH_FLAG_POLICY_ENABLED = 0x2
+/** of a COMPOSITE: a copy for each of the lists that it has as members */
 export const NH_FLAG_MCAST = 0x20
 /** the encapsulation of a TUNNEL (lib/encapsulation.h) */
 export const NH_FLAG_TUNNEL_UDP_MPLS = 0x40
 export const NH_FLAG_TUNNEL_VXLAN = 0x80
 export const NH_FLAG_RELAXED_POLICY = 0x100
+export const NH_FLAG_COMPOSITE_FABRIC = 0x200
 export const NH_FLAG_COMPOSITE_ECMP = 0x400
+export const NH_FLAG_COMPOSITE_EVPN = 0x1000
+export const NH_FLAG_COMPOSITE_ENCAP = 0x2000
 export const NH_FLAG_ETREE_ROOT = 0x200000
 /** ours, of VRF_TRANSLATE: out of the overlay, with the node's address for the workload's */
 export const NH_FLAG_SNAT = 0x80000000
@@ -121,7 +125,10 @@ export const NH_FLAGS = {
   NH_FLAG_TUNNEL_UDP_MPLS,
   NH_FLAG_TUNNEL_VXLAN,
   NH_FLAG_RELAXED_POLICY,
+  NH_FLAG_COMPOSITE_FABRIC,
   NH_FLAG_COMPOSITE_ECMP,
+  NH_FLAG_COMPOSITE_EVPN,
+  NH_FLAG_COMPOSITE_ENCAP,
   NH_FLAG_ETREE_ROOT,
   NH_FLAG_SNAT,
 } as const

@@ -278,7 +278,11 @@ export class Model {
     const defaultNetwork = { vn: defaultVn, network, nodes, ...contentOf(defaultVn) }
     const fabric = { ...common, facts, neighbour, neighbours, pods, source, hostPeers, defaultNetwork }
     const compose: Compose = (vrf, prefix, members) =>
-      this.#nexthops.define(keys.compositeNexthop(vrf.name, prefix), { type: 'composite', vrf: vrf.id, members }, now)
+      this.#nexthops.define(
+        keys.compositeNexthop(vrf.name, prefix),
+        { type: 'composite', kind: 'ecmp', vrf: vrf.id, members },
+        now,
+      )
     return yield* routing.update(networks, fabric, compose, problems)
   }
 

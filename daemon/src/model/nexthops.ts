@@ -68,10 +68,19 @@ export class NexthopTable {
     }
   }
 
-  /** Members of the composites that are referred to. */
+  /** Members of the composites that are referred to, also by other composites: `references` may grow meanwhile. */
   *composites(references: ReadonlyMap<number, number>): Generator<readonly CompositeMember[]> {
-    for (const [id, { nexthop }] of this.#definitions) {
-      if (nexthop.type === 'composite' && references.has(id)) yield nexthop.members
+    const waiting = new Map<number, readonly CompositeMember[]>()
+    for (const [id, { nexthop }] of this.#definitions)
+      if (nexthop.type === 'composite') waiting.set(id, nexthop.members)
+    for (let isDone = false; !isDone; ) {
+      isDone = true
+      for (const [id, members] of waiting) {
+        if (!references.has(id)) continue
+        isDone = false
+        waiting.delete(id)
+        yield members
+      }
     }
   }
 

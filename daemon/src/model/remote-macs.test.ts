@@ -28,7 +28,7 @@ const NODES = new Map([
 
 function podsOf(...objects: VirtualMachineInterface[]) {
   const table = new RemotePodTable('here')
-  table.update(new Map(objects.map((object) => [object.uuid, object])))
+  for (const _ of table.update(new Map(objects.map((object) => [object.uuid, object]))));
   return table.of(RED)
 }
 
@@ -94,7 +94,7 @@ describe('MACs of pods on other nodes', () => {
             source.delete(uuid)
             if (one !== undefined) source.set(uuid, pod(uuid, one.node, one.mac))
           }
-          table.update(new Map(source))
+          for (const _ of table.update(new Map(source)));
           if (change.nodes !== undefined) {
             const base = change.isNumbered ? 30 : 10
             nodes = new Map(change.nodes.map((name) => [name, nodes.get(name) ?? nodeOf(name, base + Number(name[1]))]))

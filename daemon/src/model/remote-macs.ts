@@ -106,6 +106,7 @@ export class RemoteMacs {
         this.#refuse(entry.owner, `that of VirtualMachineInterface ${rival.name}`)
       return false
     })
+    this.problems.sort((one, other) => compareText(one.object, other.object))
     this.#keep(
       accepted,
       accepted.map(({ route }) => route),

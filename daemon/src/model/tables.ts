@@ -145,7 +145,18 @@ export type Nexthop =
       readonly snat?: true
     }
   | { readonly type: 'l2-receive' }
-  | { readonly type: 'composite'; readonly vrf: number; readonly members: readonly CompositeMember[] }
+  | {
+      readonly type: 'composite'
+      readonly kind: CompositeKind
+      readonly vrf: number
+      readonly members: readonly CompositeMember[]
+    }
+
+/**
+ * `ecmp`: one member for each flow. The others fan out: `l2-multicast` hands a copy to each of its lists, `l2-interface` lists workloads of this node,
+ * `evpn` tunnels to the other nodes (not for what came by one).
+ */
+export type CompositeKind = 'ecmp' | 'l2-multicast' | 'l2-interface' | 'evpn'
 
 export interface CompositeMember {
   readonly nexthop: number

@@ -245,6 +245,21 @@ describe('nh layout', () => {
     )
   })
 
+  it('names the lists of a fan-out', () => {
+    const bridge = { family: 7, vrf: 2, references: 1, type: NH_TYPE.composite }
+    const text = (id: number, flags: number, members: { nexthop: number; label?: number }[]) =>
+      formatNexthop({ ...bridge, id, flags, members })
+    assert.match(
+      text(40, 0x21, [{ nexthop: 41 }, { nexthop: 42 }]),
+      /Type:Composite {6}Fmly:AF_BRIDGE .*\n {14}Flags:Valid, Multicast, \n {14}Sub NH\(label\): 41 42\n\n$/,
+    )
+    assert.match(text(41, 0x2001, [{ nexthop: 21 }]), /Flags:Valid, Encap, \n/)
+    assert.match(
+      text(42, 0x1001, [{ nexthop: 18, label: 26 }]),
+      /Flags:Valid, Evpn, \n {14}Sub NH\(label\): 18\(26\)\n/,
+    )
+  })
+
   it('breaks a long list of members and keeps each of them', () => {
     const members = Array.from({ length: 40 }, (_, at) => ({ nexthop: 100 + at, label: 20 + at }))
     const text = formatNexthop({ ...inet, id: 31, type: NH_TYPE.composite, flags: 0x401, references: 2, members })

@@ -1,7 +1,7 @@
 /** NhListReq, and the NhSandeshData that route and label pages show (introspect reference 2.4). */
 
 import { AGENT_MAC } from '../../model/names.ts'
-import type { CompositeMember, NumberedNexthop, Tables } from '../../model/tables.ts'
+import type { CompositeKind, CompositeMember, NumberedNexthop, Tables } from '../../model/tables.ts'
 import { decimal, text } from '../arguments.ts'
 import type { IntrospectContext } from '../context.ts'
 import { nexthopOf, vifOf, vrfOf } from '../lookup.ts'
@@ -127,6 +127,13 @@ function filterType(numbered: NumberedNexthop): string {
   return nexthop.type === 'composite' ? 'composite' : typeText(numbered)
 }
 
+const COMPOSITES: { readonly [kind in CompositeKind]: string } = {
+  ecmp: 'ECMP',
+  'l2-multicast': 'L2',
+  'l2-interface': 'L2 interface',
+  evpn: 'evpn',
+}
+
 /** The discriminator that clients see. */
 function typeText({ id, nexthop }: NumberedNexthop): string {
   switch (nexthop.type) {
@@ -143,7 +150,7 @@ function typeText({ id, nexthop }: NumberedNexthop): string {
     case 'vrf-translate':
       return 'vrf'
     case 'composite':
-      return `ECMP Composite sub nh count: ${nexthop.members.length}`
+      return `${COMPOSITES[nexthop.kind]} Composite sub nh count: ${nexthop.members.length}`
     default: {
       const never: never = nexthop
       return never
@@ -230,12 +237,21 @@ function variantFields({ nexthop, isValid }: NumberedNexthop, tables: Tables): N
     case 'composite':
       return nexthop.members.length === 0
         ? {}
-        : { mc_list: nexthop.members.map((member) => toMcastData(member, tables)) }
+        : { mc_list: leaves(nexthop.members, tables).map((member) => toMcastData(member, tables)) }
     default: {
       const never: never = nexthop
       return never
     }
   }
+}
+
+/** Members of lists stand in front of what is no list. */
+function leaves(members: readonly CompositeMember[], tables: Tables): readonly CompositeMember[] {
+  const lists = members.map((member) => {
+    const nexthop = nexthopOf(tables, member.nexthop)?.nexthop
+    return nexthop?.type === 'composite' && nexthop.kind !== 'l2-multicast' ? nexthop.members : undefined
+  })
+  return [...lists.flatMap((list) => list ?? []), ...members.filter((_, at) => lists[at] === undefined)]
 }
 
 function toMcastData(member: CompositeMember, tables: Tables): Value<typeof mcastData> {
