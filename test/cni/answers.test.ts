@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { tapName } from '@kube-vrouter/daemon/model/names'
 import type { AllocateReply, Request } from '@kube-vrouter/daemon/port-api/messages'
+import { skipBecause } from '../skip.ts'
 import { failure, inPod, Node, obstacle, result } from './node.ts'
 
 /** Answers that are wrong whatever was asked. */
@@ -82,11 +83,7 @@ describe('the CNI binary and what answers on its socket', function () {
   let server: Server
   let answer: (request: Request) => string
   before(function () {
-    const reason = obstacle()
-    if (reason !== undefined) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, obstacle())
   })
   beforeEach(async () => {
     node = new Node()

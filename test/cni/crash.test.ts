@@ -10,7 +10,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteNamed } from '@kube-vrouter/linux/namespace'
 import { DaemonProcess } from './daemon-child.ts'
-import { inPod, type Json, Node, type Outcome, obstacle, result } from './node.ts'
+import { inPod, type Json, type Node, type Outcome, result } from './node.ts'
+import { withNodes } from './suite.ts'
 import {
   attach,
   attachKilling,
@@ -32,19 +33,16 @@ describe('a crash at any step', function () {
   let bystander: string
   let standing: Json
 
-  before(function () {
-    const reason = obstacle() ?? straceObstacle()
-    if (reason) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
-  })
+  withNodes(
+    (made) => {
+      node = made
+    },
+    { daemon: false, needs: straceObstacle },
+  )
   beforeEach(() => {
-    node = new Node()
     folder = mkdtempSync(join(tmpdir(), 'kv-crash-'))
   })
   afterEach(async () => {
-    await node[Symbol.asyncDispose]()
     rmSync(folder, { recursive: true, force: true })
   })
 

@@ -9,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { PortService } from '@kube-vrouter/daemon/port-api/server'
 import type { Ports } from '@kube-vrouter/daemon/ports/ports'
 import { deleteNamed } from '@kube-vrouter/linux/namespace'
-import { clean, failure, inPod, type Json, Node, obstacle, result } from './node.ts'
+import { clean, failure, inPod, type Json, type Node, result } from './node.ts'
+import { withNodes } from './suite.ts'
 
 const addressesOf = (added: Json): string[] => added.ips.map(({ address }: Json) => address)
 
@@ -31,19 +32,12 @@ const IFA_F_TENTATIVE = 0x40
 describe('the CNI binary, when things go wrong', function () {
   this.timeout(120_000)
   let node: Node
-  before(function () {
-    const reason = obstacle()
-    if (reason) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
-  })
-  beforeEach(() => {
-    node = new Node()
-  })
-  afterEach(async () => {
-    await node[Symbol.asyncDispose]()
-  })
+  withNodes(
+    (made) => {
+      node = made
+    },
+    { daemon: false },
+  )
 
   const add = (containerId: string, netns: string, more = {}) =>
     node.run({ command: 'ADD', containerId, netns, ...more })

@@ -6,26 +6,20 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { binary, clean, type Json, Node, type Outcome, obstacle } from './node.ts'
+import { binary, clean, type Json, type Node, type Outcome } from './node.ts'
+import { withNodes } from './suite.ts'
 
 describe('the CNI binary in odd surroundings', function () {
   this.timeout(60_000)
   let node: Node
   let folder: string
-  before(function () {
-    const reason = obstacle()
-    if (reason) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
-  })
+  withNodes((made) => {
+    node = made
+  }, {})
   beforeEach(async () => {
-    node = new Node()
     folder = mkdtempSync(join(tmpdir(), 'kv-hygiene-'))
-    await node.startDaemon()
   })
   afterEach(async () => {
-    await node[Symbol.asyncDispose]()
     rmSync(folder, { recursive: true, force: true })
   })
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { deleteNamed } from '@kube-vrouter/linux/namespace'
 import fc from 'fast-check'
+import { skipBecause } from '../skip.ts'
 import { clean, inPod, type Json, Node, type Outcome, obstacle } from './node.ts'
 
 const SEQUENCES = Number(process.env['VROUTER_CNI_SEQUENCES'] ?? 10)
@@ -237,11 +238,7 @@ class World implements AsyncDisposable {
 describe('any sequence of ADD, DEL, CHECK, GC, kills and restarts', function () {
   this.timeout(Math.max(120_000, SEQUENCES * 10_000))
   before(function () {
-    const reason = obstacle()
-    if (reason) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, obstacle())
   })
 
   it(`leaves what the model says (${SEQUENCES} sequences, seed ${SEED})`, async () => {

@@ -6,24 +6,20 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { askPlugin, chainOf } from '@kube-vrouter/daemon/port-api/chained-plugins'
 import { conflistText } from '@kube-vrouter/daemon/port-api/conflist'
-import { binary, clean, Node, obstacle } from './node.ts'
+import { binary, clean, type Node } from './node.ts'
 import { cnitool, missingCnitool, missingIptables, missingPlugins, pluginPath, plugins } from './reference.ts'
+import { withNodes } from './suite.ts'
 
 describe('the CNI binary under libcni', function () {
   this.timeout(60_000)
   let node: Node | undefined
-  before(async function () {
-    const reason = obstacle() ?? missingCnitool()
-    if (reason) {
-      this.test!.parent!.title += ` (skipped: ${reason})`
-      this.skip()
-    }
-  })
+  withNodes(
+    (made) => {
+      node = made
+    },
+    { needs: missingCnitool },
+  )
 
-  beforeEach(async () => {
-    node = new Node()
-    await node.startDaemon()
-  })
   afterEach(async () => {
     await node?.[Symbol.asyncDispose]()
   })

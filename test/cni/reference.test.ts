@@ -5,8 +5,9 @@
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { type Call, clean, type Json, Node, type Outcome, obstacle } from './node.ts'
+import { type Call, clean, type Json, type Node, type Outcome } from './node.ts'
 import { missingPlugins, pluginPath, plugins } from './reference.ts'
+import { withNodes } from './suite.ts'
 
 /** Version 1.1.1 of the reference plugins speaks these. */
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0']
@@ -14,20 +15,12 @@ const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0']
 describe('the CNI binary beside ptp', function () {
   this.timeout(60_000)
   let node: Node
-  before(function () {
-    const reason = obstacle() ?? missingPlugins('ptp', 'host-local')
-    if (reason) {
-      this.test!.parent!.title += ` (skipped: ${reason})`
-      this.skip()
-    }
-  })
-  beforeEach(async () => {
-    node = new Node()
-    await node.startDaemon()
-  })
-  afterEach(async () => {
-    await node[Symbol.asyncDispose]()
-  })
+  withNodes(
+    (made) => {
+      node = made
+    },
+    { needs: () => missingPlugins('ptp', 'host-local') },
+  )
 
   function ptpConfig(cniVersion: string, more: object = {}): object {
     const ranges = [[{ subnet: '10.77.0.0/24' }], [{ subnet: 'fd00:77::/64' }]]

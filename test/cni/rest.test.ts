@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { projectOfNamespace, uuidOf } from '@kube-vrouter/daemon/model/names'
 import { type RestServer, startRest } from '@kube-vrouter/daemon/port-api/rest/server'
 import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
+import { skipBecause } from '../skip.ts'
 import { clean, type Json, Node } from './node.ts'
 
 describe('the REST API of Contrail’s agent', function () {
@@ -21,10 +22,7 @@ describe('the REST API of Contrail’s agent', function () {
   const logged: string[] = []
 
   before(function () {
-    if (process.getuid?.() !== 0) {
-      console.log('    skipped: needs root')
-      this.skip()
-    }
+    skipBecause(this, process.getuid?.() === 0 ? undefined : 'needs root')
   })
   beforeEach(async () => {
     node = new Node()

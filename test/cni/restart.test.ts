@@ -4,23 +4,21 @@ import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SERVICE_MARK, ServiceMark } from '@kube-vrouter/daemon/port-api/service-mark'
-import { clean, failure, Node, obstacle, result } from './node.ts'
+import { clean, failure, type Node, result } from './node.ts'
+import { withNodes } from './suite.ts'
 
 describe('the CNI binary while the daemon restarts', function () {
   this.timeout(60_000)
   let node: Node
-  before(function () {
-    const reason = obstacle()
-    if (reason !== undefined) {
-      console.log(`skipped: ${reason}`)
-      this.skip()
-    }
-  })
+  withNodes(
+    (made) => {
+      node = made
+    },
+    { daemon: false },
+  )
   beforeEach(() => {
-    node = new Node()
     mkdirSync(dirname(node.socket), { recursive: true })
   })
-  afterEach(() => node[Symbol.asyncDispose]())
 
   const patient = (seconds: number) => node.config('1.1.0', { daemonWaitSeconds: seconds })
 

@@ -8,27 +8,17 @@ import { recordKey } from '@kube-vrouter/daemon/ports/records'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
 import { tapName as pluginTapName } from '../../cni-plugin/src/attachment.ts'
 import { recordKey as pluginRecordKey } from '../../cni-plugin/src/release.ts'
-import { type Call, clean, failure, inPod, type Json, Node, obstacle, result } from './node.ts'
+import { type Call, clean, failure, inPod, type Json, type Node, result } from './node.ts'
+import { withNodes } from './suite.ts'
 
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
 
 describe('the CNI binary', function () {
   this.timeout(60_000)
   let node: Node
-  before(function () {
-    const reason = obstacle()
-    if (reason) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
-  })
-  beforeEach(async () => {
-    node = new Node()
-    await node.startDaemon()
-  })
-  afterEach(async () => {
-    await node[Symbol.asyncDispose]()
-  })
+  withNodes((made) => {
+    node = made
+  }, {})
 
   describe('VERSION', () => {
     for (const stdin of ['', '{}', '{"cniVersion":"0.4.0"}', '{"cniVersion":"9.9.9","name":7}']) {

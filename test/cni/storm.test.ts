@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { skipBecause } from '../skip.ts'
 import { DaemonProcess } from './daemon-child.ts'
 import { clean, type Json, Node, type Outcome, obstacle } from './node.ts'
 
@@ -17,11 +18,7 @@ describe('110 pods at once', function () {
   let node: Node
   let daemon: DaemonProcess
   before(function () {
-    const reason = obstacle()
-    if (reason) {
-      console.log(`    skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, obstacle())
   })
   beforeEach(async () => {
     node = new Node()
