@@ -8,7 +8,7 @@
 
 import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, fsync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { replaceFile } from '@kube-vrouter/linux/replace-file'
@@ -97,7 +97,7 @@ export class Records implements Disposable {
     const corrupt: CorruptRecord[] = []
     for (const name of (await readdir(this.#folder)).sort()) {
       const file = join(this.#folder, name)
-      if (name.endsWith('.tmp')) await unlink(file)
+      if (name.endsWith('.tmp')) await rm(file, { force: true })
       if (!name.endsWith('.json')) continue
       const key = name.slice(0, -'.json'.length)
       try {
