@@ -520,7 +520,7 @@ export function contextOfFixture(changes: Partial<IntrospectContext> = {}): Intr
     ports: () => ports,
     health: () => ({ ready: true, state: 'in sync', startedAt: new Date(Date.now() - 3_723_000), problems: [] }),
     packets: () => ({
-      ...{ received: 40, invalid: 2, replies: 25, sendFailures: 1, resolves: 4, faults: 1, announcements: 6 },
+      ...{ received: 40, invalid: 2, replies: 25, sendFailures: 1, resolves: 4, faults: 1, announcements: 6, asks: 0 },
       traps: { 'trap-nexthop': 30, 'trap-resolve': 5, 'trap-flow-miss': 0 },
       silent: { malformed: 3, truncated: 1, unknown_vrf: 2, not_handled: 1, later_service: 4, not_own_address: 0 },
     }),

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { AGENT_HEADER_LENGTH, AgentCommand, decodeTrap, encodePacket } from '@kube-vrouter/daemon/packet/agent-header'
+import type { Asker, Question } from '@kube-vrouter/daemon/packet/answerers'
 import type { PacketContext } from '@kube-vrouter/daemon/packet/context'
 import { EtherType, encodeEthernet } from '@kube-vrouter/daemon/packet/ethernet'
 import { decodeIcmp, encodeIcmp, IcmpType } from '@kube-vrouter/daemon/packet/icmp'
 import { decodeIpv4, encodeIpv4, Protocol } from '@kube-vrouter/daemon/packet/ipv4'
 import { AgentPort } from '@kube-vrouter/daemon/packet/packet'
+import { QUESTION_LIMITS } from '@kube-vrouter/daemon/packet/questions'
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
 import { allocate, bind, close, POLLIN, poll, recv, sendto, setsockopt } from '@kube-vrouter/linux/ffi'
 import { createNamed, deleteNamed, namedPath, openSocketIn } from '@kube-vrouter/linux/namespace'
@@ -28,6 +30,8 @@ const MSG_DONTWAIT = 0x40
 const context: PacketContext = {
   routerMac: '00:00:5e:00:01:00',
   vrfs: new Map([[2, { own: ['10.0.0.1'], subnets: [{ address: '10.0.0.0', prefixLength: 24, router: '10.0.0.1' }] }]]),
+  vifs: new Map([[5, { vrf: 2, mac: '02:00:00:00:00:05', addresses: ['10.0.0.5'] }]]),
+  services: [],
 }
 
 /** A namespace with a pkt0, and a packet socket on it that plays the datapath. */
@@ -83,6 +87,22 @@ class Datapath implements Disposable {
     close(this.#fd)
     deleteNamed(this.name)
   }
+}
+
+/** A query to the resolver at the gateway's address, of as many bytes as make it one. */
+function query(id: number): Uint8Array {
+  const datagram = new Uint8Array(20)
+  const view = new DataView(datagram.buffer)
+  view.setUint16(0, 4000)
+  view.setUint16(2, 53)
+  view.setUint16(4, datagram.length)
+  view.setUint16(8, id)
+  const header = { tos: 0, id, dontFragment: true, moreFragments: false, fragmentOffset: 0, ttl: 64 }
+  const addresses = { source: parseAddress('10.0.0.5'), destination: parseAddress('10.0.0.1') }
+  const options = new Uint8Array(0)
+  const payload = encodeIpv4({ ...header, ...addresses, options, protocol: Protocol.UDP }, datagram)
+  const destination = parseMac('00:00:5e:00:01:00')
+  return encodeEthernet({ destination, source: parseMac('02:00:00:00:00:05'), type: EtherType.IPV4, payload })
 }
 
 function ping(sequence: number, target = '10.0.0.1', ttl = 64): Uint8Array {
@@ -173,6 +193,94 @@ describe('the agent port', function () {
       datapath.trap(AgentCommand.NEXTHOP, ping(3))
       while (datapath.receive(20) !== undefined);
       return (port.stats().silent['unknown_vrf'] ?? 0) > 1
+    })
+  })
+
+  describe('asks who answers a service', () => {
+    /** Frames of the agent: `ping` or `answer`. */
+    const kindOf = (frame: Uint8Array) => (frame.length > AGENT_HEADER_LENGTH + 60 ? 'ping' : 'answer')
+    /** What comes next; who answers has this thread, too. */
+    async function next(datapath: Datapath): Promise<string> {
+      let frame: Uint8Array | undefined
+      await eventually('a frame comes', () => {
+        frame = datapath.receive(0)
+        return frame !== undefined
+      })
+      return kindOf(frame!)
+    }
+    const patient = { ...QUESTION_LIMITS, patienceMs: 120_000 }
+    const answerTo = ({ vif, vrf }: Question) => ({
+      ...{ command: AgentCommand.SWITCH, vif, vrf },
+      frame: new Uint8Array(20).fill(0xab),
+    })
+
+    it('and a slow one holds up no ping of the gateway, nor another service’s packets', async () => {
+      using datapath = new Datapath()
+      await using port = await AgentPort.start({
+        device: 'pkt0',
+        netns: datapath.netns,
+        log,
+        context,
+        questions: patient,
+      })
+      const asked: (readonly [Question, Asker])[] = []
+      const gate = Promise.withResolvers<void>()
+      port.serve('dns', async (question, asker) => {
+        asked.push([question, asker])
+        await gate.promise
+        return answerTo(question)
+      })
+      await eventually('the service is known', () => {
+        datapath.trap(AgentCommand.NEXTHOP, query(1))
+        while (datapath.receive(20) !== undefined);
+        return asked.length > 0
+      })
+      const [question, asker] = asked[0]!
+      assert.deepEqual([question.service, question.vif, question.vrf], ['dns', 5, 2])
+      assert.deepEqual(Buffer.from(question.frame), Buffer.from(query(1)))
+      assert.deepEqual(asker.vif, context.vifs.get(5))
+      // It hasn't answered, and doesn't until all these are.
+      for (let i = 0; i < 200; i++) datapath.trap(AgentCommand.NEXTHOP, ping(i))
+      for (let i = 0; i < 200; i++) assert.equal(kindOf(datapath.receive()!), 'ping')
+      assert.ok(port.stats().asks > 0)
+      gate.resolve()
+      assert.equal(await next(datapath), 'answer')
+    })
+
+    it('no more at once than a vif’s share, and says what it left out', async () => {
+      using datapath = new Datapath()
+      await using port = await AgentPort.start({
+        device: 'pkt0',
+        netns: datapath.netns,
+        log,
+        context,
+        questions: patient,
+      })
+      const gate = Promise.withResolvers<void>()
+      let asked = 0
+      const end = port.serve('dns', async (question) => {
+        asked++
+        await gate.promise
+        return question.vif === 6 ? answerTo(question) : undefined
+      })
+      await eventually('the service is known', () => {
+        datapath.trap(AgentCommand.NEXTHOP, query(1))
+        return asked > 0
+      })
+      for (let i = 0; i < 40; i++) datapath.trap(AgentCommand.NEXTHOP, query(i))
+      await eventually('its share is used', () => (port.stats().silent['questions_of_vif'] ?? 0) > 0)
+      assert.equal(port.stats().asks, QUESTION_LIMITS.perVif)
+      // Another vif has its own.
+      datapath.trap(AgentCommand.NEXTHOP, query(50), { vif: 6 })
+      await eventually('asked for the other', () => asked === QUESTION_LIMITS.perVif + 1)
+      gate.resolve()
+      assert.equal(await next(datapath), 'answer')
+      await eventually('all are answered', () => port.stats().silent['unanswered'] === QUESTION_LIMITS.perVif)
+      end()
+      await eventually('nobody is asked any more', () => {
+        datapath.trap(AgentCommand.NEXTHOP, query(60))
+        return (port.stats().silent['later_service'] ?? 0) > 0
+      })
     })
   })
 

@@ -140,7 +140,7 @@ describe('health', () => {
   it('shows what came over pkt0, and what became of it', async () => {
     assert.ok(!(await metrics()).some((line) => line.startsWith('vrouter_agent_packets_total')), 'nothing reads it yet')
     const packets = {
-      ...{ received: 40, invalid: 2, replies: 25, sendFailures: 1, resolves: 4, faults: 0, announcements: 6 },
+      ...{ received: 40, invalid: 2, replies: 25, sendFailures: 1, resolves: 4, faults: 0, announcements: 6, asks: 0 },
       traps: {},
       silent: { malformed: 3, unknown_vrf: 0 },
     }

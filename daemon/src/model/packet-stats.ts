@@ -14,6 +14,8 @@ export interface PacketStats {
   readonly faults: number
   /** Frames that told pods of an address's new MAC. */
   readonly announcements: number
+  /** Packets that somebody else was asked to answer. */
+  readonly asks: number
   /** By command, as introspect names them. */
   readonly traps: Readonly<Record<string, number>>
   /** Traps without an answer, by reason. */

@@ -1,3 +1,5 @@
+import { QUESTION_REFUSALS } from './questions.ts'
+
 /** Why there is no answer. */
 export const SILENT_REASONS = [
   'not_handled',
@@ -8,6 +10,9 @@ export const SILENT_REASONS = [
   'no_source_address',
   'answer_not_allowed',
   'later_service',
+  'unanswered',
+  'answer_late',
+  ...QUESTION_REFUSALS,
 ] as const
 export type SilentReason = (typeof SILENT_REASONS)[number]
 

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { formatAddress, parseAddress } from '@kube-vrouter/linux/address'
 import type { Route, Tables, Vif } from '../model/tables.ts'
-import { compileContext, contextFromTables, isOwn, isSameContext, isSubnetBroadcast, routerAddress } from './context.ts'
+import {
+  compileContext,
+  contextFromTables,
+  deltaBetween,
+  EMPTY_CONTEXT,
+  isOwn,
+  isSubnetBroadcast,
+  routerAddress,
+  withDelta,
+} from './context.ts'
 
 function route(address: string, prefixLength: number, kind: Route['kind']): Route {
   const flags = { arpProxy: false, arpFlood: false, arpTrap: false }
@@ -61,15 +70,49 @@ describe('packet context', () => {
     assert.equal(context.routerMac, '00:00:5e:00:01:00')
   })
 
+  const pod: Vif = {
+    ...host,
+    ...{ id: 5, type: 'virtual', name: 'tap5', ifindex: 9, vrf: 2, mac: '00:00:5e:00:01:00', port: 'u5' },
+    ...{ peerMac: '02:00:00:00:00:05', ip4: '10.0.0.5', ip6: 'fd00::5', moreAddresses: ['10.0.0.99'] },
+  }
+
+  it('says who is behind every vif of a pod', () => {
+    const { vifs } = contextFromTables({ ...tables, vifs: [host, pod] })
+    const addresses = ['10.0.0.5', 'fd00::5', '10.0.0.99']
+    assert.deepEqual([...vifs], [[5, { vrf: 2, mac: '02:00:00:00:00:05', addresses, port: 'u5' }]])
+  })
+
+  it('is told by what is different, and that makes of one context the other, whatever changed', () => {
+    const contexts = [
+      EMPTY_CONTEXT,
+      contextFromTables(tables),
+      contextFromTables({ ...tables, vifs: [host, pod] }),
+      contextFromTables({ ...tables, vifs: [host, { ...pod, ip4: '10.0.0.6' }] }),
+      contextFromTables({ ...tables, inet: new Map([[3, [route('10.3.0.1', 32, 'gateway')]]]) }),
+      { ...contextFromTables(tables), services: ['dns' as const] },
+    ]
+    for (const before of contexts) {
+      for (const after of contexts) {
+        const delta = deltaBetween(before, after)
+        assert.equal(delta === undefined, before === after)
+        if (delta !== undefined) assert.deepEqual(withDelta(compileContext(before), delta), compileContext(after))
+      }
+    }
+    // A pod that comes is one entry, however many there are.
+    assert.deepEqual(deltaBetween(contexts[1]!, contexts[2]!), { vrfs: [], vifs: [[5, contexts[2]!.vifs.get(5)]] })
+    assert.deepEqual(deltaBetween(contexts[2]!, contexts[1]!), { vrfs: [], vifs: [[5, undefined]] })
+    assert.equal(deltaBetween(contextFromTables(tables), contextFromTables({ ...tables })), undefined)
+  })
+
   it('is the same where the lists of routes are, and another one where a host address changes', () => {
     const before = contextFromTables(tables)
-    const after = contextFromTables({ ...tables, vifs: [...tables.vifs] })
-    assert.equal(isSameContext(before, after), true)
+    assert.equal(contextFromTables({ ...tables, vifs: [...tables.vifs] }).vrfs.get(2), before.vrfs.get(2))
     const moved = tables.vifs.map((vif) => (vif.type === 'host' ? { ...vif, ip4: '192.0.2.99' } : vif))
     const other = contextFromTables({ ...tables, vifs: moved })
-    assert.equal(isSameContext(before, other), false)
-    assert.ok([...other.vrfs.values()].some(({ subnets }) => subnets.some(({ router }) => router === '192.0.2.99')))
-    assert.equal(isSameContext(before, { ...before, vrfs: new Map([...before.vrfs].slice(1)) }), false)
+    assert.deepEqual(
+      deltaBetween(before, other)?.vrfs.map(([id, vrf]) => [id, vrf?.subnets.map(({ router }) => router)]),
+      [[0, ['192.0.2.99']]],
+    )
   })
 
   it('speaks with the address of the subnet that the peer is in', () => {
@@ -91,6 +134,8 @@ describe('packet context', () => {
     const point = compileContext({
       routerMac: '00:00:5e:00:01:00',
       vrfs: new Map([[1, { own: [], subnets: [{ address: '10.0.0.0', prefixLength: 31, router: '10.0.0.0' }] }]]),
+      vifs: new Map(),
+      services: [],
     })
     assert.ok(!isSubnetBroadcast(point.vrfs.get(1)!, parseAddress('10.0.0.1')))
   })

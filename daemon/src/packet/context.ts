@@ -1,6 +1,7 @@
 /**
- * What the packet worker must know of the model: the router's own addresses in every VRF. `contextFromTables` makes it from the tables
- * (pure), the main thread sends it to the worker, and `compileContext` turns it into what is looked up per packet.
+ * What the packet worker must know of the model: the router's own addresses in every VRF, and who is behind every vif. `contextFromTables`
+ * makes it from the tables (pure), the main thread sends the worker what is different from before (`deltaBetween`), and `CompiledContext` is
+ * what is looked up per packet.
  */
 
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
@@ -8,12 +9,34 @@ import { isEqual } from '../model/equal.ts'
 import type { Address, Mac } from '../model/objects.ts'
 import type { Route, Tables, Vif } from '../model/tables.ts'
 import { isInside } from './address.ts'
+import type { Service } from './service.ts'
 
 export interface PacketContext {
   /** Router side MAC of every tap. */
   readonly routerMac: Mac
   /** By VRF id. */
   readonly vrfs: ReadonlyMap<number, VrfContext>
+  /** Pods' interfaces, by vif id. */
+  readonly vifs: ReadonlyMap<number, VifContext>
+  /** What is asked of others, because somebody answers it. */
+  readonly services: readonly Service[]
+}
+
+/** A pod's interface: whose packets come by it. */
+export interface VifContext {
+  readonly vrf: number
+  readonly mac: Mac
+  readonly addresses: readonly Address[]
+  /** The attachment (Port.uuid). */
+  readonly port?: string
+}
+
+/** What is different in a context: entries that are undefined are gone. Absent: as before. */
+export interface ContextDelta {
+  readonly routerMac?: Mac
+  readonly services?: readonly Service[]
+  readonly vrfs: readonly (readonly [id: number, vrf: VrfContext | undefined])[]
+  readonly vifs: readonly (readonly [id: number, vif: VifContext | undefined])[]
 }
 
 export interface VrfContext {
@@ -31,77 +54,101 @@ export interface RouterSubnet {
 }
 
 export const ROUTER_MAC: Mac = '00:00:5e:00:01:00'
-export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new Map() }
+export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new Map(), vifs: new Map(), services: [] }
 
 /** The context of these tables. A VRF without gateway (a subnet all of whose addresses are remote has one as well) gets no entry. */
 export function contextFromTables(tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6'>): PacketContext {
   const vrfs = new Map<number, VrfContext>()
   const hosts = tables.vifs.filter(({ type }) => type === 'host')
   for (const { id } of tables.vrfs) {
-    const context = withHosts(
-      contextOfRoutes(tables.inet.get(id), tables.inet6.get(id)),
-      hosts.filter(({ vrf }) => vrf === id),
-    )
-    if (context.own.length > 0 || context.subnets.length > 0) vrfs.set(id, context)
+    const routed = routedContext(tables.inet.get(id), tables.inet6.get(id))
+    const host = hosts.filter(({ vrf }) => vrf === id).flatMap(hostSubnets)
+    const vrf = host.length === 0 ? routed : { ...routed, subnets: [...routed.subnets, ...host] }
+    if (vrf.own.length > 0 || vrf.subnets.length > 0) vrfs.set(id, vrf)
   }
-  return { routerMac: tables.vifs.find(({ type }) => type === 'virtual')?.mac ?? ROUTER_MAC, vrfs }
+  const pods = tables.vifs.filter(({ type }) => type === 'virtual')
+  const vifs = new Map(pods.map((vif) => [vif.id, vifContext(vif)]))
+  return { routerMac: pods[0]?.mac ?? ROUTER_MAC, vrfs, vifs, services: [] }
 }
 
-const NO_ROUTES: readonly Route[] = []
-const contexts = new WeakMap<readonly Route[], { readonly inet6: readonly Route[]; readonly context: VrfContext }>()
+/** The same objects for vifs that are the same, so that most are compared by identity. */
+const vifContexts = new WeakMap<Vif, VifContext>()
 
-/** Of the routes of a VRF; the same object for the same lists. */
-function contextOfRoutes(inet: readonly Route[] = NO_ROUTES, inet6: readonly Route[] = NO_ROUTES): VrfContext {
-  const known = contexts.get(inet)
-  if (known?.inet6 === inet6) return known.context
-  const routes = [...ownRoutes(inet), ...ownRoutes(inet6)]
-  const own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service').map(({ address }) => address)
-  const gateways = routes.filter(({ kind }) => kind === 'gateway').map(({ address }) => parseAddress(address))
-  const subnets: RouterSubnet[] = []
-  for (const route of routes.filter(({ kind }) => kind === 'subnet')) {
-    const network = parseAddress(route.address)
-    const gateway = gateways.findIndex((address) => isInside(address, network, route.prefixLength))
-    const router = gateway < 0 ? undefined : routes.filter(({ kind }) => kind === 'gateway')[gateway]!.address
-    if (router !== undefined) subnets.push({ address: route.address, prefixLength: route.prefixLength, router })
+function vifContext(vif: Vif): VifContext {
+  let context = vifContexts.get(vif)
+  if (context === undefined) {
+    const { vrf, peerMac = ROUTER_MAC, ip4 = [], ip6 = [], moreAddresses = [], port } = vif
+    const addresses = [ip4, ip6, moreAddresses].flat()
+    context = { vrf, mac: peerMac, addresses, ...(port !== undefined && { port }) }
+    vifContexts.set(vif, context)
   }
-  const context = { own, subnets }
-  contexts.set(inet, { inet6, context })
   return context
 }
 
-/** In the underlay the router speaks with the node's own addresses. */
-function withHosts(context: VrfContext, hosts: readonly Vif[]): VrfContext {
-  if (hosts.length === 0) return context
-  const subnets = hosts.flatMap(({ ip4, ip6 }): RouterSubnet[] => [
+/** Undefined: they say the same. */
+export function deltaBetween(before: PacketContext, after: PacketContext): ContextDelta | undefined {
+  const vrfs = changes(before.vrfs, after.vrfs)
+  const vifs = changes(before.vifs, after.vifs)
+  const isSameMac = before.routerMac === after.routerMac
+  const isSameServices = isEqual(before.services, after.services)
+  if (vrfs.length === 0 && vifs.length === 0 && isSameMac && isSameServices) return undefined
+  return {
+    vrfs,
+    vifs,
+    ...(!isSameMac && { routerMac: after.routerMac }),
+    ...(!isSameServices && { services: after.services }),
+  }
+}
+
+function changes<T>(before: ReadonlyMap<number, T>, after: ReadonlyMap<number, T>): [number, T | undefined][] {
+  const gone = [...before.keys()].filter((id) => !after.has(id)).map((id): [number, undefined] => [id, undefined])
+  return [...gone, ...[...after].filter(([id, one]) => !isEqual(before.get(id), one))]
+}
+
+/** In the underlay the router speaks with the node's own address. */
+function hostSubnets({ ip4, ip6 }: Vif): RouterSubnet[] {
+  return [
     ...(ip4 === undefined ? [] : [{ address: '0.0.0.0', prefixLength: 0, router: ip4 }]),
     ...(ip6 === undefined ? [] : [{ address: '::', prefixLength: 0, router: ip6 }]),
-  ])
-  return { own: context.own, subnets: [...context.subnets, ...subnets] }
+  ]
 }
 
-/** Whether two contexts say the same. */
-export function isSameContext(a: PacketContext, b: PacketContext): boolean {
-  if (a.routerMac !== b.routerMac || a.vrfs.size !== b.vrfs.size) return false
-  for (const [id, vrf] of a.vrfs) if (!isEqual(vrf, b.vrfs.get(id))) return false
-  return true
+interface Known {
+  readonly inet6: readonly Route[]
+  readonly context: VrfContext
 }
 
-const known = new WeakMap<readonly Route[], readonly Route[]>()
+/** By a VRF's list of IPv4 routes. */
+const known = new WeakMap<readonly Route[], Known>()
+const NONE: readonly Route[] = []
 
-/** Of tens of thousands of routes, those few that the router itself has a part in. Lists that didn't change aren't searched again. */
-function ownRoutes(routes: readonly Route[] = []): readonly Route[] {
-  let own = known.get(routes)
-  if (own === undefined) {
-    own = routes.filter(({ kind }) => kind === 'gateway' || kind === 'service' || kind === 'subnet')
-    known.set(routes, own)
-  }
-  return own
+/** What the routes of a VRF say, under the same identity as long as both lists are the same ones. */
+function routedContext(inet: readonly Route[] = [], inet6: readonly Route[] = NONE): VrfContext {
+  const before = known.get(inet)
+  if (before?.inet6 === inet6) return before.context
+  // Of tens of thousands of routes, those few that the router itself has a part in.
+  const isOwn = ({ kind }: Route) => kind === 'gateway' || kind === 'service' || kind === 'subnet'
+  const routes = [...inet.filter(isOwn), ...inet6.filter(isOwn)]
+  const gateways = routes
+    .filter(({ kind }) => kind === 'gateway')
+    .map(({ address }) => ({ address, parsed: parseAddress(address) }))
+  const subnets = routes.flatMap(({ kind, address, prefixLength }): RouterSubnet[] => {
+    if (kind !== 'subnet') return []
+    const network = parseAddress(address)
+    const router = gateways.find(({ parsed }) => isInside(parsed, network, prefixLength))?.address
+    return router === undefined ? [] : [{ address, prefixLength, router }]
+  })
+  const own = routes.filter(({ kind }) => kind !== 'subnet').map(({ address }) => address)
+  const context = { own, subnets }
+  known.set(inet, { inet6, context })
+  return context
 }
 
 /** A context as the responder uses it: bytes instead of text. */
 export interface CompiledContext {
   readonly routerMac: Uint8Array
   readonly vrfs: ReadonlyMap<number, CompiledVrf>
+  readonly services: ReadonlySet<Service>
 }
 
 export interface CompiledVrf {
@@ -115,18 +162,33 @@ export interface CompiledVrf {
 }
 
 export function compileContext(context: PacketContext): CompiledContext {
-  const vrfs = new Map<number, CompiledVrf>()
-  for (const [id, { own, subnets }] of context.vrfs) {
-    vrfs.set(id, {
-      own: new Set(own.map((address) => addressKey(parseAddress(address)))),
-      subnets: subnets.map(({ address, prefixLength, router }) => ({
-        network: parseAddress(address),
-        prefixLength,
-        router: parseAddress(router),
-      })),
-    })
+  const whole = { routerMac: context.routerMac, services: context.services, vrfs: [...context.vrfs], vifs: [] }
+  return withDelta({ routerMac: new Uint8Array(6), vrfs: new Map(), services: new Set() }, whole)
+}
+
+/** Only what is different is compiled again. */
+export function withDelta(context: CompiledContext, { routerMac, services, vrfs }: ContextDelta): CompiledContext {
+  const compiled = new Map(context.vrfs)
+  for (const [id, vrf] of vrfs) {
+    if (vrf === undefined) compiled.delete(id)
+    else compiled.set(id, compileVrf(vrf))
   }
-  return { routerMac: parseMac(context.routerMac), vrfs }
+  return {
+    routerMac: routerMac === undefined ? context.routerMac : parseMac(routerMac),
+    services: services === undefined ? context.services : new Set(services),
+    vrfs: vrfs.length === 0 ? context.vrfs : compiled,
+  }
+}
+
+function compileVrf({ own, subnets }: VrfContext): CompiledVrf {
+  return {
+    own: new Set(own.map((address) => addressKey(parseAddress(address)))),
+    subnets: subnets.map(({ address, prefixLength, router }) => ({
+      network: parseAddress(address),
+      prefixLength,
+      router: parseAddress(router),
+    })),
+  }
 }
 
 export function isOwn(vrf: CompiledVrf, address: Uint8Array): boolean {

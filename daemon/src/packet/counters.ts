@@ -3,7 +3,16 @@ import type { PacketStats } from '../model/packet-stats.ts'
 import { COMMAND_NAMES } from './agent-header.ts'
 import { SILENT_REASONS, type SilentReason } from './answer.ts'
 
-const TOTALS = ['received', 'invalid', 'replies', 'sendFailures', 'resolves', 'faults', 'announcements'] as const
+const TOTALS = [
+  'received',
+  'invalid',
+  'replies',
+  'sendFailures',
+  'resolves',
+  'faults',
+  'announcements',
+  'asks',
+] as const
 export type Total = (typeof TOTALS)[number]
 
 const TRAPS_AT = TOTALS.length

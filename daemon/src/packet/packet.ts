@@ -15,9 +15,12 @@ import { openTap } from '@kube-vrouter/linux/tap'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { PacketStats } from '../model/packet-stats.ts'
-import { EMPTY_CONTEXT, isSameContext, type PacketContext } from './context.ts'
+import { type Answerer, Answerers } from './answerers.ts'
+import { deltaBetween, EMPTY_CONTEXT, type PacketContext } from './context.ts'
 import { Counters } from './counters.ts'
+import { QUESTION_LIMITS, type QuestionLimits } from './questions.ts'
 import type { Injection } from './respond.ts'
+import type { Service } from './service.ts'
 import { type FromPacketWorker, PACKET_WORKER, type PacketWorkerData, type ToPacketWorker } from './worker-loop.ts'
 
 export type { PacketStats } from '../model/packet-stats.ts'
@@ -37,6 +40,7 @@ export interface AgentPortOptions {
   /** What to answer with until the first `updateContext`. */
   readonly context?: PacketContext
   readonly netns?: NamespaceHandle
+  readonly questions?: QuestionLimits
   /** Overrides `setWorkerEntry`. */
   readonly workerEntry?: URL
 }
@@ -47,6 +51,7 @@ export class AgentPort implements AsyncDisposable {
   readonly #options: AgentPortOptions
   readonly #counters = new Counters()
   readonly #events = new EventEmitter<{ resolve: [address: string] }>()
+  readonly #answerers: Answerers
   #context: PacketContext
   #reader: Reader | undefined
   #retry: NodeJS.Timeout | undefined
@@ -55,6 +60,7 @@ export class AgentPort implements AsyncDisposable {
   private constructor(options: AgentPortOptions) {
     this.#options = options
     this.#context = options.context ?? EMPTY_CONTEXT
+    this.#answerers = new Answerers(options.log, options.questions?.patienceMs)
   }
 
   /** Resolves when pkt0 is being read. Throws DEVICE_FAILED: the device isn't there, or another process reads it. */
@@ -69,11 +75,25 @@ export class AgentPort implements AsyncDisposable {
     }
   }
 
-  /** What to answer with from now on. The same context again costs nothing. */
+  /** What to answer with from now on. The worker is told what is different; the same context again costs it nothing. */
   updateContext(context: PacketContext): void {
-    if (isSameContext(context, this.#context)) return
-    this.#context = context
-    this.#reader?.send({ type: 'context', context })
+    const next = { ...context, services: this.#answerers.services }
+    const delta = deltaBetween(this.#context, next)
+    this.#context = next
+    if (delta !== undefined) this.#reader?.send({ type: 'context', delta })
+  }
+
+  /**
+   * What is for this service goes to `answerer`, off the thread that reads pkt0, and its answer is sent when it comes. So many wait at once
+   * (questions.ts); what is more is dropped with a reason. Returns how to end that.
+   */
+  serve(service: Service, answerer: Answerer): () => void {
+    const end = this.#answerers.add(service, answerer)
+    this.updateContext(this.#context)
+    return () => {
+      end()
+      this.updateContext(this.#context)
+    }
   }
 
   /** Sends frames that nobody asked for. */
@@ -107,9 +127,12 @@ export class AgentPort implements AsyncDisposable {
     } catch (error) {
       throw VrouterError.of('DEVICE_FAILED', { device, reason: reasonOf(error) }, { cause: error })
     }
-    const reader = new Reader(tapFd, this.#options.workerEntry ?? workerEntry, this.#counters, this.#context, {
+    const questions = this.#options.questions ?? QUESTION_LIMITS
+    const known = { counters: this.#counters.memory, context: this.#context, questions }
+    const reader = new Reader(tapFd, this.#options.workerEntry ?? workerEntry, known, {
       onMessage: (message) => {
         if (message.type === 'resolve') this.#events.emit('resolve', message.address)
+        else if (message.type === 'ask') void this.#answer(reader, message)
         else log.error({ device, fault: message.message }, 'a trapped packet made its reader fail')
       },
       onFailure: (error) => {
@@ -122,6 +145,14 @@ export class AgentPort implements AsyncDisposable {
     this.#reader = reader
     await reader.online
     if (this.#isClosed) await reader.stop()
+  }
+
+  /** The reader that asked gets the answer: another one knows nothing of the question. */
+  async #answer(reader: Reader, { id, question }: Extract<FromPacketWorker, { type: 'ask' }>): Promise<void> {
+    const { vifs, vrfs } = this.#context
+    const asker = { vif: vifs.get(question.vif), vrf: vrfs.get(question.vrf) }
+    const injection = await this.#answerers.answer(question, asker)
+    if (this.#reader === reader) reader.send({ type: 'answer', id, injection })
   }
 
   #reopenLater(): void {
@@ -152,13 +183,12 @@ class Reader {
   constructor(
     tapFd: number,
     entry: URL,
-    counters: Counters,
-    context: PacketContext,
+    known: Pick<PacketWorkerData, 'counters' | 'context' | 'questions'>,
     events: { readonly onMessage: (message: FromPacketWorker) => void; readonly onFailure: (error: Error) => void },
   ) {
     const wakeFd = this.#wakeFd
     const registration = signalAtExit(wakeFd)
-    const workerData: PacketWorkerData = { worker: PACKET_WORKER, tapFd, wakeFd, counters: counters.memory, context }
+    const workerData: PacketWorkerData = { worker: PACKET_WORKER, tapFd, wakeFd, ...known }
     this.#worker = new Worker(entry, { workerData, name: 'packet', resourceLimits: { maxYoungGenerationSizeMb: 2 } })
     this.online = once(this.#worker, 'online')
     this.#worker.on('message', events.onMessage)

@@ -24,6 +24,8 @@ const context = compileContext({
       },
     ],
   ]),
+  vifs: new Map(),
+  services: [],
 })
 
 const POD = '020000000005'

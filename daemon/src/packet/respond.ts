@@ -8,6 +8,7 @@
  * - RESOLVE: the underlay neighbour that is asked for.
  * - L3_PROTOCOLS: no router advertisement is sent. A pod has its address and default route from the CNI plugin; a second default route
  *   learnt from an advertisement would only be one more that can be wrong.
+ * - What a service answers, if there is one (service.ts), is asked of it: DHCP and DNS at the router's addresses, DHCP to all.
  * - The rest is counted: the datapath answers ARP and ND itself, and decides flows itself.
  */
 import { AGENT_MAC, AgentCommand, type Trap } from './agent-header.ts'
@@ -20,6 +21,7 @@ import { Icmp6Type } from './icmp6.ts'
 import { decodeIpv4, type Ipv4Packet, Protocol } from './ipv4.ts'
 import { decodeIpv6, type Ipv6Packet } from './ipv6.ts'
 import { answerOwn4, answerOwn6 } from './own-address.ts'
+import { type Service, serviceOf } from './service.ts'
 import { decodePorts } from './tcp.ts'
 
 /** A frame for the datapath. */
@@ -33,6 +35,8 @@ export interface Injection {
 export type Outcome =
   | { readonly kind: 'reply'; readonly injection: Injection }
   | { readonly kind: 'resolve'; readonly address: Uint8Array }
+  /** Somebody else answers, in his own time. */
+  | { readonly kind: 'ask'; readonly service: Service }
   | { readonly kind: 'silent'; readonly reason: SilentReason }
 
 const VIF_FABRIC = 0
@@ -51,7 +55,9 @@ type Subject = { readonly frame: EthernetFrame } & (
 export function respond(trap: Trap, context: CompiledContext): Outcome {
   switch (trap.command) {
     case AgentCommand.NEXTHOP:
-      return answer(trap, context, answerOwn)
+      return orAsk(trap, context, answer(trap, context, answerOwn))
+    case AgentCommand.L3_PROTOCOLS:
+      return orAsk(trap, context, silent(context.vrfs.has(trap.vrf) ? 'later_service' : 'not_handled'))
     case AgentCommand.ZERO_TTL:
       return answer(trap, context, (subject, vrf) =>
         answerError(
@@ -80,6 +86,14 @@ export function respond(trap: Trap, context: CompiledContext): Outcome {
     default:
       return silent('not_handled')
   }
+}
+
+/** What is left to a service is asked of it, where there is one. */
+function orAsk(trap: Trap, context: CompiledContext, outcome: Outcome): Outcome {
+  if (outcome.kind !== 'silent' || outcome.reason !== 'later_service') return outcome
+  const service = context.services.size === 0 ? undefined : serviceOf(trap.frame)
+  if (service !== undefined && context.services.has(service)) return { kind: 'ask', service }
+  return trap.command === AgentCommand.L3_PROTOCOLS ? silent('not_handled') : outcome
 }
 
 function answer(trap: Trap, context: CompiledContext, make: (subject: Subject, vrf: CompiledVrf) => Answer): Outcome {

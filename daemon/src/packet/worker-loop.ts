@@ -1,14 +1,17 @@
 /**
- * The thread that reads pkt0: it answers there and then, so no packet waits for the main thread. The main thread sends contexts,
- * and gets the neighbours that are asked for.
+ * The thread that reads pkt0: it answers there and then, so no packet waits for the main thread. The main thread sends what is new in the
+ * context, gets the neighbours that are asked for, and what services are to answer; their answers are sent when they come.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { formatAddress } from '@kube-vrouter/linux/address'
 import { TapReader, writeFrame } from '@kube-vrouter/linux/tap'
-import { decodeTrap, encodePacket } from './agent-header.ts'
-import { type CompiledContext, compileContext, type PacketContext } from './context.ts'
+import { decodeTrap, encodePacket, type Trap } from './agent-header.ts'
+import type { Question } from './answerers.ts'
+import { type CompiledContext, type ContextDelta, compileContext, type PacketContext, withDelta } from './context.ts'
 import { Counters } from './counters.ts'
+import { type QuestionLimits, Questions } from './questions.ts'
 import { type Injection, type Outcome, respond } from './respond.ts'
+import type { Service } from './service.ts'
 
 /** How a bundle's one entry file knows which worker it is. */
 export const PACKET_WORKER = 'kube-vrouter-packet'
@@ -19,14 +22,18 @@ export interface PacketWorkerData {
   readonly wakeFd: number
   readonly counters: SharedArrayBuffer
   readonly context: PacketContext
+  readonly questions: QuestionLimits
 }
 
 export type ToPacketWorker =
-  | { readonly type: 'context'; readonly context: PacketContext }
+  | { readonly type: 'context'; readonly delta: ContextDelta }
+  /** Absent: there is no answer. */
+  | { readonly type: 'answer'; readonly id: number; readonly injection: Injection | undefined }
   | { readonly type: 'announce'; readonly injections: readonly Injection[] }
   | { readonly type: 'stop' }
 export type FromPacketWorker =
   | { readonly type: 'resolve'; readonly address: string }
+  | { readonly type: 'ask'; readonly id: number; readonly question: Question }
   | { readonly type: 'fault'; readonly message: string }
 
 /** A neighbour is asked for at most this often. */
@@ -42,11 +49,12 @@ export function isPacketWorker(): boolean {
 export function startPacketWorker(): void {
   const port = parentPort
   if (port === null) throw new Error('not in a worker')
-  const { tapFd, wakeFd, counters: memory, context: initial } = workerData as PacketWorkerData
+  const { tapFd, wakeFd, counters: memory, context: initial, questions: limits } = workerData as PacketWorkerData
   const post = (message: FromPacketWorker) => port.postMessage(message)
   const counters = new Counters(memory)
   const reader = new TapReader({ fd: tapFd, wakeFd })
   const recent = new RecentResolves()
+  const questions = new Questions(limits)
   let context: CompiledContext = compileContext(initial)
   let isStopped = false
 
@@ -59,7 +67,30 @@ export function startPacketWorker(): void {
       } else if (message.type === 'announce') {
         for (const injection of message.injections)
           counters.add(inject(tapFd, injection) ? 'announcements' : 'sendFailures')
-      } else context = compileContext(message.context)
+      } else if (message.type === 'answer') takeAnswer(message.id, message.injection)
+      else {
+        context = withDelta(context, message.delta)
+        for (const [vif, what] of message.delta.vifs) if (what === undefined) questions.forget(vif)
+      }
+    }
+  }
+  const giveUpLate = () => {
+    for (let late = questions.expire(performance.now()); late > 0; late--) counters.addSilent('answer_late')
+  }
+  const takeAnswer = (id: number, injection: Injection | undefined) => {
+    giveUpLate()
+    if (!questions.close(id)) return
+    if (injection === undefined) counters.addSilent('unanswered')
+    else counters.add(inject(tapFd, injection) ? 'replies' : 'sendFailures')
+  }
+  const ask = (service: Service, { vif, vrf, frame }: Trap) => {
+    giveUpLate()
+    const id = questions.open(vif, performance.now())
+    if (typeof id === 'string') counters.addSilent(id)
+    else {
+      counters.add('asks')
+      // The frame lies in memory that the next one is read into.
+      post({ type: 'ask', id, question: { service, vif, vrf, frame: frame.slice() } })
     }
   }
   const takeFrame = (frame: Uint8Array) => {
@@ -88,6 +119,9 @@ export function startPacketWorker(): void {
           counters.add('resolves')
           post({ type: 'resolve', address: formatAddress(outcome.address) })
         }
+        return
+      case 'ask':
+        ask(outcome.service, trap)
         return
       case 'reply':
         counters.add(inject(tapFd, outcome.injection) ? 'replies' : 'sendFailures')

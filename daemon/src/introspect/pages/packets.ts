@@ -67,7 +67,7 @@ function dropped({ invalid, faults, sendFailures, silent }: PacketStats): number
 }
 
 const NONE: PacketStats = {
-  ...{ received: 0, invalid: 0, replies: 0, sendFailures: 0, resolves: 0, faults: 0, announcements: 0 },
+  ...{ received: 0, invalid: 0, replies: 0, sendFailures: 0, resolves: 0, faults: 0, announcements: 0, asks: 0 },
   traps: {},
   silent: {},
 }
@@ -140,7 +140,7 @@ export const agentStatsReq = request('AgentStatsReq', {}, (_, context) => {
       exceptions: stats.received,
       invalid_agent_hdr: stats.invalid,
       invalid_interface: silent['unknown_vrf'] ?? 0,
-      no_handler: (silent['not_handled'] ?? 0) + (silent['later_service'] ?? 0),
+      no_handler: (silent['not_handled'] ?? 0) + (silent['later_service'] ?? 0) + (silent['unanswered'] ?? 0),
       pkt_dropped: dropped(stats),
       pkt_invalid_ip_pkt: silent['malformed'] ?? 0,
       pkt_drop_due_to_decode_error: (silent['truncated'] ?? 0) + stats.faults,
