@@ -38,6 +38,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'daemon/src/schema/': 'schema',
   'daemon/src/schema/suggestion.ts': 'suggestion',
   'daemon/src/ground/': 'ground',
+  'daemon/src/ground/coded-error.ts': 'coded error',
   'daemon/src/errors.ts': 'errors',
   'daemon/src/log.ts': 'log',
   'daemon/src/preflight.ts': 'preflight',
@@ -56,22 +57,23 @@ const COMPOSES = /(^|\/)main\.ts$/
 const FOR_TESTS = /^test\/(patience\.ts$|doubles\/)/
 
 /** What every part of the daemon may build on. */
-const GROUND = ['ground', 'errors', 'log', 'schema', 'suggestion', 'config', 'linux']
+const GROUND = ['ground', 'coded error', 'errors', 'log', 'schema', 'suggestion', 'config', 'linux']
 
 const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
 
 const RULES: readonly Rule[] = [
   { part: 'linux', parts: [], packages: [] },
   { part: 'model', parts: ['suggestion'], packages: ['ipaddr.js'] },
-  { part: 'maps', parts: ['linux'], packages: [] },
+  { part: 'maps', parts: ['linux', 'coded error'], packages: [] },
   { part: 'port-api messages', parts: [], packages: [] },
-  { part: 'ground', parts: ['errors', 'log', 'linux'], packages: [] },
-  { part: 'errors', parts: [] },
+  { part: 'coded error', parts: [], packages: [] },
+  { part: 'ground', parts: ['coded error', 'errors', 'log', 'linux'], packages: [] },
+  { part: 'errors', parts: ['coded error'], packages: [] },
   { part: 'log', parts: ['errors', 'config'] },
   { part: 'suggestion', parts: [], packages: [] },
   { part: 'schema', parts: ['errors', 'model', 'suggestion'] },
   { part: 'config', parts: ['errors', 'schema', 'suggestion'] },
-  { part: 'kubernetes', parts: ['ground', 'errors', 'log', 'schema', 'config'] },
+  { part: 'kubernetes', parts: ['ground', 'coded error', 'errors', 'log', 'schema', 'config'] },
   { part: 'sources', parts: [...MODEL_AND_MAPS, 'kubernetes'] },
   { part: 'controller', parts: ['model', 'kubernetes', 'sources', 'ground', 'errors', 'log', 'schema', 'config'] },
   { part: 'dataplane', parts: MODEL_AND_MAPS },
@@ -95,7 +97,7 @@ const RULES: readonly Rule[] = [
     ],
     packages: [],
   },
-  { part: 'utilities', parts: ['maps', 'linux'], packages: [] },
+  { part: 'utilities', parts: ['maps', 'linux', 'coded error'], packages: [] },
   { part: 'cni-plugin', parts: ['linux', 'port-api messages'], packages: [] },
 ]
 

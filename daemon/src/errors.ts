@@ -3,6 +3,8 @@
  * sources have tables of their own.)
  */
 
+import { CodedError } from './ground/coded-error.ts'
+
 interface Entry<V> {
   readonly message: (values: V) => string
   readonly remedy: string
@@ -132,20 +134,12 @@ const TABLE = {
 export type ErrorCode = keyof typeof TABLE
 type Values<C extends ErrorCode> = Parameters<(typeof TABLE)[C]['message']>[0]
 
-export class VrouterError extends Error {
+export class VrouterError extends CodedError<ErrorCode> {
   override readonly name = 'VrouterError'
-  readonly code: ErrorCode
-  readonly remedy: string
-
-  private constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-    this.remedy = TABLE[code].remedy
-  }
 
   static of<C extends ErrorCode>(code: C, values: Values<C>, options?: ErrorOptions): VrouterError {
     const { message } = TABLE[code] as unknown as Entry<Values<C>>
-    return new VrouterError(code, message(values), options)
+    return new VrouterError(code, message(values), TABLE[code].remedy, options)
   }
 }
 

@@ -77,7 +77,7 @@ function make(more: Partial<KubernetesSourceOptions> = {}): KubernetesSource {
       writeMs: 10_000,
       podSeenMs: 100,
       podMs: 3000,
-      backOff: { minMs: 5, maxMs: 50 },
+      backOff: { firstMs: 10, leastMs: 5, maxMs: 50 },
       ...timings,
     },
   })

@@ -2,7 +2,8 @@
  * Does what loops want: a few requests at a time, each only while this replica leads. What fails is left to a later pass, which will want it
  * again if it is still right; an action that keeps failing waits longer each time, and one that the API server can't take now ends the pass.
  */
-import { BackOff } from '../kubernetes/back-off.ts'
+import { BackOff } from '../ground/back-off.ts'
+import { API_BACK_OFF } from '../kubernetes/api-back-off.ts'
 import { type ApiClient, PATCH_TYPES } from '../kubernetes/client.ts'
 import { type ApiError, isApiError } from '../kubernetes/errors.ts'
 import { type KubeObject, keyOf, pathOf } from '../kubernetes/objects.ts'
@@ -36,13 +37,13 @@ export interface Applied {
 class InUse extends Error {}
 
 const PARALLEL = 8
-const PATIENCE = { minMs: 1000, maxMs: 300_000 }
+const PATIENCE = { firstMs: 2000, leastMs: 1000, maxMs: 300_000 }
 
 export class Applier {
   readonly #options: ApplierOptions
   /** Actions that failed, by what they are. */
   readonly #failed = new Map<string, { readonly backOff: BackOff; until: number; message: string }>()
-  readonly #outage = new BackOff()
+  readonly #outage = new BackOff(API_BACK_OFF)
 
   constructor(options: ApplierOptions) {
     this.#options = options

@@ -4,6 +4,9 @@
  */
 
 import type { Config } from '../config/config.ts'
+import { Gathering } from '../ground/gathering.ts'
+import { startHealthServer } from '../ground/health-server.ts'
+import type { Listening } from '../ground/http-server.ts'
 import { ApiClient } from '../kubernetes/client.ts'
 import { followApiServers } from '../kubernetes/discovery.ts'
 import { type KubeObject, pathOf } from '../kubernetes/objects.ts'
@@ -14,7 +17,6 @@ import { Durations } from './durations.ts'
 import { Election } from './election.ts'
 import { EventWriter } from './event-writer.ts'
 import type { Census } from './garbage.ts'
-import { HealthServer } from './health-server.ts'
 import { reconcile } from './loops.ts'
 import { Metrics } from './metrics.ts'
 import type { ControllerOptions } from './options.ts'
@@ -49,18 +51,23 @@ export class Controller implements AsyncDisposable {
   #durations = new Durations()
   #pods: Census | undefined
   #view: View | undefined
-  #health: HealthServer | undefined
-  #wakeAt = 0
-  #timer: NodeJS.Timeout | undefined
-  #wake: (() => void) | undefined
+  readonly #passes: Gathering
+  #health: Listening | undefined
   #passStartedAt: number | undefined
-  #tasks: readonly Promise<void>[] = []
+  #counting: Promise<void> | undefined
 
   private constructor(config: Config, options: ControllerOptions, log: Log) {
     this.#options = options
     this.#cluster = { name: config.cluster.name, defaultSubnets: config.defaultNetwork.subnets }
     this.#log = log
     this.#client = new ApiClient({ kubeconfig: config.source.kubeconfig, server: config.source.server })
+    this.#passes = new Gathering({
+      work: () => this.#pass(),
+      onError: (error) => {
+        this.#log.error({ err: error }, 'a pass broke off')
+        this.#metrics.broke('pass')
+      },
+    })
     this.#store = new Store(() => this.#wakeIn(GATHER_MS))
     this.#metrics = new Metrics(this.#store)
     this.#election = new Election({
@@ -95,26 +102,29 @@ export class Controller implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    this.#health = await HealthServer.start({
+    const { registry } = this.#metrics
+    const answer = (reason: string | undefined) => ({ isWell: reason === undefined, text: reason ?? 'ok' })
+    this.#health = await startHealthServer({
       ...this.#options.health,
-      registry: this.#metrics.registry,
-      whyNotAlive: () => this.#whyNotAlive(),
-      whyNotReady: () => this.#whyNotReady(),
+      alive: () => answer(this.#whyNotAlive()),
+      ready: () => answer(this.#whyNotReady()),
+      metrics: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
+      onError: (error, path) => this.#log.error({ err: error, path }, `cannot answer ${path}`),
     })
     for (const reflector of this.#reflectors) reflector.start()
     this.#election.start()
-    this.#tasks = [this.#passes(), this.#censuses()]
+    this.#wakeIn(0)
+    this.#counting = this.#censuses()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort(new Error('stopped'))
-    this.#wakeIn(0)
     await this.#election[Symbol.asyncDispose]()
-    await Promise.all(this.#tasks)
+    await this.#passes[Symbol.asyncDispose]()
+    await this.#counting
     await Promise.all(this.#reflectors.map((reflector) => reflector[Symbol.asyncDispose]()))
     await this.#health?.[Symbol.asyncDispose]()
     this.#client[Symbol.dispose]()
-    clearTimeout(this.#timer)
   }
 
   #reflectorOf(of: Watched): Reflector {
@@ -152,33 +162,12 @@ export class Controller implements AsyncDisposable {
 
   /** Lets the next pass begin in that many milliseconds, or before. */
   #wakeIn(ms: number): void {
-    const at = performance.now() + ms
-    if (this.#timer !== undefined && this.#wakeAt <= at) return
-    clearTimeout(this.#timer)
-    this.#wakeAt = at
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.#wake?.()
-    }, ms)
-  }
-
-  async #passes(): Promise<void> {
-    const { signal } = this.#abort
-    while (!signal.aborted) {
-      if (this.#timer !== undefined) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve
-        })
-      }
-      this.#wake = undefined
-      if (signal.aborted) return
-      this.#wakeIn(RESYNC_MS)
-      if (!this.#election.isLeader || !this.#store.isSynced) continue
-      await this.#pass()
-    }
+    void this.#passes.ask({ inMs: ms })
   }
 
   async #pass(): Promise<void> {
+    this.#wakeIn(RESYNC_MS)
+    if (!this.#election.isLeader || !this.#store.isSynced) return
     const startedAt = performance.now()
     this.#passStartedAt = startedAt
     try {
@@ -203,9 +192,6 @@ export class Controller implements AsyncDisposable {
       if (retryMs !== undefined) this.#wakeIn(retryMs)
       const restMs = tookMs / BUSY_SHARE - (performance.now() - startedAt)
       if (restMs > 0) await this.#sleep(restMs)
-    } catch (error) {
-      this.#log.error({ err: error }, 'a pass broke off')
-      this.#metrics.broke('pass')
     } finally {
       this.#passStartedAt = undefined
     }

@@ -14,6 +14,7 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import type { Config } from '../config/config.ts'
 import { reasonOf } from '../errors.ts'
 import { BackOff } from '../ground/back-off.ts'
+import { Gathering } from '../ground/gathering.ts'
 import { Pace } from '../ground/pace.ts'
 import { errorFields, type Log } from '../log.ts'
 import { readGlobals } from '../maps/globals.ts'
@@ -79,6 +80,8 @@ export interface ApplyResult {
   readonly problems: readonly Problem[]
 }
 
+const NOTHING_DONE: ApplyResult = { written: 0, deleted: 0, attached: 0, problems: [] }
+
 /** How far one attachment is: in the kernel with all that it needs, or kept from there by a failure that is tried again. */
 export type PortState =
   | { readonly isWritten: true; readonly vif: number; readonly vrf: number }
@@ -109,15 +112,13 @@ export class Dataplane implements AsyncDisposable {
   #problems: readonly Problem[] = []
   /** By vif id; made when somebody asks. */
   #faults: ReadonlyMap<number, TableFailure> | undefined
-  #running: Promise<unknown> = Promise.resolve()
-  #waiting: Promise<ApplyResult> | undefined
+  readonly #passes: Gathering<ApplyResult>
   #evicting: Promise<void> = Promise.resolve()
   #hasReadBack = false
   #isResyncDue = false
   /** The programs of this version run on all devices that had one; and their maps are where the tools look. */
   #isChangedOver = false
   #isCommitted = false
-  #retry: NodeJS.Timeout | undefined
   #resync: NodeJS.Timeout | undefined
   #repair: NodeJS.Timeout | undefined
   #promotion: NodeJS.Timeout | undefined
@@ -149,6 +150,14 @@ export class Dataplane implements AsyncDisposable {
     this.#links = parts.links
     this.#exits = new Exits(parts.route, parts.links, this.maps.exits, options.log)
     this.#attachments = new Attachments(parts.route, parts.links, options.log, options.quickTaps ?? true)
+    this.#passes = new Gathering({
+      work: () => this.#pass(),
+      onError: () => {
+        // What it had to repair isn't.
+        this.#isResyncDue = this.#hasReadBack
+        this.#retryLater()
+      },
+    })
     this.#every(ALIVE_MS, () => markAlive(this.maps))
     this.#every(USAGE_MS, () => this.#tables.warnOfFullTables())
     this.#every(LINK_CHECK_MS, () => this.#checkLinks(parts.links))
@@ -250,39 +259,24 @@ export class Dataplane implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#retry)
     clearTimeout(this.#resync)
     clearTimeout(this.#repair)
     clearTimeout(this.#promotion)
     // Those who detach everything afterwards look for links.
     while (this.#links.promote());
     await this.#tableWatch[Symbol.asyncDispose]()
-    await this.#running.catch(() => {})
+    await this.#passes[Symbol.asyncDispose]()
     await this.#evicting
     await this.#owned.disposeAsync()
   }
 
-  #enqueue(): Promise<ApplyResult> {
-    this.#waiting ??= this.#running
-      .catch(() => {})
-      .then(() => {
-        this.#waiting = undefined
-        const pass = this.#pass().catch((error: unknown) => {
-          // What it had to repair isn't.
-          this.#isResyncDue = this.#hasReadBack
-          this.#retryLater()
-          throw error
-        })
-        this.#running = pass
-        return pass
-      })
-    return this.#waiting
+  async #enqueue(inMs = 0): Promise<ApplyResult> {
+    return (await this.#passes.outcome({ inMs })) ?? NOTHING_DONE
   }
 
   async #pass(): Promise<ApplyResult> {
     const tables = this.#desired
-    if (this.#isClosed || !tables) return { written: 0, deleted: 0, attached: 0, problems: [] }
-    clearTimeout(this.#retry)
+    if (this.#isClosed || !tables) return NOTHING_DONE
     const started = performance.now()
     const pace = new Pace()
     const maps = this.maps
@@ -424,8 +418,7 @@ export class Dataplane implements AsyncDisposable {
   }
 
   #retryLater(): void {
-    clearTimeout(this.#retry)
-    if (!this.#isClosed) this.#retry = setTimeout(() => this.#background(this.#enqueue()), this.#backOff.next())
+    if (!this.#isClosed) this.#background(this.#enqueue(this.#backOff.next()))
   }
 
   #every(ms: number, work: () => void): void {

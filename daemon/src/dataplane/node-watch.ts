@@ -5,8 +5,9 @@
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
 import { type LinkInfo, type RouteInfo, type RouteSocket, Scope } from '@kube-vrouter/linux/netlink/route'
+import { Gathering } from '../ground/gathering.ts'
 import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
-import type { Log } from '../log.ts'
+import { errorFields, type Log } from '../log.ts'
 import type { NodeFacts } from '../model/facts.ts'
 import { type DeviceNames, factsOf, isSameFacts, type NodeState, readNode } from './node-facts.ts'
 
@@ -56,7 +57,7 @@ export class NodeWatch implements AsyncDisposable {
   readonly #onTaps = new Set<(taps: ReadonlyMap<string, number>) => void>()
   readonly #onDamage = new Set<(loss: Loss) => void>()
   #facts: NodeFacts
-  #timer: NodeJS.Timeout | undefined
+  readonly #looks: Gathering
   #areFactsDirty = false
   #areTapsDirty = false
   #haveTapsChanged = false
@@ -69,6 +70,14 @@ export class NodeWatch implements AsyncDisposable {
     this.#names = names
     this.#log = log
     this.#facts = factsOf(node, readNode(route, names))
+    this.#looks = new Gathering({
+      work: () => {
+        if (this.#areTapsDirty) this.#readTaps()
+        this.#announceTaps()
+        if (this.#areFactsDirty) this.#readFacts()
+      },
+      onError: (error) => log.error({ err: errorFields(error) }, 'a change of the node could not be looked at'),
+    })
   }
 
   /** Throws what `readNode` and `factsOf` throw. */
@@ -131,7 +140,7 @@ export class NodeWatch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#timer)
+    await this.#looks[Symbol.asyncDispose]()
     await this.monitor.close()
   }
 
@@ -213,12 +222,7 @@ export class NodeWatch implements AsyncDisposable {
   #look(facts: boolean, taps: boolean): void {
     this.#areFactsDirty ||= facts
     this.#areTapsDirty ||= taps
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined
-      if (this.#areTapsDirty) this.#readTaps()
-      this.#announceTaps()
-      if (this.#areFactsDirty) this.#readFacts()
-    }, GATHER_MS)
+    void this.#looks.ask({ inMs: GATHER_MS })
   }
 
   #readTaps(): void {

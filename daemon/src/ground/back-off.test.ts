@@ -16,4 +16,15 @@ describe('BackOff', () => {
       [50, 100],
     )
   })
+
+  it('spreads over all of the time where there is a least wait', () => {
+    const longest = new BackOff({ firstMs: 400, leastMs: 200, maxMs: 30_000, random: () => 1 })
+    assert.deepEqual(
+      Array.from({ length: 9 }, () => longest.next()),
+      [400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000],
+    )
+    assert.equal(longest.failures, 9)
+    const shortest = new BackOff({ firstMs: 400, leastMs: 200, maxMs: 30_000, random: () => 0 })
+    assert.deepEqual([shortest.next(), shortest.next()], [200, 200])
+  })
 })

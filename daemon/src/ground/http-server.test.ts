@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { closeServer } from './close-server.ts'
-import { type ConnectionLimits, createLimitedServer } from './http-server.ts'
+import { type ConnectionLimits, closeServer, createLimitedServer } from './http-server.ts'
 
 /** Patient with everything but what a test is about. */
 const PATIENT: ConnectionLimits = {

@@ -2,8 +2,9 @@
  * HTTP servers of the daemon: their clients are scripts, probes and browsers, and some of them hang. A connection that sends no request, half a
  * request, or doesn't take its answer is closed after some seconds; there is a limit to how many there are.
  */
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { once } from 'node:events'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 
 export interface ConnectionLimits {
   /** Milliseconds from the connection, or the first byte of the next request, to the end of its headers. */
@@ -44,31 +45,31 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<C
   return server
 }
 
-/** Less than the probes of the chart wait for an answer (timeoutSeconds). */
-const PATIENCE_MS = 4_000
-const LOOK_MS = 50
+/** The end of an HTTP server: requests that run are cut off, and its port is free when this resolves. */
+export async function closeServer(server: Server): Promise<void> {
+  if (!server.listening) return
+  const closed = once(server, 'close')
+  server.close()
+  server.closeAllConnections()
+  await closed
+}
 
-/**
- * Whether a program is ready, as kubelet hears it: each of its probes that fails is a Warning in the cluster, and one that comes while the program starts
- * is no trouble. Until the program was ready once, kubelet's probes wait a little for it; nobody else does, and nobody does later.
- */
-export class FirstReadiness {
-  readonly #isReady: () => boolean
-  readonly #patienceMs: number
-  #wasReady = false
+/** Servers that listen; disposing of it closes their sockets and ends what is still being sent. */
+export interface Listening extends AsyncDisposable {
+  /** One per address that was asked for; with port 0 each has its own. */
+  readonly addresses: readonly AddressInfo[]
+}
 
-  constructor(isReady: () => boolean, patienceMs = PATIENCE_MS) {
-    this.#isReady = isReady
-    this.#patienceMs = patienceMs
+/** A server at each of the addresses. Rejects with the socket's error (EADDRINUSE, EADDRNOTAVAIL…) when one of them can't be had; none is kept then. */
+export async function listenAt(wanted: readonly string[], port: number, listener: RequestListener): Promise<Listening> {
+  await using servers = new AsyncDisposableStack()
+  const addresses: AddressInfo[] = []
+  for (const address of wanted) {
+    const server = servers.adopt(createLimitedServer(listener), closeServer)
+    server.listen(port, address)
+    await once(server, 'listening')
+    addresses.push(server.address() as AddressInfo)
   }
-
-  async awaited({ headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>): Promise<void> {
-    const isProbe = headers['user-agent']?.startsWith('kube-probe/') === true
-    const giveUp = performance.now() + this.#patienceMs
-    while (!this.#wasReady) {
-      this.#wasReady = this.#isReady()
-      if (this.#wasReady || !isProbe || socket.destroyed || performance.now() >= giveUp) return
-      await sleep(LOOK_MS)
-    }
-  }
+  const kept = servers.move()
+  return { addresses, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { kernelOfFixture, manyFlows } from '../../../test/doubles/kernel-tables.ts'
 import { config, contextOfFixture, tables } from '../../../test/doubles/small-cluster.ts'
+import type { Listening } from '../ground/http-server.ts'
 import type { IntrospectContext } from './context.ts'
-import { type IntrospectServer, startIntrospect } from './server.ts'
+import { startIntrospect } from './server.ts'
 
 interface Reply {
   readonly status: number
@@ -13,11 +14,7 @@ interface Reply {
 }
 
 /** Paths are sent as they are: nothing is escaped or normalised. */
-function get(
-  server: IntrospectServer,
-  path: string,
-  options: { method?: string; accept?: string } = {},
-): Promise<Reply> {
+function get(server: Listening, path: string, options: { method?: string; accept?: string } = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const { port } = server.addresses[0]!
     const headers = { accept: options.accept ?? '*/*' }
@@ -37,7 +34,7 @@ function get(
   })
 }
 
-async function withServer(test: (server: IntrospectServer) => Promise<void>, changes: Partial<IntrospectContext> = {}) {
+async function withServer(test: (server: Listening) => Promise<void>, changes: Partial<IntrospectContext> = {}) {
   await using server = await startIntrospect(contextOfFixture(changes), config)
   await test(server)
 }

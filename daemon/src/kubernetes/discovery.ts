@@ -1,6 +1,7 @@
 /** Follows the addresses of the API servers: EndpointSlices of the Service `default/kubernetes`. */
+
+import type { BackOffOptions } from '../ground/back-off.ts'
 import type { Log } from '../log.ts'
-import type { BackOffOptions } from './back-off.ts'
 import type { ApiClient } from './client.ts'
 import type { EndpointAddress } from './endpoints.ts'
 import type { KubeObject } from './objects.ts'

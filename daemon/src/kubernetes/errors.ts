@@ -1,5 +1,7 @@
 /** What can go wrong with the API server: stable code, and what the operator can do. */
 
+import { CodedError } from '../ground/coded-error.ts'
+
 const REMEDIES = {
   API_UNREACHABLE: 'see whether the API server runs, and whether this node reaches its address (source.server)',
   API_UNAUTHORIZED: "see whether the token or certificate is still valid; a service account's is renewed by kubelet",
@@ -28,19 +30,15 @@ interface Details extends ErrorOptions {
   readonly retryAfterMs?: number
 }
 
-export class ApiError extends Error {
+export class ApiError extends CodedError<ApiErrorCode> {
   override readonly name = 'ApiError'
-  readonly code: ApiErrorCode
-  readonly remedy: string
   readonly status: number | undefined
   readonly reason: string | undefined
   readonly causes: readonly string[]
   readonly retryAfterMs: number | undefined
 
   constructor(code: ApiErrorCode, message: string, { status, reason, causes, retryAfterMs, cause }: Details = {}) {
-    super(message, cause === undefined ? undefined : { cause })
-    this.code = code
-    this.remedy = REMEDIES[code]
+    super(code, message, REMEDIES[code], cause === undefined ? undefined : { cause })
     this.status = status
     this.reason = reason
     this.causes = causes ?? []

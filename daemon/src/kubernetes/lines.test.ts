@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { BackOff } from './back-off.ts'
 import { Lines } from './lines.ts'
 import { isOlder, pathOf } from './objects.ts'
 
@@ -29,19 +28,6 @@ describe('a stream of lines', () => {
     const reader = new Lines((line) => lines.push(line))
     reader.add(Buffer.from('a\nb'))
     assert.deepEqual([lines, reader.isCut], [['a'], true])
-  })
-})
-
-describe('waits between attempts', () => {
-  it('lie between the least and a ceiling that doubles', () => {
-    const backOff = new BackOff({ minMs: 200, maxMs: 30_000, random: () => 1 })
-    assert.deepEqual(
-      Array.from({ length: 9 }, () => backOff.next()),
-      [400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000],
-    )
-    backOff.reset()
-    assert.equal(backOff.next(), 400)
-    assert.equal(new BackOff({ minMs: 200, maxMs: 30_000, random: () => 0 }).next(), 200)
   })
 })
 

@@ -4,12 +4,13 @@
  * Failures are waited out; nothing that was known is ever taken back because of one.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BackOff, type BackOffOptions } from '../ground/back-off.ts'
+import { Pace } from '../ground/pace.ts'
 import type { Log } from '../log.ts'
-import { API_BACK_OFF, BackOff, type BackOffOptions } from './back-off.ts'
+import { API_BACK_OFF } from './api-back-off.ts'
 import type { ApiClient, Query } from './client.ts'
 import { ApiError, isApiError } from './errors.ts'
 import { isKubeObject, type KubeObject, pathOf, type Resource, resourceName } from './objects.ts'
-import { Slices } from './slices.ts'
 import { watch } from './watch.ts'
 
 /** Called one after the other, never at the same time. */
@@ -152,7 +153,7 @@ export class Reflector implements AsyncDisposable {
   async #list(): Promise<void> {
     const { client, handler, resource, pageTimeoutMs = 30_000 } = this.#options
     const attempted = `list of ${resourceName(resource)}`
-    const slices = new Slices()
+    const pace = new Pace()
     let token: string | undefined
     let version: string | undefined
     let size = 0
@@ -170,7 +171,7 @@ export class Reflector implements AsyncDisposable {
         if (!isKubeObject(item)) throw new ApiError('API_GARBLED', `${attempted}: an item has no name`)
         handler.listed(item)
         size++
-        await slices.next()
+        if (pace.isDue) await pace.rest()
       }
       token = typeof next === 'string' && next !== '' ? next : undefined
     } while (token !== undefined)

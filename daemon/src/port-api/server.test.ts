@@ -158,7 +158,7 @@ describe('port API server', () => {
   })
 
   it('passes on errors that have a code, and hides none that hasn’t', async () => {
-    const full = Object.assign(new Error('no space'), { code: 'DISK_FULL', retry: true, details: 'make space' })
+    const full = Object.assign(new Error('no space'), { code: 'DISK_FULL', retry: true, remedy: 'make space' })
     await using _ = await listen({
       allocate: () => Promise.reject(full),
       status: () => Promise.reject(new TypeError('a bug')),

@@ -23,7 +23,7 @@ import type {
 } from './messages.ts'
 import { BadRequest, parseRequest } from './requests.ts'
 
-/** Who does the work. Errors that carry `code` and `retry` (and perhaps `details`) are answered as they are; others as INTERNAL. */
+/** Who does the work. Errors that carry `code` and `retry` (and perhaps `remedy`) are answered as they are; others as INTERNAL. */
 export interface PortService {
   allocate(request: AllocateRequest): Promise<AllocateReply>
   register(request: RegisterRequest): Promise<RegisterReply>
@@ -250,8 +250,8 @@ export class PortServer implements AsyncDisposable {
           return request satisfies never
       }
     } catch (error) {
-      const { code, retry, details, message, stack } = error as Error & Partial<ErrorReply>
-      if (typeof code === 'string' && typeof retry === 'boolean') return failure(code, message, retry, details)
+      const { code, retry, remedy, message, stack } = error as Error & Partial<ErrorReply & { readonly remedy: string }>
+      if (typeof code === 'string' && typeof retry === 'boolean') return failure(code, message, retry, remedy)
       log.error({ op: request.op, stack }, 'a port API request failed in an unforeseen way')
       return failure('INTERNAL', `the daemon failed: ${message}`, true, 'see the daemon log')
     }

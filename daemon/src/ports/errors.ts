@@ -1,5 +1,6 @@
 /** What can go wrong with a pod's port: code (stable, part of the port API), whether repeating can help, and what the operator can do. */
 
+import { CodedError, isDiskFull } from '../ground/coded-error.ts'
 import type { ModelError, ModelErrorCode } from '../model/errors.ts'
 
 interface Entry {
@@ -52,18 +53,13 @@ const PERMANENT: ReadonlySet<ModelErrorCode> = new Set([
 ])
 
 /** A failure that is answered to the CNI binary as an ErrorReply. */
-export class PortError extends Error {
+export class PortError extends CodedError<PortErrorCode | ModelErrorCode> {
   override readonly name = 'PortError'
-  readonly code: PortErrorCode | ModelErrorCode
   readonly retry: boolean
-  /** What the operator can do. */
-  readonly details: string
 
   private constructor(code: PortError['code'], message: string, entry: Entry, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
+    super(code, message, entry.remedy, options)
     this.retry = entry.retry
-    this.details = entry.remedy
   }
 
   static of(code: PortErrorCode, message: string, options?: ErrorOptions): PortError {
@@ -78,12 +74,13 @@ export class PortError extends Error {
 /** The error of a failed write of a record. */
 export function recordError(file: string, cause: unknown): PortError {
   const { code, message } = cause as NodeJS.ErrnoException
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
-  return PortError.of(isFull ? 'DISK_FULL' : 'RECORD_FAILED', `cannot write ${file}: ${code ?? message}`, { cause })
+  return PortError.of(isDiskFull(cause) ? 'DISK_FULL' : 'RECORD_FAILED', `cannot write ${file}: ${code ?? message}`, {
+    cause,
+  })
 }
 
 /** What others are told of a failed attachment: the words that the runtime gets (CNI spec: message; details), and a stable reason. */
-export function reportOf({ code, message, details }: PortError): { readonly reason: string; readonly message: string } {
+export function reportOf({ code, message, remedy }: PortError): { readonly reason: string; readonly message: string } {
   const reason = code.toLowerCase().replaceAll(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
-  return { reason, message: `${message}; ${details}` }
+  return { reason, message: `${message}; ${remedy}` }
 }

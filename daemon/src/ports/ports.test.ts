@@ -154,9 +154,9 @@ describe('ports', () => {
     const words = async (work: Promise<unknown>) => {
       const error = await work.then(
         () => assert.fail('it worked'),
-        (cause: { message: string; details: string }) => cause,
+        (cause: { message: string; remedy: string }) => cause,
       )
-      return `${error.message}; ${error.details}`
+      return `${error.message}; ${error.remedy}`
     }
     const first = await words(attach(ports, 'c1'))
     const second = await words(attach(ports, 'c2'))

@@ -5,18 +5,12 @@
  * on stdout (vRouter reference §3). Everything else goes to stderr.
  */
 
+import { CodedError } from '../ground/coded-error.ts'
+
 export type UtilityErrorCode = 'VR_RESPONSE' | 'VR_USAGE' | 'VR_NOT_SUPPORTED' | 'VR_NO_SUCH_TOOL'
 
-export class UtilityError extends Error {
-  readonly code: UtilityErrorCode
-  readonly remedy: string
-
-  constructor(code: UtilityErrorCode, message: string, remedy: string) {
-    super(message)
-    this.name = 'UtilityError'
-    this.code = code
-    this.remedy = remedy
-  }
+export class UtilityError extends CodedError<UtilityErrorCode> {
+  override readonly name = 'UtilityError'
 }
 
 /** The errors that a request can be answered with, as strerror(3) words them. */

@@ -8,6 +8,7 @@ import { kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import type { NamespaceHandle } from '@kube-vrouter/linux/namespace'
 import type { RouteEvent } from '@kube-vrouter/linux/netlink/events'
 import { RouteMonitor } from '@kube-vrouter/linux/netlink/monitor'
+import { Gathering } from '../ground/gathering.ts'
 import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 import { errorFields, type Log } from '../log.ts'
 import { converge, describeFailure } from './converge.ts'
@@ -56,32 +57,39 @@ export class ChangeFollower implements AsyncDisposable {
   readonly #monitor: RouteMonitor
   readonly #kernel: VhostKernel
   readonly #slow: NodeJS.Timeout
-  #timer: NodeJS.Timeout | undefined
-  #retryMs = RETRY_MS
+  readonly #passes: Gathering
   #isVhostLost = false
-  #isClosed = false
 
   constructor(options: FollowOptions, monitor: RouteMonitor) {
     this.#options = options
     this.#monitor = monitor
     this.#kernel = new VhostKernel(options)
-    monitor.on('event', (event) => this.#concerns(event) && this.#passLater(GATHER_MS))
-    monitor.on('resync', () => this.#passLater(GATHER_MS))
+    this.#passes = new Gathering({
+      work: () => this.#pass(),
+      onError: (error) =>
+        options.log.warn(
+          { err: errorFields(error) },
+          'a change of the network configuration could not be followed; trying again',
+        ),
+      retry: { firstMs: RETRY_MS, maxMs: MAX_RETRY_MS },
+    })
+    const passIn = (inMs: number) => void this.#passes.ask({ inMs })
+    monitor.on('event', (event) => this.#concerns(event) && passIn(GATHER_MS))
+    monitor.on('resync', () => passIn(GATHER_MS))
     monitor.on('error', (error) =>
       options.log.error(
         { err: errorFields(error) },
         'changes are noticed late: their monitor ended, and is started again',
       ),
     )
-    this.#slow = setInterval(() => this.#passLater(0), SLOW_PASS_MS)
+    this.#slow = setInterval(() => passIn(0), SLOW_PASS_MS)
     this.#slow.unref()
-    this.#passLater(0)
+    passIn(0)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true
     clearInterval(this.#slow)
-    clearTimeout(this.#timer)
+    await this.#passes[Symbol.asyncDispose]()
     if (!this.#options.monitor) await this.#monitor.close()
     this.#kernel[Symbol.dispose]()
   }
@@ -96,24 +104,6 @@ export class ChangeFollower implements AsyncDisposable {
     if (event.kind !== 'route') return false
     const { oif, multipath } = event.route
     return multipath?.some((path) => indices.includes(path.oif)) ?? (oif === undefined || indices.includes(oif))
-  }
-
-  #passLater(ms: number): void {
-    if (this.#isClosed || this.#timer !== undefined) return
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      try {
-        this.#pass()
-        this.#retryMs = RETRY_MS
-      } catch (error) {
-        this.#options.log.warn(
-          { err: errorFields(error) },
-          'a change of the network configuration could not be followed; trying again',
-        )
-        this.#passLater(this.#retryMs)
-        this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
-      }
-    }, ms)
   }
 
   #pass(): void {

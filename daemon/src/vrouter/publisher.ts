@@ -4,6 +4,7 @@
  * (address, labels of VRFs) has a lane of its own: from it other nodes learn how to answer a new pod; everything else is news that nobody waits for.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Gathering } from '../ground/gathering.ts'
 import { isEqual } from '../model/equal.ts'
 import type { NodeFacts, Port } from '../model/facts.ts'
 import type { IpamBlock, Source } from '../model/objects.ts'
@@ -34,8 +35,8 @@ const DEFAULTS = { retryMs: 1000, longestRetryMs: 30_000, patienceMs: 500, newsM
 
 export class Publisher implements AsyncDisposable {
   readonly #options: PublisherOptions & typeof DEFAULTS
-  readonly #router: Lane
-  readonly #others: Lane
+  readonly #router: Gathering<unknown>
+  readonly #others: Gathering<unknown>
   #present: Present | undefined
   /** Over when other nodes had time to hear of the networks that came last. */
   #news: Promise<unknown> = Promise.resolve()
@@ -44,11 +45,10 @@ export class Publisher implements AsyncDisposable {
     this.#options = { ...DEFAULTS, ...options }
     const { onError, retryMs, longestRetryMs } = this.#options
     const lane = (what: string, work: (present: Present) => Promise<unknown>) =>
-      new Lane({
+      new Gathering<unknown>({
         work: async () => this.#present && work(this.#present),
         onError: (error) => onError(error, what),
-        retryMs,
-        longestRetryMs,
+        retry: { firstMs: retryMs, maxMs: longestRetryMs },
       })
     this.#router = lane('VirtualRouter', (present) => this.#publishRouter(present))
     this.#others = lane('others', (present) => this.#publishOthers(present))
@@ -57,8 +57,8 @@ export class Publisher implements AsyncDisposable {
   /** Resolves when the source has the router object as it is now and others had time to hear of it, or it can't be told at present. Never rejects. */
   async update(present: Present): Promise<void> {
     this.#present = present
-    const told = this.#router.run()
-    void told.then(() => this.#others.run())
+    const told = this.#router.ask()
+    void told.then(() => this.#others.ask())
     const { promise: patience, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, this.#options.patienceMs)
     await Promise.race([told.then(() => this.#news), patience])
@@ -103,57 +103,5 @@ export class Publisher implements AsyncDisposable {
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'BLOCK_TAKEN') throw error
     }
-  }
-}
-
-interface LaneOptions {
-  readonly work: () => Promise<unknown>
-  readonly onError: (error: unknown) => void
-  readonly retryMs: number
-  readonly longestRetryMs: number
-}
-
-/** Work that never overlaps itself; calls that come while it runs share one more run. A failure is told and tried again. */
-class Lane implements AsyncDisposable {
-  readonly #options: LaneOptions
-  #running: Promise<void> = Promise.resolve()
-  #next: Promise<void> | undefined
-  #failures = 0
-  #retry: NodeJS.Timeout | undefined
-  #isClosed = false
-
-  constructor(options: LaneOptions) {
-    this.#options = options
-  }
-
-  /** Resolves when a run that began after this call is over, however it ended. */
-  run(): Promise<void> {
-    this.#next ??= this.#running.then(() => {
-      this.#next = undefined
-      this.#running = this.#once()
-      return this.#running
-    })
-    return this.#next
-  }
-
-  async #once(): Promise<void> {
-    if (this.#isClosed) return
-    clearTimeout(this.#retry)
-    const { work, onError, retryMs, longestRetryMs } = this.#options
-    try {
-      await work()
-      this.#failures = 0
-    } catch (error) {
-      onError(error)
-      const delay = Math.min(retryMs * 2 ** this.#failures++, longestRetryMs) * (0.5 + Math.random() / 2)
-      if (!this.#isClosed) this.#retry = setTimeout(() => void this.run(), delay)
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true
-    clearTimeout(this.#retry)
-    await this.#next
-    await this.#running
   }
 }

@@ -1,7 +1,8 @@
 /**
  * When a round runs. Every change is a nudge: those that come together share a round, rounds never overlap, and one that failed is tried again.
  */
-import { setImmediate as turn } from 'node:timers/promises'
+import type { Clock } from '../ground/clock.ts'
+import { Gathering } from '../ground/gathering.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { ServiceState } from './service-state.ts'
 
@@ -19,8 +20,8 @@ const LONGEST_URGENT_MS = 10
 const SHARE = 5
 const LONGEST_GATHER_MS = 200
 
-/** Milliseconds until a round that failed is tried again, if nothing changes before. */
-const RETRY_MS = 1000
+/** A round that failed is tried again every so often, if nothing changes before. */
+const RETRY = { firstMs: 1000, maxMs: 1000, leastMs: 1000 }
 
 export interface RoundsOptions {
   /** One round, on what is true when it begins. */
@@ -29,25 +30,26 @@ export interface RoundsOptions {
   readonly log: Log
   /** A round succeeded and took so long. */
   readonly onDone: (ms: number) => void
+  readonly clock?: Clock
 }
 
 export class Rounds implements AsyncDisposable {
   readonly #options: RoundsOptions
+  readonly #gathering: Gathering
   #isOpen = false
-  #isClosed = false
-  #round: Promise<void> = Promise.resolve()
-  #isNudged = false
-  #retry: NodeJS.Timeout | undefined
   /** Of the last round, milliseconds (performance.now). */
   #begunAt = Number.NEGATIVE_INFINITY
   #endedAt = Number.NEGATIVE_INFINITY
-  #ms = 0
-  /** Somebody waits for the next round. */
-  #isUrgent = false
-  #wake: () => void = () => undefined
 
   constructor(options: RoundsOptions) {
     this.#options = options
+    this.#gathering = new Gathering({
+      work: () => this.#run(),
+      onError: (error) => this.#failed(error),
+      restMs,
+      retry: RETRY,
+      ...(options.clock && { clock: options.clock }),
+    })
   }
 
   /** Everything that a round needs is there; until then nudges come to nothing. */
@@ -56,30 +58,13 @@ export class Rounds implements AsyncDisposable {
   }
 
   /** Resolves when the round under way is over; there is no other one. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true
-    clearTimeout(this.#retry)
-    this.#wake()
-    await this.#round
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#gathering[Symbol.asyncDispose]()
   }
 
   /** Asks for a round; resolves when a round that began after this call is over. */
   nudge(isUrgent = true): Promise<void> {
-    if (isUrgent) {
-      this.#isUrgent = true
-      this.#wake()
-    }
-    if (this.#isNudged || this.#isClosed) return this.#round
-    this.#isNudged = true
-    this.#round = this.#round.then(async () => {
-      await this.#gather()
-      this.#isNudged = false
-      this.#isUrgent = false
-      if (this.#isClosed || !this.#isOpen) return
-      clearTimeout(this.#retry)
-      await this.#run()
-    })
-    return this.#round
+    return this.#gathering.ask({ isUrgent })
   }
 
   /** How far they are, for who waits for one. */
@@ -91,39 +76,29 @@ export class Rounds implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    if (!this.#isOpen) return
     const { work, service, log, onDone } = this.#options
-    const begun = performance.now()
-    this.#begunAt = begun
+    this.#begunAt = performance.now()
     try {
       await work()
-      if (service.roundDone()) log.info({}, 'rounds succeed again')
-      onDone(performance.now() - begun)
-    } catch (error) {
-      if (service.roundFailed(Error.isError(error) ? error.message : String(error))) {
-        log.error(
-          { err: errorFields(error) },
-          'a round failed; what it has not changed in the kernel stays as it is, the next one tries again',
-        )
-      }
-      this.#retry = setTimeout(() => void this.nudge(false), RETRY_MS)
+    } finally {
+      this.#endedAt = performance.now()
     }
-    this.#endedAt = performance.now()
-    this.#ms = this.#endedAt - begun
+    if (service.roundDone()) log.info({}, 'rounds succeed again')
+    onDone(this.#endedAt - this.#begunAt)
   }
 
-  /** Waits for changes that come together; whoever is in a hurry cuts it short. */
-  async #gather(): Promise<void> {
-    for (;;) {
-      const patient = Math.min(LONGEST_GATHER_MS, Math.max(GATHER_MS, this.#ms * (SHARE - 1)))
-      const urgent = Math.min(LONGEST_URGENT_MS, Math.max(GATHER_MS, this.#ms))
-      const wait = this.#endedAt + (this.#isUrgent || this.#isClosed ? urgent : patient) - performance.now()
-      if (wait <= 0) break
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#wake = resolve
-      const timer = setTimeout(resolve, wait)
-      await promise
-      clearTimeout(timer)
-    }
-    await turn()
+  #failed(error: unknown): void {
+    const { service, log } = this.#options
+    if (!service.roundFailed(Error.isError(error) ? error.message : String(error))) return
+    log.error(
+      { err: errorFields(error) },
+      'a round failed; what it has not changed in the kernel stays as it is, the next one tries again',
+    )
   }
+}
+
+function restMs(tookMs: number, isUrgent: boolean): number {
+  const longest = isUrgent ? LONGEST_URGENT_MS : LONGEST_GATHER_MS
+  return Math.min(longest, Math.max(GATHER_MS, isUrgent ? tookMs : tookMs * (SHARE - 1)))
 }

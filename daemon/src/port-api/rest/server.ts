@@ -1,10 +1,8 @@
 /** Serves the agent's REST API when the configuration wants it. The caller owns the result: disposing it closes the socket. */
 
-import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Config } from '../../config/config.ts'
-import { closeServer } from '../../ground/close-server.ts'
-import { createLimitedServer } from '../../ground/http-server.ts'
+import { listenAt } from '../../ground/http-server.ts'
 import { AgentPorts, type AgentPortsOptions } from './agent-ports.ts'
 import { restApp } from './app.ts'
 import { PortFiles } from './port-files.ts'
@@ -27,11 +25,9 @@ export async function startRest({ config, ...options }: StartRestOptions): Promi
   await ports.start()
   const onError = (error: unknown, request: string): void =>
     options.log.warn({ request, error: (error as Error).message }, `${request} failed: ${(error as Error).message}`)
-  const server = undo.adopt(createLimitedServer(restApp({ ports, staleSeconds, onError })), closeServer)
-  server.listen(port, address)
-  await once(server, 'listening')
+  const server = undo.use(await listenAt([address], port, restApp({ ports, staleSeconds, onError })))
   const kept = undo.move()
-  const listening = server.address() as AddressInfo
+  const listening = server.addresses[0]!
   options.log.info({ address: listening.address, port: listening.port }, "serving the REST API of Contrail's agent")
   return { address: listening, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }

@@ -1,5 +1,7 @@
 /** Failures of the directory source: stable code, and what the operator can do. */
 
+import { CodedError, isDiskFull } from '../../ground/coded-error.ts'
+
 const REMEDIES = {
   FOLDER_MISSING: 'create the folder, or correct source.path',
   BLOCK_TAKEN: 'claim another block',
@@ -9,23 +11,17 @@ const REMEDIES = {
 
 export type SourceErrorCode = keyof typeof REMEDIES
 
-export class SourceError extends Error {
+export class SourceError extends CodedError<SourceErrorCode> {
   override readonly name = 'SourceError'
-  readonly code: SourceErrorCode
-  readonly remedy: string
 
   constructor(code: SourceErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.code = code
-    this.remedy = REMEDIES[code]
+    super(code, message, REMEDIES[code], options)
   }
 }
 
 /** The error of a failed write or removal of `file`. */
 export function writeError(attempted: string, file: string, cause: unknown): SourceError {
   const { code, message } = cause as NodeJS.ErrnoException
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
-  return new SourceError(isFull ? 'DISK_FULL' : 'WRITE_FAILED', `cannot ${attempted} ${file}: ${code ?? message}`, {
-    cause,
-  })
+  const reason = isDiskFull(cause) ? 'DISK_FULL' : 'WRITE_FAILED'
+  return new SourceError(reason, `cannot ${attempted} ${file}: ${code ?? message}`, { cause })
 }

@@ -4,10 +4,9 @@
  */
 import { type Dirent, type FSWatcher, readdirSync, statSync, watch } from 'node:fs'
 import { extname, join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
+import { Pace } from '../../ground/pace.ts'
 
 const EXTENSIONS = new Set(['.yaml', '.yml', '.json'])
-const SLICE_MS = 8
 
 /** Hidden names (temporary files, the `..data` of a mounted ConfigMap) and other kinds of file are not ours. */
 export function isManifestName(name: string): boolean {
@@ -29,17 +28,6 @@ export function stampOf(file: string): Stamp {
   return { inode: found.ino, changedMs: found.ctimeMs, size: found.size, isFile: found.isFile() }
 }
 
-/** Lets other work go first whenever the present slice is used up. */
-export class Slices {
-  #end = performance.now() + SLICE_MS
-
-  async next(): Promise<void> {
-    if (performance.now() < this.#end) return
-    await setImmediate()
-    this.#end = performance.now() + SLICE_MS
-  }
-}
-
 export interface Listing {
   /** Relative paths of manifest files, sorted within each folder. */
   readonly files: readonly string[]
@@ -54,7 +42,7 @@ export async function list(root: string): Promise<Listing> {
   const files: string[] = []
   const folders: string[] = []
   const unreadable: { path: string; reason: string }[] = []
-  const slices = new Slices()
+  const pace = new Pace()
   const open = ['']
   for (let folder = open.shift(); folder !== undefined; folder = open.shift()) {
     let entries: Dirent[]
@@ -73,7 +61,7 @@ export async function list(root: string): Promise<Listing> {
         if (!entry.name.startsWith('.')) open.push(path)
       } else if (isManifestName(entry.name)) files.push(path)
     }
-    await slices.next()
+    if (pace.isDue) await pace.rest()
   }
   return { files, folders, unreadable }
 }

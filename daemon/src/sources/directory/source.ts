@@ -8,13 +8,14 @@
 import { readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Pace } from '../../ground/pace.ts'
 import type { Address, Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
 import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
 import type { Item } from '../objects/decode.ts'
 import { parseText } from './documents.ts'
 import { SourceError } from './errors.ts'
 import { failedFile, loadText } from './files.ts'
-import { type Change, list, Slices, stampOf, Watches } from './folder.ts'
+import { type Change, list, stampOf, Watches } from './folder.ts'
 import { fileName, textOf } from './manifest-files.ts'
 import { NetworkMemory } from './memory.ts'
 import { createFile, removeFile, removeLeftovers, replaceFile } from './store.ts'
@@ -278,11 +279,11 @@ export class DirectorySource implements Source {
         file: folder,
         message: reason,
       }))
-      const slices = new Slices()
+      const pace = new Pace()
       const present = new Set(files)
       for (const file of files) {
         this.#refresh(file, false)
-        await slices.next()
+        if (pace.isDue) await pace.rest()
       }
       for (const file of this.#entries.keys()) {
         const isUnknown = unreadable.some((folder) => file.startsWith(`${folder.path}/`))
@@ -303,11 +304,11 @@ export class DirectorySource implements Source {
   }
 
   async #read(files: readonly string[]): Promise<void> {
-    const slices = new Slices()
+    const pace = new Pace()
     let isSomethingGone = false
     for (const file of files) {
       if (!this.#refresh(file, true)) isSomethingGone = true
-      await slices.next()
+      if (pace.isDue) await pace.rest()
     }
     // Gone by itself, or with everything else: only a walk can tell.
     if (isSomethingGone) await this.#walk()

@@ -2,6 +2,7 @@
  * From what the API server says of each kind to the state that the model works on. Interfaces change one by one; everything else is
  * put together anew (assemble.ts, with all its checks) when something of it changed. Changes are gathered for a few milliseconds.
  */
+import { Gathering } from '../../ground/gathering.ts'
 import type { ApiError } from '../../kubernetes/errors.ts'
 import { type KubeObject, resourceName } from '../../kubernetes/objects.ts'
 import { isEqual } from '../../model/equal.ts'
@@ -71,7 +72,12 @@ export class Cluster implements Disposable {
   #extra: readonly Rejection[] = []
   #state = EMPTY_STATE
   #isOpen = false
-  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined
+  readonly #settling = new Gathering({
+    work: () => this.settle(),
+    onError: (error) => {
+      throw error
+    },
+  })
   #settledAt = 0
   /** How long making the last state took. */
   #settleMs = 0
@@ -194,7 +200,6 @@ export class Cluster implements Disposable {
 
   /** Puts the state together now, if anything changed. */
   settle(): void {
-    this.#cancel()
     if (!this.#isOpen) return
     const startedAt = performance.now()
     const next = this.#next()
@@ -248,7 +253,7 @@ export class Cluster implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isOpen = false
-    this.#cancel()
+    void this.#settling[Symbol.asyncDispose]()
     this.#problems[Symbol.dispose]()
   }
 
@@ -277,16 +282,10 @@ export class Cluster implements Disposable {
 
   /** The first change after a quiet time is shown at once, the next ones together. */
   #schedule(): void {
-    if (!this.#isOpen || this.#timer !== undefined) return
+    if (!this.#isOpen) return
     const gatherMs = Math.min(LONGEST_GATHER_MS, Math.max(GATHER_MS, this.#settleMs * SHARE))
     const isQuiet = performance.now() - this.#settledAt > 10 * gatherMs
-    this.#timer = isQuiet ? setImmediate(() => this.settle()) : setTimeout(() => this.settle(), gatherMs)
-  }
-
-  #cancel(): void {
-    clearTimeout(this.#timer as NodeJS.Timeout | undefined)
-    clearImmediate(this.#timer as NodeJS.Immediate | undefined)
-    this.#timer = undefined
+    void this.#settling.ask({ inMs: isQuiet ? 0 : gatherMs })
   }
 
   #file(kind: WholeKind): LoadedFile {

@@ -6,7 +6,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { Slices } from '../../kubernetes/slices.ts'
+import { Pace } from '../../ground/pace.ts'
 import type { VirtualMachineInterface } from '../../model/objects.ts'
 import type { Item } from '../objects/decode.ts'
 import { type Cluster, keyOfItem, type StoredKind, WHOLE_KINDS, type WholeKind } from './cluster.ts'
@@ -202,7 +202,7 @@ type Head = Pick<Snapshot, 'version' | 'cluster' | 'node' | 'journal'> & { reado
 
 /** The text of a snapshot, in pieces of some 64 kB. Objects that come or go while it is made are in it or not. */
 async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<string> {
-  const slices = new Slices()
+  const pace = new Pace()
   let text = `${JSON.stringify(head).slice(0, -1)},\n"objects":{`
   async function* list(name: string, objects: Iterable<unknown>): AsyncGenerator<string> {
     text += `${JSON.stringify(name)}:[`
@@ -210,10 +210,10 @@ async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<string> {
     for (const object of objects) {
       text += `${separator}${JSON.stringify(object)}`
       separator = ',\n'
-      if (text.length > 65_536 || slices.isUsedUp) {
+      if (text.length > 65_536 || pace.isDue) {
         yield text
         text = ''
-        await slices.next()
+        if (pace.isDue) await pace.rest()
       }
     }
     text += ']'

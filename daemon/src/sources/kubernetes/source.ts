@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BackOffOptions } from '../../kubernetes/back-off.ts'
+import type { BackOffOptions } from '../../ground/back-off.ts'
 import { ApiClient } from '../../kubernetes/client.ts'
 import { followApiServers } from '../../kubernetes/discovery.ts'
 import { ApiError, isApiError } from '../../kubernetes/errors.ts'
