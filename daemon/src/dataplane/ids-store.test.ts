@@ -22,9 +22,18 @@ describe('IdsStore', () => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'vrouter-ids-'))
   })
-  afterEach(() => rmSync(folder, { recursive: true }))
+  afterEach(() => {
+    // One that is left alone writes its files a second later.
+    for (const store of opened.splice(0)) store[Symbol.dispose]()
+    rmSync(folder, { recursive: true })
+  })
 
-  const open = () => new IdsStore(folder, silent)
+  const opened: IdsStore[] = []
+  const open = () => {
+    const store = new IdsStore(folder, silent)
+    opened.push(store)
+    return store
+  }
 
   function saved() {
     const store = open()
