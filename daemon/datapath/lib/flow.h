@@ -59,7 +59,7 @@ static __always_inline int flow_source_is_own(const struct packet *p, const stru
 {
 	if (vif->flags & VIF_NO_SPOOF_CHECK)
 		return 1;
-	if (p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6))
+	if (p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6) && !ip6_is_zero(vif->ip6))
 		return 1;
 	return vif->flags & VIF_MORE_ADDRESSES && vif_has_more_source(p);
 }

@@ -74,6 +74,13 @@ describe('datapath: further addresses of a vif', function () {
     })
   }
 
+  it('a vif without an address of a family has none there, and not the unspecified one', () => {
+    const { vif, nh, mac } = A
+    node.setVif({ id: vif, ifindex: node.devices[vif]!, vrf: 2, nhId: nh, peerMac: mac, ip4: '0.0.0.0', ip6: '::' })
+    isRefused(udp('0.0.0.0', B.ip4, 1, 2))
+    isRefused(udp('::', B.ip6, 1, 2))
+  })
+
   it('the same bytes in the other family are another address', () => {
     isRefused(ping(ALIKE, B.ip6, 1))
   })
