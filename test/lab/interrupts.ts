@@ -25,6 +25,11 @@ export class Interrupts implements Disposable {
     return 128 + (this.signal === undefined ? 0 : constants.signals[this.signal])
   }
 
+  /** Who works may have ended of a signal to the whole group before this process hears of it: that counts as its own. */
+  noteEndOf(exitCode: number): void {
+    this.signal ??= signals.find((signal) => exitCode === 128 + constants.signals[signal])
+  }
+
   passTo(worker: ChildProcess): Disposable {
     this.#workers.add(worker)
     return { [Symbol.dispose]: () => void this.#workers.delete(worker) }

@@ -58,6 +58,7 @@ async function build(lab: string, afterwards: 'keep' | 'clear'): Promise<number>
   using interrupts = new Interrupts()
   startHolder(lab)
   const outcome = await runInside(lab, words, interrupts)
+  interrupts.noteEndOf(outcome)
   if (interrupts.signal !== undefined) {
     console.error(`\nhack/lab: interrupted; taking lab ${lab} down again`)
     await takeDown(lab)
