@@ -6,6 +6,7 @@ import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../patience.ts'
 import { skipBecause } from '../skip.ts'
 import { startersOf } from './holder.ts'
 import { boxImage } from './images.ts'
@@ -35,6 +36,13 @@ function leftovers(): string[] {
   ]
 }
 
+/** Who waited outside for a process of the lab ends a moment after it. */
+const nothingIsLeft = () =>
+  until('nothing of the lab is left', () => {
+    assert.deepEqual(leftovers(), [])
+    return true
+  })
+
 const pod = (podName: string, node: string, command: readonly string[], container: object) => ({
   apiVersion: 'v1',
   kind: 'Pod',
@@ -53,7 +61,7 @@ describe('a Kubernetes lab', function () {
   })
   afterEach(async () => {
     await down(name)
-    assert.deepEqual(leftovers(), [])
+    await nothingIsLeft()
   })
 
   it('runs pods that are probed, and reaches them across nodes; the outside host tells who asks; a node comes back', async () => {
@@ -107,7 +115,7 @@ describe('a Kubernetes lab', function () {
     up.kill('SIGINT')
     const code = await new Promise((resolve) => up.on('exit', resolve))
     assert.equal(code, 130)
-    assert.deepEqual(leftovers(), [])
+    await nothingIsLeft()
   })
 
   it('is cleared away by `down` when `up` was killed half-way', async () => {
@@ -117,7 +125,7 @@ describe('a Kubernetes lab', function () {
     await new Promise((resolve) => up.on('exit', resolve))
     assert.notDeepEqual(leftovers(), [])
     assert.equal(await down(name), true)
-    assert.deepEqual(leftovers(), [])
+    await nothingIsLeft()
     assert.equal(await down(name), false)
   })
 })

@@ -365,11 +365,15 @@ describeKernel('addresses and routes of a device', () => {
   it('are lossless: what is read, deleted and added again is the same to iproute2', async () => {
     using it = lab()
     for (const args of setUp) it.ip(args)
-    // The kernel's own address comes with the carrier, and is on trial for a second or two.
-    await eventually(() => {
-      const text = it.ip('addr show dev eth0')
-      return /inet6 fe80:/.test(text) && !/tentative/.test(text)
-    }, 'the link-local address')
+    // The kernel's own addresses come with the carrier, and are on trial for a second or two; only then their routes are there.
+    await eventually(
+      () =>
+        ['eth0', 'eth1'].every((device) => {
+          const text = it.ip(`addr show dev ${device}`)
+          return /inet6 fe80:/.test(text) && !/tentative/.test(text)
+        }),
+      'the link-local addresses',
+    )
     const before = snapshot(it.ip)
     const addresses = it.route.addresses({ index: it.eth0 }).filter(isSet)
     const routes = it.route.routes().filter(isOwn)
