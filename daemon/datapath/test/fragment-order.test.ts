@@ -40,7 +40,8 @@ def ask(order, sport, parts):
   good = 0
   for n in range(3):
     data = os.urandom(1032 * (parts - 1) + 500)
-    packets = cut(src, dst, sport, 7000, data, int.from_bytes(os.urandom(4), 'big'))
+    # none of the ids that ORPHANS has: its fragments would find the first one of a datagram from before
+    packets = cut(src, dst, sport, 7000, data, int.from_bytes(os.urandom(4), 'big') | 0x8000)
     assert len(packets) == parts
     for i in order: raw.sendto(packets[i], (dst, 0))
     try: good += s.recv(65536) == data
