@@ -81,6 +81,7 @@ async function measureFlood(
       '0',
       `${FLOOD_S}`,
       `${flood.rate}`,
+      '0',
     ]),
   )
   const during = await connectionRates(tools, pairs, FLOOD_S - 1)
