@@ -1,7 +1,6 @@
 /** Other nodes' blocks: a pod is reached before anybody has heard of it, with the label of its node's VRF. */
 import { contains, type Prefix } from '../address.ts'
 import { prefixOfBlock } from '../block-prefix.ts'
-import { Inputs } from '../equal.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { PROXY, path } from '../paths.ts'
 import type { Contributor, Offer } from '../rib/offer.ts'
@@ -21,7 +20,6 @@ export interface BlocksInput {
 export class Blocks {
   readonly #offers: OfferSet
   readonly #by: Contributor
-  readonly #inputs = new Inputs()
   /** Of the last update, by block. */
   #known: ReadonlyMap<IpamBlock, { readonly vn: FqName; readonly node: RemoteNode; readonly offer: Offer }> = new Map()
 
@@ -32,10 +30,11 @@ export class Blocks {
 
   update(input: BlocksInput): void {
     const { vn, blocks, nodes, isWanted } = input
-    if (!this.#inputs.areOther(vn, blocks, nodes, isWanted)) return
-    const offers = this.#list(input)
-    this.#known = new Map(offers.map((one) => [one.block, { vn, node: one.node, offer: one.offer }]))
-    this.#offers.set(offers.map(({ offer }) => offer))
+    this.#offers.setFrom([vn, blocks, nodes, isWanted], () => {
+      const offers = this.#list(input)
+      this.#known = new Map(offers.map(({ block, node, offer }) => [block, { vn, node, offer }]))
+      return offers.map(({ offer }) => offer)
+    })
   }
 
   withdraw(): void {

@@ -3,13 +3,13 @@
  * preference than the VRF's own.
  */
 import { contains, formatAddress, type Prefix } from '../address.ts'
-import { Inputs, Memo } from '../equal.ts'
+import { Memo } from '../equal.ts'
 import type { LocalPod } from '../interfaces.ts'
 import { DISCARD } from '../nexthops.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { NO_FLAGS, path } from '../paths.ts'
 import type { RemotePods } from '../remote-pods.ts'
-import type { Contributor } from '../rib/offer.ts'
+import type { Contributor, Offer } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import { IN_NETWORK } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
@@ -33,7 +33,6 @@ export class Leak {
   readonly #pods: OwnPods
   readonly #remote: RemotePodRoutes
   readonly #blocks: Blocks
-  readonly #inputs = new Inputs()
   readonly #admission = new Memo<Admission>()
   readonly #isWanted = new Memo<(block: Prefix) => boolean>()
 
@@ -55,7 +54,7 @@ export class Leak {
   *update(leaked: LeakedNetwork, nodes: ReadonlyMap<string, RemoteNode>, isCompact: boolean): Generator<void> {
     const { network, pods, blocks, remote } = leaked
     const vn = network.fqName
-    if (this.#inputs.areOther(network)) this.#offerSubnets(network)
+    this.#subnets.setFrom([network], () => this.#subnetOffers(network))
     const admission = this.#admission.get(isCompact ? [network, blocks, nodes] : [network], () =>
       admissionOf({
         reserved: network,
@@ -80,20 +79,18 @@ export class Leak {
   }
 
   /** An address that nobody has is discarded, and not looked for elsewhere. They aren't on link here. */
-  #offerSubnets(network: VirtualNetwork): void {
-    this.#subnets.set(
-      prefixesOf(network).map((prefix) => ({
-        by: this.#bySubnet,
-        source: 'subnet',
-        route: {
-          address: formatAddress(prefix),
-          prefixLength: prefix.length,
-          paths: [path('Local', DISCARD, network.fqName)],
-          nexthop: DISCARD,
-          flags: NO_FLAGS,
-          kind: 'subnet',
-        },
-      })),
-    )
+  #subnetOffers(network: VirtualNetwork): Offer[] {
+    return prefixesOf(network).map((prefix) => ({
+      by: this.#bySubnet,
+      source: 'subnet',
+      route: {
+        address: formatAddress(prefix),
+        prefixLength: prefix.length,
+        paths: [path('Local', DISCARD, network.fqName)],
+        nexthop: DISCARD,
+        flags: NO_FLAGS,
+        kind: 'subnet',
+      },
+    }))
   }
 }

@@ -1,6 +1,5 @@
 /** This node, which every network reaches, so that what it asks of a pod is answered; in the default pod network the other nodes, too. */
 import { bitsOf, familyOf } from '../address.ts'
-import { Inputs } from '../equal.ts'
 import type { Address } from '../objects.ts'
 import { NATIVE_LABEL, PROXY, path } from '../paths.ts'
 import type { Offer } from '../rib/offer.ts'
@@ -18,7 +17,6 @@ export interface Host {
 export class Nodes {
   readonly #offers: OfferSet
   readonly #vn: string
-  readonly #inputs = new Inputs()
 
   constructor(rib: VrfRib) {
     this.#offers = new OfferSet(rib)
@@ -28,7 +26,7 @@ export class Nodes {
   /** `others`: undefined where only this node is reached. */
   update(host: Host, others: ReadonlyMap<string, RemoteNode> | undefined): void {
     const { address, address6, nexthop } = host
-    if (this.#inputs.areOther(address, address6, nexthop, others)) this.#offers.set(this.#list(host, others))
+    this.#offers.setFrom([address, address6, nexthop, others], () => this.#list(host, others))
   }
 
   *#list(host: Host, others: ReadonlyMap<string, RemoteNode> | undefined): Generator<Offer> {

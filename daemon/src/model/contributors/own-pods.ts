@@ -1,6 +1,5 @@
 /** Pods of this node, in the VRF of their network and where that leaks to: those whose tap is there. */
 import { bitsOf, familyOf } from '../address.ts'
-import { Inputs } from '../equal.ts'
 import type { Port } from '../facts.ts'
 import { type LocalPod, podName } from '../interfaces.ts'
 import type { Address } from '../objects.ts'
@@ -15,7 +14,6 @@ export class OwnPods {
   readonly #offers: OfferSet
   readonly #rib: VrfRib
   readonly #by: Contributor
-  readonly #inputs = new Inputs()
   problems: readonly Problem[] = []
 
   constructor(rib: VrfRib, by: Contributor) {
@@ -31,10 +29,7 @@ export class OwnPods {
 
   /** `pods`: the same list as long as they are the same pods. */
   update(pods: readonly LocalPod[], admission: Admission): void {
-    if (!this.#inputs.areOther(pods, admission)) return
-    const problems: Problem[] = []
-    this.#offers.set(this.#list(pods, admission, problems))
-    this.problems = problems
+    this.#offers.setFrom([pods, admission], () => this.#list(pods, admission))
   }
 
   withdraw(): void {
@@ -42,7 +37,9 @@ export class OwnPods {
     this.problems = []
   }
 
-  *#list(pods: readonly LocalPod[], admission: Admission, problems: Problem[]): Generator<Offer> {
+  *#list(pods: readonly LocalPod[], admission: Admission): Generator<Offer> {
+    const problems: Problem[] = []
+    this.problems = problems
     for (const pod of pods) {
       for (const address of pod.port.addresses) {
         const refusal = admission(address, undefined)

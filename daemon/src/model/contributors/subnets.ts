@@ -1,6 +1,5 @@
 /** A network's plan of its addresses: its subnets, where an address that nobody has is discarded, with their gateway and service address, which the agent answers. */
 import { bitsOf, mustParseCidr } from '../address.ts'
-import { Inputs } from '../equal.ts'
 import { DISCARD } from '../nexthops.ts'
 import type { VirtualNetwork } from '../objects.ts'
 import { FLOOD, PROXY, path } from '../paths.ts'
@@ -12,7 +11,6 @@ import type { VrfRib } from '../rib/rib.ts'
 export class Subnets {
   readonly #offers: OfferSet
   readonly #vn: string
-  readonly #inputs = new Inputs()
 
   constructor(rib: VrfRib) {
     this.#offers = new OfferSet(rib)
@@ -20,7 +18,7 @@ export class Subnets {
   }
 
   update(network: VirtualNetwork | undefined, agentNexthop: number): void {
-    if (this.#inputs.areOther(network, agentNexthop)) this.#offers.set(this.#list(network, agentNexthop))
+    this.#offers.setFrom([network, agentNexthop], () => this.#list(network, agentNexthop))
   }
 
   *#list(network: VirtualNetwork | undefined, agentNexthop: number): Generator<Offer> {

@@ -1,6 +1,5 @@
 /** The way out of a network with the node's address, and the ranges that it doesn't lead to: cluster IPs. */
 import { familyOf, mustParseCidr } from '../address.ts'
-import { Inputs } from '../equal.ts'
 import { DISCARD } from '../nexthops.ts'
 import type { VirtualNetwork } from '../objects.ts'
 import { NO_FLAGS, path } from '../paths.ts'
@@ -22,7 +21,6 @@ export interface WayOutInput {
 export class WayOut {
   readonly #offers: OfferSet
   readonly #vn: string
-  readonly #inputs = new Inputs()
 
   constructor(rib: VrfRib) {
     this.#offers = new OfferSet(rib)
@@ -31,7 +29,7 @@ export class WayOut {
 
   update(input: WayOutInput): void {
     const { network, snatNexthop, insideRanges, hasInet6 } = input
-    if (this.#inputs.areOther(network, snatNexthop, insideRanges, hasInet6)) this.#offers.set(this.#list(input))
+    this.#offers.setFrom([network, snatNexthop, insideRanges, hasInet6], () => this.#list(input))
   }
 
   *#list({ network, snatNexthop, insideRanges, hasInet6 }: WayOutInput): Generator<Offer> {
