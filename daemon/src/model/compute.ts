@@ -6,10 +6,8 @@
  * `update` may be called only with complete input: the source in sync, all port records read. A number whose owner is missing is
  * given back.
  */
-import { mustParseAddress } from './address.ts'
 import { BridgeTable } from './bridge.ts'
 import { bridgeChanges } from './bridge-list.ts'
-import { gatewaysOf } from './contributors/underlay.ts'
 import { keepList } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { Groups } from './groups.ts'
@@ -20,6 +18,7 @@ import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { type Leaks, LeakTable } from './leaks.ts'
 import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.ts'
+import { NeighbourTable } from './neighbours.ts'
 import type { NetworkInput } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, Pod, SourceState } from './objects.ts'
@@ -78,6 +77,7 @@ export class Model {
   readonly #interfaces = new InterfaceTable()
   readonly #tunnels = new TunnelTable()
   readonly #peers: TunnelPeerTable
+  readonly #neighbours = new NeighbourTable()
   readonly #bridge = new BridgeTable()
   readonly #labels = new LabelTable()
   readonly #leaks = new LeakTable()
@@ -87,7 +87,6 @@ export class Model {
   #routing: Routing
   /** The last pass came to its end. */
   #isWhole = true
-  #neighbours: readonly Address[] = []
 
   constructor(options: ModelOptions, ids: Ids) {
     this.#options = options
@@ -137,7 +136,7 @@ export class Model {
     const underlay = new Underlay(facts)
     const leaks = this.#leaks.compute(source)
     problems.push(...leaks.problems)
-    const nodes = this.#nodes(source, facts, byNetwork, leaks, underlay, now, problems)
+    const nodes = this.#nodes(source, byNetwork, leaks, underlay, now, problems)
     const hostRoutes = yield* this.#route(input, byNetwork, leaks, pods, nodes, underlay, common, now, problems)
     const inet = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 4)]))
     const inet6 = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 6)]))
@@ -162,9 +161,7 @@ export class Model {
     }
     this.#sweep(byNetwork, allPods, now)
     const table = nexthops.finish(references, now)
-    const wanted = [...new Set([...underlay.wanted, ...gatewaysOf(facts)])].sort(compareAddresses)
-    this.#neighbours = keepList(this.#neighbours, wanted)
-    const neighbours = this.#neighbours
+    const neighbours = this.#neighbours.compute(this.#tunnels.wanted, facts)
     const peers = this.#peers.compute(source.routers, facts.underlay.address)
     const routes = { inet, inet6, routeLog: rib }
     return { vrfs, vifs, nexthops: table, labels, ...routes, bridge, neighbours, peers, hostRoutes, problems }
@@ -199,7 +196,6 @@ export class Model {
   /** Tunnels to every node that has blocks or pods in our VNs, or in one that leaks into them; with the default pod network, to every node. */
   #nodes(
     source: SourceState,
-    facts: NodeFacts,
     vrfs: ReadonlyMap<FqName, NetworkVrf>,
     leaks: Leaks,
     underlay: Underlay,
@@ -216,8 +212,9 @@ export class Model {
       for (const name of this.#routing.remote.of(network).nodes()) needed.add(name)
     }
     if (vrfs.has(vn)) for (const name of source.routers.keys()) needed.add(name)
-    const own = facts.underlay.address
-    return this.#tunnels.compute(node, underlay, own, source.routers, needed, this.#ids, this.#nexthops, now, problems)
+    const { routers } = source
+    const tunnels = { node, underlay, routers, needed, ids: this.#ids, nexthops: this.#nexthops, now }
+    return this.#tunnels.compute(tunnels, problems)
   }
 
   /** What is offered in each VRF, and with that the routes. */
@@ -385,8 +382,4 @@ function increase(counts: Map<number, number>, key: number, by: number): void {
 
 function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-function compareAddresses(a: Address, b: Address): number {
-  return Number(mustParseAddress(a).value - mustParseAddress(b).value)
 }

@@ -10,7 +10,7 @@ import type { Ids } from './ids.ts'
 import * as keys from './keys.ts'
 import { ZERO_MAC } from './names.ts'
 import type { NexthopTable } from './nexthops.ts'
-import type { Address, Mac, VirtualRouter } from './objects.ts'
+import type { Address, VirtualRouter } from './objects.ts'
 import type { Nexthop, Peer, Problem } from './tables.ts'
 
 /** Another node, as routes need it. */
@@ -21,13 +21,13 @@ export interface RemoteNode {
   readonly peer: Peer
 }
 
+type TunnelNexthop = Extract<Nexthop, { type: 'tunnel' }>
+
 /** What the kernel's routes say about the underlay. */
 export class Underlay {
   readonly facts: NodeFacts
   readonly #connected: Prefix
   readonly #routes: readonly (FabricRoute & { readonly prefix: Prefix })[]
-  /** Underlay next hops whose MAC is wanted. */
-  readonly wanted = new Set<Address>()
 
   constructor(facts: NodeFacts) {
     this.facts = facts
@@ -46,20 +46,14 @@ export class Underlay {
     return contains(this.#connected, parsed) ? destination : (this.facts.underlay.gateway ?? destination)
   }
 
-  /** MAC of a neighbour; asking for it makes the dataplane resolve it. */
-  mac(neighbour: Address): Mac | undefined {
-    this.wanted.add(neighbour)
-    return this.facts.neighbours.get(neighbour)
-  }
-
   tunnel(
     destination: Address,
     encapsulation: SpokenEncapsulation,
-  ): { readonly nexthop: Nexthop; readonly isValid: boolean } {
-    const { underlay } = this.facts
+  ): { readonly nexthop: TunnelNexthop; readonly isValid: boolean } {
+    const { underlay, neighbours } = this.facts
     const via = this.via(destination)
-    const dstMac = this.mac(via)
-    const nexthop: Nexthop = {
+    const dstMac = neighbours.get(via)
+    const nexthop: TunnelNexthop = {
       type: 'tunnel',
       encapsulation,
       source: underlay.address,
@@ -107,59 +101,50 @@ export function underlayRoutes(facts: NodeFacts): readonly FabricRoute[] {
   return gateway === undefined ? [connected] : [{ destination: '0.0.0.0', prefixLength: 0, gateway }, connected]
 }
 
+export interface TunnelInput {
+  /** This node. */
+  readonly node: string
+  readonly underlay: Underlay
+  readonly routers: ReadonlyMap<string, VirtualRouter>
+  /** Nodes to which a tunnel is needed. */
+  readonly needed: ReadonlySet<string>
+  readonly ids: Ids
+  readonly nexthops: NexthopTable
+  readonly now: number
+}
+
 export class TunnelTable {
   #nodes: ReadonlyMap<string, RemoteNode> = new Map()
+  #wanted: ReadonlySet<Address> = new Set()
   readonly #inputs = new Inputs()
   /** Of the last pass; undefined: not all of it could be done. */
-  #last:
-    | {
-        readonly needed: ReadonlySet<string>
-        readonly wanted: ReadonlySet<Address>
-        readonly problems: readonly Problem[]
-      }
-    | undefined
+  #last: { readonly needed: ReadonlySet<string>; readonly problems: readonly Problem[] } | undefined
+
+  /** Underlay next hops of the tunnels: their MAC is wanted. The same set as long as nothing is different. */
+  get wanted(): ReadonlySet<Address> {
+    return this.#wanted
+  }
 
   /** The nodes of `needed` that have a router object and a tunnel; for the others a problem says so. */
-  compute(
-    node: string,
-    underlay: Underlay,
-    own: Address,
-    routers: ReadonlyMap<string, VirtualRouter>,
-    needed: ReadonlySet<string>,
-    ids: Ids,
-    nexthops: NexthopTable,
-    now: number,
-    problems: Problem[],
-  ): ReadonlyMap<string, RemoteNode> {
-    const isOther = this.#inputs.areOther(underlay.facts, own, routers)
+  compute(input: TunnelInput, problems: Problem[]): ReadonlyMap<string, RemoteNode> {
+    const { underlay, routers, needed } = input
+    const isOther = this.#inputs.areOther(underlay.facts, routers)
     if (isOther || this.#last === undefined || this.#last.needed.symmetricDifference(needed).size > 0) {
       this.#last = undefined
       const told: Problem[] = []
-      const wanted = new Set(underlay.wanted)
-      this.#make(node, underlay, own, routers, needed, ids, nexthops, now, told)
+      this.#make(input, told)
       problems.push(...told)
       const isWhole = told.every(({ table }) => table === undefined)
-      this.#last = isWhole ? { needed, wanted: underlay.wanted.difference(wanted), problems: told } : undefined
-    } else {
-      for (const address of this.#last.wanted) underlay.wanted.add(address)
-      problems.push(...this.#last.problems)
-    }
+      this.#last = isWhole ? { needed, problems: told } : undefined
+    } else problems.push(...this.#last.problems)
     return this.#nodes
   }
 
-  #make(
-    node: string,
-    underlay: Underlay,
-    own: Address,
-    routers: ReadonlyMap<string, VirtualRouter>,
-    needed: ReadonlySet<string>,
-    ids: Ids,
-    nexthops: NexthopTable,
-    now: number,
-    problems: Problem[],
-  ): void {
+  #make({ node, underlay, routers, needed, ids, nexthops, now }: TunnelInput, problems: Problem[]): void {
+    const own = underlay.facts.underlay.address
     const nodes = new Map<string, RemoteNode>()
     const kept = new Set<string>()
+    const wanted = new Set<Address>()
     for (const name of [...needed].sort()) {
       if (name === node) continue
       const router = routers.get(name)
@@ -182,6 +167,7 @@ export class TunnelTable {
         continue
       }
       const { nexthop, isValid } = underlay.tunnel(router.address, encapsulation)
+      wanted.add(nexthop.via)
       const key = keys.tunnelNexthop(router.address)
       kept.add(key)
       const id = nexthops.define(key, nexthop, now, isValid)
@@ -198,6 +184,7 @@ export class TunnelTable {
       )
     }
     nexthops.keepGroup('tunnels', kept)
+    this.#wanted = wanted
     if (!isSameMap(this.#nodes, nodes)) this.#nodes = nodes
   }
 }

@@ -121,9 +121,3 @@ function neighboursOf({ neighbours, underlay }: NodeFacts): Address[] {
 }
 
 const METADATA: Prefix = { family: 4, value: 0xa9fe0000n, length: 16 }
-
-/** Gateways that the kernel's routes name: their MAC is wanted. */
-export function gatewaysOf(facts: NodeFacts): Address[] {
-  const gateways = underlayRoutes(facts).flatMap((kernel) => (kernel.gateway === undefined ? [] : [kernel.gateway]))
-  return [...new Set(gateways)].sort((a, b) => Number(mustParseAddress(a).value - mustParseAddress(b).value))
-}
