@@ -73,17 +73,15 @@ export function networkOfPod(
   const here = { namespace: namespace.name, state, cluster }
   const listed = networkListed(pod.annotations, pod.ifname, `pod ${pod.namespace}/${pod.name}`, 'pod', here)
   if (listed !== undefined) return listed
-  const listedBelow = () =>
-    networkListed(namespace.annotations, pod.ifname, `namespace ${namespace.name}`, 'namespace', here)
-  const isSettled = networkAsked(namespace.annotations) !== undefined || listedBelow()?.ok === true
-  const unclear = unclearOf(pod, namespace, isSettled)
-  if (unclear !== undefined) return failed('ANNOTATION_UNCLEAR', unclear)
   const asked = networkAsked(pod.annotations ?? {})
   if (asked !== undefined) return networkNamedBy(asked, `pod ${pod.namespace}/${pod.name}`, 'pod', here)
-  const below = listedBelow()
-  if (below !== undefined) return below
+  const owner = `namespace ${namespace.name}`
+  const listedBelow = networkListed(namespace.annotations, pod.ifname, owner, 'namespace', here)
   const askedBelow = networkAsked(namespace.annotations)
-  if (askedBelow !== undefined) return networkNamedBy(askedBelow, `namespace ${namespace.name}`, 'namespace', here)
+  const unclear = unclearOf(pod, namespace, askedBelow !== undefined || listedBelow?.ok === true)
+  if (unclear !== undefined) return failed('ANNOTATION_UNCLEAR', unclear)
+  if (listedBelow !== undefined) return listedBelow
+  if (askedBelow !== undefined) return networkNamedBy(askedBelow, owner, 'namespace', here)
   if (isIsolated(namespace)) {
     const name = isolatedPodNetwork(cluster, namespace.name)
     const vn = networkNamed(name, state)
@@ -176,11 +174,10 @@ function networkByName(
 }
 
 /**
- * What may have been meant to put the pod elsewhere than where it would get without it. A network that is named nearer to the pod, or
- * isolation that is clear, settles it.
+ * What may have been meant to put a pod that names no network elsewhere than where it would get without it. A network that is named nearer to the
+ * pod, or isolation that is clear, settles it.
  */
 function unclearOf(pod: PodRef, namespace: Namespace, isSettledByNamespace: boolean): string | undefined {
-  if (networkAsked(pod.annotations ?? {}) !== undefined) return undefined
   const isAlone = isClearlyIsolated(namespace)
   const counts = ({ meaning }: Slip) => meaning === 'network' || (meaning === 'isolation' && !isAlone)
   const ofPod = slipsOf('pod', pod).find(counts)
