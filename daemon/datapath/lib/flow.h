@@ -55,13 +55,16 @@ __noinline __u32 flow_may_answer(const struct packet *p, __u32 asking_vrf)
 }
 
 /* A workload may use its own addresses only. ICMP errors are checked where they are keyed (tap.bpf.c). */
-static __always_inline int flow_source_is_own(const struct packet *p, const struct vif *vif)
+__noinline int flow_source_is_own(const struct packet *p, const struct vif *vif)
 {
+	struct address source = {};
+
+	if (!p || !vif)
+		return 0;
 	if (vif->flags & VIF_NO_SPOOF_CHECK)
 		return 1;
-	if (p->family == AF_INET ? p->key.k4.sip == vif->ip4 && vif->ip4 : ip6_equal(p->key.k6.sip, vif->ip6) && !ip6_is_zero(vif->ip6))
-		return 1;
-	return vif->flags & VIF_MORE_ADDRESSES && vif_has_more_source(p);
+	packet_source(p, &source);
+	return vif_has_address(vif, p->family, &source);
 }
 
 #ifdef TRANSLATES_SOURCE
@@ -133,7 +136,7 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 		reason = flow_resolve_again(skb, p, flow);
 	} else {
 		vif = vif_of(skb);
-		if (p->vif_type == VIF_VIRTUAL && (!vif || !flow_source_is_own(p, vif)) && !(p->bits & PACKET_ICMP_ERROR))
+		if (p->vif_type == VIF_VIRTUAL && !flow_source_is_own(p, vif) && !(p->bits & PACKET_ICMP_ERROR))
 			return DROP(p, DROP_INVALID_SOURCE);
 		reason = service_translate(p);
 		if (!reason)

@@ -79,6 +79,13 @@ describe('datapath: further addresses of a vif', function () {
     node.setVif({ id: vif, ifindex: node.devices[vif]!, vrf: 2, nhId: nh, peerMac: mac, ip4: '0.0.0.0', ip6: '::' })
     isRefused(udp('0.0.0.0', B.ip4, 1, 2))
     isRefused(udp('::', B.ip6, 1, 2))
+    // Errors, and what is said of an address, are asked for the same.
+    node.setRoute(2, `${A.ip6}/128`, A.nh)
+    const arrived = udp(B.ip6, A.ip6, 4000, 53, Buffer.from('x'))
+    assert.equal(send(arrived, B).verdict, REDIRECT)
+    isRefused(icmp6('::', B.ip6, 1, 4, join(u32(0), arrived)))
+    const advertisement = eth(B.mac, mac, 0x86dd, advert('fe80::1', B.ip6, 0x20, '::', mac))
+    node.assertDrop(c.DROP_INVALID_SOURCE, vif, () => node.fromPod(A, advertisement))
   })
 
   it('the same bytes in the other family are another address', () => {
