@@ -94,6 +94,18 @@ describe('Gathering', () => {
     assert.deepEqual(begun, [0, 50])
   })
 
+  it('does not do what somebody else has done meanwhile', async () => {
+    const one = gathering()
+    const outcome = one.outcome({ inMs: 20 })
+    one.cancel()
+    assert.equal(await outcome, undefined)
+    await clock.advance(100)
+    assert.deepEqual(begun, [])
+    void one.ask({ inMs: 20 })
+    await clock.advance(100)
+    assert.deepEqual(begun, [120])
+  })
+
   it('leaves nothing behind: closing waits for the run under way, and answers who waits for the next', async () => {
     takesMs = 10
     const one = gathering({ retry: { firstMs: 100, maxMs: 300 } })

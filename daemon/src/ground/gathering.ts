@@ -72,14 +72,20 @@ export class Gathering<T = void> implements AsyncDisposable {
     return promise
   }
 
+  /** Somebody has just done it: there is no run for what was asked so far. Who waits is answered, with undefined. */
+  cancel(): void {
+    this.#timer?.clear()
+    this.#next?.outcome.resolve(undefined)
+    this.#next = undefined
+  }
+
   /** No run begins any more; resolves when the one under way is over. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
     this.#timer?.clear()
     this.#retry?.clear()
     await this.#running
-    this.#next?.outcome.resolve(undefined)
-    this.#next = undefined
+    this.cancel()
   }
 
   #schedule(): void {

@@ -200,6 +200,7 @@ export class Cluster implements Disposable {
 
   /** Puts the state together now, if anything changed. */
   settle(): void {
+    this.#settling.cancel()
     if (!this.#isOpen) return
     const startedAt = performance.now()
     const next = this.#next()
