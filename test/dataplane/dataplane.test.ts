@@ -17,6 +17,7 @@ import { flowAllocCodec, flowCodec } from '@kube-vrouter/daemon/maps/structs'
 import { decode, encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { vifById } from '@kube-vrouter/daemon/maps/vifs'
 import type { NumberedNexthop, Route, Tables, Vif } from '@kube-vrouter/daemon/model/tables'
+import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { linkDetach, objGet, queryTcx, TcxAttach } from '@kube-vrouter/linux/bpf/syscall'
 import { close } from '@kube-vrouter/linux/ffi'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
@@ -412,6 +413,44 @@ describe('Dataplane', function () {
     await dataplane.resync()
     assert.deepEqual(seen(), [['192.0.2.3'], 0])
     assert.ok(epochOf(dataplane) > epoch + 1)
+  })
+
+  it('lets flows learn of a change that a pass could not finish', async () => {
+    addTap(1)
+    await using dataplane = await open()
+    const tables = tablesOf(dataplane, [1], 10)
+    await dataplane.apply(tables)
+    const epoch = epochOf(dataplane)
+    const next = tablesOf(dataplane, [1], 11)
+    const { vifs } = next
+    const isWritten = () => lookupRoute(dataplane.maps.routes, 2, '10.2.0.10') !== undefined
+    let failures = 0
+    const failing = {
+      ...next,
+      get vifs() {
+        if (failures === 0 && isWritten()) {
+          failures++
+          throw new Error('no more of this pass')
+        }
+        return vifs
+      },
+    }
+    await assert.rejects(dataplane.apply(failing), /no more of this pass/)
+    await until(() => epochOf(dataplane) > epoch, 'flows look again')
+    assert.deepEqual([failures, isWritten()], [1, true])
+  })
+
+  it('believes no node that the programs remember from before it was killed', async () => {
+    const before = await open()
+    await before.apply(tablesOf(before, []))
+    using cache = BpfMap.openPinned(join(pins, 'maps', 'peer_cache'))
+    const slot = encode(u32Codec, 7)
+    cache.update(slot, Buffer.alloc(8, 0xff))
+    await before[Symbol.asyncDispose]()
+
+    await using after = await open()
+    await after.apply(tablesOf(after, []))
+    assert.deepEqual(Buffer.from(cache.lookup(slot)!), Buffer.alloc(8))
   })
 
   it('tells the datapath of SNAT only while a network wants it, and lets flows learn of that', async () => {

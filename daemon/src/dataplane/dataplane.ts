@@ -29,7 +29,7 @@ import { Attachments } from './attachments.ts'
 import { Encoder } from './encode-tables.ts'
 import { Exits, exitsOf } from './exits.ts'
 import { evictFlows } from './flow-eviction.ts'
-import { markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
+import { forgetPeers, markAlive, raiseEpoch, writeGlobals } from './globals-writer.ts'
 import { HostRoutes } from './host-routes.ts'
 import { KernelTables, type TableUsage } from './kernel-tables.ts'
 import { Links } from './links.ts'
@@ -116,6 +116,8 @@ export class Dataplane implements AsyncDisposable {
   #evicting: Promise<void> = Promise.resolve()
   #hasReadBack = false
   #isResyncDue = false
+  /** Routes or peers are others, and flows haven't been told to look again. */
+  #isEpochDue = false
   /** The programs of this version run on all devices that had one; and their maps are where the tools look. */
   #isChangedOver = false
   #isCommitted = false
@@ -289,6 +291,7 @@ export class Dataplane implements AsyncDisposable {
     const changed = isFirst ? [] : this.#tables.withOtherCount()
     if (changed.length > 0) this.#tablesDiffer(changed)
     if (again || changed.length > 0) await this.#readBack(pace, isFirst)
+    if (isFirst) forgetPeers(this.#programs.maps.map('peer_cache'))
     writeGlobals(maps, this.facts(), this.#options.config, tables)
     this.#settings = readGlobals(maps.globals)
     const portFailures = this.#reservePorts(again)
@@ -297,6 +300,7 @@ export class Dataplane implements AsyncDisposable {
 
     const encoded = await pace.run(this.#encoder.encode(tables))
     const { written, routing } = await this.#tables.write(encoded, pace)
+    this.#isEpochDue ||= routing
     if (!this.#isChangedOver) await this.#changeOver(pace)
     if (isResync) this.#attachments.checkAll()
     const attached = await this.#attachments.attach(tables.vifs, pace, { isFirst, checkMs: RESYNC_SLICE_MS })
@@ -306,7 +310,9 @@ export class Dataplane implements AsyncDisposable {
 
     const detached = await this.#attachments.sweep(tables.vifs, pace)
     const swept = await this.#tables.sweepRouting(pace)
-    if (routing || swept.routing) raiseEpoch(maps)
+    this.#isEpochDue ||= swept.routing
+    if (this.#isEpochDue) raiseEpoch(maps)
+    this.#isEpochDue = false
     const { deleted, removedNexthops } = await this.#tables.sweepReferredTo(pace)
     this.#neighbours.prune(tables.neighbours)
     const moved = this.#tables.takeMoved()

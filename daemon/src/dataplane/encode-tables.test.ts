@@ -375,6 +375,18 @@ describe('an Encoder', () => {
     )
   })
 
+  it('calls nothing unchanged after a call that ended half-way', () => {
+    const encoder = new Encoder()
+    run(encoder.encode({ ...tables, inet: new Map([[2, [routeTo('10.0.0.1/32', 1)]]]) }))
+    const inet = new Map([[2, [routeTo('10.0.0.1/32', 2)]]])
+    const broken = new Map([[2, [{ ...routeTo('10.0.0.1/32', 1), address: 'no address', prefixLength: 128 }]]])
+    assert.throws(() => run(encoder.encode({ ...tables, inet, inet6: broken })))
+    // What was told of that call nobody heard.
+    const { tables: now, touched } = run(encoder.encode({ ...tables, inet }))
+    assert.deepEqual(touched, {})
+    assert.deepEqual(now, encoded({ inet }))
+  })
+
   it('ends there, too, when the RIB tells what changed, whatever it has missed', () => {
     const vrf = { id: 2, name: 'red:red', vn: 'red' }
     const by = { name: 'test', preference: 1 }

@@ -141,7 +141,6 @@ export class Encoder {
       vif_devices: this.#vifDevices.encode(tables.vifs),
     }
     const encoded = mapValues(lists, ({ entries }) => entries)
-    const touched = wasWhole ? mapValues(lists, (list) => list.touched) : {}
     // Hardly a pod has any.
     const vifAddresses: Entries = new Map()
     for (const { id, moreAddresses = [] } of tables.vifs)
@@ -161,13 +160,15 @@ export class Encoder {
         ...inet.tables,
         ...inet6.tables,
       },
-      touched: {
-        ...touched,
-        ...(wasWhole ? bridge.touched : {}),
-        ...peers.touched,
-        ...inet.touched,
-        ...inet6.touched,
-      },
+      touched: wasWhole
+        ? {
+            ...mapValues(lists, (list) => list.touched),
+            ...{ bridge: bridge.touched },
+            ...peers.touched,
+            ...inet.touched,
+            ...inet6.touched,
+          }
+        : {},
     }
   }
 
@@ -223,13 +224,12 @@ class RouteEncoder<M extends RouteMap> {
     lists: ReadonlyMap<number, readonly Route[]>,
     log: RouteLog | undefined,
   ): Generator<void, { readonly tables: { readonly [map in M]: Entries }; readonly touched: Touched }> {
-    const wasWhole = this.#isWhole
-    this.#isWhole = false
-    if (!wasWhole) {
+    if (!this.#isWhole) {
       this.#lists = new Map()
       this.#host.clear()
       this.#lpm.clear()
     }
+    this.#isWhole = false
     const [host, lpm] = [new Set<string>(), new Set<string>()]
     for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
       const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
@@ -240,7 +240,7 @@ class RouteEncoder<M extends RouteMap> {
         const entries = isHost ? this.#host : this.#lpm
         if (change.after === undefined) entries.delete(key)
         else entries.set(key, text(routeCodec, encodeRoute(change.after)))
-        if (wasWhole) (isHost ? host : lpm).add(key)
+        ;(isHost ? host : lpm).add(key)
         if (at % SLICE === SLICE - 1) yield
       }
       yield
@@ -249,7 +249,7 @@ class RouteEncoder<M extends RouteMap> {
     this.#isWhole = true
     const [hostName, lpmName] = this.#names
     const tables = { [hostName]: this.#host, [lpmName]: this.#lpm } as { [map in M]: Entries }
-    return { tables, touched: wasWhole ? { [hostName]: host, [lpmName]: lpm } : {} }
+    return { tables, touched: { [hostName]: host, [lpmName]: lpm } }
   }
 }
 
@@ -295,13 +295,12 @@ class BridgeEncoder {
 
   *encode(
     lists: ReadonlyMap<number, readonly BridgeRoute[]>,
-  ): Generator<void, { readonly entries: Entries; readonly touched: Touched }> {
-    const wasWhole = this.#isWhole
-    this.#isWhole = false
-    if (!wasWhole) {
+  ): Generator<void, { readonly entries: Entries; readonly touched: ReadonlySet<string> }> {
+    if (!this.#isWhole) {
       this.#lists = new Map()
       this.#entries.clear()
     }
+    this.#isWhole = false
     const touched = new Set<string>()
     for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
       const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
@@ -310,19 +309,19 @@ class BridgeEncoder {
       for (const { mac } of gone) {
         const key = text(bridgeKeyCodec, { mac: macBytes(mac), vrf })
         this.#entries.delete(key)
-        if (wasWhole) touched.add(key)
+        touched.add(key)
       }
       for (const [at, route] of made.entries()) {
         const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
         this.#entries.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
-        if (wasWhole) touched.add(key)
+        touched.add(key)
         if (at % SLICE === SLICE - 1) yield
       }
       yield
     }
     this.#lists = new Map(lists)
     this.#isWhole = true
-    return { entries: this.#entries, touched: wasWhole ? { bridge: touched } : {} }
+    return { entries: this.#entries, touched }
   }
 }
 

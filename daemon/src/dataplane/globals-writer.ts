@@ -1,5 +1,6 @@
 /** The settings that every program reads (map `globals`), and the epoch, which tells flows to look up their nexthop again. */
 import { randomInt } from 'node:crypto'
+import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import type { Config } from '../config/config.ts'
 import { ip4Number, ip6Bytes, macBytes } from '../maps/addresses.ts'
 import { DATAPATH_ABI, OPTION_MPLS_PORT_OLD, OPTION_SNAT_LINK_LOCAL, TUNNEL_DSCP_COPY } from '../maps/constants.ts'
@@ -86,6 +87,15 @@ function isOtherSource(old: SnatSource, source: SnatSource): boolean {
 /** Flows resolve anew at their next packet; none is dropped. */
 export function raiseEpoch(maps: PinnedMaps): void {
   updateGlobals(maps.globals, { epoch: (readGlobals(maps.globals).epoch + 1) >>> 0 })
+}
+
+/**
+ * What programs remember of peers4 holds as long as the epoch (lib/tunnel.h). A daemon may have been killed after it had taken a node from the
+ * table and before it raised the epoch.
+ */
+export function forgetPeers(cache: BpfMap): void {
+  const value = new Uint8Array(cache.valueSize)
+  cache.updateBatch(Array.from({ length: cache.maxEntries }, (_, slot) => ({ key: encode(u32Codec, slot), value })))
 }
 
 /** For the tools: the daemon lives. CLOCK_MONOTONIC, as bpf_ktime_get_ns() gives it. */
