@@ -39,8 +39,8 @@ static __always_inline int import_exists(__u32 family, const struct flow_import_
 	return !!bpf_map_lookup_elem(&flow6, &side->key);
 }
 
-/* Enters one direction and charges for it. Returns 1, or 0: another flow has the key, or the map is full. */
-static __always_inline int import_side(__u32 family, struct flow_import_side *side, __u32 index, __u32 rindex)
+/* Enters one direction and charges for it. */
+static __always_inline enum import_result import_side(__u32 family, struct flow_import_side *side, __u32 index, __u32 rindex)
 {
 	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
 	struct flow_alloc *alloc = flow_allocation();
@@ -49,7 +49,7 @@ static __always_inline int import_side(__u32 family, struct flow_import_side *si
 	long error;
 
 	if (!slot || !alloc || !g)
-		return 0;
+		return IMPORT_FULL;
 	side->flow.index = index;
 	side->flow.rindex = rindex;
 	side->flow.gen = slot->gen + 1;
@@ -60,7 +60,7 @@ static __always_inline int import_side(__u32 family, struct flow_import_side *si
 	else
 		error = bpf_map_update_elem(&flow6, &side->key, &side->flow, BPF_NOEXIST);
 	if (error)
-		return 0;
+		return error == -17 /* EEXIST */ ? IMPORT_EXISTS : IMPORT_FULL;
 	if (family == AF_INET)
 		slot->k4 = *(const struct flow4_key *)&side->key;
 	else
@@ -76,7 +76,7 @@ static __always_inline int import_side(__u32 family, struct flow_import_side *si
 	slot_port_count(slot, word, 1);
 	__sync_fetch_and_add(&flow_family(alloc, family)->entries, 1);
 	__sync_fetch_and_add(&alloc->added, 1);
-	return 1;
+	return IMPORT_DONE;
 }
 
 static __always_inline void import_give(__u32 index)
@@ -98,6 +98,7 @@ static __always_inline enum import_result import_pair(struct flow_import *import
 	struct flow_family *table = flow_family(alloc, import->family);
 	int both = import->sides == 2;
 	__u32 first, second = FLOW_NONE;
+	enum import_result result;
 
 	if (import_exists(import->family, &import->side[0]) || (both && import_exists(import->family, &import->side[1])))
 		return IMPORT_EXISTS;
@@ -112,15 +113,18 @@ static __always_inline enum import_result import_pair(struct flow_import *import
 		import_give(first);
 		return IMPORT_FULL;
 	}
-	if (!import_side(import->family, &import->side[0], first, second)) {
+	result = import_side(import->family, &import->side[0], first, second);
+	if (result != IMPORT_DONE) {
 		import_give(first);
 		import_give(second);
-		return IMPORT_EXISTS;
+		return result;
 	}
-	if (both && !import_side(import->family, &import->side[1], second, first)) {
+	if (both)
+		result = import_side(import->family, &import->side[1], second, first);
+	if (result != IMPORT_DONE) {
 		import_give(second);
 		import_remove(first);
-		return IMPORT_EXISTS;
+		return result;
 	}
 	if (import->side[0].flow.tcp_flags & TCP_DEAD)
 		flow_close_pair(first, second);

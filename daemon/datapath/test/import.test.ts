@@ -193,6 +193,16 @@ describe('datapath: flows of a former table', function () {
     assert.equal(flowCounters(node.maps.flows).ip4.entries, 2)
   })
 
+  it('are told as those that found no room, too, where only the map itself is full', () => {
+    node[Symbol.dispose]()
+    node = new Fixture({ sizes: { flow4: 1 } })
+    node.setFlowRoom(64)
+    from(former, A, udp(A.ip4, B.ip4, 1, 2))
+    using importer = open()
+    assert.deepEqual(carry(importer), { carried: 0, known: 0, refused: 1 })
+    assert.deepEqual([node.flows().length, flowCounters(node.maps.flows).ip4.entries], [0, 0])
+  })
+
   it('keep translations that begin meanwhile waiting, and nothing else', () => {
     const packet = udp(A.ip4, OUTSIDE.ip4, 1, 53)
     from(former, A, packet)
