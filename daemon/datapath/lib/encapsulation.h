@@ -42,8 +42,8 @@ static __always_inline __u32 encapsulation_taken_at(__be16 port, const struct gl
  */
 static __always_inline __u32 encapsulation_push(struct __sk_buff *skb, __u32 encapsulation)
 {
+	__u64 flags = encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? MPLS_UDP_ROOM : 0;
 	__u32 overhead = encapsulation_overhead(encapsulation);
-	__u64 flags = MPLS_UDP_ROOM;
 
 	/* What came in by a tunnel and goes back into one (a NodePort's backend may be anywhere) is still marked as encapsulated, with its
 	   inner headers where they were: the kernel refuses to mark it again, and needn't. */
@@ -55,9 +55,9 @@ static __always_inline __u32 encapsulation_push(struct __sk_buff *skb, __u32 enc
 
 /* Writes the outer headers into that room. Returns 0 or a drop reason. */
 static __always_inline __u32 encapsulation_write(struct __sk_buff *skb, const struct packet *p, const struct nexthop *nh,
-						 const struct globals *g, __be16 id, __u8 tos)
+						 const struct globals *g, __u32 encapsulation, __be16 id, __u8 tos)
 {
-	return mpls_udp_write(skb, p, nh, g, id, tos);
+	return encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? mpls_udp_write(skb, p, nh, g, id, tos) : DROP_INVALID_PROTOCOL;
 }
 
 /* Reads the outer headers: p->outer_sip and p->label. Returns 0 or a drop reason. */
@@ -77,7 +77,7 @@ static __always_inline __u32 encapsulation_strip(struct __sk_buff *skb, struct p
 	struct ethhdr *eth;
 	__u32 reason;
 
-	reason = mpls_udp_leave(skb, p);
+	reason = encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? mpls_udp_leave(skb, p) : DROP_INVALID_PROTOCOL;
 	if (reason)
 		return reason;
 	if (bpf_skb_adjust_room(skb, -(__s32)overhead, BPF_ADJ_ROOM_MAC, flags))

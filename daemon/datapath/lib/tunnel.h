@@ -21,7 +21,7 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 {
 	const struct globals *g = node_globals();
 	const struct nexthop *nh;
-	__u32 reason, mtu, bridged;
+	__u32 encapsulation, reason, mtu, bridged;
 	__be16 id;
 	__u8 tos;
 	void *data;
@@ -29,7 +29,8 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 	if (!p || !g)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	if (!nh || !encapsulation_of(nh))
+	encapsulation = nh ? encapsulation_of(nh) : ENCAPSULATION_NONE;
+	if (!nh || !encapsulation)
 		return DROP(p, DROP_INVALID_NH);
 	COUNT_VRF(p->dvrf, udp_mpls_tunnels);
 	if (p->label > MPLS_LABEL_MAX)
@@ -45,7 +46,7 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return ttl_expired(skb, p);
 	mtu = nh->mtu;
 	if (p->l3_len > PATH_MTU_INNER_MIN || p->tcp_flags & TCPHDR_SYN)
-		mtu = path_mtu_inner(nh->dip, mtu, encapsulation_overhead(encapsulation_of(nh)));
+		mtu = path_mtu_inner(nh->dip, mtu, encapsulation_overhead(encapsulation));
 	if (!mtu_fits(skb, p, mtu))
 		return mtu_exceeded(skb, p, mtu);
 	if (p->tcp_flags & TCPHDR_SYN) {
@@ -72,7 +73,7 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 			((struct ipv6hdr *)(data + ETH_HLEN))->hop_limit--;
 	}
 
-	reason = encapsulation_push(skb, encapsulation_of(nh));
+	reason = encapsulation_push(skb, encapsulation);
 	if (reason)
 		return DROP(p, reason);
 	data = packet_data(skb);
@@ -80,7 +81,7 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return DROP(p, DROP_PULL);
 	macs_write(data, nh->rewrite);
 	((struct ethhdr *)data)->h_proto = bpf_htons(ETH_P_IP);
-	reason = encapsulation_write(skb, p, nh, g, id, tos);
+	reason = encapsulation_write(skb, p, nh, g, encapsulation, id, tos);
 	if (reason)
 		return DROP(p, reason);
 	count_vif_tx(nh->oif, skb->len);
@@ -89,7 +90,10 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 	return VERDICT_REDIRECT;
 }
 
-/* Whether a node may take what comes to this port for a tunnel. Nothing that isn't one may leave with a node's address. */
+/*
+ * Whether a node may take what comes to this port for a tunnel; other vRouters take VXLAN, too. Nothing that isn't one may leave with a
+ * node's address.
+ */
 static __always_inline int tunnel_has_port(__be16 port, const struct globals *g)
 {
 	return encapsulation_taken_at(port, g) || port == bpf_htons(VXLAN_UDP_PORT);
