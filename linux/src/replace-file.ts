@@ -62,7 +62,8 @@ function removeLeftover(path: string): void {
   }
 }
 
-function writeAll(fd: number, content: string | Uint8Array): void {
+/** All of it, however often the kernel takes a part. */
+export function writeAll(fd: number, content: string | Uint8Array): void {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
 }

@@ -13,9 +13,10 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:f
 import { basename, join } from 'node:path'
 import { replaceFile } from '@kube-vrouter/linux/replace-file'
 import { reasonOf, VrouterError } from '../errors.ts'
+import type { AppendedFile } from '../ground/appended-file.ts'
 import type { Log } from '../log.ts'
 import { Ids, type IdsOptions, type SerialisedIds } from '../model/ids.ts'
-import { IdsJournal, JOURNAL_NAME } from './ids-journal.ts'
+import { appendChanges, createJournal, JOURNAL_NAME, resumeJournal } from './ids-journal.ts'
 
 /** Milliseconds without a change after which both files are written as a whole. */
 const SETTLE_MS = 1_000
@@ -37,7 +38,7 @@ export class IdsStore implements Disposable {
   #savedRevision: number | undefined
   #isFailing = false
   /** Goes on from the main file; undefined: there is none yet, or a line of it couldn't be written. The next save writes everything. */
-  #journal: IdsJournal | undefined
+  #journal: AppendedFile | undefined
   /** What isn't in the files as a whole yet. */
   #unsettled: Ids | undefined
   #timer: NodeJS.Timeout | undefined
@@ -73,7 +74,7 @@ export class IdsStore implements Disposable {
     const changes = ids.takeChanges()
     try {
       if (this.#journal === undefined || this.#journal.bytes > LARGEST_JOURNAL) this.#writeAll(ids)
-      else this.#journal.append(changes)
+      else appendChanges(this.#journal, changes)
     } catch (error) {
       // What is behind half a line isn't read.
       this.#dropJournal()
@@ -110,14 +111,14 @@ export class IdsStore implements Disposable {
   }
 
   /** Throws what is wrong with the file. What is wrong with its journal is damage: all before that counts. */
-  #read(path: string, options: IdsOptions, damage: VrouterError[]): { ids: Ids; journal: IdsJournal | undefined } {
+  #read(path: string, options: IdsOptions, damage: VrouterError[]): { ids: Ids; journal: AppendedFile | undefined } {
     const data = JSON.parse(readFileSync(path, 'utf8')) as (SerialisedIds & { readonly journal?: unknown }) | null
     const ids = Ids.fromJSON(data, options)
     const name = data?.journal
     if (typeof name !== 'string' || !JOURNAL_NAME.test(name)) return { ids, journal: undefined }
     const journal = join(this.#folder, name)
     try {
-      return { ids, journal: IdsJournal.resume(journal, (change) => ids.apply(change)) }
+      return { ids, journal: resumeJournal(journal, (change) => ids.apply(change)) }
     } catch (error) {
       damage.push(this.#setAside(journal, error))
       return { ids, journal: undefined }
@@ -127,7 +128,7 @@ export class IdsStore implements Disposable {
   /** Replaces the main file; from here on there is a new journal. Returns the text. */
   #writeAll(ids: Ids): string {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    const journal = IdsJournal.create(this.#folder)
+    const journal = createJournal(this.#folder)
     const text = `${JSON.stringify({ ...ids.toJSON(), journal: basename(journal.path) })}\n`
     try {
       replace(this.#files[0], text)

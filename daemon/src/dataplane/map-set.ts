@@ -7,7 +7,7 @@
  * old ones, and the new maps take the old ones' places (`commit`). Whoever is killed before `beginSwap` leaves the old maps in service, and the next
  * daemon starts over; from there on the new ones are, and the next daemon goes on with them. What was in the old ones: upgrade/.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { layoutOfMap } from '@kube-vrouter/linux/bpf/layout'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
@@ -21,7 +21,8 @@ import { type MapName, mapDefinitions } from '../maps/definitions.ts'
 import { layoutDifference, type PinnedMaps, typedMaps } from '../maps/open.ts'
 import { globalsCodec } from '../maps/structs.ts'
 import { decode } from '../maps/table.ts'
-import { type Pins, pinAt, unpin } from './pins.ts'
+import { type Pins, pinAt } from './pins.ts'
+import { removePins } from './remove-pins.ts'
 import { maxEntriesOf } from './sizes.ts'
 import { GROUPS } from './upgrade/migrations.ts'
 
@@ -42,7 +43,7 @@ export class MapSet implements Disposable {
   constructor(pins: Pins, limits: Config['limits'], log: Log) {
     this.#pins = pins
     this.#limits = limits
-    discard(pins.newMaps)
+    removePins(pins.newMaps)
     mkdirSync(pins.newMaps, { recursive: true, mode: 0o700 })
     const swapping = swappingMaps(pins)
     if (swapping.size > 0) log.info({ maps: [...swapping] }, 'an upgrade was interrupted: it goes on')
@@ -136,7 +137,7 @@ export class MapSet implements Disposable {
       renameSync(join(this.#pins.swapMaps, name), join(this.#pins.maps, name))
       this.#uncommitted.delete(name)
     }
-    discard(this.#pins.swapMaps)
+    removePins(this.#pins.swapMaps)
     this.#forgetFormer()
     this.#made.clear()
   }
@@ -196,7 +197,7 @@ function swappingMaps(pins: Pins): ReadonlySet<string> {
     return map !== undefined && used.has(map.id)
   })
   if (isInService) return new Set(names)
-  discard(pins.swapMaps)
+  removePins(pins.swapMaps)
   return new Set()
 }
 
@@ -209,12 +210,6 @@ function mapsInService(pins: Pins): ReadonlySet<number> {
   }
   const programs = readdirSync(pins.links).map((name) => linkInfo(opened(objGet(join(pins.links, name)))).programId)
   return new Set([...new Set(programs)].flatMap((id) => programInfo(opened(programFdById(id))).mapIds))
-}
-
-function discard(folder: string): void {
-  if (!existsSync(folder)) return
-  for (const leftover of readdirSync(folder)) unpin(join(folder, leftover))
-  rmdirSync(folder)
 }
 
 function openIfPinned(path: string): BpfMap | undefined {

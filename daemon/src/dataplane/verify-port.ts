@@ -2,6 +2,7 @@
  * Compares what the kernel holds for one pod's interface with what the tables want: program, vif, nexthops, labels, routes, bridge entries. It
  * reads the kernel, not what the daemon believes of it, and repairs nothing.
  */
+import { finish } from '../ground/pace.ts'
 import type { NumberedNexthop, Route, Tables } from '../model/tables.ts'
 import { BRIDGE_COUNTER_AT, encodeTables, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import { describeEntry } from './subject.ts'
@@ -69,11 +70,4 @@ function leadsTo({ nexthop }: NumberedNexthop, vif: number): boolean {
 function isSame(map: TableMap, wanted: string, found: Uint8Array): boolean {
   const text = Buffer.from(found.buffer, found.byteOffset, found.byteLength).toString('latin1')
   return map === 'bridge' ? text.slice(0, BRIDGE_COUNTER_AT) === wanted.slice(0, BRIDGE_COUNTER_AT) : text === wanted
-}
-
-function finish<T>(work: Generator<void, T>): T {
-  for (;;) {
-    const step = work.next()
-    if (step.done) return step.value
-  }
 }

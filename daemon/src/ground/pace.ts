@@ -27,3 +27,11 @@ export class Pace {
     }
   }
 }
+
+/** The same work in one go. */
+export function finish<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}

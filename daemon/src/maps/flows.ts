@@ -3,6 +3,7 @@
  * that the tools print and by which the reverse flow is named.
  */
 import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import { AF_INET, AF_INET6 } from '@kube-vrouter/linux/netlink/family'
 import { ip4Text, ip6Text } from './addresses.ts'
 import { FLOW_ACTIVE, FLOW_NONE, FLOW_SLOT_STATE } from './constants.ts'
 import {
@@ -20,8 +21,6 @@ import {
 import { decode, encode, Table, u32Codec } from './table.ts'
 
 /** Values of flow_slot.family, without FLOW_SLOT_STATE. */
-const AF_INET = 2
-const AF_INET6 = 10
 
 export interface FlowTables {
   readonly flow4: Table<Flow4KeyStruct, FlowStruct>

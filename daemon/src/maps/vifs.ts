@@ -1,6 +1,7 @@
 /** The vifs. The datapath finds them by ifindex; people name them by id. */
 import { formatAddress, parseAddress } from '@kube-vrouter/linux/address'
 import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import { AF_INET, AF_INET6 } from '@kube-vrouter/linux/netlink/family'
 import {
   type VifAddressKeyStruct,
   type VifStateStruct,
@@ -38,9 +39,6 @@ export type VifAddressTable = Table<VifAddressKeyStruct, number>
 export function vifAddressTable(map: BpfMap): VifAddressTable {
   return new Table(map, vifAddressKeyCodec, u32Codec)
 }
-
-const AF_INET = 2
-const AF_INET6 = 10
 
 export function vifAddressKey(vif: number, address: string): VifAddressKeyStruct {
   const bytes = parseAddress(address)

@@ -11,7 +11,7 @@ import { closeSync, fstatSync, fsync, openSync, renameSync, unlinkSync, writeSyn
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { replaceFile } from '@kube-vrouter/linux/replace-file'
+import { replaceFile, writeAll } from '@kube-vrouter/linux/replace-file'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import type { Bandwidth, PortMapping } from '../port-api/messages.ts'
@@ -227,10 +227,6 @@ function writtenOver(file: string, bytes: Buffer): boolean {
   } finally {
     closeSync(fd)
   }
-}
-
-function writeAll(fd: number, bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
 }
 
 /** Node's own rmSync takes ten times as long. */

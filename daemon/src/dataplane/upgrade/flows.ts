@@ -7,6 +7,7 @@ import { type Field, layoutOfMap } from '@kube-vrouter/linux/bpf/layout'
 import { BpfMap, type MapEntry } from '@kube-vrouter/linux/bpf/map'
 import type { BpfObject } from '@kube-vrouter/linux/bpf/object'
 import { programTestRun } from '@kube-vrouter/linux/bpf/syscall'
+import { AF_INET, AF_INET6 } from '@kube-vrouter/linux/netlink/family'
 import { FLOW_EVICT_CANDIDATE, FLOW_NONE, FLOW_SOURCES, VIF_ID_FIRST_POD } from '../../maps/constants.ts'
 import type { PinnedMaps } from '../../maps/open.ts'
 import { encode, u32Codec } from '../../maps/table.ts'
@@ -88,8 +89,8 @@ export class FlowImporter implements Disposable {
     if (!slots || !slotFields) return undefined
     const families: Family[] = []
     for (const [name, number, member] of [
-      ['flow4', 2, 'k4'],
-      ['flow6', 10, 'k6'],
+      ['flow4', AF_INET, 'k4'],
+      ['flow6', AF_INET6, 'k6'],
     ] as const) {
       const map = maps.former(name)
       const old = map && layoutOfMap(map.fd)

@@ -14,7 +14,7 @@ import { layoutOfMap } from '@kube-vrouter/linux/bpf/layout'
 import type { BpfMap, MapEntry } from '@kube-vrouter/linux/bpf/map'
 import type { BpfObject } from '@kube-vrouter/linux/bpf/object'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
-import type { Pace } from '../../ground/pace.ts'
+import { finish, type Pace } from '../../ground/pace.ts'
 import type { Log } from '../../log.ts'
 import type { MapName } from '../../maps/definitions.ts'
 import { updateGlobals } from '../../maps/globals.ts'
@@ -22,7 +22,7 @@ import { flowAllocCodec } from '../../maps/structs.ts'
 import { decode, encode, u32Codec } from '../../maps/table.ts'
 import type { MapSet } from '../map-set.ts'
 import { type Carrier, carrier } from './carry.ts'
-import { FlowImporter } from './flows.ts'
+import { FlowImporter, type FlowsCarried } from './flows.ts'
 import { ENTRIES, FLOW_COUNTS, GLOBALS, type Migration } from './migrations.ts'
 
 /** Longer than the change-over takes, and short for those who wait when the daemon is killed in it. */
@@ -63,25 +63,17 @@ export class Upgrade implements Disposable {
     const started = performance.now()
     for (const [name, migration] of Object.entries(ENTRIES)) carryEntries(this.#maps, name as MapName, migration)
     if (!this.#flows) return
-    const steps = this.#flows.steps()
-    for (;;) {
-      const step = steps.next()
-      if (step.done) {
-        const ms = Math.round(performance.now() - started)
-        const { added, dropped } = this.#flows.difference
-        this.#log.info({ ...step.value, added, dropped, ms }, 'flows of the former table are in the new one')
-        return
-      }
-      if (pace.isDue) await pace.rest()
-    }
+    const carried = await pace.run(this.#flows.steps())
+    const ms = Math.round(performance.now() - started)
+    const { added, dropped } = this.#flows.difference
+    this.#log.info({ ...carried, added, dropped, ms }, 'flows of the former table are in the new one')
   }
 
   /** Without a pause. */
   changeOver(links: LinksUsed): void {
     const started = performance.now()
     const { globals } = this.#maps.typed
-    const wait = () => updateGlobals(globals, { natFromNs: process.hrtime.bigint() + NAT_WAITS_NS })
-    wait()
+    updateGlobals(globals, { natFromNs: process.hrtime.bigint() + NAT_WAITS_NS })
     this.#rest()
     upgradeSteps.publish('pods')
     links.changeOver((program) => program === 'tap' || program === 'vhost' || program === 'agent')
@@ -94,12 +86,8 @@ export class Upgrade implements Disposable {
     this.#log.info({ carried, known, refused, ms }, 'the new programs have taken over')
   }
 
-  #rest(): { readonly carried: number; readonly known: number; readonly refused: number } {
-    const steps = this.#flows?.steps()
-    for (;;) {
-      const step = steps?.next()
-      if (!step || step.done) return step?.value ?? { carried: 0, known: 0, refused: 0 }
-    }
+  #rest(): FlowsCarried {
+    return this.#flows ? finish(this.#flows.steps()) : { carried: 0, known: 0, refused: 0 }
   }
 
   [Symbol.dispose](): void {

@@ -6,11 +6,12 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { AppendedFile } from '../../ground/appended-file.ts'
 import { Pace } from '../../ground/pace.ts'
 import type { VirtualMachineInterface } from '../../model/objects.ts'
 import type { Item } from '../objects/decode.ts'
 import { type Cluster, keyOfItem, type StoredKind, WHOLE_KINDS, type WholeKind } from './cluster.ts'
-import { Journal, lineOf, readJournal } from './journal.ts'
+import { lineOf, readJournal } from './journal.ts'
 import type { KnownPod } from './pods.ts'
 
 const VERSION = 1
@@ -46,9 +47,9 @@ export class SnapshotFile implements AsyncDisposable {
   #isClosed = false
   #writing: Promise<void> | undefined
   /** Of the file that is there; none: there is no file of this daemon's yet. */
-  #journal: Journal | undefined
+  #journal: AppendedFile | undefined
   /** Of the file that is being written. */
-  #nextJournal: Journal | undefined
+  #nextJournal: AppendedFile | undefined
   #bytes = 0
   /** Lines of this turn of the event loop. */
   #lines = ''
@@ -152,7 +153,7 @@ export class SnapshotFile implements AsyncDisposable {
     this.#append()
     try {
       mkdirSync(dirname(path), { recursive: true })
-      const journal = new Journal(`${path}.journal-${Date.now().toString(36)}`)
+      const journal = new AppendedFile(`${path}.journal-${Date.now().toString(36)}`, 'w')
       this.#nextJournal = journal
       const head = {
         ...{ version: VERSION, cluster: this.#options.cluster, node },
@@ -177,7 +178,7 @@ export class SnapshotFile implements AsyncDisposable {
     }
   }
 
-  #removeOthers(journal: Journal): void {
+  #removeOthers(journal: AppendedFile): void {
     const folder = dirname(this.#options.path)
     const prefix = `${basename(this.#options.path)}.journal-`
     for (const name of readdirSync(folder))
