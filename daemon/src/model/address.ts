@@ -28,6 +28,11 @@ export function familyOf(address: Address): Family {
   return address.includes(':') ? 6 : 4
 }
 
+/** A node's own, IPv4 first. */
+export function addressesOf(node: { readonly address: Address; readonly address6?: Address | undefined }): Address[] {
+  return node.address6 === undefined ? [node.address] : [node.address, node.address6]
+}
+
 /** IPv4 address as an unsigned number, or undefined when `text` isn't a dotted quad. */
 export function ipv4ToNumber(text: string): number | undefined {
   let value = 0

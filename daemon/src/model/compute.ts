@@ -22,6 +22,7 @@ import { NeighbourTable } from './neighbours.ts'
 import type { NetworkInput } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
 import type { Address, FqName, IpamBlock, Pod, SourceState } from './objects.ts'
+import { compareText } from './order.ts'
 import type { Compose } from './rib/rib-table.ts'
 import { Routing } from './routing.ts'
 import type { BridgeRoute, HostRoute, Problem, Tables } from './tables.ts'
@@ -378,8 +379,4 @@ function recountBridge(
 
 function increase(counts: Map<number, number>, key: number, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by)
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -294,15 +294,6 @@ export function isSingle({ cidr }: Pick<IpamBlock, 'cidr'>): boolean {
   return length === bitsOf(family)
 }
 
-/** The block of this one address, whoever has it; undefined: there is none. */
-export function singleBlockOf(
-  vn: VirtualNetwork,
-  address: Address,
-  blocks: ReadonlyMap<string, IpamBlock>,
-): IpamBlock | undefined {
-  return blocks.get(newBlock(vn, '', hostPrefix(mustParseAddress(address))).name)
-}
-
 /** Names of those blocks: they are asked for again and again, and each costs a hash. */
 const singleNames = new WeakMap<
   readonly Address[],

@@ -2,7 +2,7 @@
  * Routes of a VN's VRF (vRouter introspect reference 3.3): who offers them to the RIB. The subnet (discard), its gateway and service address (pkt0), local pods (tap),
  * other nodes' blocks and pods (tunnel), this node (in the default pod network all nodes), the same of VNs that leak into it, and the way out with the node's address.
  */
-import { bitsOf, familyOf } from './address.ts'
+import { addressesOf, bitsOf, familyOf } from './address.ts'
 import { type Admission, admissionOf } from './contributors/admission.ts'
 import { BlockIndex } from './contributors/block-index.ts'
 import { Blocks, strayBlocks } from './contributors/blocks.ts'
@@ -102,7 +102,7 @@ export class NetworkRoutes {
     yield* this.#pods.problems
     yield* this.#remote.problems
     if (reachesNodes) return
-    for (const address of host.address6 === undefined ? [host.address] : [host.address, host.address6]) {
+    for (const address of addressesOf(host)) {
       const owner = this.#ownerOf(address, [{ pods, remote }, ...leaks])
       if (owner === undefined) continue
       const message =

@@ -2,7 +2,15 @@
  * The node's own way to its pods, in whatever network they are: kubelet's probes, and nothing else, need it. VRF 0 holds each pod's
  * address once. The default network comes first, then who was there first; what the host needs for itself is never a pod's.
  */
-import { canonicalAddress, contains, familyOf, mustParseAddress, type Prefix, parseCidr } from './address.ts'
+import {
+  addressesOf,
+  canonicalAddress,
+  contains,
+  familyOf,
+  mustParseAddress,
+  type Prefix,
+  parseCidr,
+} from './address.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { firstOf, type LocalPod, podName } from './interfaces.ts'
 import type { Address, FqName, SourceState, VirtualMachineInterface } from './objects.ts'
@@ -133,13 +141,10 @@ class Territory {
 /** Addresses of nodes, and of what this node can't do without, in words. */
 function nodeAddresses({ facts, source, hostPeers }: ReachInput): ReadonlyMap<Address, string> {
   const nodes = new Map<Address, string>()
-  for (const { name, address, address6 } of source.routers.values()) {
-    nodes.set(address, `node ${name}`)
-    if (address6 !== undefined) nodes.set(address6, `node ${name}`)
-  }
+  for (const router of source.routers.values())
+    for (const address of addressesOf(router)) nodes.set(address, `node ${router.name}`)
   for (const address of hostPeers) nodes.set(canonicalAddress(address) ?? address, 'a server that this node needs')
-  const { address, address6 } = facts.underlay
-  for (const own of address6 === undefined ? [address] : [address, address6]) nodes.set(own, 'this node')
+  for (const own of addressesOf(facts.underlay)) nodes.set(own, 'this node')
   return nodes
 }
 

@@ -4,10 +4,11 @@
  *
  * One pod among fifty thousand costs a copy of the list, whose entries aren't looked at one by one.
  */
-import { familyOf } from './address.ts'
 import { placeOfMac } from './bridge-list.ts'
 import { isEqual, keepEqual, keepList } from './equal.ts'
-import type { Address, Mac, VirtualMachineInterface } from './objects.ts'
+import { firstOf } from './interfaces.ts'
+import type { Mac, VirtualMachineInterface } from './objects.ts'
+import { compareText } from './order.ts'
 import type { RemoteChange, RemotePods } from './remote-pods.ts'
 import { ownerOfMac } from './reserved-macs.ts'
 import type { BridgeRoute, Problem } from './tables.ts'
@@ -165,15 +166,7 @@ function indexOf(mac: Mac): number {
   return 0x4000_0000 + (Number.parseInt(mac.slice(6).replaceAll(':', ''), 16) % 0x3fff_ffff)
 }
 
-function firstOf(addresses: readonly Address[], family: 4 | 6): Address | undefined {
-  return addresses.find((address) => familyOf(address) === family)
-}
-
 /** Of several with one MAC the first has it, whatever their order of appearance. */
 function compareEntries({ owner: a }: RemoteMac, { owner: b }: RemoteMac): number {
   return compareText(a.mac, b.mac) || compareText(a.node, b.node) || compareText(a.uuid, b.uuid)
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

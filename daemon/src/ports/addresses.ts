@@ -3,7 +3,7 @@
  * and remembers what was given back a short while ago. Within one pool of addresses requests run one after the other.
  */
 
-import { allocate, blocksOfPool, idleBlocks, isSingle, type PodAddress, poolOf, singleBlockOf } from '../model/ipam.ts'
+import { allocate, blocksOfPool, idleBlocks, isSingle, type PodAddress, poolOf, singleBlocksOf } from '../model/ipam.ts'
 import type { Address, FqName, IpamBlock, Source, VirtualNetwork } from '../model/objects.ts'
 import { PortError } from './errors.ts'
 import type { Log } from './options.ts'
@@ -106,7 +106,7 @@ export class Addresses {
     const { blocks, virtualNetworks } = this.#options.source.state()
     const network = virtualNetworks.get(vn)
     if (network === undefined) return false
-    return addresses.some((address) => singleBlockOf(network, address, blocks)?.node === this.#options.node)
+    return singleBlocksOf(network, addresses, blocks).some(({ node }) => node === this.#options.node)
   }
 
   /**

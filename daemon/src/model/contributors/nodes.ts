@@ -1,5 +1,5 @@
 /** This node, which every network reaches, so that what it asks of a pod is answered; in the default pod network the other nodes, too. */
-import { bitsOf, familyOf } from '../address.ts'
+import { addressesOf, bitsOf, familyOf } from '../address.ts'
 import type { Address } from '../objects.ts'
 import { NATIVE_LABEL, PROXY, path } from '../paths.ts'
 import type { Offer } from '../rib/offer.ts'
@@ -50,8 +50,4 @@ export class Nodes {
       for (const address of addressesOf(router))
         yield offer(address, path(peer, nexthop, vn, router.vhostLabel), router.vhostLabel)
   }
-}
-
-function addressesOf({ address, address6 }: { readonly address: Address; readonly address6?: Address | undefined }) {
-  return address6 === undefined ? [address] : [address, address6]
 }

@@ -2,6 +2,7 @@
  * What contributors offer the RIB: a route for a prefix of a VRF, with how much it counts beside others'. Which offers are used follows from the offers alone,
  * in whatever order they came.
  */
+import { compareText } from '../order.ts'
 import type { Path, Route } from '../tables.ts'
 
 /** Who offers routes in a VRF; the object itself is the identity. */
@@ -49,8 +50,4 @@ export function pathsOf(offers: readonly Offer[]): readonly Path[] {
       b.path.preference - a.path.preference || a.path.nexthop - b.path.nexthop || compareText(a.source, b.source),
   )
   return paths.map(({ path }) => path)
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
