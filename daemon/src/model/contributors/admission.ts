@@ -35,6 +35,11 @@ export function prefixesOf({ subnets }: VirtualNetwork): Prefix[] {
   return subnets.map(({ cidr }) => mustParseCidr(cidr))
 }
 
+/** Whether a prefix lies in one of these as a whole. */
+export function withinOf(prefixes: readonly Prefix[]): (prefix: Prefix) => boolean {
+  return (inner) => prefixes.some((prefix) => contains(prefix, inner))
+}
+
 /** Whether an address lies in one of the prefixes. For thousands of addresses: IPv4 without big integers. */
 export function insideOf(prefixes: readonly Prefix[]): (address: Address) => boolean {
   const ranges = prefixes

@@ -1,5 +1,5 @@
 /** Other nodes' blocks: a pod is reached before anybody has heard of it, with the label of its node's VRF. */
-import { contains, type Prefix } from '../address.ts'
+import type { Prefix } from '../address.ts'
 import { prefixOfBlock } from '../block-prefix.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { PROXY, path } from '../paths.ts'
@@ -7,7 +7,7 @@ import type { Contributor, Offer } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import type { RemoteNode } from '../tunnels.ts'
-import { prefixesOf } from './admission.ts'
+import { prefixesOf, withinOf } from './admission.ts'
 
 export interface BlocksInput {
   readonly vn: FqName
@@ -74,6 +74,6 @@ export class Blocks {
 /** Blocks that were cut from a subnet which the network no longer has. */
 export function strayBlocks(network: VirtualNetwork | undefined, blocks: readonly IpamBlock[]): IpamBlock[] {
   if (network === undefined) return []
-  const subnets = prefixesOf(network)
-  return blocks.filter((block) => !subnets.some((subnet) => contains(subnet, prefixOfBlock(block))))
+  const isWithin = withinOf(prefixesOf(network))
+  return blocks.filter((block) => !isWithin(prefixOfBlock(block)))
 }

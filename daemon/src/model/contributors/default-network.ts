@@ -4,16 +4,7 @@
  */
 
 import type { Prefix } from '../address.ts'
-import {
-  bitsOf,
-  contains,
-  familyOf,
-  formatAddress,
-  hostPrefix,
-  mustParseAddress,
-  mustParseCidr,
-  overlaps,
-} from '../address.ts'
+import { bitsOf, familyOf, formatAddress, hostPrefix, mustParseAddress, mustParseCidr, overlaps } from '../address.ts'
 import { prefixOfBlock } from '../block-prefix.ts'
 import { isEqual, Memo } from '../equal.ts'
 import type { NodeFacts } from '../facts.ts'
@@ -28,7 +19,7 @@ import { IN_FABRIC } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import type { Problem } from '../tables.ts'
 import { connectedSubnet, type RemoteNode } from '../tunnels.ts'
-import { type Admission, admissionOf, insideOf } from './admission.ts'
+import { type Admission, admissionOf, insideOf, withinOf } from './admission.ts'
 import { BlockIndex } from './block-index.ts'
 import { Blocks } from './blocks.ts'
 import { RemotePodRoutes } from './remote-pods.ts'
@@ -94,7 +85,7 @@ export class DefaultNetworkRoutes {
         ? { allBut: connectedSubnet(facts) }
         : { only: subnets.map(({ prefix }) => prefix) }
     if (!isEqual(this.#reach, reach)) this.#reach = reach
-    const isWithin = this.#isWithin.get([this.#reach], () => withinOf(reach))
+    const isWithin = this.#isWithin.get([this.#reach], () => withinReach(reach))
     const held = new Map<Address, LocalPod>()
     for (const pod of isThere ? network.pods : [])
       for (const address of pod.port.addresses)
@@ -127,9 +118,8 @@ export class DefaultNetworkRoutes {
 /** Blocks that may differ for single pods to be looked for: of more, all are asked. */
 const FEW_BLOCKS = 8
 
-function withinOf(reach: Reach): (prefix: Prefix) => boolean {
-  return (prefix) =>
-    'only' in reach ? reach.only.some((subnet) => contains(subnet, prefix)) : !overlaps(reach.allBut, prefix)
+function withinReach(reach: Reach): (prefix: Prefix) => boolean {
+  return 'only' in reach ? withinOf(reach.only) : (prefix) => !overlaps(reach.allBut, prefix)
 }
 
 function insideReach(reach: Reach): (address: Address) => boolean {

@@ -2,7 +2,7 @@
  * What another network gives to a VRF (../leaks.ts): its subnets, and its pods and blocks inside them. It is offered by the same contributors as at home, with less
  * preference than the VRF's own.
  */
-import { contains, formatAddress, type Prefix } from '../address.ts'
+import { formatAddress, type Prefix } from '../address.ts'
 import { Memo } from '../equal.ts'
 import type { LocalPod } from '../interfaces.ts'
 import { DISCARD } from '../nexthops.ts'
@@ -14,7 +14,7 @@ import { OfferSet } from '../rib/offer-set.ts'
 import { IN_NETWORK } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import type { RemoteNode } from '../tunnels.ts'
-import { type Admission, admissionOf, insideOf, prefixesOf } from './admission.ts'
+import { type Admission, admissionOf, insideOf, prefixesOf, withinOf } from './admission.ts'
 import { BlockIndex } from './block-index.ts'
 import { Blocks } from './blocks.ts'
 import { OwnPods } from './own-pods.ts'
@@ -33,6 +33,7 @@ export class Leak {
   readonly #pods: OwnPods
   readonly #remote: RemotePodRoutes
   readonly #blocks: Blocks
+  readonly #prefixes = new Memo<readonly Prefix[]>()
   readonly #admission = new Memo<Admission>()
   readonly #isWanted = new Memo<(block: Prefix) => boolean>()
 
@@ -54,20 +55,18 @@ export class Leak {
   *update(leaked: LeakedNetwork, nodes: ReadonlyMap<string, RemoteNode>, isCompact: boolean): Generator<void> {
     const { network, pods, blocks, remote } = leaked
     const vn = network.fqName
-    this.#subnets.setFrom([network], () => this.#subnetOffers(network))
+    const subnets = this.#prefixes.get([network], () => prefixesOf(network))
+    this.#subnets.setFrom([network], () => this.#subnetOffers(vn, subnets))
     const admission = this.#admission.get(isCompact ? [network, blocks, nodes] : [network], () =>
       admissionOf({
         reserved: network,
-        isInside: insideOf(prefixesOf(network)),
+        isInside: insideOf(subnets),
         covers: isCompact ? new BlockIndex(blocks, nodes, vn) : undefined,
       }),
     )
     this.#pods.update(pods, admission)
     yield* this.#remote.update({ pods: remote, nodes, admission })
-    const isWanted = this.#isWanted.get([network], () => {
-      const subnets = prefixesOf(network)
-      return (block) => subnets.some((subnet) => contains(subnet, block))
-    })
+    const isWanted = this.#isWanted.get([subnets], () => withinOf(subnets))
     this.#blocks.update({ vn, blocks, nodes, isWanted })
   }
 
@@ -79,14 +78,14 @@ export class Leak {
   }
 
   /** An address that nobody has is discarded, and not looked for elsewhere. They aren't on link here. */
-  #subnetOffers(network: VirtualNetwork): Offer[] {
-    return prefixesOf(network).map((prefix) => ({
+  #subnetOffers(vn: FqName, subnets: readonly Prefix[]): Offer[] {
+    return subnets.map((prefix) => ({
       by: this.#bySubnet,
       source: 'subnet',
       route: {
         address: formatAddress(prefix),
         prefixLength: prefix.length,
-        paths: [path('Local', DISCARD, network.fqName)],
+        paths: [path('Local', DISCARD, vn)],
         nexthop: DISCARD,
         flags: NO_FLAGS,
         kind: 'subnet',
