@@ -39,11 +39,8 @@ export class Rib implements RouteLog {
   readonly #vrfs = new Map<number, VrfRib>()
   readonly #references = new Map<number, number>()
 
-  /** The VRF is there from now on, with what it has. */
+  /** The VRF is there from now on, and has nothing yet. Not for one whose number is in use: that one is closed first. */
   open(vrf: RibVrf): VrfRib {
-    const known = this.#vrfs.get(vrf.id)
-    if (known?.vrf.name === vrf.name) return known
-    this.close(vrf.id)
     const rib = new VrfRib(vrf)
     this.#vrfs.set(vrf.id, rib)
     return rib
