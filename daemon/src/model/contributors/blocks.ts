@@ -37,9 +37,9 @@ export class Blocks {
     })
   }
 
+  /** For good. */
   withdraw(): void {
     this.#offers.set([])
-    this.#known = new Map()
   }
 
   /** Left out are those of nodes that don't have the VRF yet, or to which no tunnel leads. Of several for one prefix the first by name counts. */

@@ -70,6 +70,7 @@ export class Leak {
     this.#blocks.update({ vn, blocks, nodes, isWanted })
   }
 
+  /** For good: what leaks again later is another leak. */
   *withdraw(remote: RemotePods): Generator<void> {
     this.#subnets.set([])
     this.#pods.withdraw()

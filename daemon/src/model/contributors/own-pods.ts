@@ -32,9 +32,9 @@ export class OwnPods {
     this.#offers.setFrom([pods, admission], () => this.#list(pods, admission))
   }
 
+  /** For good. */
   withdraw(): void {
     this.#offers.set([])
-    this.problems = []
   }
 
   *#list(pods: readonly LocalPod[], admission: Admission): Generator<Offer> {

@@ -54,7 +54,7 @@ export class RemotePodRoutes {
     }
   }
 
-  /** Nothing is offered any more. */
+  /** Nothing is offered any more, for good. */
   *withdraw(pods: RemotePods): Generator<void> {
     for (const { before } of pods.changes) this.#withdraw(before, undefined)
     let count = 0
@@ -62,7 +62,6 @@ export class RemotePodRoutes {
       this.#withdraw(pod, undefined)
       if (++count % SLICE === 0) yield
     }
-    this.#input = undefined
   }
 
   #put(pod: VirtualMachineInterface, { nodes, admission }: RemoteInput): void {
