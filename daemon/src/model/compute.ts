@@ -8,9 +8,8 @@
  */
 import { BridgeTable } from './bridge.ts'
 import { bridgeChanges } from './bridge-list.ts'
-import { keepList } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
-import { Groups } from './groups.ts'
+import { BlocksByNetwork, PodsByNetwork } from './groups.ts'
 import type { Ids } from './ids.ts'
 import { namespaceProblems, podProblems } from './input-problems.ts'
 import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
@@ -21,7 +20,7 @@ import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.
 import { NeighbourTable } from './neighbours.ts'
 import type { NetworkInput } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
-import type { Address, FqName, IpamBlock, Pod, SourceState } from './objects.ts'
+import type { Address, FqName, Pod, SourceState } from './objects.ts'
 import { compareText } from './order.ts'
 import type { Compose } from './rib/rib-table.ts'
 import { Routing } from './routing.ts'
@@ -68,7 +67,6 @@ interface NodeNexthops {
 }
 
 const NO_RANGES: readonly string[] = []
-const NO_PODS: readonly LocalPod[] = []
 
 export class Model {
   readonly #options: ModelOptions
@@ -82,7 +80,7 @@ export class Model {
   readonly #bridge = new BridgeTable()
   readonly #labels = new LabelTable()
   readonly #leaks = new LeakTable()
-  readonly #blocks = new Groups<IpamBlock>()
+  readonly #blocks = new BlocksByNetwork()
   readonly #podsOf = new PodsByNetwork()
   #bridgeCounts = new Map<number, { readonly routes: readonly BridgeRoute[]; readonly counts: Counts }>()
   #routing: Routing
@@ -205,7 +203,7 @@ export class Model {
   ): ReadonlyMap<string, RemoteNode> {
     const { node, cluster } = this.#options
     const vn = defaultPodNetwork(cluster)
-    this.#blocks.update(source.blocks, (block) => block.node !== node)
+    this.#blocks.update(source.blocks, node)
     const needed = new Set<string>()
     const leaked = [...vrfs.keys()].flatMap((network) => leaks.of.get(network) ?? [])
     for (const network of new Set([...vrfs.keys(), ...leaked, vn])) {
@@ -346,20 +344,6 @@ export class Model {
     this.#ids.sweep('vif', (key) => vifKeys.has(key), now)
     this.#ids.sweep('label', (key) => labelKeys.has(key), now)
     this.#ids.sweep('bridge', (_key, index) => indices.has(index), now)
-  }
-}
-
-/** Pods of this node by VN. The list of a VN stays the same array while its pods do. */
-class PodsByNetwork {
-  #groups: ReadonlyMap<FqName, readonly LocalPod[]> = new Map()
-
-  update(pods: readonly LocalPod[]): void {
-    const groups = Map.groupBy(pods, (pod) => pod.vrf.vn)
-    this.#groups = new Map([...groups].map(([vn, group]) => [vn, keepList(this.#groups.get(vn), group)]))
-  }
-
-  of(vn: FqName): readonly LocalPod[] {
-    return this.#groups.get(vn) ?? NO_PODS
   }
 }
 
