@@ -93,9 +93,21 @@ export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
 
 /** Encodes one set of tables after the other, of each only what is different from the last one. */
 export class Encoder {
-  readonly #routes4 = new RouteEncoder(4, 'route4_host', 'route4_lpm', encodeRoute4)
-  readonly #routes6 = new RouteEncoder(6, 'route6_host', 'route6_lpm', encodeRoute6)
-  readonly #bridge = new BridgeEncoder()
+  readonly #routes4 = new VrfListEncoder<'route4_host' | 'route4_lpm', Route>({
+    maps: ['route4_host', 'route4_lpm'],
+    keyOf: keyOfRoute4,
+    encode: (route) => text(routeCodec, encodeRoute(route)),
+  })
+  readonly #routes6 = new VrfListEncoder<'route6_host' | 'route6_lpm', Route>({
+    maps: ['route6_host', 'route6_lpm'],
+    keyOf: keyOfRoute6,
+    encode: (route) => text(routeCodec, encodeRoute(route)),
+  })
+  readonly #bridge = new VrfListEncoder<'bridge', BridgeRoute>({
+    maps: ['bridge'],
+    keyOf: (vrf, { mac }) => ['bridge', text(bridgeKeyCodec, { mac: macBytes(mac), vrf })],
+    encode: (entry) => text(bridgeEntryCodec, encodeBridgeRoute(entry)),
+  })
   readonly #vrfs = new ListEncoder<Vrf>({
     encode: (vrf) => [text(u32Codec, vrf.id), text(vrfCodec, encodeVrf(vrf))],
   })
@@ -147,15 +159,16 @@ export class Encoder {
       for (const address of moreAddresses)
         vifAddresses.set(text(vifAddressKeyCodec, vifAddressKey(id, address)), text(u32Codec, 1))
     yield
-    const bridge = yield* this.#bridge.encode(tables.bridge)
-    const inet = yield* this.#routes4.encode(tables.inet, tables.routeLog)
-    const inet6 = yield* this.#routes6.encode(tables.inet6, tables.routeLog)
+    const bridge = yield* this.#bridge.encode(tables.bridge, entryChanges)
+    const inet = yield* this.#routes4.encode(tables.inet, routeChanges(4, tables.routeLog))
+    const inet6 = yield* this.#routes6.encode(tables.inet6, routeChanges(6, tables.routeLog))
     const peers = this.#encodePeers(tables.peers)
     this.#isWhole = true
     return {
       tables: {
         ...encoded,
-        ...{ vif_addresses: vifAddresses, bridge: bridge.entries },
+        ...{ vif_addresses: vifAddresses },
+        ...bridge.tables,
         ...peers.tables,
         ...inet.tables,
         ...inet6.tables,
@@ -163,7 +176,7 @@ export class Encoder {
       touched: wasWhole
         ? {
             ...mapValues(lists, (list) => list.touched),
-            ...{ bridge: bridge.touched },
+            ...bridge.touched,
             ...peers.touched,
             ...inet.touched,
             ...inet6.touched,
@@ -192,79 +205,95 @@ export class Encoder {
   }
 }
 
-// ---- routes ----------------------------------------------------------------------------------------------------------
+// ---- lists of a VRF --------------------------------------------------------------------------------------------------
 
-type RouteMap = Extract<TableMap, `route${string}`>
-
-/** Routes encoded before the event loop gets a turn. */
+/** Changes encoded before the event loop gets a turn. */
 const SLICE = 1000
 
-interface EncodedRoute {
-  readonly isHost: boolean
-  readonly key: string
+/** What became of an object of a list: absent before, it is new; absent after, it is gone. */
+interface Change<T> {
+  readonly before?: T | undefined
+  readonly after?: T | undefined
 }
 
-class RouteEncoder<M extends RouteMap> {
-  readonly #family: 4 | 6
-  readonly #names: readonly [host: M, lpm: M]
-  readonly #keyOf: (vrf: number, route: Route) => EncodedRoute
-  readonly #host: Entries = new Map()
-  readonly #lpm: Entries = new Map()
-  #lists = new Map<number, readonly Route[]>()
+interface VrfListOptions<M extends TableMap, T> {
+  readonly maps: readonly M[]
+  readonly keyOf: (vrf: number, object: T) => readonly [map: M, key: string]
+  readonly encode: (object: T) => string
+}
+
+/** A list of each VRF as entries of some maps: what the list of the pass before had, too, is not encoded again. */
+class VrfListEncoder<M extends TableMap, T> {
+  readonly #options: VrfListOptions<M, T>
+  readonly #tables: { readonly [map in M]: Entries }
+  #lists = new Map<number, readonly T[]>()
   /** The maps say what the lists do. */
   #isWhole = false
 
-  constructor(family: 4 | 6, host: M, lpm: M, keyOf: (vrf: number, route: Route) => EncodedRoute) {
-    this.#family = family
-    this.#names = [host, lpm]
-    this.#keyOf = keyOf
+  constructor(options: VrfListOptions<M, T>) {
+    this.#options = options
+    this.#tables = perMap(options.maps, () => new Map<string, string>())
   }
 
   *encode(
-    lists: ReadonlyMap<number, readonly Route[]>,
-    log: RouteLog | undefined,
-  ): Generator<void, { readonly tables: { readonly [map in M]: Entries }; readonly touched: Touched }> {
+    lists: ReadonlyMap<number, readonly T[]>,
+    changesOf: (vrf: number, before: readonly T[], after: readonly T[]) => readonly Change<T>[],
+  ): Generator<
+    void,
+    { readonly tables: { readonly [map in M]: Entries }; readonly touched: { readonly [map in M]: Set<string> } }
+  > {
+    const { maps, keyOf, encode } = this.#options
     if (!this.#isWhole) {
       this.#lists = new Map()
-      this.#host.clear()
-      this.#lpm.clear()
+      for (const name of maps) this.#tables[name].clear()
     }
     this.#isWhole = false
-    const [host, lpm] = [new Set<string>(), new Set<string>()]
+    const touched = perMap(maps, () => new Set<string>())
     for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
       const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
       if (before === after) continue
-      const changes = log?.changesBetween(vrf, this.#family, before, after) ?? compareLists(before, after)
-      for (const [at, change] of changes.entries()) {
-        const { isHost, key } = this.#keyOf(vrf, (change.after ?? change.before)!)
-        const entries = isHost ? this.#host : this.#lpm
-        if (change.after === undefined) entries.delete(key)
-        else entries.set(key, text(routeCodec, encodeRoute(change.after)))
-        ;(isHost ? host : lpm).add(key)
+      for (const [at, change] of changesOf(vrf, before, after).entries()) {
+        const [name, key] = keyOf(vrf, (change.after ?? change.before)!)
+        if (change.after === undefined) this.#tables[name].delete(key)
+        else this.#tables[name].set(key, encode(change.after))
+        touched[name].add(key)
         if (at % SLICE === SLICE - 1) yield
       }
       yield
     }
     this.#lists = new Map(lists)
     this.#isWhole = true
-    const [hostName, lpmName] = this.#names
-    const tables = { [hostName]: this.#host, [lpmName]: this.#lpm } as { [map in M]: Entries }
-    return { tables, touched: { [hostName]: host, [lpmName]: lpm } }
+    return { tables: this.#tables, touched }
   }
 }
 
-function encodeRoute4(vrf: number, { address, prefixLength }: Route): EncodedRoute {
-  const ip = ip4Number(address)
-  return prefixLength === 32
-    ? { isHost: true, key: text(route4KeyCodec, { vrf, ip }) }
-    : { isHost: false, key: text(route4LpmKeyCodec, { prefixlen: 32 + prefixLength, vrf, ip }) }
+function perMap<M extends TableMap, V>(maps: readonly M[], make: () => V): { readonly [map in M]: V } {
+  return Object.fromEntries(maps.map((name) => [name, make()])) as { [map in M]: V }
 }
 
-function encodeRoute6(vrf: number, { address, prefixLength }: Route): EncodedRoute {
+/** By the log of the RIB, where it reaches back to the list of the pass before. */
+function routeChanges(family: 4 | 6, log: RouteLog | undefined) {
+  return (vrf: number, before: readonly Route[], after: readonly Route[]): readonly Change<Route>[] =>
+    log?.changesBetween(vrf, family, before, after) ?? compareLists(before, after)
+}
+
+function entryChanges(_: number, before: readonly BridgeRoute[], after: readonly BridgeRoute[]): Change<BridgeRoute>[] {
+  const { gone, made } = bridgeChanges(before, after)
+  return [...gone.map((entry) => ({ before: entry })), ...made.map((entry) => ({ after: entry }))]
+}
+
+function keyOfRoute4(vrf: number, { address, prefixLength }: Route): readonly ['route4_host' | 'route4_lpm', string] {
+  const ip = ip4Number(address)
+  return prefixLength === 32
+    ? ['route4_host', text(route4KeyCodec, { vrf, ip })]
+    : ['route4_lpm', text(route4LpmKeyCodec, { prefixlen: 32 + prefixLength, vrf, ip })]
+}
+
+function keyOfRoute6(vrf: number, { address, prefixLength }: Route): readonly ['route6_host' | 'route6_lpm', string] {
   const ip = ip6Bytes(address)
   return prefixLength === 128
-    ? { isHost: true, key: text(route6KeyCodec, { vrf, ip }) }
-    : { isHost: false, key: text(route6LpmKeyCodec, { prefixlen: 32 + prefixLength, vrf, ip }) }
+    ? ['route6_host', text(route6KeyCodec, { vrf, ip })]
+    : ['route6_lpm', text(route6LpmKeyCodec, { prefixlen: 32 + prefixLength, vrf, ip })]
 }
 
 const NO_MAC = new Uint8Array(6)
@@ -282,46 +311,6 @@ export function encodeRoute(route: Route): RouteStruct {
       (route.flags.arpTrap ? ROUTE_ARP_TRAP : 0) |
       (route.stitchedMac === undefined ? 0 : ROUTE_HAS_MAC),
     plen: route.prefixLength,
-  }
-}
-
-// ---- bridge entries --------------------------------------------------------------------------------------------------
-
-class BridgeEncoder {
-  readonly #entries: Entries = new Map()
-  #lists = new Map<number, readonly BridgeRoute[]>()
-  /** The map says what the lists do. */
-  #isWhole = false;
-
-  *encode(
-    lists: ReadonlyMap<number, readonly BridgeRoute[]>,
-  ): Generator<void, { readonly entries: Entries; readonly touched: ReadonlySet<string> }> {
-    if (!this.#isWhole) {
-      this.#lists = new Map()
-      this.#entries.clear()
-    }
-    this.#isWhole = false
-    const touched = new Set<string>()
-    for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
-      const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
-      if (before === after) continue
-      const { gone, made } = bridgeChanges(before, after)
-      for (const { mac } of gone) {
-        const key = text(bridgeKeyCodec, { mac: macBytes(mac), vrf })
-        this.#entries.delete(key)
-        touched.add(key)
-      }
-      for (const [at, route] of made.entries()) {
-        const key = text(bridgeKeyCodec, { mac: macBytes(route.mac), vrf })
-        this.#entries.set(key, text(bridgeEntryCodec, encodeBridgeRoute(route)))
-        touched.add(key)
-        if (at % SLICE === SLICE - 1) yield
-      }
-      yield
-    }
-    this.#lists = new Map(lists)
-    this.#isWhole = true
-    return { entries: this.#entries, touched }
   }
 }
 
