@@ -11,6 +11,7 @@ import { labsDirectory, nodePaths, repository } from '../lab/layout.ts'
 import { attempt, type Outcome, type RunOptions } from '../lab/shell.ts'
 import { PATIENCE_MS, until } from '../patience.ts'
 import { skipBecause } from '../skip.ts'
+import { pingsIn } from './pings.ts'
 
 export const nodeProgram = join(repository, 'node_modules/.bin/node')
 
@@ -152,9 +153,11 @@ export class TestLab {
       said += text
     })
     await new Promise((settle) => child.on('close', settle))
-    const answered = new Set([...said.matchAll(/icmp_seq=(\d+) ttl=/g)].map(([, sequence]) => Number(sequence)))
-    const lost = Array.from({ length: Math.max(count, ...answered) }, (_, i) => i + 1).filter((n) => !answered.has(n))
-    assert.deepEqual(lost, [], `packets from ${from.name} to ${address} were lost: ${said.slice(-500)}`)
+    assert.deepEqual(
+      pingsIn(said, count).lost,
+      [],
+      `packets from ${from.name} to ${address} were lost: ${said.slice(-500)}`,
+    )
   }
 
   ping(from: TestPod, address: string, ...more: string[]): Outcome {

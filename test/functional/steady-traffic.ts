@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { eventually, type TestLab, type TestPod } from './lab.ts'
+import { pingsIn } from './pings.ts'
 
 /** In the fabric. */
 export const OUTSIDE = '198.51.100.9'
@@ -126,9 +127,7 @@ export class SteadyTraffic {
   async assertWhole(): Promise<void> {
     await this.goesOn()
     for (const { what, text } of this.#pings) {
-      const answered = new Set([...text.matchAll(/icmp_seq=(\d+) ttl/g)].map((match) => Number(match[1])))
-      const last = Math.max(...answered)
-      const lost = Array.from({ length: last }, (_, i) => i + 1).filter((seq) => !answered.has(seq))
+      const { last, lost } = pingsIn(text)
       assert.deepEqual(lost, [], `${what}: lost ${lost.length} of ${last}`)
     }
   }
@@ -142,9 +141,5 @@ async function serve(lab: TestLab, where: string, address: string): Promise<void
   served.set(lab, places)
   if (places.has(where)) return
   places.add(where)
-  const server = new Spoken(`server of ${where}`, lab.start(where, ['python3', '-c', ECHO, address, PORT]))
-  await eventually(() => {
-    assert.ok(!server.hasEnded, server.error)
-    return server.text.includes('ready')
-  })
+  await lab.startServer(where, ['python3', '-c', ECHO, address, PORT])
 }
