@@ -4,52 +4,25 @@
  * prints all wall times (ms) and the largest resident sizes (MB). BRIDGE is the folder of the reference plugins, where there is one.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { dirname } from 'node:path'
 import type { AllocateReply, Reply, Request } from '@kube-vrouter/daemon/port-api/messages'
 import { NetworkNamespace } from '@kube-vrouter/linux/namespace'
 import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { nodePaths } from '../lab/layout.ts'
 import { cniBinary } from '../lab/node.ts'
 import { run } from '../lab/shell.ts'
+import { configOf, container, environment, timed } from './cni-calls.ts'
 
 const [lab = '', countText = '', emptySea = '', bridge = ''] = process.argv.slice(2)
 const STORM = 110
 const node = nodePaths(lab, 1)
 
-const config = JSON.stringify({
-  cniVersion: '1.1.0',
-  name: 'kube-vrouter',
-  type: 'vrouter-cni',
-  socket: node.socket,
-  stateDir: node.state,
-})
+const config = configOf(lab)
 
-function timed(program: string, input: string, env: NodeJS.ProcessEnv): number {
-  const start = performance.now()
-  const { status, stdout, stderr } = spawnSync(program, { input, env, encoding: 'utf8' })
-  const elapsedMs = performance.now() - start
-  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stdout}${stderr}`)
-  return elapsedMs
-}
-
-function environment(command: string, pod: string, containerId: string): NodeJS.ProcessEnv {
-  return {
-    PATH: process.env['PATH'],
-    CNI_COMMAND: command,
-    CNI_CONTAINERID: containerId,
-    CNI_NETNS: `/run/netns/${pod}`,
-    CNI_IFNAME: 'eth0',
-    CNI_PATH: dirname(cniBinary),
-    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=perf;K8S_POD_NAME=${pod};K8S_POD_INFRA_CONTAINER_ID=${containerId}`,
-  }
-}
-
-function container(): string {
-  return randomBytes(32).toString('hex')
-}
+/** For a pod of the network that all of them have. */
+const forPod = (command: 'ADD' | 'DEL', pod: string, containerId: string) =>
+  environment(command, { namespace: 'perf', pod, containerId })
 
 /** ms that the daemon takes for its part of an ADD, as the CNI binary sees it: allocate and register, over one connection. */
 async function daemonTime(pod: string): Promise<number> {
@@ -106,8 +79,8 @@ try {
   for (const pod of single) {
     const containerId = container()
     empty.push(timed(emptySea, '', { PATH: process.env['PATH'] }))
-    add.push(timed(cniBinary, config, environment('ADD', pod, containerId)))
-    del.push(timed(cniBinary, config, environment('DEL', pod, containerId)))
+    add.push(timed(cniBinary, config, forPod('ADD', pod, containerId)))
+    del.push(timed(cniBinary, config, forPod('DEL', pod, containerId)))
     daemonMs.push(await daemonTime(pod))
   }
 } finally {
@@ -139,8 +112,8 @@ const pods = Array.from({ length: STORM }, (_, i) => ({ pod: `storm-${i}`, conta
 for (const { pod } of pods) run(['ip', 'netns', 'add', pod])
 try {
   for (let round = 0; round < 3; round++) {
-    const calls = (command: string) =>
-      pods.map(({ pod, containerId }) => started(cniBinary, config, environment(command, pod, containerId)))
+    const calls = (command: 'ADD' | 'DEL') =>
+      pods.map(({ pod, containerId }) => started(cniBinary, config, forPod(command, pod, containerId)))
     stormEmpty.push(await together(pods.map(() => started(emptySea, '', { PATH: process.env['PATH'] }))))
     stormAdd.push(await together(calls('ADD')))
     await together(calls('DEL'))
@@ -157,12 +130,12 @@ const twenty = Array.from({ length: 20 }, (_, i) => ({ pod: `twenty-${i}`, conta
 for (const { pod } of twenty) run(['ip', 'netns', 'add', pod])
 try {
   for (let round = 0; round < 5; round++) {
-    const ours = (command: string) =>
-      twenty.map(({ pod, containerId }) => started(cniBinary, config, environment(command, pod, containerId)))
-    const theirs = (command: string) =>
+    const ours = (command: 'ADD' | 'DEL') =>
+      twenty.map(({ pod, containerId }) => started(cniBinary, config, forPod(command, pod, containerId)))
+    const theirs = (command: 'ADD' | 'DEL') =>
       twenty.map(({ pod, containerId }) =>
         started(`${bridge}/bridge`, bridgeConfig, {
-          ...environment(command, pod, containerId),
+          ...forPod(command, pod, containerId),
           CNI_PATH: bridge,
           CNI_IFNAME: 'eth1',
         }),
@@ -199,8 +172,8 @@ for (let at = 0; at < 5; at++) {
   run(['ip', 'netns', 'add', pod])
   try {
     emptyRss.push(peakMb(emptySea, '', { PATH: process.env['PATH'] }))
-    rss.push(peakMb(cniBinary, config, environment('ADD', pod, containerId)))
-    timed(cniBinary, config, environment('DEL', pod, containerId))
+    rss.push(peakMb(cniBinary, config, forPod('ADD', pod, containerId)))
+    timed(cniBinary, config, forPod('DEL', pod, containerId))
   } finally {
     run(['ip', 'netns', 'del', pod])
   }

@@ -14,6 +14,7 @@ import { spreadOf } from '../figures.ts'
 import { fileOfModel, processorModel } from '../models.ts'
 import { Lab } from '../product.ts'
 import { compileTools, measure, PINNINGS, prepareClient } from '../traffic.ts'
+import { HEALTH_PORT } from './rounds.ts'
 
 const usage = `Figures of a node with many networks, a pod in each.
 
@@ -24,7 +25,6 @@ const usage = `Figures of a node with many networks, a pod in each.
   --out FILE    where the JSON goes (bench/networks/ and the model of the processor)
 `
 
-const HEALTH_PORT = 9485
 const STARTS = 3
 const SECONDS = 2
 const RUNS = 3

@@ -6,48 +6,23 @@
  *
  * Prints one JSON line.
  */
-import { spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePaths } from '../../lab/layout.ts'
 import { cniBinary } from '../../lab/node.ts'
 import { readProcess } from '../../lab/process.ts'
 import { run } from '../../lab/shell.ts'
+import { configOf, container, environment, timed } from '../cni-calls.ts'
+import { rounds } from './rounds.ts'
 
 const [lab = '', verb = '', ...words] = process.argv.slice(2)
 const node = nodePaths(lab, 1)
 const TICK_MS = 10
-const HEALTH_PORT = 9485
-const config = JSON.stringify({
-  cniVersion: '1.1.0',
-  name: 'kube-vrouter',
-  type: 'vrouter-cni',
-  socket: node.socket,
-  stateDir: node.state,
-})
+const config = configOf(lab)
 
 /** Wall time, ms, of one call of the CNI binary for a pod of that network. */
 function cni(command: 'ADD' | 'DEL', pod: string, containerId: string, network: number): number {
-  const env = {
-    PATH: process.env['PATH'],
-    CNI_COMMAND: command,
-    CNI_CONTAINERID: containerId,
-    CNI_NETNS: `/run/netns/${pod}`,
-    CNI_IFNAME: 'eth0',
-    CNI_PATH: dirname(cniBinary),
-    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=t${network};K8S_POD_NAME=${pod};K8S_POD_INFRA_CONTAINER_ID=${containerId}`,
-  }
-  return timed(cniBinary, config, env)
-}
-
-function timed(program: string, input: string, env: NodeJS.ProcessEnv): number {
-  const start = performance.now()
-  const { status, stdout, stderr } = spawnSync(program, { input, env, encoding: 'utf8' })
-  const elapsedMs = performance.now() - start
-  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stdout}${stderr}`)
-  return elapsedMs
+  return timed(cniBinary, config, environment(command, { namespace: `t${network}`, pod, containerId }))
 }
 
 /** CPU time of the daemon so far, ms. */
@@ -56,18 +31,6 @@ function daemonCpu(): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
-}
-
-function container(): string {
-  return randomBytes(32).toString('hex')
-}
-
-/** Number of rounds so far, and seconds that they took in all, by the daemon's own count. */
-async function rounds(): Promise<{ readonly count: number; readonly seconds: number }> {
-  const text = await (await fetch(`http://127.0.0.1:${HEALTH_PORT}/metrics`)).text()
-  const value = (suffix: string) =>
-    Number(new RegExp(`^vrouter_round_duration_seconds_${suffix} (\\S+)$`, 'm').exec(text)![1])
-  return { count: value('count'), seconds: value('sum') }
 }
 
 function fill(from: number, to: number): object {
