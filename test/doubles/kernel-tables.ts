@@ -1,34 +1,14 @@
 /** The kernel's side of the fixture, in plain arrays, behind the interface that the pinned maps serve. */
 
+import { encodeVif } from '../../daemon/src/dataplane/encode-tables.ts'
 import type { KernelState } from '../../daemon/src/introspect/kernel.ts'
-import { ip4Number, ip6Bytes, macBytes } from '../../daemon/src/maps/addresses.ts'
+import { ip4Number, macBytes } from '../../daemon/src/maps/addresses.ts'
 import * as c from '../../daemon/src/maps/constants.ts'
 import type { FlowRecord } from '../../daemon/src/maps/flows.ts'
 import type { KernelRoute } from '../../daemon/src/maps/routes.ts'
-import type { FlowStruct, NexthopStruct, VifStruct, VrfStatsStruct } from '../../daemon/src/maps/structs.ts'
+import type { FlowStruct, NexthopStruct, VrfStatsStruct } from '../../daemon/src/maps/structs.ts'
 import { vrfStatsCodec } from '../../daemon/src/maps/structs.ts'
-import type { NumberedNexthop, Tables, Vif } from '../../daemon/src/model/tables.ts'
-
-const VIF_TYPES = { physical: c.VIF_PHYSICAL, host: c.VIF_HOST, agent: c.VIF_AGENT, virtual: c.VIF_VIRTUAL } as const
-
-function toVif(vif: Vif): VifStruct {
-  return {
-    id: vif.id,
-    ifindex: vif.ifindex,
-    flags: vif.flags,
-    vrf: vif.vrf,
-    nhId: vif.flowNexthop,
-    mtu: vif.mtu,
-    maxFlows: vif.maxFlows,
-    label: vif.label ?? 0,
-    type: VIF_TYPES[vif.type],
-    mac: macBytes(vif.mac),
-    peerMac: macBytes(vif.peerMac ?? '00:00:00:00:00:00'),
-    ip4: vif.ip4 === undefined ? 0 : ip4Number(vif.ip4),
-    ip6: ip6Bytes(vif.ip6 ?? '::'),
-    name: vif.name,
-  }
-}
+import type { NumberedNexthop, Tables } from '../../daemon/src/model/tables.ts'
 
 const NEXTHOP: NexthopStruct = {
   type: c.NH_DISCARD,
@@ -206,7 +186,7 @@ export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] =
   drops[c.DROP_FLOW_ACTION_DROP] = 41n
   drops[c.DROP_L2_NO_ROUTE] = 7n
   return {
-    vifs: () => tables.vifs.map(toVif),
+    vifs: () => tables.vifs.map(encodeVif),
     vifStats: (id) => ({
       rxPackets: BigInt(id * 1000 + 96),
       rxBytes: BigInt(id * 128_000 + 12873),
