@@ -4,6 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
+import { ip4Number } from '@kube-vrouter/daemon/maps/addresses'
 import { linkCreateTcx, TcxAttach } from '@kube-vrouter/linux/bpf/link'
 import { BpfObject } from '@kube-vrouter/linux/bpf/object'
 import { close } from '@kube-vrouter/linux/ffi'
@@ -48,16 +49,12 @@ export function redirectPeer(object: string): Topology {
     ip(pod, 'link set eth0 up')
     ip(node, `link set tap${number} up`)
     ip(pod, `addr add 10.1.1.${number}/24 dev eth0`)
-    const [link] = JSON.parse(ip(node, `-j link show dev tap${number}`)) as [{ ifindex: number }]
-    return { pod, address: `10.1.1.${number}`, mac: macOf(pod, 'eth0'), ifindex: link.ifindex }
+    return { pod, address: `10.1.1.${number}`, mac: macOf(pod, 'eth0'), ifindex: indexOf(node, `tap${number}`) }
   })
   for (const [from, to] of [pods, pods.toReversed()] as [(typeof pods)[0], (typeof pods)[0]][]) {
     ip(from.pod, `neigh add ${to.address} lladdr ${to.mac} dev eth0 nud permanent`)
     const program = undo.use(BpfObject.open(object, { constants: { target: to.ifindex } }).load())
-    const link = withNamespace(namespacePath(node), () =>
-      linkCreateTcx({ programFd: program.programFd('redirect'), ifindex: from.ifindex, attach: TcxAttach.INGRESS }),
-    )
-    undo.defer(() => close(link))
+    attach(undo, node, program.programFd('redirect'), from.ifindex)
   }
   const [client, server] = pods.map(({ pod, address }) => endpoint(pod, address))
   const owner = undo.move()
@@ -91,22 +88,15 @@ export function bareTunnel(object: string): Topology {
     const constants = {
       nic: here.nic,
       pod: here.tap,
-      source: ipv4Number(underlayAddress(at)),
-      destination: ipv4Number(underlayAddress(1 - at)),
+      source: ip4Number(underlayAddress(at)),
+      destination: ip4Number(underlayAddress(1 - at)),
       source_mac: macNumber(macOf(here.node, 'eth0')),
       destination_mac: macNumber(macOf(there.node, 'eth0')),
       pod_mac: macNumber(macOf(here.pod, 'eth0')),
     }
     const program = undo.use(BpfObject.open(object, { constants }).load())
-    for (const [name, ifindex] of [
-      ['encapsulate', here.tap],
-      ['decapsulate', here.nic],
-    ] as const) {
-      const link = withNamespace(namespacePath(here.node), () =>
-        linkCreateTcx({ programFd: program.programFd(name), ifindex, attach: TcxAttach.INGRESS }),
-      )
-      undo.defer(() => close(link))
-    }
+    attach(undo, here.node, program.programFd('encapsulate'), here.tap)
+    attach(undo, here.node, program.programFd('decapsulate'), here.nic)
   }
   const [client, server] = ends.map(({ pod, address }) => endpoint(pod, address))
   const owner = undo.move()
@@ -122,8 +112,12 @@ function indexOf(namespace: string, device: string): number {
   return link.ifindex
 }
 
-function ipv4Number(address: string): number {
-  return address.split('.').reduce((value, octet) => value * 256 + Number(octet), 0)
+/** To what comes in at a device of that namespace. */
+function attach(undo: DisposableStack, namespace: string, programFd: number, ifindex: number): void {
+  const link = withNamespace(namespacePath(namespace), () =>
+    linkCreateTcx({ programFd, ifindex, attach: TcxAttach.INGRESS }),
+  )
+  undo.defer(() => close(link))
 }
 
 /** Eight bytes, the first of the MAC at the lowest. */
