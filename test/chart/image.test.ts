@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { skipBecause } from '../skip.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -26,15 +27,12 @@ describe('the image', function () {
   }
 
   before(function () {
-    const skip = (why: string) => {
-      this.test!.parent!.title += ` (skipped: ${why})`
-      this.skip()
-    }
     folder = mkdtempSync(join(tmpdir(), 'kv-image-'))
     if (spawnSync('dpkg-deb', ['--version']).status !== 0)
-      return skip('no dpkg-deb: images are made on Debian and Ubuntu')
+      skipBecause(this, 'no dpkg-deb: images are made on Debian and Ubuntu')
     const { status, stderr } = build(archive())
-    if (status !== 0 && /apt-get/.test(stderr)) return skip(`apt-get has no packages for us: ${stderr.split('\n')[0]}`)
+    if (status !== 0 && /apt-get/.test(stderr))
+      skipBecause(this, `apt-get has no packages for us: ${stderr.split('\n')[0]}`)
     assert.equal(status, 0, stderr)
     const manifest = JSON.parse(untar('manifest.json')) as [{ Layers: string[] }]
     mkdirSync(unpacked())
@@ -107,7 +105,7 @@ describe('the image', function () {
   })
 
   it('runs: daemon, controller and tools find node and libraries in it', function () {
-    if (process.getuid?.() !== 0) this.skip()
+    skipBecause(this, process.getuid?.() === 0 ? undefined : 'needs root')
     const run = (...words: string[]) => {
       const env = { PATH: '/usr/sbin:/usr/bin', VROUTER_NODEJS_BINARY: '/usr/bin/node' }
       return spawnSync('/usr/sbin/chroot', [unpacked(), ...words], { encoding: 'utf8', env })
@@ -121,7 +119,7 @@ describe('the image', function () {
   })
 
   it('installs a plugin that needs nothing of the host', function () {
-    if (process.getuid?.() !== 0) this.skip()
+    skipBecause(this, process.getuid?.() === 0 ? undefined : 'needs root')
     const host = join(unpacked(), 'host')
     mkdirSync(join(host, 'proc'), { recursive: true })
     const script = `set -e

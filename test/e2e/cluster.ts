@@ -11,6 +11,7 @@ import { dumpFolder } from '../kubelab/dump-folder.ts'
 import { KindCluster } from '../kubelab/kind.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { PATIENCE_MS } from '../patience.ts'
+import { skipBecause } from '../skip.ts'
 import { OwnAddressWatch } from './own-addresses.ts'
 import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
@@ -205,11 +206,7 @@ async function start(): Promise<Cluster> {
 /** Call it in `before`: starts the cluster, or skips the suite with the reason. */
 export async function cluster(context: Mocha.Context): Promise<Cluster> {
   context.timeout(10 * 60_000)
-  const reason = whyNoCluster()
-  if (reason !== undefined) {
-    console.log(`skipped: ${reason}`)
-    context.skip()
-  }
+  skipBecause(context, whyNoCluster())
   shared ??= start()
   return await shared
 }

@@ -7,17 +7,14 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { imageArchive, repository } from '../kubelab/layout.ts'
+import { skipBecause } from '../skip.ts'
 import { Cluster } from './cluster.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
 describe('the one-file manifest', () => {
   it('installs, and what it installed goes again', async function () {
     this.timeout(6 * 60_000)
-    const reason = whyNoCluster()
-    if (reason !== undefined) {
-      console.log(`skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, whyNoCluster())
     const name = `e2e-${randomBytes(3).toString('hex')}`
     await using lab = await Kubelab.start({ name, nodes: 2, cni: 'none', kubeProxy: true, images: [imageArchive] })
     const here = new Cluster(lab)

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { dumpFolder } from '../kubelab/dump-folder.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
 import { otherName } from '../kubelab/layout.ts'
+import { skipBecause } from '../skip.ts'
 import { Cluster, type RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 import { whyNoCluster } from './prerequisites.ts'
@@ -22,11 +23,7 @@ describe('the life of a node', function () {
 
   before(async function () {
     this.timeout(10 * 60_000)
-    const reason = process.env['E2E_KIND'] !== undefined ? 'it needs a cluster of its own' : whyNoCluster()
-    if (reason !== undefined) {
-      console.log(`skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, process.env['E2E_KIND'] !== undefined ? 'it needs a cluster of its own' : whyNoCluster())
     lab = await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: 2 })
     here = new Cluster(lab)
     namespace = await here.namespace('life')

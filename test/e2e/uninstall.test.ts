@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { uninstallChart } from '../kubelab/chart.ts'
 import { Kubelab } from '../kubelab/kubelab.ts'
+import { skipBecause } from '../skip.ts'
 import { Cluster } from './cluster.ts'
 import { whyNoCluster } from './prerequisites.ts'
 
@@ -10,11 +11,7 @@ describe('uninstall', function () {
   this.timeout(120_000)
   it('leaves the NIC with its address, and no program, map, device, file or taint; the CRDs stay', async function () {
     this.timeout(5 * 60_000)
-    const reason = process.env['E2E_KIND'] !== undefined ? 'it needs a cluster of its own' : whyNoCluster()
-    if (reason !== undefined) {
-      console.log(`skipped: ${reason}`)
-      this.skip()
-    }
+    skipBecause(this, process.env['E2E_KIND'] !== undefined ? 'it needs a cluster of its own' : whyNoCluster())
     // The other containerd: Debian's, which speaks CNI up to 1.0.
     await using lab = await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: 1, containerd: 1 })
     const here = new Cluster(lab)

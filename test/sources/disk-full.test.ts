@@ -3,14 +3,13 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { skipBecause } from '../skip.ts'
 
 describe('publishing onto a full disk', () => {
   it('fails with DISK_FULL, changes nothing, leaves nothing half-written, and works again when there is room', function () {
     const unshare = ['--mount', '--propagation', 'private']
-    if (process.getuid!() !== 0 || spawnSync('unshare', [...unshare, 'true']).status !== 0) {
-      this.test!.title += ' (needs root and mount namespaces)'
-      this.skip()
-    }
+    const canMount = process.getuid!() === 0 && spawnSync('unshare', [...unshare, 'true']).status === 0
+    skipBecause(this, canMount ? undefined : 'needs root and mount namespaces')
     const folder = mkdtempSync(join(tmpdir(), 'vrouter-disk-'))
     try {
       const program = join(import.meta.dirname, 'fill-disk.ts')
