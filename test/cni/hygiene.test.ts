@@ -15,7 +15,7 @@ describe('the CNI binary in odd surroundings', function () {
   let folder: string
   withNodes((made) => {
     node = made
-  }, {})
+  })
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'kv-hygiene-'))
   })

@@ -6,13 +6,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { askPlugin, chainOf } from '@kube-vrouter/daemon/port-api/chained-plugins'
 import { conflistText } from '@kube-vrouter/daemon/port-api/conflist'
+import { skipBecause } from '../skip.ts'
 import { binary, clean, type Node } from './node.ts'
 import { cnitool, missingCnitool, missingIptables, missingPlugins, pluginPath, plugins } from './reference.ts'
 import { withNodes } from './suite.ts'
 
 describe('the CNI binary under libcni', function () {
   this.timeout(60_000)
-  let node: Node | undefined
+  let node: Node
   withNodes(
     (made) => {
       node = made
@@ -20,23 +21,19 @@ describe('the CNI binary under libcni', function () {
     { needs: missingCnitool },
   )
 
-  afterEach(async () => {
-    await node?.[Symbol.asyncDispose]()
-  })
-
   /** What each verb's exit code and output were. `between` runs after that verb, in the shell, in the node's namespace. */
   async function run(
     verbs: readonly string[],
     options: { readonly conflist: string; readonly netns: string; readonly env?: object; readonly between?: string },
   ): Promise<{ readonly outcomes: string[]; readonly output: string }> {
-    const folder = join(node!.folder, 'net.d')
+    const folder = join(node.folder, 'net.d')
     // libcni keeps its results under /var/lib/cni: in a mount namespace of its own, so the machine's are left alone
-    const varLib = join(node!.folder, 'varlib')
+    const varLib = join(node.folder, 'varlib')
     for (const path of [folder, varLib]) mkdirSync(path)
     writeFileSync(join(folder, '10-vrouter.conflist'), options.conflist)
     const script = `mount --bind ${varLib} /var/lib; for verb in ${verbs.join(' ')}; do "$0" $verb kube-vrouter ${options.netns} 2>&1; printf "\\n= %s %s\\n" $verb $?; ${options.between ?? 'true'}; done`
     const enter = [
-      `--net=${node!.netns}`,
+      `--net=${node.netns}`,
       ...['unshare', '--mount', '--propagation', 'private', '/bin/sh', '-c', script, cnitool],
     ]
     const env = { PATH: pluginPath, CNI_PATH: `${dirname(binary)}:${plugins}`, NETCONFPATH: folder, ...options.env }
@@ -47,12 +44,12 @@ describe('the CNI binary under libcni', function () {
   }
 
   it('serves every verb with the conflist that the daemon writes', async () => {
-    const conflist = conflistText({ folder: '/x', socket: node!.socket, state: node!.state })
+    const conflist = conflistText({ folder: '/x', socket: node.socket, state: node.state })
     const verbs = ['status', 'add', 'check', 'gc', 'check', 'del', 'del', 'status']
-    const { outcomes } = await run(verbs, { conflist, netns: node!.pod() })
+    const { outcomes } = await run(verbs, { conflist, netns: node.pod() })
     // cnitool names no valid attachments to gc, which libcni passes on as an empty list: the attachment is gone afterwards
     assert.deepEqual(outcomes, ['status 0', 'add 0', 'check 0', 'gc 0', 'check 1', 'del 0', 'del 0', 'status 0'])
-    assert.deepEqual(node!.leftovers(), clean)
+    assert.deepEqual(node.leftovers(), clean)
   })
 
   // portmap's own CHECK of Debian 12 looks for a rule with host bits, which iptables doesn't keep: it fails behind any plugin.
@@ -67,18 +64,14 @@ describe('the CNI binary under libcni', function () {
     ],
   ] as const) {
     it(`has ${chained.join(', ')} behind it, which find in its result what they need`, async function () {
-      const reason = missingPlugins(...chained) ?? missingIptables()
-      if (reason) {
-        this.test!.title += ` (skipped: ${reason})`
-        this.skip()
-      }
-      const netns = node!.pod()
+      skipBecause(this, missingPlugins(...chained) ?? missingIptables())
+      const netns = node.pod()
       // These speak 1.0.0 at most, and libcni 1.1.0: it takes the best of what the conflist claims.
       const chain = chainOf(await Promise.all(chained.map((name) => askPlugin(plugins, name))))
       assert.deepEqual([chain.plugins, chain.problems], [chained, []])
       const { versions } = chain
       const conflist = JSON.parse(
-        conflistText({ folder: '/x', socket: node!.socket, state: node!.state, chained, versions }),
+        conflistText({ folder: '/x', socket: node.socket, state: node.state, chained, versions }),
       )
       Object.assign(conflist.plugins.at(-1), { sysctl: { 'net.ipv4.conf.eth0.arp_filter': '1' }, mtu: 1400 })
       const capabilities = {
@@ -106,7 +99,7 @@ describe('the CNI binary under libcni', function () {
       assert.match(added, /qdisc tbf .* dev tap[0-9a-f]{12} /)
       assert.match(added, /eth0@.* mtu 1400 .*02:00:00:00:00:77/)
       assert.doesNotMatch(states.at(-1)!, /8080|tbf|eth0@/)
-      const { taps, records } = node!.leftovers()
+      const { taps, records } = node.leftovers()
       assert.deepEqual([taps, records], [[], []])
     })
   }

@@ -18,7 +18,7 @@ describe('the CNI binary', function () {
   let node: Node
   withNodes((made) => {
     node = made
-  }, {})
+  })
 
   describe('VERSION', () => {
     for (const stdin of ['', '{}', '{"cniVersion":"0.4.0"}', '{"cniVersion":"9.9.9","name":7}']) {

@@ -8,7 +8,10 @@ import { Node, obstacle } from './node.ts'
  */
 export function withNodes(
   take: (node: Node) => void,
-  { daemon = true, needs = () => undefined }: { readonly daemon?: boolean; readonly needs?: () => string | undefined },
+  {
+    daemon = true,
+    needs = () => undefined,
+  }: { readonly daemon?: boolean; readonly needs?: () => string | undefined } = {},
 ): void {
   let node: Node
   before(function () {
