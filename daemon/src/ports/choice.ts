@@ -60,13 +60,14 @@ export class Choice {
         ? networkOfPod(reference, source.state(), cluster.name)
         : networkOfAttachment({ ...pod, ifname }, request.virtualNetwork, source.state(), cluster.name)
     if (!network.ok) throw PortError.ofModel(network.error)
-    const others = this.#table.all().filter(({ port }) => port.containerId === containerId)
-    const twin = others.find(({ port }) => port.vn === network.vn.fqName)?.port
+    const twin = this.#table
+      .all()
+      .find(({ port }) => port.containerId === containerId && port.vn === network.vn.fqName)?.port
     if (twin !== undefined) {
       const message = `pod ${pod.namespace}/${pod.name} is in network ${twin.vn} already, with interface ${twin.ifname}`
       throw PortError.of('NETWORK_TWICE', message)
     }
-    const isFirst = others.every(({ routes }) => routes !== undefined)
+    const isFirst = !this.#table.hasFirstOfPod(containerId)
     const isNamed =
       network.from === 'attachment' ||
       isListed(ifname, annotations, source.state().namespaces.get(pod.namespace)?.annotations)

@@ -73,6 +73,13 @@ export class PortTable implements Disposable {
     return this.#byKey.entries()
   }
 
+  /** Only the first interface of a pod has the default routes; the records of its others name their own. */
+  hasFirstOfPod(containerId: string): boolean {
+    for (const { port, routes } of this.#byKey.values())
+      if (port.containerId === containerId && routes === undefined) return true
+    return false
+  }
+
   isFirstOfNetwork({ port: { uuid, vn } }: PortRecord): boolean {
     for (const { port } of this.#byKey.values()) if (port.vn === vn && port.uuid !== uuid) return false
     return true

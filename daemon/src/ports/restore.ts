@@ -58,8 +58,7 @@ async function restoreFrom(
   { podMtu, now }: Options,
   table: PortTable,
 ): Promise<PortRecord> {
-  const isFirst = table.all().every(({ port, routes }) => port.containerId !== vmi.containerId || routes !== undefined)
-  const record = recordOfInterface(vmi, vn, podMtu(), now(), isFirst)
+  const record = recordOfInterface(vmi, vn, podMtu(), now(), !table.hasFirstOfPod(vmi.containerId))
   table.set(record)
   await table.records.writeDurably(record)
   return record
