@@ -88,17 +88,15 @@ const LOOK_MS = 50
  */
 class FirstReadiness {
   readonly #isReady: () => boolean
-  readonly #patienceMs: number
   #wasReady = false
 
-  constructor(isReady: () => boolean, patienceMs = PATIENCE_MS) {
+  constructor(isReady: () => boolean) {
     this.#isReady = isReady
-    this.#patienceMs = patienceMs
   }
 
   async awaited({ headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>): Promise<void> {
     const isProbe = headers['user-agent']?.startsWith('kube-probe/') === true
-    const giveUp = performance.now() + this.#patienceMs
+    const giveUp = performance.now() + PATIENCE_MS
     while (!this.#wasReady) {
       this.#wasReady = this.#isReady()
       if (this.#wasReady || !isProbe || socket.destroyed || performance.now() >= giveUp) return
