@@ -172,6 +172,12 @@ export function icmp6(
 }
 
 /** An echo request of either family. */
+/** The error of a router behind which packets may have `mtu` bytes, about `quoted`. */
+export function tooBig(src: string, dst: string, mtu: number, quoted: Uint8Array): Buffer {
+  const body = join(u32(mtu), quoted)
+  return src.includes(':') ? icmp6(src, dst, 2, 0, body) : icmp4(src, dst, 3, 4, body)
+}
+
 export function ping(src: string, dst: string, id: number, options?: IpOptions): Buffer {
   const rest = join(u16(id), u16(1), Buffer.from('ping data'))
   return src.includes(':') ? icmp6(src, dst, 128, 0, rest, options) : icmp4(src, dst, 8, 0, rest, options)

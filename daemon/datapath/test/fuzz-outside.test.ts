@@ -3,15 +3,15 @@
  * to a workload, or is dropped and counted exactly once, or a copy of it waits for its first fragment.
  */
 import { strict as assert } from 'node:assert'
-import { isErrno } from '@kube-vrouter/linux/errors'
 import { close } from '@kube-vrouter/linux/ffi'
 import { openTap, writeFrame } from '@kube-vrouter/linux/tap'
 import { ip4Number, ip6Bytes } from '../../src/maps/addresses.ts'
 import { A, DROPPED, Fixture, HOST, OUTSIDE, PASSED, REDIRECT, ROUTER_MAC } from './fixture.ts'
-import { arp, eth, icmp4, icmp6, ip4, ip6, join, PROTO, ping, pong, TCP_FLAG, tcp, udp } from './frames.ts'
+import { arp, eth, ip4, ip6, join, PROTO, ping, pong, TCP_FLAG, tcp, tooBig, udp } from './frames.ts'
 import {
   changedAtRandom,
   cutAtEveryByte,
+  isRefusedAsShort,
   noiseAfter,
   RANDOM_FRAMES,
   randomFrom,
@@ -36,10 +36,7 @@ function seeds(): { readonly out: Buffer[]; readonly back: [string, Buffer][] } 
   ] as const) {
     const is4 = pod === A.ip4
     const type = is4 ? 0x0800 : 0x86dd
-    const error = (quoted: Buffer) =>
-      is4
-        ? icmp4(outside, own, 3, 4, join([0, 0, 5, 0], quoted))
-        : icmp6(outside, own, 2, 0, join([0, 0, 5, 0], quoted))
+    const error = (quoted: Buffer) => tooBig(outside, own, 1280, quoted)
     const first = udp(outside, own, 53, PORT).subarray(is4 ? 20 : 40)
     const fragment = (isFirst: boolean) =>
       is4
@@ -94,8 +91,8 @@ describe('datapath: malformed and random frames at another NIC', function () {
     node.ip(`addr add ${EXIT.ip6}/64 dev nic2 nodad`)
     node.ip('route add default dev nic2')
     node.ip('-6 route add default dev nic2')
-    // Test runs refuse frames that are shorter than their IP header, a device takes them. The program isn't on the NIC itself: what has
-    // waited comes in there once more, and would be counted with the frame that it waited for.
+    // For what test runs refuse. The program isn't on the NIC itself: what has waited comes in there once more, and would be counted with the frame
+    // that it waited for.
     const opened = openTap({ name: 'in-nic2', persist: false, netns: node.path, mac: MAC })
     tap = opened.fd
     node.ip('link set in-nic2 up')
@@ -147,7 +144,7 @@ describe('datapath: malformed and random frames at another NIC', function () {
     try {
       return node.fromExit(nic, frame)
     } catch (error) {
-      if (!isErrno(error, 'EINVAL') || frame.length >= 54) throw error
+      if (!isRefusedAsShort(error, frame)) throw error
       writeFrame(tap, frame)
       return undefined
     }

@@ -1,5 +1,7 @@
 /** What becomes of good frames in the fuzz tests: cut, falsified, changed at random. The same everywhere for a seed. */
 
+import { isErrno } from '@kube-vrouter/linux/errors'
+
 /** The shortest frame that a TAP takes. */
 export const SHORTEST = 14
 export const RANDOM_FRAMES = Number(process.env['FUZZ_FRAMES'] ?? 6000)
@@ -13,6 +15,11 @@ export function randomFrom(seed: number): () => number {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
+}
+
+/** Test runs refuse frames that are shorter than their IP header; a device takes them. */
+export function isRefusedAsShort(error: unknown, frame: Uint8Array): boolean {
+  return isErrno(error, 'EINVAL') && frame.length < 54
 }
 
 /** A frame, and what was done to it. */

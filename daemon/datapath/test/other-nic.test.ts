@@ -7,23 +7,7 @@ import { strict as assert } from 'node:assert'
 import { ip4Number, ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { A, assertFrame, Fixture, HOST, OUTSIDE, PASSED, REDIRECT, ROUTER_MAC, type Sent } from './fixture.ts'
-import {
-  ETH,
-  eth,
-  icmp4,
-  icmp6,
-  ip4,
-  ip6,
-  join,
-  PROTO,
-  ping,
-  pong,
-  TCP_FLAG,
-  tcp,
-  u32,
-  udp,
-  withTtl,
-} from './frames.ts'
+import { ETH, eth, ip4, ip6, join, PROTO, ping, pong, TCP_FLAG, tcp, tooBig, u32, udp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 
 const EXIT = { ip4: '10.77.0.1', ip6: '2001:db8:77::1', mtu: 1400 }
@@ -196,8 +180,7 @@ describe('datapath: SNAT and the node’s other NICs', function () {
         const snat = portOf(sent)
         const router = is4 ? '203.0.113.7' : '2001:db8:113::7'
         const quoted = (from: string, from4: number) => withTtl(udp(from, behind, from4, 53), 60)
-        const error = (to: string, inner: Uint8Array) =>
-          is4 ? icmp4(router, to, 3, 4, join(u32(1300), inner)) : icmp6(router, to, 2, 0, join(u32(1300), inner))
+        const error = (to: string, inner: Uint8Array) => tooBig(router, to, 1300, inner)
         assertIn(atExit(error(exit, quoted(exit, snat))), withTtl(error(pod, quoted(pod, first)), 63))
       })
 

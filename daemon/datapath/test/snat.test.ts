@@ -38,6 +38,7 @@ import {
   pong,
   TCP_FLAG,
   tcp,
+  tooBig,
   u16,
   u32,
   udp,
@@ -173,10 +174,7 @@ describe('datapath: SNAT', function () {
       })
 
       it('brings errors about its packets to the workload, with the packet that it sent', () => {
-        const error = (src: string, dst: string, quoted: Buffer) =>
-          family === 'IPv4'
-            ? icmp4(src, dst, 3, 4, join(u32(1400), quoted))
-            : icmp6(src, dst, 2, 0, join(u32(1400), quoted))
+        const error = (src: string, dst: string, quoted: Buffer) => tooBig(src, dst, 1400, quoted)
         const router = family === 'IPv4' ? '203.0.113.1' : '2001:db8:77::1'
         const udpPort = portOf(from(A, udp(pod, outside, 5353, 53)))
         const tcpPort = portOf(from(A, tcp(pod, outside, 40000, 443, ACK)))
