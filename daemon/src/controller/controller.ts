@@ -54,6 +54,8 @@ export class Controller implements AsyncDisposable {
   readonly #passes: Gathering
   #health: Listening | undefined
   #passStartedAt: number | undefined
+  /** After the last pass. */
+  #restMs = 0
   #counting: Promise<void> | undefined
 
   private constructor(config: Config, options: ControllerOptions, log: Log) {
@@ -63,6 +65,7 @@ export class Controller implements AsyncDisposable {
     this.#client = new ApiClient({ kubeconfig: config.source.kubeconfig, server: config.source.server })
     this.#passes = new Gathering({
       work: () => this.#pass(),
+      restMs: () => this.#restMs,
       onError: (error) => {
         this.#log.error({ err: error }, 'a pass broke off')
         this.#metrics.broke('pass')
@@ -167,6 +170,7 @@ export class Controller implements AsyncDisposable {
 
   async #pass(): Promise<void> {
     this.#wakeIn(RESYNC_MS)
+    this.#restMs = 0
     if (!this.#election.isLeader || !this.#store.isSynced) return
     const startedAt = performance.now()
     this.#passStartedAt = startedAt
@@ -190,8 +194,7 @@ export class Controller implements AsyncDisposable {
       const { retryMs } = await this.#applier.apply(actions, this.#election)
       if (next !== undefined) this.#wakeIn(Math.max(next, GATHER_MS))
       if (retryMs !== undefined) this.#wakeIn(retryMs)
-      const restMs = tookMs / BUSY_SHARE - (performance.now() - startedAt)
-      if (restMs > 0) await this.#sleep(restMs)
+      this.#restMs = Math.max(0, tookMs / BUSY_SHARE - (performance.now() - startedAt))
     } finally {
       this.#passStartedAt = undefined
     }
