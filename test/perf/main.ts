@@ -4,14 +4,13 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, cpus, loadavg, release, setPriority, tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
-import { repository } from '../lab/layout.ts'
+import { dirname, join } from 'node:path'
 import { measureCni, measureMemory, measureStart } from './daemon-figures.ts'
 import { COMPARISONS, compare, formatTable, OURS, type Series, spreadOf, type Verdict } from './figures.ts'
 import { measureFloods } from './flood.ts'
-import { acrossModels, fileOfModel, formatModels, processorModel, readKept } from './models.ts'
+import { acrossModels, formatModels, processorModel, readKept } from './models.ts'
 import { bareHost, bareTunnel, compilePeer, redirectPeer, routedVeth, vxlanBridge } from './peers.ts'
+import { KEPT, type Plan, readPlan, usage } from './plan.ts'
 import { Lab, productTopology } from './product.ts'
 import { busyShare, untilQuiet } from './quiet.ts'
 import type { Topology } from './topology.ts'
@@ -26,61 +25,8 @@ import {
   UNITS,
 } from './traffic.ts'
 
-const usage = `Figures of the datapath and the daemon against other ways to build the same, all measured here and now.
-
-  hack/bench [--only PART]… [--runs N] [--seconds S] [--patience S] [--out FILE]
-  hack/bench --models
-
-  --only PART   traffic, add, memory, start, flood (new connections of others under one), peers (the peers alone, without ours); default: the first four
-  --runs N      runs of each figure, taken in turn (5)
-  --seconds S   length of a run (3)
-  --patience S  how long a run waits for a moment in which the machine does nothing else (3)
-  --out FILE    where the JSON goes (bench/results/ and the model of the processor)
-  --models      measures nothing: what of the kept results is reached on every model of processor
-`
-
-const PARTS = ['traffic', 'add', 'memory', 'start', 'flood', 'peers'] as const
-const KEPT = join(repository, 'bench/results')
-type Part = (typeof PARTS)[number]
-
-interface Plan {
-  readonly parts: ReadonlySet<Part>
-  readonly runs: number
-  readonly seconds: number
-  /** Seconds that a run may wait for quiet. */
-  readonly patience: number
-  readonly out: string
-}
-
-function readPlan(): Plan | 'help' | 'models' {
-  const { values } = parseArgs({
-    options: {
-      only: { type: 'string', multiple: true },
-      runs: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '3' },
-      patience: { type: 'string', default: '3' },
-      out: { type: 'string', default: fileOfModel(KEPT) },
-      models: { type: 'boolean' },
-      help: { type: 'boolean' },
-    },
-  })
-  if (values.help) return 'help'
-  if (values.models) return 'models'
-  const parts = values.only ?? ['traffic', 'add', 'memory', 'start']
-  for (const part of parts) {
-    if (!(PARTS as readonly string[]).includes(part))
-      throw new Error(`--only: there is no part '${part}': ${PARTS.join(', ')}`)
-  }
-  const [runs, seconds, patience] = [Number(values.runs), Number(values.seconds), Number(values.patience)]
-  if (!(Number.isInteger(runs) && runs > 0 && Number.isInteger(seconds) && seconds > 0)) {
-    throw new Error('--runs and --seconds are whole numbers above 0')
-  }
-  if (!(patience >= 0)) throw new Error('--patience is a number of seconds')
-  return { parts: new Set(parts as Part[]), runs, seconds, patience, out: resolve(values.out) }
-}
-
 async function main(): Promise<number> {
-  const plan = readPlan()
+  const plan = readPlan(process.argv.slice(2))
   if (plan === 'help') {
     process.stdout.write(usage)
     return 0
@@ -108,15 +54,19 @@ async function main(): Promise<number> {
 
   if (plan.parts.has('peers')) console.log(formatSeries(series))
   if (verdicts.length > 0) console.log(formatTable(verdicts))
-  const machine = { kernel: release(), cpus: cpus().length, model: processorModel(), busy, loadavg: loadavg() }
-  mkdirSync(dirname(plan.out), { recursive: true })
-  writeFileSync(
-    plan.out,
-    `${JSON.stringify({ date: new Date().toISOString(), machine, plan: { ...plan, parts: [...plan.parts], out: undefined }, verdicts, series }, undefined, 2)}\n`,
-  )
+  if (plan.out !== undefined) {
+    const machine = { kernel: release(), cpus: cpus().length, model: processorModel(), busy, loadavg: loadavg() }
+    mkdirSync(dirname(plan.out), { recursive: true })
+    writeFileSync(
+      plan.out,
+      `${JSON.stringify({ date: new Date().toISOString(), machine, plan: { ...plan, parts: [...plan.parts], out: undefined }, verdicts, series }, undefined, 2)}\n`,
+    )
+  }
   const wanted = verdicts.filter(({ target }) => target !== '')
   const missed = wanted.filter((verdict) => !verdict.isReached)
-  console.log(`${wanted.length - missed.length} of ${wanted.length} reached; written to ${plan.out}`)
+  console.log(
+    `${wanted.length - missed.length} of ${wanted.length} reached; ${plan.out === undefined ? 'not written: --out says where' : `written to ${plan.out}`}`,
+  )
   return missed.length === 0 ? 0 : 1
 }
 
