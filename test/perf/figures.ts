@@ -1,4 +1,5 @@
 /** What has to be reached, and how a figure is judged. Pure. */
+import { columns } from './columns.ts'
 import type { Measure } from './traffic.ts'
 
 export interface Comparison {
@@ -112,11 +113,15 @@ export function compare(series: readonly Series[], unitOf: (measure: Measure) =>
         theirs,
         unit: unitOf(comparison.measure),
         value,
-        target: comparison.atLeast === undefined ? '' : `>= ${comparison.atLeast}`,
-        isReached: value >= (comparison.atLeast ?? 0),
+        ...judge(value, comparison),
       }
     }),
   )
+}
+
+/** Whether a ratio is what is wanted of it. */
+export function judge(value: number, { atLeast }: Comparison): Pick<Verdict, 'target' | 'isReached'> {
+  return { target: atLeast === undefined ? '' : `>= ${atLeast}`, isReached: value >= (atLeast ?? 0) }
 }
 
 /** A figure that must stay below a limit. */
@@ -159,16 +164,7 @@ export function formatTable(verdicts: readonly Verdict[]): string {
     valueText(verdict),
     verdict.target,
   ])
-  const table = [['', 'figure', 'variant', 'ours (least-most)', 'against', 'value', 'target'], ...rows]
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
-  return table
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
+  return columns([['', 'figure', 'variant', 'ours (least-most)', 'against', 'value', 'target'], ...rows])
 }
 
 function spreadText({ median, least, most }: Spread, unit: string): string {

@@ -5,7 +5,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { COMPARISONS, type Verdict, valueText } from './figures.ts'
+import { columns } from './columns.ts'
+import { COMPARISONS, judge, type Verdict, valueText } from './figures.ts'
 
 export interface Kept {
   /** As the kernel names it. */
@@ -50,19 +51,17 @@ const STRUCK: readonly (readonly [figure: string, against: string])[] = [
   ['CNI DEL, wall time, p50', 'the reference bridge plugin'],
 ]
 
-/** Targets may have changed since it was measured; undefined: nobody asks for that any more. */
+/**
+ * Targets may have changed since it was measured: what COMPARISONS name is judged anew, everything else stays as it was judged then. Undefined: nobody asks for
+ * that any more.
+ */
 function judgedToday(verdict: Verdict): Verdict | undefined {
   const ofFigure = COMPARISONS.filter(({ figure }) => figure === verdict.figure)
   if (STRUCK.some(([figure, against]) => figure === verdict.figure && against === verdict.against)) return undefined
   if (ofFigure.length === 0) return verdict
   const comparison = ofFigure.find(({ against }) => against === verdict.against)
   if (comparison === undefined) return undefined
-  const { atLeast } = comparison
-  return {
-    ...verdict,
-    target: atLeast === undefined ? '' : `>= ${atLeast}`,
-    isReached: verdict.value >= (atLeast ?? 0),
-  }
+  return { ...verdict, ...judge(verdict.value, comparison) }
 }
 
 /** In the order in which the models' results name them. What has no target is left out. */
@@ -84,14 +83,5 @@ export function formatModels(kept: readonly Kept[]): string {
     verdict.target,
     ...onModels.map((one) => (one === undefined ? '' : valueText(one))),
   ])
-  const table = [['', 'figure', 'against', 'target', ...kept.map(({ model }) => model)], ...rows]
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
-  return table
-    .map((row) =>
-      row
-        .map((cell, at) => cell.padEnd(widths[at]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
+  return columns([['', 'figure', 'against', 'target', ...kept.map(({ model }) => model)], ...rows])
 }

@@ -1,4 +1,5 @@
 /** What a list of samples says. Pure. */
+import { columns } from '../columns.ts'
 
 export interface Summary {
   readonly count: number
@@ -82,10 +83,7 @@ export function formatFigures(figures: readonly Figure[]): string {
     atMost === undefined ? '' : `<= ${atMost}`,
     [spread(summary), against && `against ${spread(against)}`, note].filter((text) => text).join('; '),
   ])
-  const table = [['', 'figure', 'measured', 'wanted', ''], ...rows]
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
-  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')
-  return table.map((row) => line(row).trimEnd()).join('\n')
+  return columns([['', 'figure', 'measured', 'wanted', ''], ...rows])
 }
 
 function short(value: number): string {
