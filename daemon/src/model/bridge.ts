@@ -67,7 +67,7 @@ export class BridgeTable {
           problems.push({
             object: `VRF ${vrf.name}`,
             message:
-              `${remotePods.size} remote pods are too many for the bridge table (limit ${ids.limits.bridge}): ` +
+              `no room is left in the bridge table for ${remotePods.size} remote pods (limit ${ids.limits.bridge}): ` +
               'they are reached by their addresses alone; raise limits.routes',
             table: 'bridge',
           })

@@ -932,7 +932,7 @@ describe('bridge tables', () => {
     const [length, [told, ...more]] = entries(7)
     assert.equal(length, 2)
     assert.deepEqual(more, [])
-    assert.match(told!, /7 remote pods are too many for the bridge table \(limit 7\)/)
+    assert.match(told!, /no room is left in the bridge table for 7 remote pods \(limit 7\)/)
   })
 })
 
