@@ -104,7 +104,7 @@ export class Model {
     }
   }
 
-  /** Yields now and then, so that the caller can give the event loop a turn. One that isn't brought to its end is as if it had never begun. */
+  /** Yields now and then, so that the caller can give the event loop a turn. After one that isn't brought to its end routes begin from nothing. */
   *steps(input: ModelInput): Generator<void, Tables> {
     if (!this.#isWhole) this.#routing = new Routing(this.#options.node)
     this.#isWhole = false

@@ -245,7 +245,7 @@ function variantFields({ nexthop, isValid }: NumberedNexthop, tables: Tables): N
   }
 }
 
-/** Members of lists stand in front of what is no list. */
+/** A member that is a list itself is shown as its own members, in front of those that aren't lists. */
 function leaves(members: readonly CompositeMember[], tables: Tables): readonly CompositeMember[] {
   const lists = members.map((member) => {
     const nexthop = nexthopOf(tables, member.nexthop)?.nexthop
