@@ -22,6 +22,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'linux/src/': 'linux',
   'daemon/src/model/': 'model',
   'daemon/src/maps/': 'maps',
+  'daemon/src/maps/constants.ts': 'numbers',
   'daemon/src/kubernetes/': 'kubernetes',
   'daemon/src/sources/': 'sources',
   'daemon/src/controller/': 'controller',
@@ -59,12 +60,14 @@ const FOR_TESTS = /^test\/(patience\.ts$|doubles\/)/
 /** What every part of the daemon may build on. */
 const GROUND = ['ground', 'coded error', 'errors', 'log', 'schema', 'suggestion', 'config', 'linux']
 
-const MODEL_AND_MAPS = ['model', 'maps', 'port-api messages', ...GROUND]
+const MODEL_AND_MAPS = ['model', 'maps', 'numbers', 'port-api messages', ...GROUND]
 
 const RULES: readonly Rule[] = [
   { part: 'linux', parts: [], packages: [] },
-  { part: 'model', parts: ['suggestion'], packages: ['ipaddr.js'] },
-  { part: 'maps', parts: ['linux', 'coded error'], packages: [] },
+  { part: 'model', parts: ['suggestion', 'numbers'], packages: ['ipaddr.js'] },
+  { part: 'maps', parts: ['numbers', 'linux', 'coded error'], packages: [] },
+  // The datapath's, from its C: no part says them once more.
+  { part: 'numbers', parts: [], packages: [] },
   { part: 'port-api messages', parts: [], packages: [] },
   { part: 'coded error', parts: [], packages: [] },
   { part: 'ground', parts: ['coded error', 'errors', 'log', 'linux'], packages: [] },
@@ -72,7 +75,7 @@ const RULES: readonly Rule[] = [
   { part: 'log', parts: ['errors', 'config'] },
   { part: 'suggestion', parts: [], packages: [] },
   { part: 'schema', parts: ['errors', 'model', 'suggestion'] },
-  { part: 'config', parts: ['errors', 'schema', 'suggestion'] },
+  { part: 'config', parts: ['errors', 'schema', 'suggestion', 'numbers'] },
   { part: 'kubernetes', parts: ['ground', 'coded error', 'errors', 'log', 'schema', 'config'] },
   { part: 'sources', parts: [...MODEL_AND_MAPS, 'kubernetes'] },
   { part: 'controller', parts: ['model', 'kubernetes', 'sources', 'ground', 'errors', 'log', 'schema', 'config'] },
@@ -97,7 +100,7 @@ const RULES: readonly Rule[] = [
     ],
     packages: [],
   },
-  { part: 'utilities', parts: ['maps', 'linux', 'coded error'], packages: [] },
+  { part: 'utilities', parts: ['maps', 'numbers', 'linux', 'coded error'], packages: [] },
   { part: 'cni-plugin', parts: ['linux', 'port-api messages'], packages: [] },
 ]
 

@@ -2,6 +2,7 @@
  * One node of a small cluster, by hand: node-1 (10.0.0.11/24 behind 10.0.0.1), networks red and blue with the same subnet, a pod
  * in each, a pod and a block of red on node-2.
  */
+import { ROUTER_MAC } from '@kube-vrouter/daemon/model/names'
 import type { Config } from '../../daemon/src/config/config.ts'
 import type { IntrospectContext } from '../../daemon/src/introspect/context.ts'
 import type { NodeFacts, Port } from '../../daemon/src/model/facts.ts'
@@ -21,7 +22,6 @@ import { kernelOfFixture } from './kernel-tables.ts'
 const RED = 'default-domain:k8s-default:red'
 const BLUE = 'default-domain:k8s-default:blue'
 const FABRIC = 'default-domain:default-project:ip-fabric'
-const ROUTER_MAC = '00:00:5e:00:01:00'
 const NIC_MAC = '52:54:00:a1:b2:c3'
 
 export const config: Config = {

@@ -2,14 +2,15 @@
  * An address that goes to another pod, on this node or another one: its neighbours reach the new owner at once. They are told, and what
  * they still send to the MAC of a pod that is gone is routed, with a dead daemon, too.
  */
+
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { ROUTER_MAC } from '@kube-vrouter/daemon/model/names'
 import { labPaths } from '../lab/layout.ts'
 import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
 const ADDRESSES = ['10.1.200.7', 'fd01::c807'] as const
-const ROUTER_MAC = '00:00:5e:00:01:00'
 
 describe('an address that moves', function () {
   this.timeout(120_000)

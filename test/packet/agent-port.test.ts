@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { AGENT_HEADER_LENGTH, AgentCommand, decodeTrap, encodePacket } from '@kube-vrouter/daemon/packet/agent-header'
+import { AGENT_SWITCH, AGENT_TRAP_NEXTHOP, AGENT_TRAP_RESOLVE } from '@kube-vrouter/daemon/maps/constants'
+import { AGENT_HEADER_LENGTH, decodeTrap, encodePacket } from '@kube-vrouter/daemon/packet/agent-header'
 import type { Asker, Question } from '@kube-vrouter/daemon/packet/answerers'
 import type { PacketContext } from '@kube-vrouter/daemon/packet/context'
 import { EtherType, encodeEthernet } from '@kube-vrouter/daemon/packet/ethernet'
@@ -9,6 +10,7 @@ import { decodeIcmp, encodeIcmp, IcmpType } from '@kube-vrouter/daemon/packet/ic
 import { decodeIpv4, encodeIpv4, Protocol } from '@kube-vrouter/daemon/packet/ipv4'
 import { AgentPort } from '@kube-vrouter/daemon/packet/packet'
 import { QUESTION_LIMITS } from '@kube-vrouter/daemon/packet/questions'
+import type { Injection } from '@kube-vrouter/daemon/packet/respond'
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
 import { allocate, bind, close, POLLIN, poll, recv, sendto, setsockopt } from '@kube-vrouter/linux/ffi'
 import { createNamed, deleteNamed, namedPath, openSocketIn } from '@kube-vrouter/linux/namespace'
@@ -145,11 +147,11 @@ describe('the agent port', function () {
   it('answers pings of the gateway through pkt0', async () => {
     using datapath = new Datapath()
     await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
-    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    datapath.trap(AGENT_TRAP_NEXTHOP, ping(1))
     const answer = datapath.receive()
     assert.ok(answer)
     const header = decodeTrap(answer)
-    assert.deepEqual([header?.command, header?.vif, header?.vrf], [AgentCommand.SWITCH, 5, 2])
+    assert.deepEqual([header?.command, header?.vif, header?.vrf], [AGENT_SWITCH, 5, 2])
     const packet = decodeIpv4(answer.subarray(AGENT_HEADER_LENGTH + 14))
     assert.equal(decodeIcmp(packet!.payload)?.type, IcmpType.ECHO_REPLY)
     await eventually('counted', () => port.stats().replies === 1)
@@ -160,7 +162,7 @@ describe('the agent port', function () {
     using datapath = new Datapath()
     await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
     const frames = Array.from({ length: 3000 }, (_, i) => ping(i))
-    for (const frame of frames) datapath.trap(AgentCommand.NEXTHOP, frame)
+    for (const frame of frames) datapath.trap(AGENT_TRAP_NEXTHOP, frame)
     const seen = new Set<number>()
     while (seen.size < frames.length) {
       const answer = datapath.receive()
@@ -180,17 +182,17 @@ describe('the agent port', function () {
   it('works by the context that it was last given', async () => {
     using datapath = new Datapath()
     await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log })
-    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    datapath.trap(AGENT_TRAP_NEXTHOP, ping(1))
     await eventually('refused for want of a context', () => port.stats().silent.unknown_vrf === 1)
     port.updateContext(context)
     // The worker takes the new context with its next wake, before or after a frame that is under way.
     await eventually('answered', () => {
-      datapath.trap(AgentCommand.NEXTHOP, ping(2))
+      datapath.trap(AGENT_TRAP_NEXTHOP, ping(2))
       return datapath.receive(20) !== undefined
     })
     port.updateContext({ ...context, vrfs: new Map() })
     await eventually('refused again', () => {
-      datapath.trap(AgentCommand.NEXTHOP, ping(3))
+      datapath.trap(AGENT_TRAP_NEXTHOP, ping(3))
       while (datapath.receive(20) !== undefined);
       return (port.stats().silent['unknown_vrf'] ?? 0) > 1
     })
@@ -209,8 +211,8 @@ describe('the agent port', function () {
       return kindOf(frame!)
     }
     const patient = { ...QUESTION_LIMITS, patienceMs: 120_000 }
-    const answerTo = ({ vif, vrf }: Question) => ({
-      ...{ command: AgentCommand.SWITCH, vif, vrf },
+    const answerTo = ({ vif, vrf }: Question): Injection => ({
+      ...{ command: AGENT_SWITCH, vif, vrf },
       frame: new Uint8Array(20).fill(0xab),
     })
 
@@ -231,7 +233,7 @@ describe('the agent port', function () {
         return answerTo(question)
       })
       await eventually('the service is known', () => {
-        datapath.trap(AgentCommand.NEXTHOP, query(1))
+        datapath.trap(AGENT_TRAP_NEXTHOP, query(1))
         while (datapath.receive(20) !== undefined);
         return asked.length > 0
       })
@@ -240,7 +242,7 @@ describe('the agent port', function () {
       assert.deepEqual(Buffer.from(question.frame), Buffer.from(query(1)))
       assert.deepEqual(asker.vif, context.vifs.get(5))
       // It hasn't answered, and doesn't until all these are.
-      for (let i = 0; i < 200; i++) datapath.trap(AgentCommand.NEXTHOP, ping(i))
+      for (let i = 0; i < 200; i++) datapath.trap(AGENT_TRAP_NEXTHOP, ping(i))
       for (let i = 0; i < 200; i++) assert.equal(kindOf(datapath.receive()!), 'ping')
       assert.ok(port.stats().asks > 0)
       gate.resolve()
@@ -264,21 +266,21 @@ describe('the agent port', function () {
         return question.vif === 6 ? answerTo(question) : undefined
       })
       await eventually('the service is known', () => {
-        datapath.trap(AgentCommand.NEXTHOP, query(1))
+        datapath.trap(AGENT_TRAP_NEXTHOP, query(1))
         return asked > 0
       })
-      for (let i = 0; i < 40; i++) datapath.trap(AgentCommand.NEXTHOP, query(i))
+      for (let i = 0; i < 40; i++) datapath.trap(AGENT_TRAP_NEXTHOP, query(i))
       await eventually('its share is used', () => (port.stats().silent['questions_of_vif'] ?? 0) > 0)
       assert.equal(port.stats().asks, QUESTION_LIMITS.perVif)
       // Another vif has its own.
-      datapath.trap(AgentCommand.NEXTHOP, query(50), { vif: 6 })
+      datapath.trap(AGENT_TRAP_NEXTHOP, query(50), { vif: 6 })
       await eventually('asked for the other', () => asked === QUESTION_LIMITS.perVif + 1)
       gate.resolve()
       assert.equal(await next(datapath), 'answer')
       await eventually('all are answered', () => port.stats().silent['unanswered'] === QUESTION_LIMITS.perVif)
       end()
       await eventually('nobody is asked any more', () => {
-        datapath.trap(AgentCommand.NEXTHOP, query(60))
+        datapath.trap(AGENT_TRAP_NEXTHOP, query(60))
         return (port.stats().silent['later_service'] ?? 0) > 0
       })
     })
@@ -289,8 +291,8 @@ describe('the agent port', function () {
     await using port = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
     const asked: string[] = []
     port.onResolve((address) => asked.push(address))
-    for (let i = 0; i < 50; i++) datapath.trap(AgentCommand.RESOLVE, ping(i, '192.168.0.99'), { vrf: 0, vif: 1 })
-    datapath.trap(AgentCommand.RESOLVE, ping(51, '192.168.0.98'), { vrf: 0, vif: 1 })
+    for (let i = 0; i < 50; i++) datapath.trap(AGENT_TRAP_RESOLVE, ping(i, '192.168.0.99'), { vrf: 0, vif: 1 })
+    datapath.trap(AGENT_TRAP_RESOLVE, ping(51, '192.168.0.98'), { vrf: 0, vif: 1 })
     await eventually('both asked for', () => asked.length >= 2)
     assert.deepEqual(asked, ['192.168.0.99', '192.168.0.98'])
     assert.equal(port.stats().resolves, 2)
@@ -302,7 +304,7 @@ describe('the agent port', function () {
     datapath.raw(Buffer.alloc(20, 0xff))
     datapath.raw(Buffer.alloc(60, 0xff))
     for (let command = 2; command < 40; command++) datapath.trap(command, randomBytes(command))
-    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    datapath.trap(AGENT_TRAP_NEXTHOP, ping(1))
     assert.ok(datapath.receive())
     await eventually('all read', () => port.stats().received === 41)
     const stats = port.stats()
@@ -318,7 +320,7 @@ describe('the agent port', function () {
     await new Promise((resolve) => setTimeout(resolve, 700))
     datapath.makeDevice()
     await eventually('answered', () => {
-      datapath.trap(AgentCommand.NEXTHOP, ping(2))
+      datapath.trap(AGENT_TRAP_NEXTHOP, ping(2))
       return datapath.receive(20) !== undefined
     })
   })
@@ -331,7 +333,7 @@ describe('the agent port', function () {
     })
     await first[Symbol.asyncDispose]()
     await using _second = await AgentPort.start({ device: 'pkt0', netns: datapath.netns, log, context })
-    datapath.trap(AgentCommand.NEXTHOP, ping(1))
+    datapath.trap(AGENT_TRAP_NEXTHOP, ping(1))
     assert.ok(datapath.receive())
   })
 

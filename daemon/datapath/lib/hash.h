@@ -21,14 +21,6 @@ static __always_inline __u32 hash_end(__u32 hash)
 	return hash ^ (hash >> 16);
 }
 
-/* Which fields of the key are hashed: the bits of composite.hash_fields (vRouter reference 1.3). */
-#define HASH_PROTO 0x01
-#define HASH_SIP 0x02
-#define HASH_SPORT 0x04
-#define HASH_DIP 0x08
-#define HASH_DPORT 0x10
-#define HASH_ALL 0x1f
-
 /* Hash of the packet's 5-tuple. `fields` = 0 means all. */
 __noinline __u32 hash_packet(const struct packet *p, __u32 seed, __u32 fields)
 {

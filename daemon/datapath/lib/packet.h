@@ -61,8 +61,6 @@ static __always_inline int verdict_to_tc(enum verdict verdict)
 #define PACKET_NEW_TICK 0x80 /* its flow's first, or the first since the coarse clock went on: what is looked at now and then is looked at now */
 #define PACKET_TO_ROUTER 0x40 /* its destination MAC is the router's: it is routed, not bridged */
 
-#define ECMP_NONE 0xff
-
 struct packet {
 	__u32 vif;     /* vif it came in by; drops are counted there */
 	__u32 ifindex; /* its device */

@@ -143,6 +143,14 @@ struct nexthop {
  * of the others all (lib/fan_out.h).
  */
 #define COMPOSITE_MAX 64
+
+/* Bits of composite.hash_fields: which fields of the flow's key are hashed (vRouter reference 1.3). */
+#define HASH_PROTO 0x01
+#define HASH_SIP 0x02
+#define HASH_SPORT 0x04
+#define HASH_DIP 0x08
+#define HASH_DPORT 0x10
+#define HASH_ALL 0x1f
 struct composite_member {
 	__u32 nh;
 	__u32 label; /* LABEL_NONE = none */
@@ -330,6 +338,7 @@ struct flow6_key {
 };
 
 #define FLOW_NONE 0xffffffff
+#define ECMP_NONE 0xff
 
 struct flow {
 	__u64 packets;
@@ -354,7 +363,7 @@ struct flow {
 	__u8 action;        /* enum flow_action */
 	__u8 gen;
 	__u8 drop_reason;
-	__u8 ecmp;          /* composite member, 0xff = none */
+	__u8 ecmp;          /* composite member, ECMP_NONE = none */
 };
 
 /*

@@ -31,10 +31,11 @@ import {
   type VifStruct,
 } from '../../src/maps/structs.ts'
 import { decode, encode, u32Codec } from '../../src/maps/table.ts'
+import { AGENT_MAC, ROUTER_MAC } from '../../src/model/names.ts'
+
+export { AGENT_MAC, ROUTER_MAC }
 
 export const BUILD = new URL('../build/', import.meta.url).pathname
-export const ROUTER_MAC = '00:00:5e:00:01:00'
-export const AGENT_MAC = '00:00:00:00:00:01'
 const PROGRAMS = ['tap', 'fabric', 'outside', 'vhost', 'agent'] as const
 export type Program = (typeof PROGRAMS)[number]
 

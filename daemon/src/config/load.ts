@@ -2,12 +2,14 @@
  * Reads the configuration: defaults of the schema, then the file, then the environment. What isn't known or can't be right is an
  * error that names file (or variable), key, value and remedy; all mistakes are reported at once.
  */
+
 import { existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
+import { MPLS_UDP_PORT, MPLS_UDP_PORT_OLD, VXLAN_UDP_PORT } from '../maps/constants.ts'
 import { Schema } from '../schema/check.ts'
-import { parsePortRange, TUNNEL_PORT_OLD, TUNNEL_PORTS } from '../schema/port-range.ts'
+import { parsePortRange } from '../schema/port-range.ts'
 import { distance } from '../schema/suggestion.ts'
 import type { Config } from './config.ts'
 import schemaJson from './schema.json' with { type: 'json' }
@@ -84,7 +86,7 @@ export function loadConfig({ file, env = process.env }: LoadOptions = {}): Confi
 /** Answers to a port of tunnels would be taken for tunnels, if they come from another node. */
 function faultOfSnatPorts({ snat, tunnels }: Config): string | undefined {
   const { first, last } = parsePortRange(snat.ports)!
-  const taken = tunnels.oldPort ? [...TUNNEL_PORTS, TUNNEL_PORT_OLD] : TUNNEL_PORTS
+  const taken = [MPLS_UDP_PORT, VXLAN_UDP_PORT, ...(tunnels.oldPort ? [MPLS_UDP_PORT_OLD] : [])]
   const port = taken.find((one) => first <= one && one <= last)
   return port === undefined ? undefined : `must not hold ${port}, a port of tunnels between nodes`
 }

@@ -743,7 +743,7 @@ export interface FlowStruct {
   readonly action: number
   readonly gen: number
   readonly dropReason: number
-  /** composite member, 0xff = none */
+  /** composite member, ECMP_NONE = none */
   readonly ecmp: number
 }
 

@@ -6,13 +6,14 @@
  * `update` may be called only with complete input: the source in sync, all port records read. A number whose owner is missing is
  * given back.
  */
+import { VIF_ID_AGENT, VIF_ID_FABRIC, VIF_ID_VHOST } from '../maps/constants.ts'
 import { BridgeTable } from './bridge.ts'
 import { bridgeChanges } from './bridge-list.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { BlocksByNetwork, PodsByNetwork } from './groups.ts'
 import type { Ids } from './ids.ts'
 import { namespaceProblems, podProblems } from './input-problems.ts'
-import { AGENT_VIF, FABRIC_VIF, InterfaceTable, type LocalPod, VHOST_VIF } from './interfaces.ts'
+import { InterfaceTable, type LocalPod } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { type Leaks, LeakTable } from './leaks.ts'
@@ -168,7 +169,7 @@ export class Model {
 
   /** These are the first of a fresh table: no limit is so low that they don't fit. */
   #nodeNexthops(now: number): NodeNexthops {
-    const receive = { type: 'receive', vif: VHOST_VIF, vrf: FABRIC_VRF_ID } as const
+    const receive = { type: 'receive', vif: VIF_ID_VHOST, vrf: FABRIC_VRF_ID } as const
     const keep = (...[key, nexthop]: [string, Parameters<NexthopTable['keep']>[1]]) => {
       const id = this.#nexthops.keep(key, nexthop, now)
       if (id === undefined) throw new RangeError(`no nexthop number is left for ${key}`)
@@ -177,11 +178,11 @@ export class Model {
     return {
       receive: keep(keys.RECEIVE_POLICY, { ...receive, policy: true }),
       receiveBroadcast: keep(keys.RECEIVE, { ...receive, policy: false }),
-      resolve: keep(keys.RESOLVE, { type: 'resolve', vif: FABRIC_VIF }),
+      resolve: keep(keys.RESOLVE, { type: 'resolve', vif: VIF_ID_FABRIC }),
       agent: keep(keys.AGENT, {
         type: 'encap',
         family: 'inet',
-        vif: AGENT_VIF,
+        vif: VIF_ID_AGENT,
         vrf: FABRIC_VRF_ID,
         dstMac: AGENT_MAC,
         srcMac: ROUTER_MAC,

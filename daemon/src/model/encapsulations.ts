@@ -2,10 +2,11 @@
  * How packets travel between nodes: what this vRouter speaks, and what each takes of a packet's room. The datapath's side of it is
  * lib/encapsulation.h.
  */
+import { MPLS_UDP_OVERHEAD } from '../maps/constants.ts'
 import type { Encapsulation, VirtualRouter } from './objects.ts'
 
 /** Bytes from the outer IPv4 header to the packet inside. MPLSoUDP: IPv4 20, UDP 8, label 4 (RFC 7510). */
-const OVERHEADS = { MPLSoUDP: 32 } as const satisfies Partial<Record<Encapsulation, number>>
+const OVERHEADS = { MPLSoUDP: MPLS_UDP_OVERHEAD } as const satisfies Partial<Record<Encapsulation, number>>
 
 export type SpokenEncapsulation = keyof typeof OVERHEADS
 

@@ -6,12 +6,19 @@
  * with a freed label, and cached flows may still name a freed nexthop. An identity that comes back within it gets its number
  * again. Among the numbers free to use the lowest is taken. Pure: time comes from the caller.
  */
+import { LABEL_FIRST, VIF_ID_FIRST_POD } from '../maps/constants.ts'
 
 export const ID_KINDS = ['vrf', 'nexthop', 'label', 'vif', 'bridge'] as const
 export type IdKind = (typeof ID_KINDS)[number]
 
 /** First number that is given out: those below are fixed (VRF 0 and 1, nexthop 0 and 1, vif 0 to 2) or reserved (RFC 3032 labels). */
-export const FIRST_ID: Readonly<Record<IdKind, number>> = { vrf: 2, nexthop: 2, label: 16, vif: 3, bridge: 1 }
+export const FIRST_ID: Readonly<Record<IdKind, number>> = {
+  vrf: 2,
+  nexthop: 2,
+  label: LABEL_FIRST,
+  vif: VIF_ID_FIRST_POD,
+  bridge: 1,
+}
 
 /** Milliseconds that a freed number rests. Labels longest: other nodes learn late that they are gone. */
 export const QUARANTINE_MS: Readonly<Record<IdKind, number>> = {

@@ -1,4 +1,5 @@
 /** The interface table: fabric NIC, vhost0, pkt0, and the pods' taps with the numbers that belong to each. */
+import { VIF_ID_AGENT, VIF_ID_FABRIC, VIF_ID_VHOST, VIF_MORE_ADDRESSES } from '../maps/constants.ts'
 import { familyOf } from './address.ts'
 import { isEqual, keepEqual, keepList } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
@@ -8,12 +9,9 @@ import { metadataAddress, ROUTER_MAC } from './names.ts'
 import type { NexthopTable } from './nexthops.ts'
 import type { Address, FqName } from './objects.ts'
 import type { Problem, Vif } from './tables.ts'
-import { AGENT_FLAGS, FABRIC_FLAGS, POD_FLAGS, VHOST_FLAGS, VIF_MORE_ADDRESSES } from './vif-flags.ts'
+import { AGENT_FLAGS, FABRIC_FLAGS, POD_FLAGS, VHOST_FLAGS } from './vif-flags.ts'
 import { FABRIC_VRF_ID, type NetworkVrf } from './vrfs.ts'
 
-export const FABRIC_VIF = 0
-export const VHOST_VIF = 1
-export const AGENT_VIF = 2
 /** pkt0 belongs to no VRF. */
 const NO_VRF = 65_535
 
@@ -130,7 +128,7 @@ export class InterfaceTable {
     const vifs: Vif[] = [
       {
         ...common,
-        id: FABRIC_VIF,
+        id: VIF_ID_FABRIC,
         type: 'physical',
         name: underlay.name,
         ifindex: underlay.ifindex,
@@ -140,7 +138,7 @@ export class InterfaceTable {
       },
       {
         ...common,
-        id: VHOST_VIF,
+        id: VIF_ID_VHOST,
         type: 'host',
         name: facts.vhost.name,
         ifindex: facts.vhost.ifindex,
@@ -153,7 +151,7 @@ export class InterfaceTable {
       },
       {
         ...common,
-        id: AGENT_VIF,
+        id: VIF_ID_AGENT,
         type: 'agent',
         name: facts.agent.name,
         ifindex: facts.agent.ifindex,

@@ -2,15 +2,14 @@
  * The nexthop table. A nexthop is known by its identity (keys.ts) and defined anew in each pass; one that no table entry refers
  * to at the pass's end, and that isn't kept on purpose, gives its number back.
  */
+import { NH_ID_DISCARD, NH_ID_INVALID } from '../maps/constants.ts'
 import { keepEqual, keepList } from './equal.ts'
 import type { Ids } from './ids.ts'
 import type { CompositeMember, Nexthop, NumberedNexthop } from './tables.ts'
 
-export const DISCARD = 1
-
 const FIXED: readonly { readonly id: number; readonly nexthop: Nexthop }[] = [
-  { id: 0, nexthop: { type: 'discard' } },
-  { id: DISCARD, nexthop: { type: 'discard' } },
+  { id: NH_ID_INVALID, nexthop: { type: 'discard' } },
+  { id: NH_ID_DISCARD, nexthop: { type: 'discard' } },
 ]
 
 interface Definition {

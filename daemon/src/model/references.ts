@@ -3,10 +3,8 @@
  * for the kernel's: a nexthop is named by routes, bridge entries, labels, VRFs, vifs and members of composites; a vif by itself and by the receive,
  * encap and tunnel nexthops that lead out of it. NumberedNexthop.references holds the former; compute.ts counts them as routes change.
  */
+import { VIF_ID_FABRIC } from '../maps/constants.ts'
 import type { Tables } from './tables.ts'
-
-/** Tunnels leave by the NIC. */
-const FABRIC_VIF = 0
 
 const counted = new WeakMap<Tables, ReadonlyMap<number, number>>()
 
@@ -20,7 +18,7 @@ export function vifReferences(tables: Tables): ReadonlyMap<number, number> {
       nexthop.type === 'receive' || nexthop.type === 'encap'
         ? nexthop.vif
         : nexthop.type === 'tunnel'
-          ? FABRIC_VIF
+          ? VIF_ID_FABRIC
           : undefined
     if (vif !== undefined) counts.set(vif, (counts.get(vif) ?? 1) + 1)
   }

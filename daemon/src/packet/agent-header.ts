@@ -3,49 +3,53 @@
  * datapath's types.h, vRouter reference 2.10), then the frame that was trapped or is to be injected. Pure; bytes from the device that make no
  * sense give undefined.
  */
+import { parseMac } from '@kube-vrouter/linux/address'
+import {
+  type AGENT_CMD,
+  AGENT_ROUTE,
+  AGENT_SWITCH,
+  AGENT_TRAP_ARP,
+  AGENT_TRAP_DIAG,
+  AGENT_TRAP_ECMP_RESOLVE,
+  AGENT_TRAP_FLOW_MISS,
+  AGENT_TRAP_HANDLE_DF,
+  AGENT_TRAP_ICMP_ERROR,
+  AGENT_TRAP_L2_PROTOCOLS,
+  AGENT_TRAP_L3_PROTOCOLS,
+  AGENT_TRAP_NEXTHOP,
+  AGENT_TRAP_RESOLVE,
+  AGENT_TRAP_SOURCE_MISMATCH,
+  AGENT_TRAP_ZERO_TTL,
+} from '../maps/constants.ts'
+import * as names from '../model/names.ts'
 
 export const AGENT_HEADER_LENGTH = 14 + 30
 const VERSION_TYPE = 0x0800
 
 /** MAC of the agent's end of pkt0, and of the datapath's end, in frames that the agent sends. */
-export const AGENT_MAC = Uint8Array.of(0, 0, 0, 0, 0, 1)
+export const AGENT_MAC = parseMac(names.AGENT_MAC)
 export const DATAPATH_MAC = Uint8Array.of(0, 0, 0, 0, 0, 2)
 
-/** `enum agent_cmd`. SWITCH and ROUTE go to the datapath, the others come from it. */
-export const AgentCommand = {
-  SWITCH: 0,
-  ROUTE: 1,
-  ARP: 2,
-  L2_PROTOCOLS: 3,
-  NEXTHOP: 4,
-  RESOLVE: 5,
-  FLOW_MISS: 6,
-  L3_PROTOCOLS: 7,
-  DIAG: 8,
-  ECMP_RESOLVE: 9,
-  SOURCE_MISMATCH: 10,
-  HANDLE_DF: 11,
-  ZERO_TTL: 12,
-  ICMP_ERROR: 13,
-} as const
+/** Names as introspect prints them (introspect reference, VrouterHdr.cmd). SWITCH and ROUTE go to the datapath, the others come from it. */
+const NAMES: { readonly [command in (typeof AGENT_CMD)[keyof typeof AGENT_CMD]]: string } = {
+  [AGENT_SWITCH]: 'switch',
+  [AGENT_ROUTE]: 'route',
+  [AGENT_TRAP_ARP]: 'arp',
+  [AGENT_TRAP_L2_PROTOCOLS]: 'l2-protocol',
+  [AGENT_TRAP_NEXTHOP]: 'trap-nexthop',
+  [AGENT_TRAP_RESOLVE]: 'trap-resolve',
+  [AGENT_TRAP_FLOW_MISS]: 'trap-flow-miss',
+  [AGENT_TRAP_L3_PROTOCOLS]: 'trap-l3-protocol',
+  [AGENT_TRAP_DIAG]: 'trap-diag',
+  [AGENT_TRAP_ECMP_RESOLVE]: 'trap-ecmp-resolve',
+  [AGENT_TRAP_SOURCE_MISMATCH]: 'trap_source_mismatch',
+  [AGENT_TRAP_HANDLE_DF]: 'trap-dont-fragment',
+  [AGENT_TRAP_ZERO_TTL]: 'trap-zero-ttl',
+  [AGENT_TRAP_ICMP_ERROR]: 'trap-icmp-error',
+}
 
-/** Names as introspect prints them (introspect reference, VrouterHdr.cmd), by command number. */
-export const COMMAND_NAMES = [
-  'switch',
-  'route',
-  'arp',
-  'l2-protocol',
-  'trap-nexthop',
-  'trap-resolve',
-  'trap-flow-miss',
-  'trap-l3-protocol',
-  'trap-diag',
-  'trap-ecmp-resolve',
-  'trap_source_mismatch',
-  'trap-dont-fragment',
-  'trap-zero-ttl',
-  'trap-icmp-error',
-] as const
+/** By command number. */
+export const COMMAND_NAMES: readonly string[] = Object.values(NAMES)
 
 export interface AgentHeader {
   /** vif id: where a trapped packet came from; where an injected one goes (SWITCH), or comes from (ROUTE). */

@@ -3,10 +3,11 @@
  * gratuitous ARP request (RFC 5944 §4.6, what Linux takes from everybody it knows already), an unsolicited neighbour advertisement with
  * the override flag (RFC 4861 §7.2.6). One frame for each pod, out of its own tap. Pure.
  */
+
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
+import { AGENT_SWITCH } from '../maps/constants.ts'
+import { ROUTER_MAC } from '../model/names.ts'
 import type { MovedAddress, Vif } from '../model/tables.ts'
-import { AgentCommand } from './agent-header.ts'
-import { ROUTER_MAC } from './context.ts'
 import { EtherType, encodeEthernet } from './ethernet.ts'
 import { encodeIcmp6, Icmp6Type } from './icmp6.ts'
 import { Protocol } from './ipv4.ts'
@@ -39,7 +40,7 @@ export function announcements(moved: readonly MovedAddress[], vifs: readonly Vif
     )
     for (const { id } of others) {
       if (injections.length === MOST_FRAMES) return injections
-      injections.push({ command: AgentCommand.SWITCH, vif: id, vrf, frame })
+      injections.push({ command: AGENT_SWITCH, vif: id, vrf, frame })
     }
   }
   return injections

@@ -6,6 +6,7 @@
 
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
 import { isEqual } from '../model/equal.ts'
+import { ROUTER_MAC } from '../model/names.ts'
 import type { Address, Mac } from '../model/objects.ts'
 import type { Route, Tables, Vif } from '../model/tables.ts'
 import { isInside } from './address.ts'
@@ -53,7 +54,6 @@ export interface RouterSubnet {
   readonly router: Address
 }
 
-export const ROUTER_MAC: Mac = '00:00:5e:00:01:00'
 export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new Map(), vifs: new Map(), services: [] }
 
 /** The context of these tables. A VRF without gateway (a subnet all of whose addresses are remote has one as well) gets no entry. */

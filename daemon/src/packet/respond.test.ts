@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { parseAddress } from '@kube-vrouter/linux/address'
 import fc from 'fast-check'
-import { AgentCommand, type Trap } from './agent-header.ts'
+import {
+  AGENT_ROUTE,
+  AGENT_SWITCH,
+  AGENT_TRAP_ARP,
+  AGENT_TRAP_HANDLE_DF,
+  AGENT_TRAP_L3_PROTOCOLS,
+  AGENT_TRAP_NEXTHOP,
+  AGENT_TRAP_RESOLVE,
+  AGENT_TRAP_ZERO_TTL,
+} from '../maps/constants.ts'
+import type { Trap } from './agent-header.ts'
 import { compileContext } from './context.ts'
 import { type Outcome, respond } from './respond.ts'
 
@@ -77,8 +87,8 @@ const ping = () => {
 
 describe('answers to trapped packets', () => {
   it('answers a ping of the gateway out of the interface it came from', () => {
-    const injection = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, ping())), context))
-    assert.equal(injection.command, AgentCommand.SWITCH)
+    const injection = reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, ping())), context))
+    assert.equal(injection.command, AGENT_SWITCH)
     assert.equal(injection.vif, 5)
     assert.equal(injection.vrf, 2)
     const ip = ip4('45 10 0024 0000 4000 40 01 0000 0a000001 0a000005')
@@ -96,29 +106,26 @@ describe('answers to trapped packets', () => {
       p[11] = 0
       return Uint8Array.of(...ip4(toHex(p.subarray(0, 20))), ...p.subarray(20))
     }
-    reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, refill(packet))), context))
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, refill(other))), context)), 'not_own_address')
+    reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, refill(packet))), context))
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, refill(other))), context)), 'not_own_address')
   })
 
   it('says nothing to broken, cut, fragmented or broadcast pings', () => {
     const broken = ping()
     broken[25]! ^= 1
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, broken)), context)), 'malformed')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, broken)), context)), 'malformed')
     const badHeader = ping()
     badHeader[1] = 0x20
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, badHeader)), context)), 'malformed')
-    assert.equal(
-      reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, ping().subarray(0, 30))), context)),
-      'truncated',
-    )
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, badHeader)), context)), 'malformed')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, ping().subarray(0, 30))), context)), 'truncated')
     const fragment = Uint8Array.of(...ip4('45 00 0024 abcd 2000 40 01 0000 0a000005 0a000001'), ...ping().subarray(20))
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, fragment)), context)), 'not_handled')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, fragment)), context)), 'not_handled')
     const groupMac = frame(`ffffffffffff ${POD} 0800`, ping())
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, groupMac), context)), 'answer_not_allowed')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, groupMac), context)), 'answer_not_allowed')
     for (const source of ['00000000', 'e0000001', '0a0000ff', 'ffffffff', '7f000001']) {
       const packet = Uint8Array.of(...ip4(`45 00 0024 abcd 0000 40 01 0000 ${source} 0a000001`), ...ping().subarray(20))
       assert.equal(
-        reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, packet)), context)),
+        reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, packet)), context)),
         'answer_not_allowed',
         source,
       )
@@ -131,7 +138,7 @@ describe('answers to trapped packets', () => {
     const request = fill(hex('80 00 0000 0001 0002 deadbeef'), 2, 0, pseudo)
     const addresses = 'fd000000000000000000000000000005 fd000000000000000000000000000001'
     const packet = Uint8Array.of(...hex(`60000000 000c 3a 40 ${addresses}`), ...request)
-    const injection = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER6, packet)), context))
+    const injection = reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER6, packet)), context))
     const expected = fill(hex('81 00 0000 0001 0002 deadbeef'), 2, 0, back)
     const reversed = 'fd000000000000000000000000000001 fd000000000000000000000000000005'
     assert.equal(
@@ -144,61 +151,61 @@ describe('answers to trapped packets', () => {
     const udp = (port: string) =>
       ip4(`45 00 0020 0001 0000 40 11 0000 0a000005 0a000001 c000 ${port} 000c 0000 01020304`)
     const packet = udp('1f90')
-    const { frame: answer } = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, packet)), context))
+    const { frame: answer } = reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, packet)), context))
     const ip = ip4('45 c0 003c 0000 4000 40 01 0000 0a000001 0a000005')
     const icmp = fill(Uint8Array.of(...hex('03 03 0000 00000000'), ...packet), 2, 0, '')
     assert.equal(toHex(answer), toHex(frame(`${POD} ${ROUTER} 0800`, Uint8Array.of(...ip, ...icmp))))
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, udp('0043'))), context)), 'later_service')
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, udp('0035'))), context)), 'later_service')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, udp('0043'))), context)), 'later_service')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, udp('0035'))), context)), 'later_service')
   })
 
   it('refuses TCP with a reset', () => {
     const packet = ip4(
       '45 00 0028 0001 4000 40 06 0000 0a000005 0a000001 c000 0050 00000010 00000000 50 02 ffff 0000 0000',
     )
-    const { frame: answer } = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, packet)), context))
+    const { frame: answer } = reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, packet)), context))
     const tcp = fill(hex('0050 c000 00000000 00000011 50 14 0000 0000 0000'), 16, 0, '0a000001 0a000005 0006 0014')
     const ip = ip4('45 00 0028 0000 4000 40 06 0000 0a000001 0a000005')
     assert.equal(toHex(answer), toHex(frame(`${POD} ${ROUTER} 0800`, Uint8Array.of(...ip, ...tcp))))
     const dns = ip4(
       '45 00 0028 0001 4000 40 06 0000 0a000005 0a000001 c000 0035 00000010 00000000 50 02 ffff 0000 0000',
     )
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, dns)), context)), 'later_service')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, dns)), context)), 'later_service')
   })
 
   it('says nothing to fragments of what it would refuse or answer, nor to IPv6 multicast frames', () => {
     const first = ip4(
       '45 00 0028 0001 2000 40 06 0000 0a000005 0a000001 c000 0050 00000010 00000000 50 02 ffff 0000 0000',
     )
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, first)), context)), 'not_handled')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, first)), context)), 'not_handled')
     const addresses = 'fd000000000000000000000000000005 fd000000000000000000000000000001'
     const pseudo = `${addresses} 0000000c 0000003a`
     const request = toHex(fill(hex('80 00 0000 0001 0002 deadbeef'), 2, 0, pseudo))
     const fragment = hex(`60000000 0014 2c 40 ${addresses} 3a 00 0001 00000007 ${request}`)
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER6, fragment)), context)), 'not_handled')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER6, fragment)), context)), 'not_handled')
     const whole = hex(`60000000 000c 3a 40 ${addresses} ${request}`)
-    reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER6, whole)), context))
+    reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER6, whole)), context))
     const toGroup = frame(`333300000001 ${POD} 86dd`, whole)
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, toGroup), context)), 'answer_not_allowed')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, toGroup), context)), 'answer_not_allowed')
   })
 
   it('refuses other protocols: protocol unreachable, unrecognized next header', () => {
     const gre = ip4('45 00 0018 0001 0000 40 2f 0000 0a000005 0a000001 00000800')
-    const answer = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, gre)), context)).frame
+    const answer = reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, gre)), context)).frame
     assert.equal(toHex(answer.subarray(34, 36)), '0302')
     const addresses = 'fd000000000000000000000000000005 fd000000000000000000000000000001'
     const gre6 = hex(`60000000 0004 2f 40 ${addresses} 00000800`)
-    const answer6 = reply(respond(trap(AgentCommand.NEXTHOP, frame(ETHER6, gre6)), context)).frame
+    const answer6 = reply(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER6, gre6)), context)).frame
     assert.equal(toHex(answer6.subarray(54, 56)), '0401')
     assert.equal(toHex(answer6.subarray(58, 62)), '00000006')
   })
 
   it('says time exceeded from the gateway of the subnet that the sender is in', () => {
     const packet = ip4('45 00 0020 0001 0000 00 11 0000 0a010005 0a000063 c000 829b 000c 0000 01020304')
-    const { frame: answer, command } = reply(respond(trap(AgentCommand.ZERO_TTL, frame(ETHER4, packet)), context))
+    const { frame: answer, command } = reply(respond(trap(AGENT_TRAP_ZERO_TTL, frame(ETHER4, packet)), context))
     const ip = ip4('45 c0 003c 0000 4000 40 01 0000 0a010001 0a010005')
     const icmp = fill(Uint8Array.of(...hex('0b 00 0000 00000000'), ...packet), 2, 0, '')
-    assert.equal(command, AgentCommand.SWITCH)
+    assert.equal(command, AGENT_SWITCH)
     assert.equal(toHex(answer), toHex(frame(`${POD} ${ROUTER} 0800`, Uint8Array.of(...ip, ...icmp))))
   })
 
@@ -206,9 +213,9 @@ describe('answers to trapped packets', () => {
     const inner = ip4('45 00 0020 0001 0000 00 11 0000 0a000005 0a000063 c000 829b 000c 0000 01020304')
     const outer = ip4(`45 00 0040 0000 0000 40 11 0000 c0a8000c c0a8000b c000 19eb 002c 0000 00010140 ${toHex(inner)}`)
     for (const packet of [inner, outer]) {
-      const traped = trap(AgentCommand.ZERO_TTL, frame('0a0000000001 0a0000000002 0800', packet), { vif: 0 })
+      const traped = trap(AGENT_TRAP_ZERO_TTL, frame('0a0000000001 0a0000000002 0800', packet), { vif: 0 })
       const injection = reply(respond(traped, context))
-      assert.equal(injection.command, AgentCommand.ROUTE)
+      assert.equal(injection.command, AGENT_ROUTE)
       assert.equal(injection.vif, 2)
       assert.equal(injection.vrf, 2)
       assert.equal(toHex(injection.frame.subarray(0, 14)), `${ROUTER}0000000000010800`)
@@ -220,8 +227,8 @@ describe('answers to trapped packets', () => {
   it('tells the host about its own packets from the address it sent to', () => {
     const packet = ip4('45 00 0020 0001 4000 40 11 0000 c0a8000b a9fe0005 c000 829b 000c 0000 01020304')
     const fromHost = frame('0a0000000001 0a0000000002 0800', packet)
-    const injection = reply(respond(trap(AgentCommand.HANDLE_DF, fromHost, { vif: 1, vrf: 0, param: 1468 }), context))
-    assert.equal(injection.command, AgentCommand.SWITCH)
+    const injection = reply(respond(trap(AGENT_TRAP_HANDLE_DF, fromHost, { vif: 1, vrf: 0, param: 1468 }), context))
+    assert.equal(injection.command, AGENT_SWITCH)
     assert.equal(injection.vif, 1)
     assert.equal(toHex(injection.frame.subarray(0, 14)), '0a00000000020a00000000010800')
     assert.equal(toHex(injection.frame.subarray(26, 34)), 'a9fe0005c0a8000b')
@@ -229,27 +236,24 @@ describe('answers to trapped packets', () => {
 
   it('gives the MTU with fragmentation needed and packet too big', () => {
     const packet = ip4(`45 00 05dc 0001 4000 40 11 0000 0a000005 0a000063 c000 829b 05c8 0000 ${'5a'.repeat(1472)}`)
-    const answer = reply(respond(trap(AgentCommand.HANDLE_DF, frame(ETHER4, packet), { param: 1468 }), context)).frame
+    const answer = reply(respond(trap(AGENT_TRAP_HANDLE_DF, frame(ETHER4, packet), { param: 1468 }), context)).frame
     assert.equal(toHex(answer.subarray(34, 36)), '0304')
     assert.equal(toHex(answer.subarray(38, 42)), '000005bc')
     assert.equal(answer.length, 14 + 576)
     const addresses = 'fd000000000000000000000000000005 fd000000000000000000000000000063'
     const packet6 = hex(`60000000 05b4 11 40 ${addresses} c000 829b 05b4 0000 ${'5a'.repeat(1452)}`)
-    const answer6 = reply(respond(trap(AgentCommand.HANDLE_DF, frame(ETHER6, packet6), { param: 1468 }), context)).frame
+    const answer6 = reply(respond(trap(AGENT_TRAP_HANDLE_DF, frame(ETHER6, packet6), { param: 1468 }), context)).frame
     assert.equal(toHex(answer6.subarray(54, 56)), '0200')
     assert.equal(toHex(answer6.subarray(58, 62)), '000005bc')
     assert.equal(answer6.length, 14 + 1280)
-    const small = reply(respond(trap(AgentCommand.HANDLE_DF, frame(ETHER6, packet6), { param: 600 }), context)).frame
+    const small = reply(respond(trap(AGENT_TRAP_HANDLE_DF, frame(ETHER6, packet6), { param: 600 }), context)).frame
     assert.equal(toHex(small.subarray(58, 62)), '00000500')
-    assert.equal(
-      reason(respond(trap(AgentCommand.HANDLE_DF, frame(ETHER4, packet), { param: 0 }), context)),
-      'malformed',
-    )
+    assert.equal(reason(respond(trap(AGENT_TRAP_HANDLE_DF, frame(ETHER4, packet), { param: 0 }), context)), 'malformed')
   })
 
   it('never answers errors, later fragments, multicast or link-local senders with an error', () => {
     const quiet = (ether: string, packet: Uint8Array) =>
-      assert.equal(reason(respond(trap(AgentCommand.ZERO_TTL, frame(ether, packet)), context)), 'answer_not_allowed')
+      assert.equal(reason(respond(trap(AGENT_TRAP_ZERO_TTL, frame(ether, packet)), context)), 'answer_not_allowed')
     for (const type of ['03', '04', '05', '0b', '0c', '2a']) {
       quiet(ETHER4, ip4(`45 00 001c 0001 0000 00 01 0000 0a000005 0a000063 ${type}00 0000 00000000`))
     }
@@ -268,20 +272,20 @@ describe('answers to trapped packets', () => {
 
   it('asks for the neighbour of a resolve trap', () => {
     const packet = ip4('45 00 001c 0001 0000 40 11 0000 c0a8000b c0a80063 0000000000000000')
-    const outcome = respond(trap(AgentCommand.RESOLVE, frame(ETHER4, packet), { vrf: 0 }), context)
+    const outcome = respond(trap(AGENT_TRAP_RESOLVE, frame(ETHER4, packet), { vrf: 0 }), context)
     assert.deepEqual(outcome, { kind: 'resolve', address: parseAddress('192.168.0.99') })
   })
 
   it('counts what it has no context for, and what it does not handle', () => {
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, frame(ETHER4, ping()), { vrf: 9 }), context)), 'unknown_vrf')
-    assert.equal(reason(respond(trap(AgentCommand.L3_PROTOCOLS, frame(ETHER6, hex(''))), context)), 'not_handled')
-    assert.equal(reason(respond(trap(AgentCommand.ARP, frame(ETHER4, hex(''))), context)), 'not_handled')
-    assert.equal(reason(respond(trap(AgentCommand.NEXTHOP, hex('0102')), context)), 'malformed')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, frame(ETHER4, ping()), { vrf: 9 }), context)), 'unknown_vrf')
+    assert.equal(reason(respond(trap(AGENT_TRAP_L3_PROTOCOLS, frame(ETHER6, hex(''))), context)), 'not_handled')
+    assert.equal(reason(respond(trap(AGENT_TRAP_ARP, frame(ETHER4, hex(''))), context)), 'not_handled')
+    assert.equal(reason(respond(trap(AGENT_TRAP_NEXTHOP, hex('0102')), context)), 'malformed')
     const underlay6 = hex(
       '60000000 0008 11 00 fd000000000000000000000000000005 fd000000000000000000000000000063 0000000000000000',
     )
     assert.equal(
-      reason(respond(trap(AgentCommand.ZERO_TTL, frame(ETHER6, underlay6), { vrf: 0 }), context)),
+      reason(respond(trap(AGENT_TRAP_ZERO_TTL, frame(ETHER6, underlay6), { vrf: 0 }), context)),
       'no_source_address',
     )
   })

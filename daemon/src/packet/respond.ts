@@ -11,7 +11,21 @@
  * - What a service answers, if there is one (service.ts), is asked of it: DHCP and DNS at the router's addresses, DHCP to all.
  * - The rest is counted: the datapath answers ARP and ND itself, and decides flows itself.
  */
-import { AGENT_MAC, AgentCommand, type Trap } from './agent-header.ts'
+import {
+  AGENT_ROUTE,
+  AGENT_SWITCH,
+  AGENT_TRAP_HANDLE_DF,
+  AGENT_TRAP_L3_PROTOCOLS,
+  AGENT_TRAP_NEXTHOP,
+  AGENT_TRAP_RESOLVE,
+  AGENT_TRAP_ZERO_TTL,
+  MPLS_UDP_PORT,
+  MPLS_UDP_PORT_OLD,
+  VIF_ID_AGENT,
+  VIF_ID_FABRIC,
+  VIF_ID_VHOST,
+} from '../maps/constants.ts'
+import { AGENT_MAC, type Trap } from './agent-header.ts'
 import type { Answer, SilentReason } from './answer.ts'
 import { type CompiledContext, type CompiledVrf, isOwn, isSubnetBroadcast, routerAddress } from './context.ts'
 import { decodeEthernet, type EthernetFrame, EtherType, encodeEthernet } from './ethernet.ts'
@@ -26,7 +40,7 @@ import { decodePorts } from './tcp.ts'
 
 /** A frame for the datapath. */
 export interface Injection {
-  readonly command: typeof AgentCommand.SWITCH | typeof AgentCommand.ROUTE
+  readonly command: typeof AGENT_SWITCH | typeof AGENT_ROUTE
   readonly vif: number
   readonly vrf: number
   readonly frame: Uint8Array
@@ -39,10 +53,7 @@ export type Outcome =
   | { readonly kind: 'ask'; readonly service: Service }
   | { readonly kind: 'silent'; readonly reason: SilentReason }
 
-const VIF_FABRIC = 0
-const VIF_HOST = 1
-const VIF_AGENT = 2
-const MPLS_UDP_PORTS: readonly number[] = [6635, 51234]
+const MPLS_UDP_PORTS: readonly number[] = [MPLS_UDP_PORT, MPLS_UDP_PORT_OLD]
 const MIN_MTU_4 = 68
 const MIN_MTU_6 = 1280
 
@@ -54,11 +65,11 @@ type Subject = { readonly frame: EthernetFrame } & (
 
 export function respond(trap: Trap, context: CompiledContext): Outcome {
   switch (trap.command) {
-    case AgentCommand.NEXTHOP:
+    case AGENT_TRAP_NEXTHOP:
       return orAsk(trap, context, answer(trap, context, answerOwn))
-    case AgentCommand.L3_PROTOCOLS:
+    case AGENT_TRAP_L3_PROTOCOLS:
       return orAsk(trap, context, silent(context.vrfs.has(trap.vrf) ? 'later_service' : 'not_handled'))
-    case AgentCommand.ZERO_TTL:
+    case AGENT_TRAP_ZERO_TTL:
       return answer(trap, context, (subject, vrf) =>
         answerError(
           trap,
@@ -68,7 +79,7 @@ export function respond(trap: Trap, context: CompiledContext): Outcome {
           { type: Icmp6Type.TIME_EXCEEDED, code: 0, rest: 0 },
         ),
       )
-    case AgentCommand.HANDLE_DF:
+    case AGENT_TRAP_HANDLE_DF:
       if (trap.param < MIN_MTU_4 || trap.param > 0xffff) return silent('malformed')
       return answer(trap, context, (subject, vrf) =>
         answerError(
@@ -79,7 +90,7 @@ export function respond(trap: Trap, context: CompiledContext): Outcome {
           { type: Icmp6Type.PACKET_TOO_BIG, code: 0, rest: Math.max(trap.param, MIN_MTU_6) },
         ),
       )
-    case AgentCommand.RESOLVE: {
+    case AGENT_TRAP_RESOLVE: {
       const subject = parse(trap)
       return typeof subject === 'string' ? silent(subject) : { kind: 'resolve', address: subject.packet.destination }
     }
@@ -93,7 +104,7 @@ function orAsk(trap: Trap, context: CompiledContext, outcome: Outcome): Outcome 
   if (outcome.kind !== 'silent' || outcome.reason !== 'later_service') return outcome
   const service = context.services.size === 0 ? undefined : serviceOf(trap.frame)
   if (service !== undefined && context.services.has(service)) return { kind: 'ask', service }
-  return trap.command === AgentCommand.L3_PROTOCOLS ? silent('not_handled') : outcome
+  return trap.command === AGENT_TRAP_L3_PROTOCOLS ? silent('not_handled') : outcome
 }
 
 function answer(trap: Trap, context: CompiledContext, make: (subject: Subject, vrf: CompiledVrf) => Answer): Outcome {
@@ -127,7 +138,7 @@ function answerError(
   if (!isAllowed) return 'answer_not_allowed'
   // The host takes no packet from one of its own addresses (and the router's address in its VRF is its own): the error about what it
   // sent comes from where the packet was going.
-  const source = trap.vif === VIF_HOST ? packet.destination : routerAddress(vrf, packet.source)
+  const source = trap.vif === VIF_ID_VHOST ? packet.destination : routerAddress(vrf, packet.source)
   if (source === undefined) return 'no_source_address'
   return subject.family === 4 ? error4(subject.packet, source, message4) : error6(subject.packet, source, message6)
 }
@@ -138,20 +149,20 @@ function answerError(
  */
 function inject(trap: Trap, context: CompiledContext, { frame, family }: Subject, packet: Uint8Array): Injection {
   const type = family === 4 ? EtherType.IPV4 : EtherType.IPV6
-  if (trap.vif === VIF_FABRIC || trap.vif === VIF_AGENT) {
+  if (trap.vif === VIF_ID_FABRIC || trap.vif === VIF_ID_AGENT) {
     const routed = encodeEthernet({ destination: context.routerMac, source: AGENT_MAC, type, payload: packet })
-    return { command: AgentCommand.ROUTE, vif: VIF_AGENT, vrf: trap.vrf, frame: routed }
+    return { command: AGENT_ROUTE, vif: VIF_ID_AGENT, vrf: trap.vrf, frame: routed }
   }
-  const source = trap.vif === VIF_HOST ? frame.destination : context.routerMac
+  const source = trap.vif === VIF_ID_VHOST ? frame.destination : context.routerMac
   const direct = encodeEthernet({ destination: frame.source, source, type, payload: packet })
-  return { command: AgentCommand.SWITCH, vif: trap.vif, vrf: trap.vrf, frame: direct }
+  return { command: AGENT_SWITCH, vif: trap.vif, vrf: trap.vrf, frame: direct }
 }
 
 function parse(trap: Trap): Subject | SilentReason {
   const frame = decodeEthernet(trap.frame)
   if (frame === undefined) return 'malformed'
   const subject = parseIp(frame, frame.payload, frame.type)
-  if (typeof subject === 'string' || trap.vif !== VIF_FABRIC) return subject
+  if (typeof subject === 'string' || trap.vif !== VIF_ID_FABRIC) return subject
   const inner = decapsulate(subject)
   if (inner === undefined) return subject
   return parseIp(frame, inner, inner[0]! >> 4 === 6 ? EtherType.IPV6 : EtherType.IPV4)

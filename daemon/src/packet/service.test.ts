@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
-import { AgentCommand } from './agent-header.ts'
+import { AGENT_TRAP_L3_PROTOCOLS, AGENT_TRAP_NEXTHOP } from '../maps/constants.ts'
 import { compileContext, type PacketContext } from './context.ts'
 import { EtherType, encodeEthernet } from './ethernet.ts'
 import { encodeIpv4, Protocol } from './ipv4.ts'
@@ -78,15 +78,14 @@ describe('services of the router', () => {
   })
 
   it('are asked where somebody answers, about what is for the router', () => {
-    const { NEXTHOP, L3_PROTOCOLS } = AgentCommand
-    assert.equal(outcome(NEXTHOP, frame4(53), 'dns'), 'ask dns')
-    assert.equal(outcome(NEXTHOP, frame6(53), 'dns'), 'ask dns')
-    assert.equal(outcome(NEXTHOP, frame4(53)), 'later_service')
-    assert.equal(outcome(NEXTHOP, frame4(53), 'dhcp4'), 'later_service')
-    assert.equal(outcome(NEXTHOP, frame4(53, { target: '10.0.0.9' }), 'dns'), 'not_own_address')
+    assert.equal(outcome(AGENT_TRAP_NEXTHOP, frame4(53), 'dns'), 'ask dns')
+    assert.equal(outcome(AGENT_TRAP_NEXTHOP, frame6(53), 'dns'), 'ask dns')
+    assert.equal(outcome(AGENT_TRAP_NEXTHOP, frame4(53)), 'later_service')
+    assert.equal(outcome(AGENT_TRAP_NEXTHOP, frame4(53), 'dhcp4'), 'later_service')
+    assert.equal(outcome(AGENT_TRAP_NEXTHOP, frame4(53, { target: '10.0.0.9' }), 'dns'), 'not_own_address')
     const broadcast = frame4(67, { target: '255.255.255.255' })
-    assert.equal(outcome(L3_PROTOCOLS, broadcast, 'dhcp4'), 'ask dhcp4')
-    assert.equal(outcome(L3_PROTOCOLS, broadcast), 'not_handled')
-    assert.equal(outcome(L3_PROTOCOLS, frame4(80), 'dhcp4', 'dns'), 'not_handled')
+    assert.equal(outcome(AGENT_TRAP_L3_PROTOCOLS, broadcast, 'dhcp4'), 'ask dhcp4')
+    assert.equal(outcome(AGENT_TRAP_L3_PROTOCOLS, broadcast), 'not_handled')
+    assert.equal(outcome(AGENT_TRAP_L3_PROTOCOLS, frame4(80), 'dhcp4', 'dns'), 'not_handled')
   })
 })

@@ -6,10 +6,6 @@ export interface PortRange {
   readonly last: number
 }
 
-/** UDP ports of MPLS and of VXLAN between nodes; and the one that MPLS had before it was given a number. */
-export const TUNNEL_PORTS: readonly number[] = [6635, 4789]
-export const TUNNEL_PORT_OLD = 51234
-
 /** Undefined: not two ports with the smaller one first. */
 export function parsePortRange(text: string): PortRange | undefined {
   const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? []

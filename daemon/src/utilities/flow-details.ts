@@ -1,11 +1,34 @@
 /** What `flow --get` tells about a flow beyond its own entry: routes, nexthops and interfaces of both ends. */
+
 import { ip4Number, ip4Text, ip6Bytes } from '../maps/addresses.ts'
 import { bridgeEntry } from '../maps/bridge.ts'
+import {
+  DROP_BMAC_ISID_MISMATCH,
+  DROP_CLONE_FAIL,
+  DROP_FLOW_ACTION_DROP,
+  DROP_FLOW_ACTION_INVALID,
+  DROP_FLOW_EVICT,
+  DROP_FLOW_INVALID_PROTOCOL,
+  DROP_FLOW_NAT_NO_RFLOW,
+  DROP_FLOW_NO_MEMORY,
+  DROP_FLOW_QUEUE_LIMIT_EXCEEDED,
+  DROP_FLOW_TABLE_FULL,
+  DROP_FLOW_UNUSABLE,
+  DROP_ICMP_ERROR,
+  DROP_INVALID_HBS_PKT,
+  DROP_INVALID_SOURCE,
+  DROP_LEAF_TO_LEAF,
+  DROP_NEW_FLOWS,
+  DROP_NO_FRAG_ENTRY,
+  NH_COMPOSITE,
+  NH_ENCAP,
+  NH_RCV,
+  NH_TUNNEL,
+} from '../maps/constants.ts'
 import { membersOf, nexthopById } from '../maps/nexthops.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import { listVifs } from '../maps/vifs.ts'
 import type { FlowDetails, FlowNexthop, FlowSide, FlowView } from './format-flow.ts'
-import { NH_TYPE } from './format-nh.ts'
 import { lookup4, lookup6 } from './rt.ts'
 
 /** Upper case here, unlike in `nh`; an id without entry is NONE. */
@@ -22,9 +45,26 @@ const TYPE_NAMES = [
 ]
 
 /** Reasons that "Flow Block Drops" adds up, and those that "System Wide Packet Drops" leaves out (vRouter reference §4.1). */
-const FLOW_BLOCK_REASONS = [7, 8, 9, 10, 11, 12, 13, 14, 43]
-const NOT_SYSTEM_WIDE_REASONS = new Set([44, 46, 47, 50, 51, 52, 53])
-const INVALID_SOURCE = 38
+const FLOW_BLOCK_REASONS = [
+  DROP_FLOW_QUEUE_LIMIT_EXCEEDED,
+  DROP_FLOW_NO_MEMORY,
+  DROP_FLOW_INVALID_PROTOCOL,
+  DROP_FLOW_NAT_NO_RFLOW,
+  DROP_FLOW_ACTION_DROP,
+  DROP_FLOW_ACTION_INVALID,
+  DROP_FLOW_UNUSABLE,
+  DROP_FLOW_TABLE_FULL,
+  DROP_NEW_FLOWS,
+]
+const NOT_SYSTEM_WIDE_REASONS = new Set([
+  DROP_FLOW_EVICT,
+  DROP_LEAF_TO_LEAF,
+  DROP_BMAC_ISID_MISMATCH,
+  DROP_INVALID_HBS_PKT,
+  DROP_NO_FRAG_ENTRY,
+  DROP_ICMP_ERROR,
+  DROP_CLONE_FAIL,
+])
 
 export function describeFlow(maps: PinnedMaps, flow: FlowView, reverse: FlowView | undefined): FlowDetails {
   const drops = maps.dropStats.get(0)?.reasons ?? []
@@ -38,7 +78,7 @@ export function describeFlow(maps: PinnedMaps, flow: FlowView, reverse: FlowView
       (sum, count, reason) => (NOT_SYSTEM_WIDE_REASONS.has(reason) ? sum : sum + count),
       0n,
     ),
-    reversePathFailures: drops[INVALID_SOURCE] ?? 0n,
+    reversePathFailures: drops[DROP_INVALID_SOURCE] ?? 0n,
     flowBlockDrops: FLOW_BLOCK_REASONS.reduce((sum, reason) => sum + (drops[reason] ?? 0n), 0n),
   }
 }
@@ -69,18 +109,18 @@ function describeNexthop(maps: PinnedMaps, id: number, end: End, ecmpIndex: numb
   const { type, vrf, oif } = nexthop
   const common = { id, vrf, type: TYPE_NAMES[type] ?? 'NONE' }
   switch (type) {
-    case NH_TYPE.receive:
-    case NH_TYPE.encap: {
+    case NH_RCV:
+    case NH_ENCAP: {
       const vif = listVifs(maps.vifs).find((candidate) => candidate.id === oif)
       const stats = vif && maps.vifStats.get(vif.id)
       if (!vif || !stats) return common
       const counters = { out: stats.txPackets, in: stats.rxPackets, errors: stats.rxErrors + stats.txErrors }
       return { ...common, interface: { vif: vif.id, vrf: vif.vrf, device: vif.name, counters } }
     }
-    case NH_TYPE.tunnel:
+    case NH_TUNNEL:
       // Packets of the source end arrive from the tunnel's far end; those to the destination leave from ours.
       return { ...common, tunnelSource: ip4Text(end === 'source' ? nexthop.dip : nexthop.sip) }
-    case NH_TYPE.composite:
+    case NH_COMPOSITE:
       return {
         ...common,
         members: membersOf(maps.composites, id).map((member, at) => ({

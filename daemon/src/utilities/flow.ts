@@ -1,13 +1,20 @@
 /** `flow`: the flow table (vRouter reference §3.6). */
+
 import { ip4TextOfRaw } from '../maps/addresses.ts'
-import { FLOW_EVICTED, FLOW_NONE } from '../maps/constants.ts'
+import {
+  ECMP_NONE,
+  FLOW_ACTION_FORWARD,
+  FLOW_ACTION_HOLD,
+  FLOW_ACTION_NAT,
+  FLOW_EVICTED,
+  FLOW_NONE,
+} from '../maps/constants.ts'
 import { deleteFlow, type FlowRecord, flowByIndex, flowCounters, listFlows } from '../maps/flows.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import { notSupportedError, responseError } from './errors.ts'
 import { describeFlow } from './flow-details.ts'
 import { flowMatches, parseFlowMatch } from './flow-match.ts'
 import {
-  FLOW_ACTION,
   type FlowCensus,
   type FlowTotals,
   type FlowView,
@@ -160,8 +167,6 @@ function remove(request: Request): void {
     request.printJson({ deleted: { index: record.flow.index, reverseIndex: toView(record).reverseIndex } })
 }
 
-const NO_ECMP = 0xff
-
 function toView({ family, flow, ...key }: FlowRecord): FlowView {
   return {
     index: flow.index,
@@ -180,7 +185,7 @@ function toView({ family, flow, ...key }: FlowRecord): FlowView {
     flags: flow.flags,
     dropReason: flow.dropReason,
     tcpFlags: flow.tcpFlags,
-    ecmpIndex: flow.ecmp === NO_ECMP ? undefined : flow.ecmp,
+    ecmpIndex: flow.ecmp === ECMP_NONE ? undefined : flow.ecmp,
     sourceNexthop: flow.srcNh,
     packets: flow.packets,
     bytes: flow.bytes,
@@ -206,9 +211,9 @@ async function takeCensus(maps: PinnedMaps): Promise<FlowCensus> {
   for await (const slice of listFlows(maps.flows)) {
     for (const { flow } of slice) {
       active++
-      if (flow.action === FLOW_ACTION.hold) hold++
-      else if (flow.action === FLOW_ACTION.forward) forward++
-      else if (flow.action === FLOW_ACTION.nat) nat++
+      if (flow.action === FLOW_ACTION_HOLD) hold++
+      else if (flow.action === FLOW_ACTION_FORWARD) forward++
+      else if (flow.action === FLOW_ACTION_NAT) nat++
       else drop++
     }
   }

@@ -2,6 +2,7 @@
  * What `dropstats` prints (vRouter reference §3.10, reasons §4.1): non-zero counters only, in the vRouter's order, which is not
  * the order of their numbers. Pure.
  */
+import { DROP_REASON } from '../maps/constants.ts'
 import { left } from './columns.ts'
 
 export interface DropReason {
@@ -12,77 +13,79 @@ export interface DropReason {
   readonly type: string
 }
 
-const reason = (number: number, label: string, name: string): DropReason => ({
-  reason: number,
+type Name = keyof typeof DROP_REASON extends `DROP_${infer Rest}` ? Rest : never
+
+const reason = (name: Name, label: string): DropReason => ({
+  reason: DROP_REASON[`DROP_${name}`],
   label,
   type: `VP_DROP_${name}`,
 })
 
 /** In printing order. */
 export const DROP_REASONS: readonly DropReason[] = [
-  reason(3, 'Invalid IF', 'INVALID_IF'),
-  reason(4, 'Invalid ARP', 'INVALID_ARP'),
-  reason(5, 'Trap No IF', 'TRAP_NO_IF'),
-  reason(15, 'IF TX Discard', 'INTERFACE_TX_DISCARD'),
-  reason(16, 'IF Drop', 'INTERFACE_DROP'),
-  reason(23, 'IF RX Discard', 'INTERFACE_RX_DISCARD'),
-  reason(13, 'Flow Unusable', 'FLOW_UNUSABLE'),
-  reason(8, 'Flow No Memory', 'FLOW_NO_MEMORY'),
-  reason(14, 'Flow Table Full', 'FLOW_TABLE_FULL'),
-  reason(10, 'Flow NAT no rflow', 'FLOW_NAT_NO_RFLOW'),
-  reason(11, 'Flow Action Drop', 'FLOW_ACTION_DROP'),
-  reason(12, 'Flow Action Invalid', 'FLOW_ACTION_INVALID'),
-  reason(9, 'Flow Invalid Protocol', 'FLOW_INVALID_PROTOCOL'),
-  reason(7, 'Flow Queue Limit Exceeded', 'FLOW_QUEUE_LIMIT_EXCEEDED'),
-  reason(43, 'New Flow Drops', 'NEW_FLOWS'),
-  reason(44, 'Flow Unusable (Eviction)', 'FLOW_EVICT'),
-  reason(45, 'Original Packet Trapped', 'TRAP_ORIGINAL'),
-  reason(1, 'Discards', 'DISCARD'),
-  reason(19, 'TTL Exceeded', 'TTL_EXCEEDED'),
-  reason(28, 'Mcast Clone Fail', 'MCAST_CLONE_FAIL'),
-  reason(20, 'Invalid NH', 'INVALID_NH'),
-  reason(21, 'Invalid Label', 'INVALID_LABEL'),
-  reason(22, 'Invalid Protocol', 'INVALID_PROTOCOL'),
-  reason(46, 'Etree Leaf to Leaf', 'LEAF_TO_LEAF'),
-  reason(47, 'Bmac/ISID Mismatch', 'BMAC_ISID_MISMATCH'),
-  reason(30, 'Rewrite Fail', 'REWRITE_FAIL'),
-  reason(24, 'Invalid Mcast Source', 'INVALID_MCAST_SOURCE'),
-  reason(48, 'Packet Loop', 'PKT_LOOP'),
-  reason(18, 'Push Fails', 'PUSH'),
-  reason(2, 'Pull Fails', 'PULL'),
-  reason(17, 'Duplicate', 'DUPLICATED'),
-  reason(25, 'Head Alloc Fails', 'HEAD_ALLOC_FAIL'),
-  reason(26, 'PCOW fails', 'PCOW_FAIL'),
-  reason(32, 'Invalid Packets', 'INVALID_PACKET'),
-  reason(31, 'Misc', 'MISC'),
-  reason(6, 'Nowhere to go', 'NOWHERE_TO_GO'),
-  reason(33, 'Checksum errors', 'CKSUM_ERR'),
-  reason(34, 'No Fmd', 'NO_FMD'),
-  reason(36, 'Invalid VNID', 'INVALID_VNID'),
-  reason(37, 'Fragment errors', 'FRAGMENTS'),
-  reason(38, 'Invalid Source', 'INVALID_SOURCE'),
-  reason(27, 'Jumbo Mcast Pkt with DF Bit', 'MCAST_DF_BIT'),
-  reason(39, 'No L2 Route', 'L2_NO_ROUTE'),
-  reason(29, 'Memory Failures', 'NO_MEMORY'),
-  reason(40, 'Fragment Queueing Failures', 'FRAGMENT_QUEUE_FAIL'),
-  reason(49, 'No Encrypt Path Failures', 'NO_CRYPT_PATH'),
-  reason(50, 'Invalid HBS received packet', 'INVALID_HBS_PKT'),
-  reason(51, 'No Fragment Entries', 'NO_FRAG_ENTRY'),
-  reason(52, 'ICMP errors', 'ICMP_ERROR'),
-  reason(53, 'Clone Failures', 'CLONE_FAIL'),
-  reason(54, 'Invalid underlay ECMP', 'INVALID_UNDERLAY_ECMP'),
-  reason(41, 'VLAN fwd intf failed TX', 'VLAN_FWD_TX'),
-  reason(42, 'VLAN fwd intf failed enq', 'VLAN_FWD_ENQ'),
+  reason('INVALID_IF', 'Invalid IF'),
+  reason('INVALID_ARP', 'Invalid ARP'),
+  reason('TRAP_NO_IF', 'Trap No IF'),
+  reason('INTERFACE_TX_DISCARD', 'IF TX Discard'),
+  reason('INTERFACE_DROP', 'IF Drop'),
+  reason('INTERFACE_RX_DISCARD', 'IF RX Discard'),
+  reason('FLOW_UNUSABLE', 'Flow Unusable'),
+  reason('FLOW_NO_MEMORY', 'Flow No Memory'),
+  reason('FLOW_TABLE_FULL', 'Flow Table Full'),
+  reason('FLOW_NAT_NO_RFLOW', 'Flow NAT no rflow'),
+  reason('FLOW_ACTION_DROP', 'Flow Action Drop'),
+  reason('FLOW_ACTION_INVALID', 'Flow Action Invalid'),
+  reason('FLOW_INVALID_PROTOCOL', 'Flow Invalid Protocol'),
+  reason('FLOW_QUEUE_LIMIT_EXCEEDED', 'Flow Queue Limit Exceeded'),
+  reason('NEW_FLOWS', 'New Flow Drops'),
+  reason('FLOW_EVICT', 'Flow Unusable (Eviction)'),
+  reason('TRAP_ORIGINAL', 'Original Packet Trapped'),
+  reason('DISCARD', 'Discards'),
+  reason('TTL_EXCEEDED', 'TTL Exceeded'),
+  reason('MCAST_CLONE_FAIL', 'Mcast Clone Fail'),
+  reason('INVALID_NH', 'Invalid NH'),
+  reason('INVALID_LABEL', 'Invalid Label'),
+  reason('INVALID_PROTOCOL', 'Invalid Protocol'),
+  reason('LEAF_TO_LEAF', 'Etree Leaf to Leaf'),
+  reason('BMAC_ISID_MISMATCH', 'Bmac/ISID Mismatch'),
+  reason('REWRITE_FAIL', 'Rewrite Fail'),
+  reason('INVALID_MCAST_SOURCE', 'Invalid Mcast Source'),
+  reason('PKT_LOOP', 'Packet Loop'),
+  reason('PUSH', 'Push Fails'),
+  reason('PULL', 'Pull Fails'),
+  reason('DUPLICATED', 'Duplicate'),
+  reason('HEAD_ALLOC_FAIL', 'Head Alloc Fails'),
+  reason('PCOW_FAIL', 'PCOW fails'),
+  reason('INVALID_PACKET', 'Invalid Packets'),
+  reason('MISC', 'Misc'),
+  reason('NOWHERE_TO_GO', 'Nowhere to go'),
+  reason('CKSUM_ERR', 'Checksum errors'),
+  reason('NO_FMD', 'No Fmd'),
+  reason('INVALID_VNID', 'Invalid VNID'),
+  reason('FRAGMENTS', 'Fragment errors'),
+  reason('INVALID_SOURCE', 'Invalid Source'),
+  reason('MCAST_DF_BIT', 'Jumbo Mcast Pkt with DF Bit'),
+  reason('L2_NO_ROUTE', 'No L2 Route'),
+  reason('NO_MEMORY', 'Memory Failures'),
+  reason('FRAGMENT_QUEUE_FAIL', 'Fragment Queueing Failures'),
+  reason('NO_CRYPT_PATH', 'No Encrypt Path Failures'),
+  reason('INVALID_HBS_PKT', 'Invalid HBS received packet'),
+  reason('NO_FRAG_ENTRY', 'No Fragment Entries'),
+  reason('ICMP_ERROR', 'ICMP errors'),
+  reason('CLONE_FAIL', 'Clone Failures'),
+  reason('INVALID_UNDERLAY_ECMP', 'Invalid underlay ECMP'),
+  reason('VLAN_FWD_TX', 'VLAN fwd intf failed TX'),
+  reason('VLAN_FWD_ENQ', 'VLAN fwd intf failed enq'),
   // Ours: what a vif may send to the agent is limited by a token bucket instead of a hold queue.
-  reason(56, 'Trap Limit Exceeded', 'TRAP_LIMIT'),
+  reason('TRAP_LIMIT', 'Trap Limit Exceeded'),
   // Ours: SNAT is the underlay's alone.
-  reason(61, 'Outside By Other NIC', 'OTHER_NIC'),
+  reason('OTHER_NIC', 'Outside By Other NIC'),
   // Ours: the original neither copies ECN marks nor looks at them.
-  reason(60, 'ECN Marked Not Capable', 'ECN'),
+  reason('ECN', 'ECN Marked Not Capable'),
 ]
 
 /** Shown with --debug only: the original of a packet that went on as copies, which is no loss. */
-export const CLONED_ORIGINAL: DropReason = reason(35, 'Cloned Original', 'CLONED_ORIGINAL')
+export const CLONED_ORIGINAL: DropReason = reason('CLONED_ORIGINAL', 'Cloned Original')
 
 /** Counters by reason number. */
 export type DropCounters = ArrayLike<bigint | number>

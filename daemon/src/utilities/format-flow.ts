@@ -1,68 +1,89 @@
 /**
  * What `flow -l`, `flow --get`, `flow -s` and `flow -r` print (vRouter reference §3.6). Pure.
  */
+import {
+  FLOW_ACTION_DROP,
+  FLOW_ACTION_FORWARD,
+  FLOW_ACTION_HOLD,
+  FLOW_ACTION_NAT,
+  FLOW_DNAT,
+  FLOW_DPAT,
+  FLOW_EVICT_CANDIDATE,
+  FLOW_EVICTED,
+  FLOW_LINK_LOCAL,
+  FLOW_NEW,
+  FLOW_SNAT,
+  FLOW_SPAT,
+  FLOW_VRFT,
+  TCP_DEAD,
+  TCP_ESTABLISHED,
+  TCP_ESTABLISHED_R,
+  TCP_FIN,
+  TCP_FIN_R,
+  TCP_HALF_CLOSE,
+  TCP_RST,
+  TCP_SYN,
+  TCP_SYN_R,
+} from '../maps/constants.ts'
 import { dropReasonName } from '../maps/flow-drop-reasons.ts'
 import { flagSymbols, left, localTime, right } from './columns.ts'
-
-export const FLOW_ACTION = { drop: 0, hold: 1, forward: 2, nat: 3 } as const
-export const FLOW_FLAG = { active: 0x1, evictCandidate: 0x400, evicted: 0x800, vrfTranslate: 0x4000 } as const
 
 const ACTION_LETTERS = ['D', 'H', 'F', 'N']
 
 const NAT_FLAGS = [
-  [0x2, 'S'],
-  [0x4, 'Ps'],
-  [0x8, 'D'],
-  [0x10, 'Pd'],
-  [0x8000, 'L'],
+  [FLOW_SNAT, 'S'],
+  [FLOW_SPAT, 'Ps'],
+  [FLOW_DNAT, 'D'],
+  [FLOW_DPAT, 'Pd'],
+  [FLOW_LINK_LOCAL, 'L'],
 ] as const
 
 const NAT_NAMES = [
-  [0x2, 'SourceNAT, '],
-  [0x8, 'DestinationNAT, '],
-  [0x4, 'SourcePortNAT, '],
-  [0x10, 'DestinationPortNAT, '],
-  [0x8000, 'LinkLocalNAT, '],
+  [FLOW_SNAT, 'SourceNAT, '],
+  [FLOW_DNAT, 'DestinationNAT, '],
+  [FLOW_SPAT, 'SourcePortNAT, '],
+  [FLOW_DPAT, 'DestinationPortNAT, '],
+  [FLOW_LINK_LOCAL, 'LinkLocalNAT, '],
 ] as const
 
 const STATE_FLAGS = [
-  [0x800, 'E'],
-  [0x400, 'Ec'],
-  [0x200, 'N'],
+  [FLOW_EVICTED, 'E'],
+  [FLOW_EVICT_CANDIDATE, 'Ec'],
+  [FLOW_NEW, 'N'],
   [0x100, 'M'],
   [0x40, 'Dm'],
 ] as const
 
 const STATE_NAMES = [
-  [0x800, 'EVICTED '],
-  [0x400, 'EVICT CANDIDATE '],
-  [0x200, 'NEW '],
+  [FLOW_EVICTED, 'EVICTED '],
+  [FLOW_EVICT_CANDIDATE, 'EVICT CANDIDATE '],
+  [FLOW_NEW, 'NEW '],
   [0x100, 'MODIFIED '],
   [0x2000, 'MIRROR '],
 ] as const
 
 const TCP_FLAGS = [
-  [0x8, 'S'],
-  [0x10, 'Sr'],
-  [0x20, 'E'],
-  [0x40, 'Er'],
-  [0x1, 'F'],
-  [0x4, 'Fr'],
-  [0x80, 'R'],
-  [0x2, 'C'],
-  [0x8000, 'D'],
+  [TCP_SYN, 'S'],
+  [TCP_SYN_R, 'Sr'],
+  [TCP_ESTABLISHED, 'E'],
+  [TCP_ESTABLISHED_R, 'Er'],
+  [TCP_FIN, 'F'],
+  [TCP_FIN_R, 'Fr'],
+  [TCP_RST, 'R'],
+  [TCP_HALF_CLOSE, 'C'],
+  [TCP_DEAD, 'D'],
 ] as const
 
 const TCP_NAMES = [
-  [0x8, 'SYN, '],
-  [0x10, 'SYN(REVERSE), '],
-  [0x20, 'ESTABLISHED, '],
-  [0x40, 'ESTABLISHED(REVERSE), '],
-  [0x1, 'FIN, '],
-  [0x4, 'FIN(REVERSE), '],
-  [0x80, 'RESET, '],
-  [0x2, 'HALFCLOSED, '],
-  [0x8000, 'DEAD, '],
+  [TCP_SYN, 'SYN, '],
+  [TCP_SYN_R, 'SYN(REVERSE), '],
+  [TCP_ESTABLISHED, 'ESTABLISHED, '],
+  [TCP_ESTABLISHED_R, 'ESTABLISHED(REVERSE), '],
+  [TCP_FIN, 'FIN, '],
+  [TCP_FIN_R, 'FIN(REVERSE), '],
+  [TCP_RST, 'RESET, '],
+  [TCP_HALF_CLOSE, 'HALFCLOSED, '],
+  [TCP_DEAD, 'DEAD, '],
 ] as const
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' }
@@ -158,7 +179,7 @@ const ENTRY_LINE_CHARACTERS = 70
 /** One entry of `flow -l` with the blank line that ends it. */
 export function formatFlow(flow: FlowView): string {
   const reverse = flow.reverseIndex === undefined ? ' '.repeat(12) : `<=>${left(flow.reverseIndex, 9)}`
-  const isTranslated = (flow.flags & FLOW_FLAG.vrfTranslate) !== 0
+  const isTranslated = (flow.flags & FLOW_VRFT) !== 0
   const vrfs = isTranslated ? `${flow.vrf}->${flow.destinationVrf}` : `${flow.vrf}`
   return (
     `${right(flow.index, 9)}${reverse}    ${left(endpointOf(flow, flow.source, flow.sourcePort), 46)}    ` +
@@ -202,8 +223,8 @@ function formatFlowState(flow: FlowView): string {
 
 function actionText(flow: FlowView): string {
   const letter = ACTION_LETTERS[flow.action] ?? 'U'
-  if (flow.action === FLOW_ACTION.nat) return `${letter}(${flagSymbols(flow.flags, NAT_FLAGS)})`
-  if (flow.action === FLOW_ACTION.drop) return `${letter}(${dropReasonName(flow.dropReason)})`
+  if (flow.action === FLOW_ACTION_NAT) return `${letter}(${flagSymbols(flow.flags, NAT_FLAGS)})`
+  if (flow.action === FLOW_ACTION_DROP) return `${letter}(${dropReasonName(flow.dropReason)})`
   return letter
 }
 
@@ -295,13 +316,13 @@ function continuation(text: string): string {
 
 function actionLines({ flow, reverse }: FlowDetails): string[] {
   switch (flow.action) {
-    case FLOW_ACTION.hold:
+    case FLOW_ACTION_HOLD:
       return [field('Flow Action', 'HOLD')]
-    case FLOW_ACTION.forward:
+    case FLOW_ACTION_FORWARD:
       return [field('Flow Action', 'FORWARD')]
-    case FLOW_ACTION.drop:
+    case FLOW_ACTION_DROP:
       return [field('Flow Action', `DROP:${' '.repeat(LABEL_WIDTH)}${dropReasonName(flow.dropReason)}`)]
-    case FLOW_ACTION.nat:
+    case FLOW_ACTION_NAT:
       return [
         field('Flow Action', `NAT: ${flagSymbols(flow.flags, NAT_NAMES)}`),
         ...(reverse

@@ -1,18 +1,30 @@
 /** What `nh` prints (vRouter reference §3.3). Pure. */
+import {
+  HASH_ALL,
+  HASH_DIP,
+  HASH_DPORT,
+  HASH_PROTO,
+  HASH_SIP,
+  HASH_SPORT,
+  NH_COMPOSITE,
+  NH_ENCAP,
+  NH_FLAG_COMPOSITE_ECMP,
+  NH_FLAG_COMPOSITE_ENCAP,
+  NH_FLAG_COMPOSITE_EVPN,
+  NH_FLAG_COMPOSITE_FABRIC,
+  NH_FLAG_ETREE_ROOT,
+  NH_FLAG_MCAST,
+  NH_FLAG_POLICY_ENABLED,
+  NH_FLAG_RELAXED_POLICY,
+  NH_FLAG_SNAT,
+  NH_FLAG_TUNNEL_UDP_MPLS,
+  NH_FLAG_TUNNEL_VXLAN,
+  NH_FLAG_VALID,
+  NH_RCV,
+  NH_TUNNEL,
+  NH_VRF_TRANSLATE,
+} from '../maps/constants.ts'
 import { hexBytes, left, right } from './columns.ts'
-
-/** `enum nh_type` of the datapath's types.h. */
-export const NH_TYPE = {
-  dead: 0,
-  receive: 1,
-  encap: 2,
-  tunnel: 3,
-  resolve: 4,
-  discard: 5,
-  composite: 6,
-  vrfTranslate: 7,
-  l2Receive: 8,
-} as const
 
 const TYPE_NAMES = ['Dead', 'Receive', 'Encap', 'Tunnel', 'Resolve', 'Drop', 'Composite', 'Vrf_Translate', 'L2 Receive']
 
@@ -20,41 +32,38 @@ const FAMILY_NAMES: Readonly<Record<number, string>> = { 0: 'AF_UNSPEC', 2: 'AF_
 
 /** In ascending bit order; those with a type are printed for nexthops of that type only. Bits without a name print nothing. */
 const FLAG_NAMES: readonly (readonly [bit: number, name: string, onlyType?: number])[] = [
-  [0x1, 'Valid'],
-  [0x2, 'Policy'],
-  [0x8, 'MPLSoGRE', NH_TYPE.tunnel],
-  [0x10, 'Udp', NH_TYPE.tunnel],
-  [0x20, 'Multicast'],
-  [0x40, 'MPLSoUDP', NH_TYPE.tunnel],
-  [0x80, 'Vxlan', NH_TYPE.tunnel],
-  [0x100, 'Policy(R)'],
-  [0x200, 'Fabric', NH_TYPE.composite],
-  [0x400, 'Ecmp', NH_TYPE.composite],
-  [0x1000, 'Evpn', NH_TYPE.composite],
-  [0x2000, 'Encap', NH_TYPE.composite],
-  [0x4000, 'Tor', NH_TYPE.composite],
+  [NH_FLAG_VALID, 'Valid'],
+  [NH_FLAG_POLICY_ENABLED, 'Policy'],
+  [0x8, 'MPLSoGRE', NH_TUNNEL],
+  [0x10, 'Udp', NH_TUNNEL],
+  [NH_FLAG_MCAST, 'Multicast'],
+  [NH_FLAG_TUNNEL_UDP_MPLS, 'MPLSoUDP', NH_TUNNEL],
+  [NH_FLAG_TUNNEL_VXLAN, 'Vxlan', NH_TUNNEL],
+  [NH_FLAG_RELAXED_POLICY, 'Policy(R)'],
+  [NH_FLAG_COMPOSITE_FABRIC, 'Fabric', NH_COMPOSITE],
+  [NH_FLAG_COMPOSITE_ECMP, 'Ecmp', NH_COMPOSITE],
+  [NH_FLAG_COMPOSITE_EVPN, 'Evpn', NH_COMPOSITE],
+  [NH_FLAG_COMPOSITE_ENCAP, 'Encap', NH_COMPOSITE],
+  [0x4000, 'Tor', NH_COMPOSITE],
   [0x8000, 'RouteLookup'],
   [0x10000, 'Unicast Flood'],
   [0x20000, 'Copy SIP'],
   [0x40000, 'Flow Lookup'],
-  [0x80000, 'Pbb', NH_TYPE.tunnel],
+  [0x80000, 'Pbb', NH_TUNNEL],
   [0x100000, 'Mac Learn'],
-  [0x200000, 'Etree Root'],
+  [NH_FLAG_ETREE_ROOT, 'Etree Root'],
   [0x400000, 'Indirect'],
   [0x800000, 'Evpn Control Word'],
-  [0x80000000, 'Snat', NH_TYPE.vrfTranslate],
+  [NH_FLAG_SNAT, 'Snat', NH_VRF_TRANSLATE],
 ]
-
-const FLAG_COMPOSITE_ECMP = 0x400
 
 const HASH_FIELDS: readonly (readonly [bit: number, name: string])[] = [
-  [0x01, 'Proto'],
-  [0x02, 'SrcIP'],
-  [0x04, 'SrcPort'],
-  [0x08, 'DstIp'],
-  [0x10, 'DstPort'],
+  [HASH_PROTO, 'Proto'],
+  [HASH_SIP, 'SrcIP'],
+  [HASH_SPORT, 'SrcPort'],
+  [HASH_DIP, 'DstIp'],
+  [HASH_DPORT, 'DstPort'],
 ]
-const ALL_HASH_FIELDS = 0x1f
 
 export interface NexthopRecord {
   readonly id: number
@@ -117,19 +126,19 @@ function flagNames(nh: NexthopRecord): string {
 function typeLines(nh: NexthopRecord): string[] {
   const rewrite = nh.rewrite ?? []
   switch (nh.type) {
-    case NH_TYPE.receive:
+    case NH_RCV:
       return [`Oif:${nh.oif}`]
-    case NH_TYPE.encap:
+    case NH_ENCAP:
       return [`EncapFmly:0806 Oif:${nh.oif} Len:${rewrite.length}`, `Encap Data: ${hexBytes(rewrite)}`]
-    case NH_TYPE.tunnel:
+    case NH_TUNNEL:
       return [
         `Oif:${nh.oif} Len:${rewrite.length} Data:${hexBytes(rewrite)}`,
         `Sip:${nh.source} Dip:${nh.destination}`,
         ...(nh.pathMtu === undefined ? [] : [`Path MTU:${nh.pathMtu.bytes} for ${nh.pathMtu.seconds} s`]),
       ]
-    case NH_TYPE.vrfTranslate:
+    case NH_VRF_TRANSLATE:
       return [`Vrf:${nh.vrf}`]
-    case NH_TYPE.composite:
+    case NH_COMPOSITE:
       return [...hashLine(nh), `Sub NH(label): ${memberList(nh.members ?? [])}`]
     default:
       return []
@@ -137,8 +146,8 @@ function typeLines(nh: NexthopRecord): string[] {
 }
 
 function hashLine(nh: NexthopRecord): string[] {
-  if ((nh.flags & FLAG_COMPOSITE_ECMP) === 0) return []
-  const fields = nh.hashFields || ALL_HASH_FIELDS
+  if ((nh.flags & NH_FLAG_COMPOSITE_ECMP) === 0) return []
+  const fields = nh.hashFields || HASH_ALL
   const names = HASH_FIELDS.filter(([bit]) => (fields & bit) !== 0).map(([, name]) => name)
   return [`Valid Hash Key Parameters: ${names.join(',')}`]
 }

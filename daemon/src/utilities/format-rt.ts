@@ -1,21 +1,30 @@
 /**
  * What `rt` prints (vRouter reference §3.2). Pure: the reader (rt.ts) decides which rows there are and in which order.
  */
+import {
+  BRIDGE_FLOOD_DHCP,
+  BRIDGE_LABEL_VALID,
+  ROUTE_ARP_FLOOD,
+  ROUTE_ARP_PROXY,
+  ROUTE_ARP_TRAP,
+  ROUTE_LABEL_VALID,
+  ROUTE_MAC_IP_LEARNT,
+} from '../maps/constants.ts'
 import { etherNtoa, flagSymbols, left, right } from './columns.ts'
 
 /** `enum route_flags` of the datapath's types.h, as the tool names them. */
 const ROUTE_FLAGS = [
-  [0x01, 'L'],
-  [0x02, 'P'],
-  [0x04, 'T'],
-  [0x08, 'F'],
-  [0x10, 'Ml'],
+  [ROUTE_LABEL_VALID, 'L'],
+  [ROUTE_ARP_PROXY, 'P'],
+  [ROUTE_ARP_TRAP, 'T'],
+  [ROUTE_ARP_FLOOD, 'F'],
+  [ROUTE_MAC_IP_LEARNT, 'Ml'],
 ] as const
 
 /** `enum bridge_flags`; the last symbol repeats bit 0x10, so that such rows read `L2cMl`, as they always did. */
 const BRIDGE_FLAGS = [
-  [0x02, 'L'],
-  [0x04, 'Df'],
+  [BRIDGE_LABEL_VALID, 'L'],
+  [BRIDGE_FLOOD_DHCP, 'Df'],
   [0x08, 'Mm'],
   [0x10, 'L2c'],
   [0x20, 'N'],

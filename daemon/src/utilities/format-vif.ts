@@ -1,14 +1,31 @@
 /** What `vif` prints (vRouter reference §3.1). Pure. */
+import {
+  VIF_AGENT,
+  VIF_DHCP_ENABLED,
+  VIF_DROP_NEW_FLOWS,
+  VIF_ETREE_ROOT,
+  VIF_GATEWAY,
+  VIF_HOST,
+  VIF_L2_ENABLED,
+  VIF_L3_ENABLED,
+  VIF_MAC_PROXY,
+  VIF_NO_ARP_PROXY,
+  VIF_PHYSICAL,
+  VIF_POLICY_ENABLED,
+  VIF_TX_CSUM_OFFLOAD,
+  VIF_VHOST_PHYS,
+  VIF_VIRTUAL,
+} from '../maps/constants.ts'
 import { flagSymbols, left } from './columns.ts'
 
 /** `enum vif_type` of the datapath's types.h, which keeps the vRouter's numbers. */
 const TYPE_NAMES: Readonly<Record<number, string>> = {
-  0: 'Host',
-  1: 'Agent',
-  2: 'Physical',
-  3: 'Virtual',
+  [VIF_HOST]: 'Host',
+  [VIF_AGENT]: 'Agent',
+  [VIF_PHYSICAL]: 'Physical',
+  [VIF_VIRTUAL]: 'Virtual',
   4: 'XenLL',
-  5: 'Gateway',
+  [VIF_GATEWAY]: 'Gateway',
   6: 'Virtual(Vlan)',
   7: 'Stats',
   9: 'Monitoring',
@@ -16,33 +33,34 @@ const TYPE_NAMES: Readonly<Record<number, string>> = {
 
 /** In the legend's order, which is also the order in which a vif's flags are printed. */
 const FLAGS: readonly (readonly [bit: number, symbol: string, meaning: string])[] = [
-  [0x1, 'P', 'Policy'],
+  [VIF_POLICY_ENABLED, 'P', 'Policy'],
   [0x2, 'X', 'Cross Connect'],
   [0x4, 'S', 'Service Chain'],
   [0x8, 'Mr', 'Receive Mirror'],
   [0x10, 'Mt', 'Transmit Mirror'],
-  [0x20, 'Tc', 'Transmit Checksum Offload'],
-  [0x40, 'L3', 'Layer 3'],
-  [0x80, 'L2', 'Layer 2'],
-  [0x100, 'D', 'DHCP'],
-  [0x200, 'Vp', 'Vhost Physical'],
+  [VIF_TX_CSUM_OFFLOAD, 'Tc', 'Transmit Checksum Offload'],
+  [VIF_L3_ENABLED, 'L3', 'Layer 3'],
+  [VIF_L2_ENABLED, 'L2', 'Layer 2'],
+  [VIF_DHCP_ENABLED, 'D', 'DHCP'],
+  [VIF_VHOST_PHYS, 'Vp', 'Vhost Physical'],
   [0x400, 'Pr', 'Promiscuous'],
   [0x800, 'Vnt', 'Native Vlan Tagged'],
-  [0x1000, 'Mnp', 'No MAC Proxy'],
+  [VIF_NO_ARP_PROXY, 'Mnp', 'No MAC Proxy'],
   [0x2000, 'Dpdk', 'DPDK PMD Interface'],
   [0x4000, 'Rfl', 'Receive Filtering Offload'],
   [0x8000, 'Mon', 'Interface is Monitored'],
   [0x10000, 'Uuf', 'Unknown Unicast Flood'],
   [0x20000, 'Vof', 'VLAN insert/strip offload'],
-  [0x40000, 'Df', 'Drop New Flows'],
+  [VIF_DROP_NEW_FLOWS, 'Df', 'Drop New Flows'],
   [0x80000, 'L', 'MAC Learning Enabled'],
-  [0x100000, 'Proxy', 'MAC Requests Proxied Always'],
-  [0x200000, 'Er', 'Etree Root'],
+  [VIF_MAC_PROXY, 'Proxy', 'MAC Requests Proxied Always'],
+  [VIF_ETREE_ROOT, 'Er', 'Etree Root'],
   [0x1000000, 'Mn', 'Mirror without Vlan Tag'],
   [0x8000000, 'HbsL', 'HBS Left Intf'],
   [0x10000000, 'HbsR', 'HBS Right Intf'],
   [0x2000000, 'Ig', 'Igmp Trap Enabled'],
-  [0x40000000, 'Ml', 'MAC-IP Learning Enabled'],
+  // Of the legend only: there is no such learning, and its bit is VIF_MORE_ADDRESSES here.
+  [0, 'Ml', 'MAC-IP Learning Enabled'],
 ]
 const FLAGS_PER_LINE = 4
 

@@ -2,9 +2,20 @@
  * The layouts against golden files that were transcribed from the vRouter reference's samples (§3): byte for byte, since operators'
  * scripts cut these lines by column.
  */
+
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
+import {
+  NH_COMPOSITE,
+  NH_DISCARD,
+  NH_ENCAP,
+  NH_RCV,
+  NH_TUNNEL,
+  NH_VRF_TRANSLATE,
+  VIF_L3_ENABLED,
+  VIF_MORE_ADDRESSES,
+} from '../maps/constants.ts'
 import type { VrfStatsStruct } from '../maps/structs.ts'
 import { etherNtoa } from './columns.ts'
 import { DROP_REASONS, formatDropstats, sumOfDrops } from './format-dropstats.ts'
@@ -18,7 +29,7 @@ import {
   formatFlowStatistics,
 } from './format-flow.ts'
 import { formatMpls } from './format-mpls.ts'
-import { formatNexthop, NH_TYPE } from './format-nh.ts'
+import { formatNexthop } from './format-nh.ts'
 import { formatBridge, formatMatch, formatRoute, formatRoutes } from './format-rt.ts'
 import { formatCleared, formatVif, formatVifHeader, formatVifRates, type VifRecord } from './format-vif.ts'
 import { formatVrfStats, hasNoTraffic } from './format-vrfstats.ts'
@@ -112,6 +123,11 @@ describe('vif layout', () => {
     assert.ok(formatVif({ ...vifs[2]!, ifindex: 0 }).startsWith('vif0/2          pkt0\n'))
   })
 
+  it('prints no flag of the original for a bit that means something else here', () => {
+    assert.match(formatVif({ ...vifs[3]!, flags: VIF_L3_ENABLED | VIF_MORE_ADDRESSES }), / Flags:L3 QOS/)
+    assert.match(formatVifHeader(), /Ml=MAC-IP Learning Enabled/)
+  })
+
   it('aligns rates with their titles', () => {
     const lines = formatVifRates([
       { id: 4, name: 'tap1', type: 3, rxErrors: 1, rxPackets: 20, txErrors: 3, txPackets: 40 },
@@ -199,11 +215,11 @@ describe('nh layout', () => {
 
   it('prints records of every kind in the samples', () => {
     const records = [
-      { ...inet, id: 0, type: NH_TYPE.discard, flags: 1, vrf: 0, references: 4110 },
+      { ...inet, id: 0, type: NH_DISCARD, flags: 1, vrf: 0, references: 4110 },
       {
         ...inet,
         id: 22,
-        type: NH_TYPE.encap,
+        type: NH_ENCAP,
         flags: 0x200003,
         references: 6,
         oif: 4,
@@ -212,7 +228,7 @@ describe('nh layout', () => {
       {
         ...inet,
         id: 18,
-        type: NH_TYPE.tunnel,
+        type: NH_TUNNEL,
         flags: 0x200041,
         vrf: 0,
         references: 3,
@@ -224,7 +240,7 @@ describe('nh layout', () => {
       {
         ...inet,
         id: 31,
-        type: NH_TYPE.composite,
+        type: NH_COMPOSITE,
         flags: 0x401,
         references: 2,
         members: [
@@ -237,7 +253,7 @@ describe('nh layout', () => {
   })
 
   it('says what a router made known of the path of a tunnel', () => {
-    const common = { family: 2, vrf: 0, id: 18, type: NH_TYPE.tunnel, flags: 1, references: 1, oif: 0 }
+    const common = { family: 2, vrf: 0, id: 18, type: NH_TUNNEL, flags: 1, references: 1, oif: 0 }
     const ends = { source: '192.0.2.11', destination: '192.0.2.12', pathMtu: { bytes: 1400, seconds: 532 } }
     assert.match(
       formatNexthop({ ...common, ...ends }),
@@ -246,7 +262,7 @@ describe('nh layout', () => {
   })
 
   it('names the lists of a fan-out', () => {
-    const bridge = { family: 7, vrf: 2, references: 1, type: NH_TYPE.composite }
+    const bridge = { family: 7, vrf: 2, references: 1, type: NH_COMPOSITE }
     const text = (id: number, flags: number, members: { nexthop: number; label?: number }[]) =>
       formatNexthop({ ...bridge, id, flags, members })
     assert.match(
@@ -262,7 +278,7 @@ describe('nh layout', () => {
 
   it('breaks a long list of members and keeps each of them', () => {
     const members = Array.from({ length: 40 }, (_, at) => ({ nexthop: 100 + at, label: 20 + at }))
-    const text = formatNexthop({ ...inet, id: 31, type: NH_TYPE.composite, flags: 0x401, references: 2, members })
+    const text = formatNexthop({ ...inet, id: 31, type: NH_COMPOSITE, flags: 0x401, references: 2, members })
     const list = text.slice(text.indexOf('Sub NH(label): ') + 'Sub NH(label): '.length).trim()
     const lines = list.split(`\n${' '.repeat(28)}`)
     assert.ok(lines.length > 1 && lines.every((line) => line.length <= 70))
@@ -274,10 +290,10 @@ describe('nh layout', () => {
 
   it('prints VRF_TRANSLATE with its target, RCV with its interface, and None without flags', () => {
     assert.match(
-      formatNexthop({ ...inet, id: 5, type: NH_TYPE.vrfTranslate, flags: 1, references: 1 }),
+      formatNexthop({ ...inet, id: 5, type: NH_VRF_TRANSLATE, flags: 1, references: 1 }),
       /\n {14}Vrf:2\n\n$/,
     )
-    const receive = formatNexthop({ ...inet, id: 6, type: NH_TYPE.receive, flags: 0, references: 1, oif: 1 })
+    const receive = formatNexthop({ ...inet, id: 6, type: NH_RCV, flags: 0, references: 1, oif: 1 })
     assert.match(receive, /Flags:None\n {14}Oif:1\n\n$/)
   })
 })

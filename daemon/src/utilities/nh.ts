@@ -1,19 +1,13 @@
 /** `nh`: the nexthops (vRouter reference §3.3). */
+
 import { ip4Text } from '../maps/addresses.ts'
-import { LABEL_NONE } from '../maps/constants.ts'
+import { LABEL_NONE, NH_COMPOSITE, NH_ENCAP, NH_RCV, NH_TUNNEL } from '../maps/constants.ts'
 import { isFree, membersOf, nexthopById } from '../maps/nexthops.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import { nexthopReferences } from '../maps/references.ts'
 import type { NexthopStruct } from '../maps/structs.ts'
 import { notSupportedError, responseError } from './errors.ts'
-import {
-  familyName,
-  formatNexthop,
-  type NexthopRecord,
-  NH_TYPE,
-  nexthopFlagList,
-  nexthopTypeName,
-} from './format-nh.ts'
+import { familyName, formatNexthop, type NexthopRecord, nexthopFlagList, nexthopTypeName } from './format-nh.ts'
 import { numberOption, type Request, requireVerb, type Tool } from './tool.ts'
 
 const usage = `Usage: nh --list
@@ -104,17 +98,17 @@ function toRecord(
   const common = { id, type, family, flags, vrf, references: references.get(id) ?? 0 }
   const rewrite = [...nexthop.rewrite.subarray(0, nexthop.rewriteLen)]
   switch (type) {
-    case NH_TYPE.receive:
+    case NH_RCV:
       return { ...common, oif }
-    case NH_TYPE.encap:
+    case NH_ENCAP:
       return { ...common, oif, rewrite }
-    case NH_TYPE.tunnel:
+    case NH_TUNNEL:
       return {
         ...common,
         ...{ oif, rewrite, source: ip4Text(nexthop.sip), destination: ip4Text(nexthop.dip) },
         pathMtu: pathMtuTo(maps, nexthop.dip),
       }
-    case NH_TYPE.composite:
+    case NH_COMPOSITE:
       return {
         ...common,
         hashFields: maps.composites.get(id)?.hashFields ?? 0,

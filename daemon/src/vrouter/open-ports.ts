@@ -1,13 +1,12 @@
 /** The ports of this node, as the rest of the vRouter serves them. */
+
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import { VIF_ID_FIRST_POD } from '../maps/constants.ts'
 import { podMtu } from '../model/encapsulations.ts'
 import { Ports } from '../ports/ports.ts'
 import type { Parts } from './parts.ts'
 import type { PortProgress } from './port-progress.ts'
 import type { Rounds } from './rounds.ts'
-
-/** vif 0 to 2 are the node's own. */
-const OWN_VIFS = 3
 
 export function openPorts(
   { config, log, source, service }: Parts,
@@ -28,6 +27,6 @@ export function openPorts(
     obstacle: (uuid) => progress.obstacle(uuid),
     verify: async (uuid) => dataplane.verifyPort(uuid),
     readiness: () => service.readiness(),
-    maxPorts: config.limits.vifs - OWN_VIFS,
+    maxPorts: config.limits.vifs - VIF_ID_FIRST_POD,
   })
 }

@@ -5,12 +5,10 @@
  */
 import { createInterface } from 'node:readline'
 import { ip4Number } from '@kube-vrouter/daemon/maps/addresses'
+import { NH_ID_DISCARD } from '@kube-vrouter/daemon/maps/constants'
 import { openMaps } from '@kube-vrouter/daemon/maps/open'
 import { lookupRoute } from '@kube-vrouter/daemon/maps/routes'
 import { listVifs } from '@kube-vrouter/daemon/maps/vifs'
-
-/** The nexthop of a subnet that holds no such pod. */
-const DISCARD = 1
 
 interface Wanted {
   readonly key: string
@@ -47,7 +45,7 @@ function look(): void {
   last = begun
   for (const one of watched) {
     const route = lookupRoute(maps.routes, one.vrf, one.address)
-    const isThere = route !== undefined && route.nexthop > DISCARD && route.prefixLength > one.longerThan
+    const isThere = route !== undefined && route.nexthop > NH_ID_DISCARD && route.prefixLength > one.longerThan
     if (isThere === one.isThere) continue
     one.isThere = isThere
     console.log(JSON.stringify({ key: one.key, at: performance.timeOrigin + performance.now(), isThere, gapMs }))

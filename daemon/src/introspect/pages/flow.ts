@@ -4,7 +4,15 @@
  */
 import { createHash } from 'node:crypto'
 import { ip4Text } from '../../maps/addresses.ts'
-import { FLOW_ACTION_DROP, FLOW_ACTION_NAT, FLOW_L2, FLOW_NONE, FLOW_VRFT, NH_TUNNEL } from '../../maps/constants.ts'
+import {
+  ECMP_NONE,
+  FLOW_ACTION_DROP,
+  FLOW_ACTION_NAT,
+  FLOW_L2,
+  FLOW_NONE,
+  FLOW_VRFT,
+  NH_TUNNEL,
+} from '../../maps/constants.ts'
 import { dropReasonText } from '../../maps/flow-drop-reasons.ts'
 import type { FlowRecord } from '../../maps/flows.ts'
 import type { Vif } from '../../model/tables.ts'
@@ -112,7 +120,6 @@ const ACTION_DENY = 1 << 3
 const ACTION_PASS = 1 << 5
 const ACTION_VRF_TRANSLATE = 1 << 8
 
-const NO_ECMP_MEMBER = 0xff
 const NO_INTERFACE = 0xffffffff
 
 function toSandesh(record: FlowRecord, context: IntrospectContext): SandeshFlowData {
@@ -142,7 +149,7 @@ function toSandesh(record: FlowRecord, context: IntrospectContext): SandeshFlowD
     refcount: 1,
     implicit_deny: 'no',
     short_flow: 'no',
-    ecmp_index: flow.ecmp === NO_ECMP_MEMBER ? undefined : flow.ecmp,
+    ecmp_index: flow.ecmp === ECMP_NONE ? undefined : flow.ecmp,
     ...tunnelFields(record, context),
     src_vn_list: sourceVn === undefined ? [] : [sourceVn],
     dst_vn_list: destinationVn === undefined ? [] : [destinationVn],

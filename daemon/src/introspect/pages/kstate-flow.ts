@@ -2,6 +2,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import {
+  ECMP_NONE,
   FLOW_ACTION_DROP,
   FLOW_ACTION_FORWARD,
   FLOW_ACTION_HOLD,
@@ -173,7 +174,6 @@ const DROP_REASON_WORDS: ReadonlySet<string> = new Set([
 ])
 
 const PROTOCOL_TCP = 6
-const NO_ECMP_MEMBER = 0xff
 
 function toSandesh({ flow, ...key }: FlowRecord): Value<typeof kFlowInfo> {
   return {
@@ -192,7 +192,7 @@ function toSandesh({ flow, ...key }: FlowRecord): Value<typeof kFlowInfo> {
     pkts: toI32(flow.packets),
     nhid: key.nexthop,
     underlay_udp_sport: flow.udpSrcPort,
-    ecmp_index: flow.ecmp === NO_ECMP_MEMBER ? undefined : flow.ecmp,
+    ecmp_index: flow.ecmp === ECMP_NONE ? undefined : flow.ecmp,
     tcp_flags: key.protocol === PROTOCOL_TCP ? flagWords(TCP_FLAGS, flow.tcpFlags) : undefined,
     drop_reason: flow.action === FLOW_ACTION_DROP ? dropReasonWord(flow.dropReason) : undefined,
     qos_id: -1,

@@ -3,13 +3,13 @@
  * nodes' blocks, and those of their pods whose address lies in no block of their node.
  */
 
+import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import type { Prefix } from '../address.ts'
 import { bitsOf, familyOf, formatAddress, hostPrefix, mustParseAddress, mustParseCidr, overlaps } from '../address.ts'
 import { prefixOfBlock } from '../block-prefix.ts'
 import { isEqual, Memo } from '../equal.ts'
 import type { NodeFacts } from '../facts.ts'
 import type { LocalPod } from '../interfaces.ts'
-import { DISCARD } from '../nexthops.ts'
 import type { Address, FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { PREFERENCE_LIVE, PROXY, path } from '../paths.ts'
 import type { RemotePods } from '../remote-pods.ts'
@@ -135,7 +135,7 @@ function podOffer({ port, nexthop, label }: LocalPod, address: Address): Offer {
 
 /** The subnet, and its gateway: the host asks for that one's MAC alone, and gets vhost0's, whichever pod it speaks to. */
 function subnetOffers({ prefix, gateway }: DefaultSubnet, vn: FqName): Offer[] {
-  const discard = path('Local', DISCARD, vn)
+  const discard = path('Local', NH_ID_DISCARD, vn)
   return [
     fabricOffer('subnet', formatAddress(prefix), prefix.length, discard, 'subnet'),
     fabricOffer('gateway', gateway, bitsOf(prefix.family), discard, 'gateway', PROXY),

@@ -2,10 +2,10 @@
  * What another network gives to a VRF (../leaks.ts): its subnets, and its pods and blocks inside them. It is offered by the same contributors as at home, with less
  * preference than the VRF's own.
  */
+import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import { formatAddress, type Prefix } from '../address.ts'
 import { Memo } from '../equal.ts'
 import type { LocalPod } from '../interfaces.ts'
-import { DISCARD } from '../nexthops.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { NO_FLAGS, path } from '../paths.ts'
 import type { RemotePods } from '../remote-pods.ts'
@@ -86,8 +86,8 @@ export class Leak {
       route: {
         address: formatAddress(prefix),
         prefixLength: prefix.length,
-        paths: [path('Local', DISCARD, vn)],
-        nexthop: DISCARD,
+        paths: [path('Local', NH_ID_DISCARD, vn)],
+        nexthop: NH_ID_DISCARD,
         flags: NO_FLAGS,
         kind: 'subnet',
       },

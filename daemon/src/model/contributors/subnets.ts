@@ -1,6 +1,6 @@
 /** A network's plan of its addresses: its subnets, where an address that nobody has is discarded, with their gateway and service address, which the agent answers. */
+import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import { bitsOf, mustParseCidr } from '../address.ts'
-import { DISCARD } from '../nexthops.ts'
 import type { VirtualNetwork } from '../objects.ts'
 import { FLOOD, PROXY, path } from '../paths.ts'
 import type { Offer } from '../rib/offer.ts'
@@ -31,8 +31,8 @@ export class Subnets {
         route: {
           address: subnet.cidr.slice(0, subnet.cidr.indexOf('/')),
           prefixLength: length,
-          paths: [path('Local', DISCARD, vn)],
-          nexthop: DISCARD,
+          paths: [path('Local', NH_ID_DISCARD, vn)],
+          nexthop: NH_ID_DISCARD,
           flags: FLOOD,
           kind: 'subnet',
         },

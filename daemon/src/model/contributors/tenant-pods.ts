@@ -1,8 +1,8 @@
 /** In VRF 0, pods of every network but the default one: this node's own way to them (../node-to-pods.ts). */
+import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import { bitsOf, familyOf } from '../address.ts'
 import type { LocalPod } from '../interfaces.ts'
 import { FABRIC_VN, NODE_GATEWAY } from '../names.ts'
-import { DISCARD } from '../nexthops.ts'
 import type { ReachedPod } from '../node-to-pods.ts'
 import type { Address } from '../objects.ts'
 import { PREFERENCE_LIVE, PROXY, path } from '../paths.ts'
@@ -22,7 +22,7 @@ export class TenantPods {
     const offers = reached.map(({ pod, address }) => podOffer(pod, address))
     // IPv6 has no address that the datapath answers for by itself, as it does for 169.254/16: the gateway needs a route.
     if (reached.some(({ address }) => familyOf(address) === 6)) {
-      const discard = path('Local', DISCARD, FABRIC_VN)
+      const discard = path('Local', NH_ID_DISCARD, FABRIC_VN)
       offers.push(fabricOffer('node-gateway', NODE_GATEWAY[6], 128, discard, 'gateway', PROXY))
     }
     this.#offers.set(offers)

@@ -1,6 +1,6 @@
 /** The way out of a network with the node's address, and the ranges that it doesn't lead to: cluster IPs. */
+import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import { familyOf, mustParseCidr } from '../address.ts'
-import { DISCARD } from '../nexthops.ts'
 import type { VirtualNetwork } from '../objects.ts'
 import { NO_FLAGS, path } from '../paths.ts'
 import type { Contributor, Offer } from '../rib/offer.ts'
@@ -40,7 +40,7 @@ export class WayOut {
       if (familyOf(range) === 6 && !hasInet6) continue
       // Its own subnet discards what nobody has anyway, and answers for those who are there.
       if (network?.subnets.some(({ cidr }) => cidr === range)) continue
-      yield this.#offer(range, DISCARD, IN_NETWORK['inside-range'])
+      yield this.#offer(range, NH_ID_DISCARD, IN_NETWORK['inside-range'])
     }
   }
 

@@ -2,6 +2,7 @@
  * Routes of one family in one VRF: what is offered for each prefix, and what of it is used. An offer only notes that its prefix has changed; `commit` selects.
  * A route that says the same as before stays the same object.
  */
+import { COMPOSITE_MAX } from '../../maps/constants.ts'
 import type { Family } from '../address.ts'
 import { isEqual } from '../equal.ts'
 import { path } from '../paths.ts'
@@ -9,9 +10,6 @@ import type { CompositeMember, Path, Problem, Route, RouteChange } from '../tabl
 import { type Offer, type OfferKey, pathsOf, usedOf } from './offer.ts'
 import { keyOf, orderOf } from './route-changes.ts'
 import { RouteList } from './route-list.ts'
-
-/** Members of a composite that the datapath can hold. */
-export const COMPOSITE_MAX = 64
 
 /** Changes that are worked into the list at a time. */
 const BATCH = 16_384

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { COMPOSITE_MAX } from '../../maps/constants.ts'
 import { comparePrefixes, mustParseAddress } from '../address.ts'
 import { NO_FLAGS, path } from '../paths.ts'
 import type { Path, Route, RouteChange } from '../tables.ts'
 import type { Contributor, Offer } from './offer.ts'
 import { OfferSet } from './offer-set.ts'
 import { Rib, type VrfRib } from './rib.ts'
-import { COMPOSITE_MAX } from './rib-table.ts'
 import { compareLists, keyOf } from './route-changes.ts'
 
 // ---- what may be offered: few prefixes, so that offers meet -----------------------------------------------------------------
