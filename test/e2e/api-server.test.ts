@@ -3,7 +3,7 @@
  * `kubectl proxy`, webhooks and aggregated APIs need that. It reaches no pod of another network.
  */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, nodes, type RunningPod } from './cluster.ts'
+import { type Cluster, nodes, type RunningPod, useCluster } from './cluster.ts'
 
 const API_SERVER = '10.10.0.1'
 
@@ -13,8 +13,10 @@ describe('an API server that is no node', function () {
   let namespace: string
   let isolated: string
   let pods: RunningPod[]
+  useCluster((made) => {
+    here = made
+  })
   before(async function () {
-    here = await cluster(this)
     // kind's API server runs on a node.
     if (!('cni' in here.lab)) return this.skip()
     namespace = await here.namespace('served')
@@ -31,7 +33,6 @@ describe('an API server that is no node', function () {
       spec: { selector: labels, ports },
     })
   })
-  after(async () => here?.removeNamespaces(...[namespace, isolated].filter((name) => name !== undefined)))
 
   const get = async (path: string) => (await here.lab.tryKubectl(['get', '--raw', path], { timeoutMs: 60_000 })).stdout
 

@@ -1,6 +1,6 @@
 /** Objects that are wrong are refused or set aside with words that help, and harm nobody. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 import { assertUnharmed, startFlow } from './traffic.ts'
 
@@ -10,15 +10,16 @@ describe('bad input', function () {
   let namespace: string
   let a: RunningPod
   let b: RunningPod
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
+  })
+  before(async () => {
     namespace = await here.namespace('bad')
     await here.apply(networkManifest(namespace, 'net', ['172.30.0.0/24']))
     const on = { namespace, annotations: { 'vrouter.dev/network': 'net' } }
     const pods = await here.start({ name: 'a', node: 'node1', ...on }, { name: 'b', node: 'node2', ...on })
     ;[a, b] = pods as [RunningPod, RunningPod]
   })
-  after(async () => here?.removeNamespaces(namespace))
 
   it('subnets that overlap are refused, with the field and the remedy', async () => {
     const { status, stderr } = await here.tryApply(

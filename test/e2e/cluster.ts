@@ -34,6 +34,7 @@ export class Cluster implements AsyncDisposable {
   readonly lab: TestCluster
   /** Of clusters whose underlay can be seen: those of hack/kubelab. */
   readonly ownAddresses: OwnAddressWatch | undefined
+  readonly #namespaces = new Set<string>()
 
   constructor(lab: TestCluster, ownAddresses?: OwnAddressWatch) {
     this.lab = lab
@@ -70,6 +71,7 @@ export class Cluster implements AsyncDisposable {
     labels: Record<string, string> = {},
   ): Promise<string> {
     const name = `${prefix}-${randomBytes(3).toString('hex')}`
+    this.#namespaces.add(name)
     await this.apply(namespaceManifest(name, annotations, labels))
     // The controller manager takes a while to look again when the API server was away.
     await this.until(
@@ -80,8 +82,12 @@ export class Cluster implements AsyncDisposable {
     return name
   }
 
+  /** Without names: all that `namespace` made and that weren't removed yet. */
   async removeNamespaces(...names: string[]): Promise<void> {
-    if (names.length > 0) await this.kubectl('delete', 'namespace', '--wait=true', '--timeout=280s', ...names)
+    const gone = names.length > 0 ? names : [...this.#namespaces]
+    for (const name of gone) this.#namespaces.delete(name)
+    if (gone.length > 0)
+      await this.kubectl('delete', 'namespace', '--ignore-not-found', '--wait=true', '--timeout=280s', ...gone)
   }
 
   /** Creates the pods and waits until all of them are Ready. */
@@ -203,8 +209,20 @@ async function start(): Promise<Cluster> {
   return new Cluster(lab, await OwnAddressWatch.start(lab.name))
 }
 
-/** Call it in `before`: starts the cluster, or skips the suite with the reason. */
-export async function cluster(context: Mocha.Context): Promise<Cluster> {
+/** For a suite: gives it the cluster before its own hooks, or skips it with the reason; the namespaces that it makes go with it. */
+export function useCluster(take: (here: Cluster) => void): void {
+  let here: Cluster | undefined
+  before(async function () {
+    here = await cluster(this)
+    take(here)
+  })
+  after(async function () {
+    this.timeout(300_000)
+    await here?.removeNamespaces()
+  })
+}
+
+async function cluster(context: Mocha.Context): Promise<Cluster> {
   context.timeout(10 * 60_000)
   skipBecause(context, whyNoCluster())
   shared ??= start()

@@ -1,6 +1,6 @@
 /** Pods, nodes and pods of the host's network reach each other in the default network, without NAT. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { hostPorts } from './pods.ts'
 
 describe('the default network', function () {
@@ -11,8 +11,10 @@ describe('the default network', function () {
   let b: RunningPod
   let far: RunningPod
   let host: RunningPod
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
+  })
+  before(async () => {
     namespace = await here.namespace('plain')
     const pods = await here.start(
       { name: 'a', namespace, node: 'node1' },
@@ -22,7 +24,6 @@ describe('the default network', function () {
     )
     ;[a, b, far, host] = pods as [RunningPod, RunningPod, RunningPod, RunningPod]
   })
-  after(async () => here?.removeNamespaces(namespace))
 
   for (const family of ['ip4', 'ip6'] as const) {
     it(`carries ${family} between pods, on a node and across nodes, each seen with its own address`, async () => {

@@ -1,22 +1,19 @@
 /** Networks of tenants: the same addresses twice, addresses and MACs that a pod asks for, and what is said when something doesn't exist. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { networkManifest, podManifest } from './pods.ts'
 
 describe('custom networks', function () {
   this.timeout(120_000)
   let here: Cluster
-  const namespaces: string[] = []
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
   })
-  after(async () => here?.removeNamespaces(...namespaces))
 
   it('overlap: two tenants with the same subnet, each pod answered by its own', async () => {
     const running: RunningPod[][] = []
     for (const tenant of ['east', 'west']) {
       const namespace = await here.namespace(tenant, { 'vrouter.dev/network': 'same' })
-      namespaces.push(namespace)
       await here.apply(networkManifest(namespace, 'same', ['10.0.0.0/24']))
       running.push(
         await here.start(
@@ -46,14 +43,12 @@ describe('custom networks', function () {
 
   it('give a pod the MAC that it asks for', async () => {
     const namespace = await here.namespace('mac')
-    namespaces.push(namespace)
     const [pod] = await here.start({ name: 'mac', namespace, annotations: { 'vrouter.dev/mac': '02:11:22:33:44:55' } })
     assert.match(await here.output(pod!, 'cat', '/sys/class/net/eth0/address'), /02:11:22:33:44:55/)
   })
 
   it('a pod that names what does not exist is told so by an Event, in the words that ADD fails with; it starts when the network comes', async () => {
     const namespace = await here.namespace('missing')
-    namespaces.push(namespace)
     await here.apply(
       podManifest({ name: 'lost', namespace, node: 'node1', annotations: { 'vrouter.dev/network': 'nowhere' } }),
     )
@@ -73,7 +68,6 @@ describe('custom networks', function () {
     const namespace = await here.namespace('astray', {
       'opencontrail.org/network': "{'domain': 'default-domain', 'project': 'x', 'name': 'gone'}",
     })
-    namespaces.push(namespace)
     await here.until('an Event', async () =>
       (await here.events(namespace, 'Namespace', namespace)).some((text) => text.includes("doesn't exist")),
     )

@@ -1,7 +1,7 @@
 /** Each component dies, or is away, while traffic runs. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Cluster, cluster, nodes, numberOf, type RunningPod } from './cluster.ts'
+import { type Cluster, nodes, numberOf, type RunningPod, useCluster } from './cluster.ts'
 import { networkManifest, podManifest } from './pods.ts'
 import { assertUnharmed, type Flow, startFlow } from './traffic.ts'
 
@@ -15,8 +15,10 @@ describe('when something dies', function () {
   let a: RunningPod
   let b: RunningPod
   let far: RunningPod
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
+  })
+  before(async () => {
     namespace = await here.namespace('failures')
     const pods = await here.start(
       { name: 'a', namespace, node: 'node1' },
@@ -25,7 +27,6 @@ describe('when something dies', function () {
     )
     ;[a, b, far] = pods as [RunningPod, RunningPod, RunningPod]
   })
-  after(async () => here?.removeNamespaces(namespace))
 
   function flows(): Promise<Flow[]> {
     return Promise.all([

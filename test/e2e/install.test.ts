@@ -1,12 +1,12 @@
 /** The chart turned a cluster without a network into one. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, nodes } from './cluster.ts'
+import { type Cluster, nodes, useCluster } from './cluster.ts'
 
 describe('an installed cluster', function () {
   this.timeout(120_000)
   let here: Cluster
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
   })
 
   it('has Ready nodes whose network is available and which nothing keeps pods from', async () => {

@@ -1,5 +1,5 @@
 /** Who reaches whom: the isolation matrix of the original, cell by cell, on one node and across nodes. */
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 
 type Name = 'plain' | 'plain2' | 'redA' | 'redB' | 'blue' | 'custom' | 'customFar' | 'customElsewhere'
@@ -19,14 +19,14 @@ const reaches: Readonly<Record<Name, readonly Name[]>> = {
 describe('isolation', function () {
   this.timeout(120_000)
   let here: Cluster
-  const namespaces: string[] = []
   const pods = new Map<Name, RunningPod>()
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
+  })
+  before(async () => {
     const plain = await here.namespace('plain')
     const red = await here.namespace('red', { 'opencontrail.org/isolation': 'true' })
     const blue = await here.namespace('blue', {}, { 'core.juniper.net/isolated-namespace': 'true' })
-    namespaces.push(plain, red, blue)
     await here.apply(networkManifest(plain, 'tenant', ['172.20.0.0/16', 'fd20::/64']))
     const network = { 'vrouter.dev/network': `${plain}/tenant` }
     const old = {
@@ -50,7 +50,6 @@ describe('isolation', function () {
     const running = await here.start(...wanted)
     for (const [i, pod] of running.entries()) pods.set(wanted[i]!.key, pod)
   })
-  after(async () => here?.removeNamespaces(...namespaces))
 
   const names = Object.keys(reaches) as Name[]
   for (const from of names) {

@@ -1,6 +1,6 @@
 /** A VirtualNetworkRouter joins networks, and takes them apart again when it goes. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 
 function routerManifest(namespace: string, name: string, type: string, labels: object, more: object = {}): object {
@@ -15,15 +15,12 @@ function routerManifest(namespace: string, name: string, type: string, labels: o
 describe('a VirtualNetworkRouter', function () {
   this.timeout(120_000)
   let here: Cluster
-  const namespaces: string[] = []
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
   })
-  after(async () => here?.removeNamespaces(...namespaces))
 
   it('leaks between the networks that it selects, not to others, and no longer when it is gone', async () => {
     const namespace = await here.namespace('mesh')
-    namespaces.push(namespace)
     await here.apply(
       networkManifest(namespace, 'web', ['172.24.0.0/24'], { group: 'shop' }),
       networkManifest(namespace, 'db', ['172.25.0.0/24'], { group: 'shop' }),
@@ -54,7 +51,6 @@ describe('a VirtualNetworkRouter', function () {
   it('joins networks of two namespaces when both sides say so: hub and spokes', async () => {
     const services = await here.namespace('services')
     const tenant = await here.namespace('tenant')
-    namespaces.push(services, tenant)
     await here.kubectl('label', 'namespace', services, `team=${services}`)
     await here.kubectl('label', 'namespace', tenant, `team=${tenant}`)
     await here.apply(

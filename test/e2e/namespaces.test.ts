@@ -1,13 +1,13 @@
 /** Namespaces and bursts: everything that a pod had is gone when it is gone. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster } from './cluster.ts'
+import { type Cluster, useCluster } from './cluster.ts'
 import { podManifest } from './pods.ts'
 
 describe('namespaces and bursts', function () {
   this.timeout(120_000)
   let here: Cluster
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
   })
 
   it('a namespace that is deleted with pods in it leaves nothing: no interface object, no tap, no record', async () => {

@@ -1,5 +1,5 @@
 /** kubelet's probes work into every pod, isolated and custom ones included: http, tcp, exec, grpc. */
-import { type Cluster, cluster } from './cluster.ts'
+import { type Cluster, useCluster } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 
 const probes = {
@@ -12,11 +12,9 @@ const probes = {
 describe('probes', function () {
   this.timeout(120_000)
   let here: Cluster
-  const namespaces: string[] = []
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
   })
-  after(async () => here?.removeNamespaces(...namespaces))
 
   const kinds = {
     'the default network': async () => ({ namespace: await here.namespace('default'), annotations: {} }),
@@ -33,7 +31,6 @@ describe('probes', function () {
   for (const [kind, make] of Object.entries(kinds)) {
     it(`work into pods of ${kind}`, async () => {
       const { namespace, annotations } = await make()
-      namespaces.push(namespace)
       await here.start(
         ...Object.entries(probes).map(([probe, how]) => ({
           name: probe,

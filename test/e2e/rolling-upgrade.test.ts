@@ -1,6 +1,6 @@
 /** A rolling restart of all agents: no packet of a running flow is lost, and no pod fails to start meanwhile. */
 import assert from 'node:assert/strict'
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { podManifest } from './pods.ts'
 import { assertUnharmed, startFlow } from './traffic.ts'
 
@@ -8,11 +8,12 @@ describe('a rolling upgrade of the agents', function () {
   this.timeout(120_000)
   let here: Cluster
   let namespace: string
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
+  })
+  before(async () => {
     namespace = await here.namespace('upgrade')
   })
-  after(async () => here?.removeNamespaces(namespace))
 
   it('is invisible to flows and to pods that start', async function () {
     this.timeout(240_000)

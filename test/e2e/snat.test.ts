@@ -1,7 +1,7 @@
 /** Pods speak to addresses outside of the cluster with their node's address, off per network; nobody outside speaks to a pod. */
 import assert from 'node:assert/strict'
 import { outside } from '../kubelab/layout.ts'
-import { type Cluster, cluster, type RunningPod } from './cluster.ts'
+import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 
 const nodeAddress = {
@@ -13,14 +13,14 @@ const target = { ip4: outside.address4, ip6: outside.address6 }
 describe('speaking to the outside', function () {
   this.timeout(120_000)
   let here: Cluster
-  const namespaces: string[] = []
   const pods: RunningPod[] = []
   let off: RunningPod
-  before(async function () {
-    here = await cluster(this)
+  useCluster((made) => {
+    here = made
+  })
+  before(async () => {
     const plain = await here.namespace('plain')
     const isolated = await here.namespace('isolated', { 'opencontrail.org/isolation': 'true' })
-    namespaces.push(plain, isolated)
     await here.apply(
       networkManifest(plain, 'tenant', ['172.22.0.0/24', 'fd22::/64']),
       networkManifest(plain, 'closed', ['172.23.0.0/24', 'fd23::/64'], {}, { fabricSNAT: false }),
@@ -35,7 +35,6 @@ describe('speaking to the outside', function () {
     )
     off = pods.pop()!
   })
-  after(async () => here?.removeNamespaces(...namespaces))
 
   for (const family of ['ip4', 'ip6'] as const) {
     it(`has the node's ${family} address: TCP, UDP, ping`, async () => {
