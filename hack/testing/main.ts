@@ -124,7 +124,7 @@ async function runStep(area: Area, step: Step, env: NodeJS.ProcessEnv, reportFil
       : fail(step.title, `${step.command.join(' ')} ended with ${problem}\n${output.trim()}`)
   }
   rmSync(reportFile, { force: true })
-  const words = ['--reporter', 'json', '--reporter-option', `output=${reportFile}`, ...(step.exits ? ['--exit'] : [])]
+  const words = ['--reporter', 'json', '--reporter-option', `output=${reportFile}`]
   const command = ['mocha', ...words, ...step.files]
   const { output, problem } = await runCommand(command, { cwd: root, env, limitSeconds })
   if (!existsSync(reportFile)) return outcomeOfCrash(area.name, problem || 'status 0', output)
