@@ -59,6 +59,8 @@ export class TestNode implements Disposable {
     this.ip(`link add ${NIC} mtu 1500 type veth peer name gw netns ${this.worldName}`)
     this.ip('link set lo up')
     this.world('link set lo up')
+    // The router has one link-local address, which its advertisements come from.
+    this.world('link set gw addrgenmode none')
     this.world('link set gw up')
     this.world('addr add 10.77.0.1/24 dev gw')
     this.world('addr add 10.78.0.1/24 dev gw')

@@ -57,6 +57,20 @@ describe('changes of the network card after the migration', function () {
     assert.ok(node.canPing('203.0.113.1'))
   })
 
+  it('leaves the routes of a router to its advertisements', async () => {
+    using node = new TestNode()
+    node.ip(`addr add 10.77.0.11/24 dev ${NIC}`)
+    node.advertise('fd79::', 600)
+    await node.settled()
+    const defaults = (device: string) => node.ip(`-6 route show default dev ${device}`).match(/proto \w+/g)
+    await until('its route', () => defaults(NIC))
+    await node.migrate()
+    assert.deepEqual(defaults(VHOST), ['proto 119'])
+    await using _follower = await followChanges(node.options())
+    node.advertise('fd79::', 600)
+    await eventually('its own route only', () => String(defaults(VHOST)) === 'proto ra')
+  })
+
   it('puts back routes that vhost0 lost, and brings it up again', async () => {
     using node = await migrated()
     await using _follower = await followChanges(node.options())

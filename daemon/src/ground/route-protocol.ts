@@ -3,3 +3,6 @@
  * daemon with no memory knows its own.
  */
 export const VROUTER_PROTOCOL = 118
+
+/** On vhost0, a copy of a route that the kernel learnt from a router advertisement on the NIC. */
+export const ADVERTISED_COPY_PROTOCOL = 119

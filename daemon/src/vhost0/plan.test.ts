@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { AddressFlag, LIFETIME_FOREVER } from '@kube-vrouter/linux/netlink/route'
 import fc from 'fast-check'
 import { aRoute, SimulatedKernel } from '../../../test/doubles/simulated-kernel.ts'
+import { originals } from './advertised.ts'
 import { type Address, addressKey, type DeviceState, familyOf, type Route, routeIdentity } from './device-state.ts'
 import {
   absorb,
@@ -128,7 +129,7 @@ const nics = fc
     return kernel
   })
 
-const identities = (state: DeviceState) => state.routes.map(routeIdentity).sort()
+const identities = (state: DeviceState) => originals(state.routes).map(routeIdentity).sort()
 const keys = (state: { readonly addresses: readonly Address[] }) => state.addresses.map(addressKey).sort()
 
 const keysInOrder = (addresses: readonly Address[]) => addresses.map(addressKey)
@@ -150,7 +151,7 @@ class Watchdog {
   check(after: Operation): void {
     const { nic, vhost } = this.#kernel.devices
     const addresses = new Set([...keys(nic), ...keys(vhost)])
-    const routes = new Set([...nic.routes, ...vhost.routes].map(routeIdentity))
+    const routes = new Set(originals([...nic.routes, ...vhost.routes]).map(routeIdentity))
     for (const key of this.#addresses) assert.ok(addresses.has(key), `${key} is missing after ${JSON.stringify(after)}`)
     for (const key of this.#routes) assert.ok(routes.has(key), `${key} is missing after ${JSON.stringify(after)}`)
   }
@@ -315,6 +316,29 @@ describe('changes after the migration', () => {
       kernel.devices.vhost.routes.map(({ gateway }) => gateway),
       [undefined, '10.0.1.1'],
     )
+  })
+
+  it('makes room for the route of the next advertisement, and lets it go with its router', () => {
+    const { kernel, holdings } = settled()
+    kernel.isIpv6Disabled = false
+    const put = (on: 'nic' | 'vhost', route: Route) =>
+      assert.equal(kernel.apply({ op: 'add-route', on, route }), undefined)
+    const fields = { destination: '::', prefixLength: 0, gateway: 'fe80::1', metric: 1024, expires: 1800, protocol: 9 }
+    const route = aRoute({ family: 6, ...fields })
+    const routers = () => kernel.devices.vhost.routes.filter(({ family }) => family === 6)
+    put('nic', route)
+    let held = follow(kernel, holdings)
+    assert.deepEqual(
+      routers().map(({ protocol, metric }) => [protocol, metric]),
+      [[119, 1025]],
+    )
+    put('vhost', { ...route, expires: 9000 })
+    held = follow(kernel, held)
+    assert.deepEqual(routers().map(routeIdentity), [routeIdentity(route)])
+    kernel.apply({ op: 'delete-route', on: 'vhost', route })
+    held = follow(kernel, held)
+    assert.deepEqual(routers(), [], 'withdrawn')
+    assert.ok(!held.routes.some(({ family }) => family === 6))
   })
 
   it('puts everything back on a vhost0 that was made anew', () => {

@@ -8,6 +8,7 @@
  * crash anywhere leaves a state from which the next plan goes on. An empty plan: done.
  */
 import { AddressFlag, LIFETIME_FOREVER } from '@kube-vrouter/linux/netlink/route'
+import { copyOf, doneCopies, isAdvertised, originals } from './advertised.ts'
 import {
   type Address,
   addressKey,
@@ -57,7 +58,7 @@ export type Operation =
 /** The configuration of a NIC that no migration has touched yet. */
 export function holdingsOf(state: DeviceState): Holdings {
   const neighbours = state.neighbours.filter(({ isPermanent }) => isPermanent)
-  return { addresses: state.addresses, routes: state.routes, neighbours, obsolete: [] }
+  return { addresses: state.addresses, routes: originals(state.routes), neighbours, obsolete: [] }
 }
 
 /** The configuration as the NIC would have it, out of a vhost0 whose record is lost. */
@@ -68,7 +69,8 @@ export function holdingsFromVhost(vhost: DeviceState): Holdings {
 /**
  * Holdings after a look at the kernel. What appeared on the NIC is taken in; once the migration is complete (`isSettled`) it also takes the
  * place of what it competes with, as a renewed lease's default route does, because on the NIC the old one would have been replaced. An address
- * that somebody took off vhost0 is given up, with the routes that need it; when all are gone at once the device was reset, and they are kept.
+ * that somebody took off vhost0 is given up, with the routes that need it, and so is a route that a router no longer advertises; when all addresses are
+ * gone at once the device was reset, and they are kept.
  */
 export function absorb(holdings: Holdings, { nic, vhost, now }: Situation, isSettled: boolean): Holdings {
   const onNic = new Map(nic.addresses.map((address) => [addressKey(address), address]))
@@ -88,19 +90,23 @@ export function absorb(holdings: Holdings, { nic, vhost, now }: Situation, isSet
   addresses.push(...nic.addresses.filter((address) => !held.has(addressKey(address))))
   for (const { address } of addresses) dropped.delete(address)
 
+  const vhostRoutes = originals(vhost?.routes ?? [])
+  const present = new Set(vhostRoutes.map(routeIdentity))
   const routes = new Map<string, Route>()
   for (const route of holdings.routes) {
     const aged = agedRoute(route, now)
-    if (aged !== undefined && !(route.source !== undefined && dropped.has(route.source)))
-      routes.set(routeIdentity(route), aged)
+    const lostItsSource = route.source !== undefined && dropped.has(route.source)
+    const wasWithdrawn = isSettled && !isReset && isAdvertised(route) && !present.has(routeIdentity(route))
+    if (aged !== undefined && !lostItsSource && !wasWithdrawn) routes.set(routeIdentity(route), aged)
   }
-  for (const route of vhost?.routes ?? []) {
+  for (const route of vhostRoutes) {
     const identity = routeIdentity(route)
     const known = routes.get(identity)
     if (known !== undefined) routes.set(identity, { ...known, expires: route.expires, since: now })
   }
   const obsolete = new Map(holdings.obsolete.map((route) => [routeIdentity(route), route]))
-  const arrived = nic.routes.filter((route) => !routes.has(routeIdentity(route)))
+  const nicRoutes = originals(nic.routes)
+  const arrived = nicRoutes.filter((route) => !routes.has(routeIdentity(route)))
   if (isSettled) {
     const keys = new Set(arrived.map(routeKey))
     for (const [identity, route] of routes) {
@@ -109,9 +115,8 @@ export function absorb(holdings: Holdings, { nic, vhost, now }: Situation, isSet
       obsolete.set(identity, route)
     }
   }
-  for (const route of nic.routes) routes.set(routeIdentity(route), route)
+  for (const route of nicRoutes) routes.set(routeIdentity(route), route)
   for (const identity of routes.keys()) obsolete.delete(identity)
-  const present = new Set(vhost?.routes.map(routeIdentity))
 
   const neighbours = new Map(holdings.neighbours.map((neighbour) => [neighbour.address, neighbour]))
   for (const neighbour of nic.neighbours) if (neighbour.isPermanent) neighbours.set(neighbour.address, neighbour)
@@ -134,7 +139,7 @@ export function absorbVhost(holdings: Holdings, vhost: DeviceState): Holdings {
       ...holdings.addresses,
       ...vhost.addresses.filter((address) => !addresses.has(addressKey(address))).map(nicForm),
     ],
-    routes: [...holdings.routes, ...vhost.routes.filter((route) => !routes.has(routeIdentity(route)))],
+    routes: [...holdings.routes, ...originals(vhost.routes).filter((route) => !routes.has(routeIdentity(route)))],
     neighbours: [
       ...holdings.neighbours,
       ...vhost.neighbours.filter(({ address, isPermanent }) => isPermanent && !neighbours.has(address)),
@@ -153,7 +158,11 @@ export function planToVhost(holdings: Holdings, { nic, vhost, now }: Situation):
     ...routeAdditions(holdings, vhost, 'vhost', now),
   ]
   if (additions.length > 0) return additions
-  const obsolete = holdings.obsolete.map((route): Operation => ({ op: 'delete-route', on: 'vhost', route }))
+  const present = new Set(vhost.routes.map(routeIdentity))
+  const superseded = holdings.obsolete.map((route) => (present.has(routeIdentity(route)) ? route : copyOf(route)))
+  const obsolete = [...superseded, ...doneCopies(vhost.routes)].map(
+    (route): Operation => ({ op: 'delete-route', on: 'vhost', route }),
+  )
   const removals = removalsFrom('nic', nic, (address) => familyOf(address) === 4)
   const closesIpv6 = nic.isIpv6Disabled === false
   return [...obsolete, ...removals, ...(closesIpv6 ? [{ op: 'disable-ipv6', value: true } as const] : [])]
@@ -207,12 +216,12 @@ function addressAdditions(
 
 /** Missing routes: direct ones before those that need them to reach a gateway. */
 function routeAdditions({ routes }: Holdings, target: DeviceState, on: Side, now: number): Operation[] {
-  const present = new Set(target.routes.map(routeIdentity))
+  const present = new Set(originals(target.routes).map(routeIdentity))
   return routes
     .filter((route) => !present.has(routeIdentity(route)))
     .flatMap((route) => agedRoute(route, now) ?? [])
     .sort((a, b) => distance(a) - distance(b))
-    .map((route) => ({ op: 'add-route', on, route }))
+    .map((route) => ({ op: 'add-route', on, route: copyOf(route) }))
 }
 
 /** Missing permanent neighbours, and learnt ones from the other side, so that the first packet doesn't wait for an answer. */
