@@ -3,6 +3,7 @@
  * The timer that ages flows. `start_ageing`, run once by the loader (BPF_PROG_TEST_RUN), starts it; then it lives in the map
  * `ageing`, as long as that is pinned, with nobody in user space. Starting it again is harmless, and gives it newer code.
  */
+#define ROLE ROLE_AGEING
 #include "packet.h"
 #include "ageing.h"
 

@@ -3,7 +3,7 @@
  * What the agent injects: tcx ingress of pkt0 (vRouter reference 1.1, 2.10). Behind Ethernet and the agent header is a whole frame:
  * SWITCH sends it out of a vif as it is, ROUTE routes it in a VRF. Neither makes a flow.
  */
-#define DELIVER_BY_TRANSMIT
+#define ROLE ROLE_AGENT
 #include "packet.h"
 #include "drop.h"
 #include "flow.h"
@@ -21,16 +21,44 @@ struct agent_frame {
 
 #define AGENT_FRAME ((__u32)sizeof(struct agent_frame) - 2)
 
-/* Takes the outer Ethernet and agent headers off. Returns 0 or a drop reason. */
-static __always_inline __u32 agent_strip(struct __sk_buff *skb, const struct ethhdr *inner)
-{
-	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+/* What the agent header asks for, as one number. */
+union agent_order {
+	struct {
+		__u16 ifindex; /* vif id */
+		__u8 cmd;      /* enum agent_cmd */
+		__u8 reason;   /* why there is none, 0 = there is */
+	};
+	__u32 word;
+};
 
-	if (inner->h_proto == bpf_htons(ETH_P_IPV6))
+/* Reads the outer Ethernet and agent headers, and takes them off: p->vrf is the order's. Returns a union agent_order. */
+__noinline __u32 agent_open(struct __sk_buff *skb, struct packet *p)
+{
+	union agent_order order = { .reason = DROP_PULL };
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	struct agent_frame frame = {};
+
+	if (!p)
+		return order.word;
+	if (bpf_skb_load_bytes(skb, 0, &frame.outer, AGENT_FRAME)) {
+		count_vif_rx_error(p->vif);
+		return order.word;
+	}
+	if (frame.header.cmd != bpf_htons(AGENT_SWITCH) && frame.header.cmd != bpf_htons(AGENT_ROUTE)) {
+		order.reason = DROP_INVALID_PACKET;
+		return order.word;
+	}
+	if (frame.inner.h_proto == bpf_htons(ETH_P_IPV6))
 		flags |= ADJ_ROOM_DECAP_L3_IPV6;
-	if (bpf_skb_adjust_room(skb, -(__s32)(ETH_HLEN + sizeof(struct agent_hdr)), BPF_ADJ_ROOM_MAC, flags))
-		return DROP_PULL;
-	return bpf_skb_store_bytes(skb, 0, inner, ETH_HLEN, 0) ? DROP_PULL : 0;
+	if (bpf_skb_adjust_room(skb, -(__s32)(ETH_HLEN + sizeof(struct agent_hdr)), BPF_ADJ_ROOM_MAC, flags) ||
+	    bpf_skb_store_bytes(skb, 0, &frame.inner, ETH_HLEN, 0))
+		return order.word;
+	order.reason = 0;
+	order.cmd = bpf_ntohs(frame.header.cmd);
+	order.ifindex = bpf_ntohs(frame.header.ifindex);
+	if (order.cmd == AGENT_ROUTE)
+		p->vrf = bpf_ntohs(frame.header.vrf);
+	return order.word;
 }
 
 /* Sends the frame out of vif `id`: to the host if that is vhost0, else through the device's transmit. */
@@ -48,16 +76,17 @@ static __always_inline enum verdict agent_switch(struct __sk_buff *skb, struct p
 	return VERDICT_REDIRECT;
 }
 
-static __always_inline enum verdict agent_route(struct __sk_buff *skb, struct packet *p, const struct agent_hdr *header)
+/* Routes the packet in VRF p->vrf, for vif `id`. */
+static __always_inline enum verdict agent_route(struct __sk_buff *skb, struct packet *p, __u32 id)
 {
-	__u32 reason, id = bpf_ntohs(header->ifindex);
 	__u32 *ifindex = bpf_map_lookup_elem(&vif_devices, &id);
+	__u32 reason;
 
 	if (ifindex && *ifindex && id != VIF_ID_FABRIC)
 		p->vif = id; /* what becomes of it is counted there */
-	p->vrf = bpf_ntohs(header->vrf);
 	p->dvrf = p->vrf;
 	reason = PARSE(parse_version, skb, p, 0);
+	ends_keep(p);
 	if (!reason)
 		reason = resolve_route(p, p->vrf);
 	return reason ? DROP(p, reason) : nexthop_output(skb, p);
@@ -65,21 +94,11 @@ static __always_inline enum verdict agent_route(struct __sk_buff *skb, struct pa
 
 static __always_inline enum verdict agent_walk(struct __sk_buff *skb, struct packet *p)
 {
-	struct agent_frame frame = {};
-	__u32 reason;
+	union agent_order order = { .word = agent_open(skb, p) };
 
-	if (bpf_skb_load_bytes(skb, 0, &frame.outer, AGENT_FRAME)) {
-		count_vif_rx_error(p->vif);
-		return DROP(p, DROP_PULL);
-	}
-	if (frame.header.cmd != bpf_htons(AGENT_SWITCH) && frame.header.cmd != bpf_htons(AGENT_ROUTE))
-		return DROP(p, DROP_INVALID_PACKET);
-	reason = agent_strip(skb, &frame.inner);
-	if (reason)
-		return DROP(p, reason);
-	if (frame.header.cmd == bpf_htons(AGENT_SWITCH))
-		return agent_switch(skb, p, bpf_ntohs(frame.header.ifindex));
-	return agent_route(skb, p, &frame.header);
+	if (order.reason)
+		return DROP(p, order.reason);
+	return order.cmd == AGENT_SWITCH ? agent_switch(skb, p, order.ifindex) : agent_route(skb, p, order.ifindex);
 }
 
 SEC("tcx/ingress")

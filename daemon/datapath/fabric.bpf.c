@@ -4,7 +4,7 @@
  * packets go to workloads or to the host; answers to what workloads sent with the node's address go to them; everything else is
  * the host's and reaches it through vhost0. Frames of a VLAN are of another network: the kernel's devices on the NIC have them.
  */
-#define TAKES_TUNNELS
+#define ROLE ROLE_FABRIC
 #include "packet.h"
 #include "drop.h"
 #include "flow.h"
@@ -13,6 +13,7 @@
 #include "resolve.h"
 #include "snat_answer.h"
 #include "stats.h"
+#include "translate.h"
 #include "tunnel.h"
 #include "vif.h"
 
@@ -27,16 +28,21 @@ static __always_inline enum verdict to_host(struct __sk_buff *skb, struct packet
 	return VERDICT_REDIRECT;
 }
 
+#define LABEL_OF_VRF 0xffff0020 /* the packet is routed in p->dvrf first */
+
 /*
  * From the label to the nexthop, by way of the VRF's routes where the label stands for a VRF. Leaves the key's nh_id as the
- * vRouter has it: that of the destination's vif, else the nexthop's own id. Returns 0 or a drop reason.
+ * vRouter has it: that of the destination's vif, else the nexthop's own id. Returns 0, LABEL_OF_VRF or a drop reason.
  */
-static __always_inline __u32 label_lookup(struct packet *p, __u32 *translate_vrf)
+static __always_inline __u32 label_lookup(struct packet *p)
 {
 	const struct nexthop *nh;
-	__u32 *nh_id, label = p->label;
+	__u32 *nh_id, label;
 
-	*translate_vrf = LABEL_NONE;
+	if (!p)
+		return DROP_MISC;
+	label = p->label;
+	p->label = LABEL_NONE;
 	nh_id = bpf_map_lookup_elem(&mpls, &label);
 	if (!nh_id || !*nh_id)
 		return DROP_INVALID_LABEL;
@@ -47,8 +53,7 @@ static __always_inline __u32 label_lookup(struct packet *p, __u32 *translate_vrf
 	p->dvrf = nh->vrf;
 	switch (nh->type) {
 	case NH_VRF_TRANSLATE:
-		*translate_vrf = nh->vrf;
-		return 0;
+		return LABEL_OF_VRF;
 	case NH_ENCAP:
 	case NH_RCV:
 	case NH_COMPOSITE:
@@ -84,7 +89,7 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 		verdict = flow_stage(skb, p, g, skb->len - overhead);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
-		p->flow_flags = FLOW_TTL_KEEP; /* whoever made the flow: the sending node has routed the packet already */
+		p->flow_flags = FLOW_TTL_KEEP | (p->flow_flags & FLOW_TRANSLATED); /* whoever made the flow: the sending node has routed the packet already */
 	} else { /* dropped, or shown to the agent with its tunnel headers */
 		if (nh->type == NH_ENCAP) {
 			reason = source_check(p);
@@ -97,6 +102,9 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 	reason = encapsulation_strip(skb, p, encapsulation);
 	if (reason)
 		return DROP(p, reason);
+	verdict = translate_stage(skb, p);
+	if (verdict != VERDICT_NEXT)
+		return verdict;
 	if (unlikely(p->tcp_flags & TCPHDR_SYN && g->underlay_mtu > overhead)) {
 		reason = mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - overhead, overhead));
 		if (reason)
@@ -157,7 +165,7 @@ static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct 
 
 static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
-	__u32 encapsulation, reason, translate_vrf;
+	__u32 encapsulation, reason, label;
 	enum verdict verdict;
 
 	if (unlikely(skb->pkt_type == 3 /* PACKET_OTHERHOST */))
@@ -166,23 +174,25 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 	if (!encapsulation)
 		return not_tunnelled(skb, p, g);
 	reason = encapsulation_parse(skb, p, encapsulation);
-	if (!reason)
-		reason = label_lookup(p, &translate_vrf);
-	if (!reason)
-		reason = PARSE(parse_version, skb, p, encapsulation_overhead(encapsulation));
-	if (unlikely(p->bits & PACKET_FRAGMENT)) {
+	if (reason)
+		return DROP(p, reason);
+	label = label_lookup(p);
+	if (label && label != LABEL_OF_VRF)
+		return DROP(p, label);
+	reason = PARSE(parse_version, skb, p, encapsulation_overhead(encapsulation));
+	if (unlikely(reason || p->bits & PACKET_FRAGMENT)) {
 		verdict = fragment_stage(skb, p, reason);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
-		reason = 0;
 	}
-	if (!reason && translate_vrf != LABEL_NONE) {
-		COUNT_VRF(translate_vrf, vrf_translates);
-		reason = resolve_route(p, translate_vrf);
-	} else {
-		p->label = LABEL_NONE;
+	if (label == LABEL_OF_VRF) {
+		COUNT_VRF(p->dvrf, vrf_translates);
+		ends_keep(p);
+		reason = resolve_route(p, p->dvrf);
+		if (reason)
+			return DROP(p, reason);
 	}
-	return reason ? DROP(p, reason) : tunnelled_output(skb, p, g, encapsulation);
+	return tunnelled_output(skb, p, g, encapsulation);
 }
 
 SEC("tcx/ingress")

@@ -4,12 +4,14 @@
  * `import_flows`. Here, because only the datapath can count beside the datapath. Each pair gets handles of this table, counts where it
  * counted before, and looks its route up with its next packet. What this table has already stays as it is.
  */
+#define ROLE ROLE_IMPORT
 #include "packet.h"
 #include "flow_entry.h"
 #include "flow_remove.h"
 #include "flow_share.h"
 
 #define FLOW_IMPORTS 256
+#define FLOW_FROM_OUTSIDE (FLOW_DNAT | FLOW_DPAT | FLOW_VRFT)
 
 enum import_result {
 	IMPORT_DONE = 1,
@@ -40,7 +42,8 @@ static __always_inline int import_exists(__u32 family, const struct flow_import_
 }
 
 /* Enters one direction and charges for it. */
-static __always_inline enum import_result import_side(__u32 family, struct flow_import_side *side, __u32 index, __u32 rindex)
+static __always_inline enum import_result import_side(__u32 family, struct flow_import_side *side, __u32 index, __u32 rindex,
+						      __u8 rgen)
 {
 	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
 	struct flow_alloc *alloc = flow_allocation();
@@ -53,8 +56,11 @@ static __always_inline enum import_result import_side(__u32 family, struct flow_
 	side->flow.index = index;
 	side->flow.rindex = rindex;
 	side->flow.gen = slot->gen + 1;
+	side->flow.rgen = rgen;
 	side->flow.key_nh = side->key.nh_id;
 	side->flow.epoch = g->epoch - 1;
+	if ((side->flow.flags & FLOW_TO_OUTSIDE) == FLOW_TO_OUTSIDE && !side->flow.out)
+		side->flow.out = g->vhost_ifindex; /* of a version that had no such field: the first packet says it better */
 	if (family == AF_INET)
 		error = bpf_map_update_elem(&flow4, (const struct flow4_key *)&side->key, &side->flow, BPF_NOEXIST);
 	else
@@ -67,7 +73,7 @@ static __always_inline enum import_result import_side(__u32 family, struct flow_
 		slot->k6 = side->key;
 	slot->group = side->group;
 	word.family = family;
-	if ((side->flow.flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE)
+	if ((side->flow.flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE) /* only the ways back of SNAT are such */
 		word.family |= FLOW_SLOT_SNAT_PORT;
 	word.gen = side->flow.gen;
 	word.vif = side->flow.vif;
@@ -77,6 +83,13 @@ static __always_inline enum import_result import_side(__u32 family, struct flow_
 	__sync_fetch_and_add(&flow_family(alloc, family)->entries, 1);
 	__sync_fetch_and_add(&alloc->added, 1);
 	return IMPORT_DONE;
+}
+
+static __always_inline __u8 import_gen(__u32 index, __u8 step)
+{
+	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
+
+	return slot ? slot->gen + step : 0;
 }
 
 static __always_inline void import_give(__u32 index)
@@ -113,14 +126,14 @@ static __always_inline enum import_result import_pair(struct flow_import *import
 		import_give(first);
 		return IMPORT_FULL;
 	}
-	result = import_side(import->family, &import->side[0], first, second);
+	result = import_side(import->family, &import->side[0], first, second, import_gen(second, 1));
 	if (result != IMPORT_DONE) {
 		import_give(first);
 		import_give(second);
 		return result;
 	}
 	if (both)
-		result = import_side(import->family, &import->side[1], second, first);
+		result = import_side(import->family, &import->side[1], second, first, import_gen(first, 0));
 	if (result != IMPORT_DONE) {
 		import_give(second);
 		import_remove(first);

@@ -3,7 +3,7 @@
  * What other devices than the underlay's bring (exit.h): tcx ingress of those by which SNAT leaves. Answers to what workloads sent with the
  * node's address there go to them; everything else is the host's, untouched. No vif is counted: these devices aren't the vRouter's.
  */
-#define ON_EXITS
+#define ROLE ROLE_OUTSIDE
 #include "packet.h"
 #include "exit.h"
 #include "snat_answer.h"
@@ -48,9 +48,8 @@ int outside(struct __sk_buff *skb)
 	if (likely(look == SNAT_HOST) || !is_for_exit(skb, g))
 		return TC_ACT_OK;
 	packet_init(&p);
-	p.vif = VIF_UNKNOWN;
+	p.vif = (__u16)VIF_UNKNOWN;
 	p.vif_type = VIF_PHYSICAL;
-	p.ifindex = skb->ifindex;
 	verdict = answer_to_workload(skb, &p, look);
 	return verdict == VERDICT_NEXT ? TC_ACT_OK : verdict_to_tc(verdict);
 }

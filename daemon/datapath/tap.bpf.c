@@ -3,7 +3,7 @@
  * What a workload sends: tcx ingress of its tap (vRouter reference 2.1 to 2.3).
  * A packet of an established flow costs one vif, one flow and one nexthop lookup, and the counters.
  */
-#define TRANSLATES_SOURCE
+#define ROLE ROLE_TAP
 #include "packet.h"
 #include "arp.h"
 #include "drop.h"
@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "snat.h"
 #include "stats.h"
+#include "translate.h"
 #include "vif.h"
 #include "vif_address.h"
 
@@ -66,6 +67,8 @@ static __always_inline enum verdict tap_ip(struct __sk_buff *skb, struct packet 
 			return DROP(p, DROP_INVALID_SOURCE);
 	}
 	verdict = flow_stage(skb, p, g, skb->len);
+	if (verdict == VERDICT_NEXT)
+		verdict = translate_stage(skb, p);
 	return verdict == VERDICT_NEXT ? nexthop_output(skb, p) : verdict;
 }
 
@@ -82,8 +85,14 @@ static __always_inline enum verdict tap_walk(struct __sk_buff *skb, struct packe
 	if (unlikely(!mac_equal(eth->h_source, vif->peer_mac) && !(vif->flags & VIF_NO_SPOOF_CHECK)))
 		return DROP(p, DROP_INVALID_SOURCE);
 	p->ethertype = eth->h_proto;
-	if (unlikely(mac_is_multicast(eth->h_dest)))
-		return frame_is_tagged(skb, p) ? DROP(p, DROP_L2_NO_ROUTE) : multicast_from_workload(skb, p);
+	if (unlikely(mac_is_multicast(eth->h_dest))) {
+		if (frame_is_tagged(skb, p))
+			return DROP(p, DROP_L2_NO_ROUTE);
+		if (p->ethertype == bpf_htons(ETH_P_ARP))
+			return arp_from_workload(skb, p);
+		verdict = multicast_from_workload(skb, p);
+		return verdict == VERDICT_NEXT ? nd_from_workload(skb, p) : verdict;
+	}
 	if (mac_equal(eth->h_dest, vif->mac))
 		p->bits |= PACKET_TO_ROUTER;
 	if (unlikely(frame_is_tagged(skb, p)))

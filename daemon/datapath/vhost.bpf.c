@@ -3,7 +3,7 @@
  * What the host sends: tcx egress of vhost0. Packets to workloads of this node or through a tunnel are ours; everything else goes
  * to the NIC unchanged, because the host has resolved it already. The host never loses its own traffic here.
  */
-#define DELIVER_BY_TRANSMIT
+#define ROLE ROLE_VHOST
 #include "packet.h"
 #include "arp.h"
 #include "drop.h"
@@ -12,6 +12,7 @@
 #include "nexthop.h"
 #include "parse.h"
 #include "stats.h"
+#include "translate.h"
 #include "vif.h"
 
 static __always_inline enum verdict to_wire(struct __sk_buff *skb, struct packet *p, const struct globals *g)
@@ -41,6 +42,7 @@ __noinline __u32 forwarded_as_own(struct __sk_buff *skb, struct packet *p)
 		return DROP_FLOW_INVALID_PROTOCOL;
 	if (p->family == AF_INET || skb->ingress_ifindex == g->vhost_ifindex || p->bits & PACKET_ICMP_ERROR)
 		return 0;
+	ends_keep(p);
 	flow = flow_find(p);
 	if (flow)
 		p->nh = flow->nh;
@@ -76,6 +78,7 @@ static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct pac
 		return VERDICT_NEXT;
 	}
 	if (reason) { /* it can't be a flow: only where it would be ours is that a loss */
+		ends_keep(p);
 		if (reason != DROP_FRAGMENTS || resolve_route(p, p->vrf))
 			return VERDICT_NEXT;
 		nh = bpf_map_lookup_elem(&nexthops, &p->nh);
@@ -92,7 +95,8 @@ static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct pac
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (!nh || !nexthop_is_overlay(nh))
 		return VERDICT_NEXT;
-	return nexthop_output(skb, p);
+	verdict = translate_stage(skb, p);
+	return verdict == VERDICT_NEXT ? nexthop_output(skb, p) : verdict;
 }
 
 SEC("tcx/egress")

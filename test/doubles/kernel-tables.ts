@@ -109,6 +109,8 @@ const FLOW: FlowStruct = {
   gen: 3,
   dropReason: 0,
   ecmp: 0xff,
+  out: 0,
+  rgen: 0,
 }
 
 /** A TCP connection of web-0 to the pod on node-2, and a dropped UDP/IPv6 packet. */

@@ -224,6 +224,8 @@ function fillFlows(maps: PinnedMaps): void {
     gen: 5,
     dropReason: 0,
     ecmp: 0xff,
+    out: 0,
+    rgen: 0,
   }
   maps.flows.flow4.set(forward, flow)
   maps.flows.flow4.set(reverse, {

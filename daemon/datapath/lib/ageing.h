@@ -84,7 +84,7 @@ static __always_inline int ageing_peer_is_gone(const struct flow_slot *slot, uni
 static __always_inline __u32 ageing_lifetime(const struct flow_slot *slot, union flow_slot_word seen, struct flow *flow,
 					     const struct flow *reverse, const struct globals *g, __u32 idle_s)
 {
-	if (flow->flags & FLOW_DNAT && !reverse)
+	if (flow->action == FLOW_ACTION_NAT && !reverse)
 		return AGE_CLOSED_S;
 	if (ageing_peer_is_gone(slot, seen, flow, g->epoch, idle_s))
 		return AGE_GONE_S;
@@ -113,7 +113,7 @@ __noinline int ageing_visit(__u32 index)
 		return 0;
 	}
 	reverse = flow_reverse(flow);
-	if (!(flow->flags & FLOW_EVICT_CANDIDATE) && !(flow->flags & FLOW_SNAT && !reverse)) {
+	if (!(flow->flags & FLOW_EVICT_CANDIDATE) && !(flow->out && !reverse)) {
 		now = bpf_ktime_get_ns(); /* the coarse clock of last_seen_ns, only finer */
 		last = flow->last_seen_ns;
 		if (reverse && reverse->last_seen_ns > last)

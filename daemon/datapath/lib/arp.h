@@ -49,7 +49,7 @@ static __always_inline int arp_is_gratuitous(const struct arp *arp)
 }
 
 /* Turns the request into the reply that says `tpa is at mac`, for the requester. Returns 0 or a drop reason. */
-static __always_inline __u32 arp_write_reply(struct __sk_buff *skb, const struct arp *request, const __u8 *mac)
+__noinline __u32 arp_write_reply(struct __sk_buff *skb, const struct arp *request, const struct proxy *answer)
 {
 	struct {
 		__u16 pad; /* so that the words of what follows are aligned */
@@ -58,11 +58,13 @@ static __always_inline __u32 arp_write_reply(struct __sk_buff *skb, const struct
 		struct arp arp;
 	} __attribute__((packed, aligned(4))) frame = { .ethertype = bpf_htons(ETH_P_ARP) };
 
+	if (!request || !answer)
+		return DROP_MISC;
 	__builtin_memcpy(frame.dest, request->sha, MAC_LEN);
-	__builtin_memcpy(frame.source, mac, MAC_LEN);
+	__builtin_memcpy(frame.source, answer->mac, MAC_LEN);
 	frame.arp = *request;
 	frame.arp.op = bpf_htons(ARPOP_REPLY);
-	__builtin_memcpy(frame.arp.sha, mac, MAC_LEN);
+	__builtin_memcpy(frame.arp.sha, answer->mac, MAC_LEN);
 	__builtin_memcpy(frame.arp.spa, request->tpa, 4);
 	__builtin_memcpy(frame.arp.tha, request->sha, MAC_LEN);
 	__builtin_memcpy(frame.arp.tpa, request->spa, 4);
@@ -74,17 +76,19 @@ __noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *
 {
 	const struct vif *vif = vif_of(skb);
 	struct address target = {};
+	const struct ethhdr *eth;
+	const struct route *route;
 	struct proxy answer = {};
-	__u8 dest[MAC_LEN];
 	struct arp arp;
 	int multicast;
 	__u32 reason;
 
 	if (!p || !vif)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
-	if (bpf_skb_load_bytes(skb, 0, dest, MAC_LEN))
+	eth = packet_data(skb);
+	if ((void *)(eth + 1) > packet_end(skb))
 		return DROP(p, DROP_INVALID_ARP);
-	multicast = mac_is_multicast(dest);
+	multicast = mac_is_multicast(eth->h_dest);
 	if (p->bits & PACKET_TO_ROUTER)
 		COUNT_VRF(p->vrf, l2_receives);
 	reason = arp_parse(skb, &arp);
@@ -104,11 +108,10 @@ __noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *
 	}
 	__builtin_memcpy(target.bytes, arp.tpa, 4);
 	if (arp_is_gratuitous(&arp)) {
-		struct route route;
-
 		if (vif->flags & VIF_MAC_PROXY)
 			return DROP(p, DROP_INVALID_ARP);
-		if (route_find(p->vrf, AF_INET, &target, &route) && (route.flags & ROUTE_ARP_TRAP))
+		route = route_lookup(p->vrf, AF_INET, &target);
+		if (route && route->flags & ROUTE_ARP_TRAP)
 			return trap(skb, p, AGENT_TRAP_ARP, 0, 0);
 		return multicast ? VERDICT_FLOOD : p->bits & PACKET_TO_ROUTER ? DROP(p, DROP_INVALID_ARP) : VERDICT_NEXT;
 	}
@@ -120,7 +123,7 @@ __noinline enum verdict arp_from_workload(struct __sk_buff *skb, struct packet *
 	default:
 		return DROP(p, DROP_INVALID_ARP);
 	}
-	reason = arp_write_reply(skb, &arp, answer.mac);
+	reason = arp_write_reply(skb, &arp, &answer);
 	if (reason)
 		return DROP(p, reason);
 	count_vif_tx(p->vif, skb->len);
@@ -145,7 +148,7 @@ __noinline enum verdict arp_from_host(struct __sk_buff *skb, struct packet *p)
 	mac_copy(answer.mac, vif->mac);
 	if (!(arp.tpa[0] == 169 && arp.tpa[1] == 254) && proxy_decide(vif, AF_INET, &target, &answer) != PROXY_ANSWER)
 		return VERDICT_NEXT;
-	if (arp_write_reply(skb, &arp, answer.mac))
+	if (arp_write_reply(skb, &arp, &answer))
 		return DROP(p, DROP_PUSH);
 	count_vif_tx(p->vif, skb->len);
 	if (bpf_redirect(skb->ifindex, BPF_F_INGRESS) != TC_ACT_REDIRECT)

@@ -11,26 +11,34 @@ static __always_inline int exit_has_address(const struct exit *exit, __u32 famil
 	return family == AF_INET ? exit->ip != 0 : !ip6_is_zero(exit->ip6);
 }
 
-/* p->label, or flow.label, of a flow that leaves by this device. */
-static __always_inline __u32 exit_label(__u32 ifindex)
-{
-	return SNAT_EXIT | ifindex;
-}
-
-static __always_inline int exit_is_label(__u32 label)
-{
-	return label & SNAT_EXIT && label != LABEL_NONE;
-}
-
-static __always_inline __u32 exit_ifindex(__u32 label)
-{
-	return label & ~SNAT_EXIT;
-}
-
 /* The exit of that device, if the node has an address of the family there, else NULL. */
 static __always_inline const struct exit *exit_find(__u32 ifindex, __u32 family)
 {
 	const struct exit *exit = bpf_map_lookup_elem(&exits, &ifindex);
 
 	return exit && exit_has_address(exit, family) ? exit : NULL;
+}
+
+/* The largest packet that the way out by that device takes: the underlay's, or an exit's. */
+static __always_inline __u32 exit_mtu(__u32 ifindex, const struct globals *g)
+{
+	const struct exit *exit = ifindex == g->vhost_ifindex ? NULL : bpf_map_lookup_elem(&exits, &ifindex);
+
+	return exit ? exit->mtu : g->underlay_mtu;
+}
+
+/* The node's address that packets leave with by that device, NULL: it has none there. */
+static __always_inline const void *exit_source(__u32 ifindex, __u32 family, const struct globals *g)
+{
+	const struct exit *exit;
+
+	if (likely(ifindex == g->vhost_ifindex)) {
+		if (family == AF_INET)
+			return g->underlay_ip ? &g->underlay_ip : NULL;
+		return ip6_is_zero(g->underlay_ip6) ? NULL : g->underlay_ip6;
+	}
+	exit = exit_find(ifindex, family);
+	if (!exit)
+		return NULL;
+	return family == AF_INET ? (const void *)&exit->ip : exit->ip6;
 }

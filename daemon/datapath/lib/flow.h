@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* The flow stage: an established packet gets its answer from its entry; for all others it is decided what they belong to and where they go. */
+/*
+ * The flow stage: an established packet gets its answer from its entry. For all others it is decided what they belong to and where they go,
+ * by stages called one after the other from the program itself, so that the stack holds one of them at a time: what the entry says, or whose
+ * source it is → service → route → policy → source NAT → both entries.
+ */
 #pragma once
 #include "packet.h"
 #include "drop.h"
-#include "flow_create.h"
 #include "flow_entry.h"
 #include "flow_index.h"
+#include "flow_make.h"
+#include "policy.h"
 #include "resolve.h"
 #include "service.h"
+#include "snat.h"
 #include "source.h"
 #include "tcp_state.h"
+#include "translate.h"
 #include "vif.h"
 #include "vif_address.h"
 
@@ -51,7 +58,7 @@ __noinline __u32 flow_may_answer(const struct packet *p, __u32 asking_vrf)
 	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
 	if (nh && (nh->type == NH_COMPOSITE || (nh->type == NH_VRF_TRANSLATE && !nexthop_is_snat(nh)))) /* one of several; by another VRF */
 		return 0;
-	return nh && (nh->type == NH_ENCAP || nh->type == NH_RCV) && nh->key_nh == p->own_nh ? 0 : DROP_DISCARD;
+	return nh && (nh->type == NH_ENCAP || nh->type == NH_RCV) && nh->key_nh == p->key.k4.nh_id ? 0 : DROP_DISCARD;
 }
 
 /* A workload may use its own addresses only. ICMP errors are checked where they are keyed (tap.bpf.c). */
@@ -67,126 +74,214 @@ __noinline int flow_source_is_own(const struct packet *p, const struct vif *vif)
 	return vif_has_address(vif, p->family, &source);
 }
 
-#ifdef TRANSLATES_SOURCE
-/* The first packet of a flow to an address outside, and those after a change of routes (snat.h). p->nh is the SNAT nexthop. */
-enum verdict snat_open(struct __sk_buff *skb, struct packet *p, __u32 bytes, __u32 epoch);
-enum verdict snat_renew(struct __sk_buff *skb, struct packet *p, __u32 bytes);
-#endif
+/* What a stage says beside 0 and drop reasons. */
+#define FLOW_PASSES 0xffff0010 /* from the host, and not for us */
+#define FLOW_NONE_NEEDED 0xffff0011 /* goes on without a flow */
+#define FLOW_LEAVES 0xffff0012 /* leaves the overlay: source NAT has to be chosen */
 
 /*
- * The answer to what the host brought goes back to the host: it may have translated addresses on the way (a NodePort's, with the
- * client's own address as source), and only it can translate them back. By its route the packet would leave with the pod's address.
+ * The first stage of a packet whose flow has no fresh answer: its entry says what is known (p->flow_index is its handle), or there is none
+ * (FLOW_NONE), and then its source must be its own. Returns 0 or a drop reason.
  */
-static __always_inline void resolve_host(struct packet *p, const struct flow *flow)
+__noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 {
-	p->nh = flow->nh; /* since the flow was made: the host's */
-	p->dvrf = flow->dvrf;
-	p->label = LABEL_NONE;
-	p->ecmp = ECMP_NONE;
-}
-
-/* Where a packet of a flow goes that has been decided before, by the routes of today. Returns 0 or a drop reason. */
-static __always_inline __u32 flow_resolve_again(struct __sk_buff *skb, struct packet *p, const struct flow *flow)
-{
+	const struct vif *vif = vif_of(skb);
+	struct flow *flow;
 	__u32 reason;
 
+	if (!p)
+		return DROP_MISC;
+	p->bits |= PACKET_NEW_TICK;
+	p->flow_index = FLOW_NONE;
+	flow = flow_find(p);
+	if (flow && flow->flags & FLOW_EVICT_CANDIDATE) { /* user space wants it gone: what comes now begins anew */
+		flow_end_own(p, flow);
+		flow = NULL;
+	}
+	ends_keep(p);
+	if (!flow) {
+		p->flow_flags = FLOW_NEW;
+		if (p->vif_type == VIF_VIRTUAL && !flow_source_is_own(p, vif) && !(p->bits & PACKET_ICMP_ERROR))
+			return DROP_INVALID_SOURCE;
+		return 0;
+	}
+	if (flow->action == FLOW_ACTION_DROP)
+		return DROP_FLOW_ACTION_DROP;
+	if (flow->action != FLOW_ACTION_FORWARD && flow->action != FLOW_ACTION_NAT)
+		return DROP_FLOW_ACTION_INVALID;
+	p->flow_index = flow->index;
+	p->flow_flags = flow->flags;
 	p->ecmp = flow->ecmp;
-	if (!(flow->flags & (FLOW_VRFT | FLOW_TO_HOST)) || p->bits & PACKET_FROM_TUNNEL)
-		return resolve(skb, p);
+	p->out = flow->out;
+	if (!(p->bits & PACKET_FROM_TUNNEL)) {
+		p->nh = flow->nh;
+		p->dvrf = flow->dvrf;
+	}
+	if (!(flow->flags & FLOW_TRANSLATED))
+		return 0;
+	reason = translation_load(p, flow->rindex, flow->rgen);
+	if (reason)
+		flow_end_own(p, flow);
+	return reason;
+}
+
+/*
+ * Where a packet of a flow goes that has been decided before, by the routes of today. The answer to what the host brought goes back to the
+ * host: it may have translated addresses on the way (a NodePort's, with the client's own address as source), and only it can translate
+ * them back; by its route the packet would leave with the pod's address. Returns 0 or a drop reason.
+ */
+static __always_inline __u32 flow_route_again(struct packet *p, __u32 flags)
+{
+	__u32 reason, vrf = p->dvrf;
+
 	p->flow_flags = 0;
-	reason = flow_may_answer(p, flow->dvrf);
+	if (p->out) /* as it was sent first: from the workload's own network */
+		return resolve_route(p, p->vrf);
+	reason = flow_may_answer(p, vrf);
 	if (reason)
 		return reason;
-	if (!(flow->flags & FLOW_TO_HOST))
-		return resolve_route(p, flow->dvrf);
-	resolve_host(p, flow);
-	return 0;
+	if (!(flags & FLOW_TO_HOST))
+		return resolve_route(p, vrf);
+	p->label = LABEL_NONE;
+	p->ecmp = ECMP_NONE;
+	return 0; /* to p->nh, since the flow was made */
+}
+
+/* The route of what the packet becomes. Returns 0 or a drop reason. */
+static __always_inline __u32 flow_route(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 flags = p->flow_flags;
+	__u32 reason;
+
+	if (!(flags & FLOW_NEW) && flags & (FLOW_VRFT | FLOW_TO_HOST) && !(p->bits & PACKET_FROM_TUNNEL))
+		reason = flow_route_again(p, flags);
+	else
+		reason = resolve(skb, p);
+	p->flow_flags |= flags & (FLOW_TRANSLATED | FLOW_NEW);
+	return reason;
+}
+
+/* What the nexthop means for the flow. `reason` is why there is none. Returns 0, one of the words above, or a drop reason. */
+__noinline __u32 flow_check(struct packet *p, __u32 reason)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+
+	if (!p || !g)
+		return DROP_MISC;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (p->bits & PACKET_FROM_HOST && (reason || !nh || !nexthop_is_overlay(nh)))
+		return FLOW_PASSES;
+	if (reason)
+		return reason;
+	/* the host reaches the pods of tenants' networks by its own address only: it forwards nobody's packets into them */
+	if (p->bits & PACKET_FROM_HOST && p->dvrf != p->vrf && !source_is_own(p, g))
+		return DROP_INVALID_SOURCE;
+	if (!nh || !(nh->flags & NH_FLAG_VALID))
+		return DROP_INVALID_NH;
+	if (!(p->flow_flags & FLOW_NEW)) { /* what leaves the overlay, and what doesn't, are no longer the same flow */
+		if (TRANSLATES_SOURCE && nexthop_is_snat(nh) != !!p->out)
+			return DROP_FLOW_EVICT;
+		return p->out ? FLOW_LEAVES : 0;
+	}
+	if (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL) {
+		reason = source_stage(p);
+		return reason ? reason : FLOW_NONE_NEEDED;
+	}
+	if (!nexthop_makes_flow(nh) && !(TRANSLATES_SOURCE && nexthop_is_snat(nh)))
+		return FLOW_NONE_NEEDED;
+	if (p->bits & PACKET_ICMP_ERROR && nexthop_is_snat(nh))
+		return DROP_ICMP_ERROR;
+	if (p->bits & PACKET_LATER_FRAGMENT)
+		return DROP_FLOW_UNUSABLE;
+	if (p->bits & PACKET_ICMP_ERROR)
+		return DROP_ICMP_ERROR;
+	return nexthop_is_snat(nh) ? FLOW_LEAVES : 0;
+}
+
+/* Both entries of a new flow, by who chose its way back. Returns 0, also when another CPU made them first, or a drop reason. */
+static __always_inline __u32 flow_make(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 reason = flow_reserve(skb, p);
+
+	if (reason)
+		return reason;
+	if (TRANSLATES_SOURCE && p->out)
+		return snat_make(p);
+	return flow_make_pair(p, p->flow_flags & FLOW_TRANSLATED ? FLOW_ACTION_NAT : FLOW_ACTION_FORWARD);
+}
+
+/*
+ * The packet's entry is there, and gets the answer that was found since `epoch`, unless it was made with that. The packet is counted, and
+ * takes over what the entry says by now. Returns 0 or a drop reason.
+ */
+__noinline __u32 flow_settle(struct packet *p, __u32 bytes, __u32 epoch)
+{
+	const struct globals *g = node_globals();
+	struct flow *flow;
+
+	if (!p || !g)
+		return DROP_MISC;
+	flow = flow_find(p);
+	if (!flow || !flow->out != !p->out)
+		return DROP_FLOW_UNUSABLE;
+	if (p->flow_flags & FLOW_NEW)
+		flow_confirm(flow, g, epoch);
+	else
+		flow_renew(flow, p, epoch);
+	flow_use(p, flow, bytes);
+	p->out = flow->out;
+	return flow->flags & FLOW_TRANSLATED ? translation_load(p, flow->rindex, flow->rgen) : 0;
+}
+
+/* Drops a packet of a flow. One that can't go on as it was, or out of the overlay at all, ends with it. */
+__noinline enum verdict flow_refuse(struct packet *p, __u32 reason)
+{
+	struct flow *flow;
+
+	if (!p)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	/* a node without a route or an address may have it back soon: the flow waits for that, as long as flows live */
+	if (!(p->flow_flags & FLOW_NEW) && (reason == DROP_FLOW_EVICT || (p->out && reason != DROP_NOWHERE_TO_GO))) {
+		flow = flow_find(p);
+		if (flow)
+			flow_end_own(p, flow);
+	}
+	return DROP(p, reason);
 }
 
 /*
  * The packets that flow_is_fresh can't answer for: the first of a flow, those after a change of routes, those of flows that are
  * being removed. VERDICT_NEXT: p->nh says where to. VERDICT_PASS: from the host, not for us.
  */
-__noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u32 bytes)
+static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, const struct globals *g, __u32 bytes)
 {
-	const struct globals *g = node_globals();
-	const struct nexthop *nh;
-	const struct vif *vif;
-	struct flow *flow;
-	__u32 reason, epoch;
+	__u32 epoch = epoch_before(g);
+	__u32 reason;
 
-	if (!p || !g)
-		return drop_count(VIF_UNKNOWN, DROP_MISC);
-	epoch = epoch_before(g);
-	p->bits |= PACKET_NEW_TICK;
-	flow = flow_find(p);
-	if (flow && flow->flags & FLOW_EVICT_CANDIDATE) { /* user space wants it gone: what comes now begins anew */
-		flow_end_own(p, flow);
-		flow = NULL;
-	}
-	if (flow) {
-		if (flow->action == FLOW_ACTION_DROP)
-			return DROP(p, DROP_FLOW_ACTION_DROP);
-#ifdef TRANSLATES_SOURCE
-		if (flow->action == FLOW_ACTION_NAT)
-			return snat_renew(skb, p, bytes);
-#endif
-		if (flow->action != FLOW_ACTION_FORWARD)
-			return DROP(p, DROP_FLOW_ACTION_INVALID);
-		reason = flow_resolve_again(skb, p, flow);
-	} else {
-		vif = vif_of(skb);
-		if (p->vif_type == VIF_VIRTUAL && !flow_source_is_own(p, vif) && !(p->bits & PACKET_ICMP_ERROR))
-			return DROP(p, DROP_INVALID_SOURCE);
-		reason = service_translate(p);
-		if (!reason)
-			reason = resolve(skb, p);
-	}
-	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	if (p->bits & PACKET_FROM_HOST && (reason || !nh || !nexthop_is_overlay(nh)))
-		return VERDICT_PASS;
+	reason = flow_admit(skb, p);
 	if (reason)
 		return DROP(p, reason);
-	/* the host reaches the pods of tenants' networks by its own address only: it forwards nobody's packets into them */
-	if (p->bits & PACKET_FROM_HOST && p->dvrf != p->vrf && !source_is_own(p, g))
-		return DROP(p, DROP_INVALID_SOURCE);
-	if (!nh || !(nh->flags & NH_FLAG_VALID))
-		return DROP(p, DROP_INVALID_NH);
-#ifdef TRANSLATES_SOURCE
-	if (nexthop_is_snat(nh)) {
-		if (!flow)
-			return snat_open(skb, p, bytes, epoch);
-		flow_end_own(p, flow); /* it went elsewhere until now, and doesn't leave with its own source */
-		return DROP(p, DROP_FLOW_EVICT);
-	}
-#endif
-
-	if (!flow) {
-		if (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL) {
-			reason = SOURCE_CHECK(p);
-			return reason ? DROP(p, reason) : VERDICT_NEXT;
-		}
-		if (!nexthop_makes_flow(nh))
-			return VERDICT_NEXT;
-		if (p->bits & PACKET_LATER_FRAGMENT)
-			return DROP(p, DROP_FLOW_UNUSABLE);
-		if (p->bits & PACKET_ICMP_ERROR)
-			return DROP(p, DROP_ICMP_ERROR);
-		reason = flow_make(p);
-		if (reason)
-			return DROP(p, reason);
-		flow = flow_find(p);
-		if (!flow)
-			return DROP(p, DROP_FLOW_UNUSABLE);
-		flow_confirm(flow, g, epoch);
-	} else {
-		reason = SOURCE_CHECK(p);
-		if (reason)
-			return DROP(p, reason);
-		flow_renew(flow, p, epoch);
-	}
-	flow_use(p, flow, bytes);
-	if (tcp_needs_tracking(p, flow))
+	if (p->flow_flags & FLOW_NEW)
+		reason = service_stage(p);
+	if (!reason)
+		reason = flow_route(skb, p);
+	reason = flow_check(p, reason);
+	if (reason == FLOW_PASSES)
+		return VERDICT_PASS;
+	if (reason == FLOW_NONE_NEEDED)
+		return VERDICT_NEXT;
+	if (TRANSLATES_SOURCE && reason == FLOW_LEAVES)
+		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : snat_stage(skb, p);
+	else if (!reason)
+		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : source_stage(p);
+	if (!reason && p->flow_flags & FLOW_NEW)
+		reason = flow_make(skb, p);
+	if (!reason)
+		reason = flow_settle(p, bytes, epoch);
+	if (reason)
+		return flow_refuse(p, reason);
+	if (p->proto == IPPROTO_TCP)
 		tcp_track(skb, p);
 	return VERDICT_NEXT;
 }
@@ -198,10 +293,19 @@ __noinline enum verdict flow_decide(struct __sk_buff *skb, struct packet *p, __u
 static __always_inline enum verdict flow_stage(struct __sk_buff *skb, struct packet *p, const struct globals *g, __u32 bytes)
 {
 	struct flow *flow = flow_find(p);
+	__u32 reason;
 
 	if (unlikely(!flow || !flow_is_fresh(p, flow, g->epoch)))
-		return flow_decide(skb, p, bytes);
+		return flow_decide(skb, p, g, bytes);
 	flow_use(p, flow, bytes);
+	if (unlikely(p->flow_flags & FLOW_TRANSLATED)) {
+		p->out = flow->out;
+		reason = translation_load(p, flow->rindex, flow->rgen);
+		if (unlikely(reason)) {
+			flow_end_own(p, flow);
+			return DROP(p, reason);
+		}
+	}
 	if (unlikely(!flow_is_of(flow, p)))
 		return DROP(p, DROP_FLOW_EVICT);
 	if (unlikely(p->ecmp != ECMP_NONE))

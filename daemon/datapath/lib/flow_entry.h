@@ -48,8 +48,9 @@ static __always_inline int flow_is_fresh(const struct packet *p, const struct fl
 	return p->vif_type != VIF_VIRTUAL || (flow->flags & FLOW_VRFT) || !(flow->flags & FLOW_L2) == !!(p->bits & PACKET_TO_ROUTER);
 }
 
+/* The packets become others (translate.h). */
+#define FLOW_TRANSLATED (FLOW_SNAT | FLOW_SPAT | FLOW_DNAT | FLOW_DPAT)
 #define FLOW_TO_OUTSIDE (FLOW_SNAT | FLOW_SPAT | FLOW_VRFT)
-#define FLOW_FROM_OUTSIDE (FLOW_DNAT | FLOW_DPAT | FLOW_VRFT)
 
 /* Whether the slot is that of the entry under this key. */
 static __always_inline int slot_has_key(const struct flow_slot *slot, union flow_slot_word seen, const struct flow6_key *key)
@@ -131,6 +132,7 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	flow->label = p->label;
 	flow->dvrf = p->dvrf;
 	flow->ecmp = p->ecmp;
+	flow->out = p->out;
 	if (p->bits & PACKET_FROM_TUNNEL)
 		flow->src_info = p->outer_sip;
 	*(volatile __u32 *)&flow->epoch = flow_change_how(flow, p->flow_flags) && flow_is_of(flow, p) ? epoch : epoch - 1;

@@ -127,7 +127,7 @@ static long flow_search_step(__u32 step, struct flow_search *search)
 	seen = flow_gives_way(index, search->family, search->shortage, &search->payer, &word);
 	if (!seen)
 		return 0;
-	if (search->at == FLOW_NONE || seen < search->oldest) {
+	if (seen < search->oldest) {
 		search->at = index;
 		search->word = word;
 		search->oldest = seen;
@@ -139,7 +139,7 @@ static long flow_search_step(__u32 step, struct flow_search *search)
 __noinline int flow_displace(__u32 family, __u32 shortage, const struct flow_payer *payer)
 {
 	struct flow_alloc *alloc = flow_allocation();
-	struct flow_search search = { .family = family, .shortage = shortage, .at = FLOW_NONE };
+	struct flow_search search = { .family = family, .shortage = shortage, .at = FLOW_NONE, .oldest = ~0u };
 
 	if (!alloc || !payer)
 		return 0;

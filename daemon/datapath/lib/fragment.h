@@ -25,25 +25,31 @@ static __always_inline void fragment_key(const struct packet *p, __u32 id, __u8 
 	key->vif = p->vif;
 }
 
-/* Remembers the ports of a first fragment. Returns 0 or a drop reason. */
-static __always_inline __u32 fragment_record(struct packet *p, __u32 id, __u8 proto, __be16 sport, __be16 dport)
+/* Remembers the ports of a first fragment, as its key has them. Returns 0 or a drop reason. */
+__noinline __u32 fragment_record(struct packet *p, __u32 id)
 {
-	struct frag_entry entry = { .sport = sport, .dport = dport, .time_ns = bpf_ktime_get_coarse_ns() };
+	struct frag_entry entry = { .time_ns = bpf_ktime_get_coarse_ns() };
 	struct frag_key key;
 
+	if (!p)
+		return DROP_MISC;
+	entry.sport = p->family == AF_INET ? p->key.k4.sport : p->key.k6.sport;
+	entry.dport = p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport;
 	p->fragment_id = id;
-	fragment_key(p, id, proto, &key);
+	fragment_key(p, id, p->proto, &key);
 	return bpf_map_update_elem(&fragments, &key, &entry, BPF_ANY) ? DROP_NO_MEMORY : 0;
 }
 
 /* Gives a later fragment the ports of its first one. Returns 0 or a drop reason. */
-static __always_inline __u32 fragment_follow(struct packet *p, __u32 id, __u8 proto)
+__noinline __u32 fragment_follow(struct packet *p, __u32 id)
 {
 	const struct frag_entry *entry;
 	struct frag_key key;
 
+	if (!p)
+		return DROP_MISC;
 	p->fragment_id = id;
-	fragment_key(p, id, proto, &key);
+	fragment_key(p, id, p->proto, &key);
 	entry = bpf_map_lookup_elem(&fragments, &key);
 	if (!entry || bpf_ktime_get_coarse_ns() - entry->time_ns > FRAGMENT_LIFETIME_NS)
 		return DROP_FRAGMENTS;

@@ -166,7 +166,7 @@ __noinline __u32 fragment_hold(struct __sk_buff *skb, struct packet *p, __u32 co
 	held_count(index, 1);
 	__sync_lock_test_and_set(&slot->state, HELD_WAITING);
 	/* its first fragment, on another CPU, has not seen it if it was remembered before */
-	if (fragment_follow(p, p->fragment_id, p->proto) || !held_take(slot, HELD_WAITING)) {
+	if (fragment_follow(p, p->fragment_id) || !held_take(slot, HELD_WAITING)) {
 		if (!copy)
 			count_vif_rx_again(p->vif, length);
 		return FRAGMENT_KEPT;

@@ -27,10 +27,10 @@ __noinline __u32 kernel_route(struct __sk_buff *skb, const struct packet *p)
 	fib.ifindex = g->agent_ifindex;
 	if (p->family == AF_INET) {
 		fib.ipv4_src = g->underlay_ip;
-		fib.ipv4_dst = p->key.k4.dip;
+		fib.ipv4_dst = p->to.dip[0];
 	} else {
 		ip6_copy(fib.ipv6_src, g->underlay_ip6);
-		ip6_copy(fib.ipv6_dst, p->key.k6.dip);
+		ip6_copy(fib.ipv6_dst, p->to.dip);
 	}
 	result = bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_SKIP_NEIGHBOUR);
 	if (result >= BPF_FIB_LKUP_RET_BLACKHOLE && result <= BPF_FIB_LKUP_RET_NOT_FWDED)

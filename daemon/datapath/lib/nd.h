@@ -41,8 +41,7 @@ static __always_inline __u32 nd_parse(struct __sk_buff *skb, const struct packet
 }
 
 /* Turns the solicitation into the advertisement that says `target is at mac`. Returns 0 or a drop reason. */
-static __always_inline __u32 nd_write_advert(struct __sk_buff *skb, const struct packet *p, const struct nd *solicit,
-					     const struct proxy *answer)
+__noinline __u32 nd_write_advert(struct __sk_buff *skb, const struct packet *p, const struct nd *solicit, const struct proxy *answer)
 {
 	struct {
 		__u16 pad; /* so that the words of what follows are aligned */
@@ -53,6 +52,8 @@ static __always_inline __u32 nd_write_advert(struct __sk_buff *skb, const struct
 	} __attribute__((packed, aligned(4))) frame = { .ethertype = bpf_htons(ETH_P_IPV6) };
 	__u32 sum = bpf_htons(sizeof(struct nd)) + bpf_htons(IPPROTO_ICMPV6);
 
+	if (!p || !solicit || !answer)
+		return DROP_MISC;
 	if (bpf_skb_load_bytes(skb, MAC_LEN, frame.dest, MAC_LEN))
 		return DROP_PULL;
 	if (bpf_skb_change_tail(skb, sizeof(frame) - 2, 0))
@@ -84,7 +85,7 @@ static __always_inline int ip6_is_link_local(const __u8 *ip)
 	return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
 }
 
-static __always_inline enum verdict nd_reply(struct __sk_buff *skb, struct packet *p, const struct nd *solicit,
+static __always_inline enum verdict nd_reply(struct __sk_buff *skb, const struct packet *p, const struct nd *solicit,
 					     const struct proxy *answer, __u64 direction)
 {
 	__u32 reason = nd_write_advert(skb, p, solicit, answer);
@@ -101,21 +102,21 @@ static __always_inline enum verdict nd_reply(struct __sk_buff *skb, struct packe
 __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p)
 {
 	const struct vif *vif = vif_of(skb);
-	struct address target = {};
+	const struct ethhdr *eth;
 	struct proxy answer = {};
-	__u8 dest[MAC_LEN];
 	struct nd nd = {};
 	int multicast, checked, own_source;
 	__u32 reason;
 
 	if (!p || !vif)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
-	if (bpf_skb_load_bytes(skb, 0, dest, MAC_LEN))
+	eth = packet_data(skb);
+	if ((void *)(eth + 1) > packet_end(skb))
 		return DROP(p, DROP_PULL);
-	multicast = mac_is_multicast(dest);
+	multicast = mac_is_multicast(eth->h_dest);
 	checked = !(vif->flags & VIF_NO_SPOOF_CHECK);
-	ip6_copy(target.bytes, p->key.k6.sip);
-	own_source = ip6_is_link_local(p->key.k6.sip) || vif_has_address(vif, AF_INET6, &target);
+	ip6_copy(nd.target, p->key.k6.sip); /* it isn't read yet */
+	own_source = ip6_is_link_local(p->key.k6.sip) || vif_has_address(vif, AF_INET6, (const struct address *)nd.target);
 	if (checked && !own_source && !ip6_is_zero(p->key.k6.sip))
 		return DROP(p, DROP_INVALID_SOURCE);
 
@@ -129,8 +130,7 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 		reason = nd_parse(skb, p, &nd);
 		if (reason)
 			return DROP(p, reason);
-		ip6_copy(target.bytes, nd.target);
-		if (checked && !ip6_is_link_local(nd.target) && !vif_has_address(vif, AF_INET6, &target))
+		if (checked && !ip6_is_link_local(nd.target) && !vif_has_address(vif, AF_INET6, (const struct address *)nd.target))
 			return DROP(p, DROP_INVALID_SOURCE);
 		if (p->bits & PACKET_TO_ROUTER)
 			return trap(skb, p, AGENT_TRAP_L3_PROTOCOLS, 0, 0);
@@ -144,8 +144,7 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 		return DROP(p, reason);
 	if (ip6_is_zero(p->key.k6.sip)) /* somebody checks whether its address is free: nobody answers that */
 		return multicast ? VERDICT_FLOOD : DROP(p, DROP_INVALID_PACKET);
-	ip6_copy(target.bytes, nd.target);
-	switch (proxy_decide(vif, AF_INET6, &target, &answer)) {
+	switch (proxy_decide(vif, AF_INET6, (const struct address *)nd.target, &answer)) {
 	case PROXY_ANSWER:
 		return nd_reply(skb, p, &nd, &answer, 0);
 	case PROXY_FLOOD:
@@ -159,14 +158,12 @@ __noinline enum verdict nd_from_workload(struct __sk_buff *skb, struct packet *p
 __noinline enum verdict nd_from_host(struct __sk_buff *skb, struct packet *p)
 {
 	const struct vif *vif = vif_of(skb);
-	struct address target = {};
 	struct proxy answer = {};
 	struct nd nd = {};
 
 	if (!p || !vif || p->icmp_type != ND_NEIGHBOUR_SOLICIT || nd_parse(skb, p, &nd) || ip6_is_zero(p->key.k6.sip))
 		return VERDICT_NEXT;
-	ip6_copy(target.bytes, nd.target);
-	if (proxy_decide(vif, AF_INET6, &target, &answer) != PROXY_ANSWER)
+	if (proxy_decide(vif, AF_INET6, (const struct address *)nd.target, &answer) != PROXY_ANSWER)
 		return VERDICT_NEXT;
 	return nd_reply(skb, p, &nd, &answer, BPF_F_INGRESS);
 }

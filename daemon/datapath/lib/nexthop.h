@@ -19,11 +19,10 @@
  * How a frame reaches a workload. At an ingress hook it is put into the pod's end of the veth at once (no backlog, no second walk
  * through the stack); egress hooks and the agent's frames, whose skb->protocol may not be theirs, go through the tap's transmit.
  */
-#ifdef DELIVER_BY_TRANSMIT
-#define DELIVER(ifindex_) bpf_redirect(ifindex_, 0)
-#else
-#define DELIVER(ifindex_) bpf_redirect_peer(ifindex_, 0)
-#endif
+static __always_inline long deliver(__u32 ifindex)
+{
+	return DELIVERS_BY_TRANSMIT ? bpf_redirect(ifindex, 0) : bpf_redirect_peer(ifindex, 0);
+}
 
 /* One less TTL and new MACs. Returns 0 or a drop reason. */
 static __always_inline __u32 rewrite_routed(struct __sk_buff *skb, const struct packet *p, const struct nexthop *nh)
@@ -66,7 +65,7 @@ static __always_inline enum verdict encap_workload(struct __sk_buff *skb, struct
 			counters->encaps++;
 	}
 	count_vif_tx(nh->oif, skb->len);
-	if (unlikely(DELIVER(nh->ifindex) != TC_ACT_REDIRECT)) {
+	if (unlikely(deliver(nh->ifindex) != TC_ACT_REDIRECT)) {
 		count_vif_tx_error(nh->oif);
 		return DROP(p, DROP_INTERFACE_TX_DISCARD);
 	}
@@ -133,10 +132,19 @@ __noinline enum verdict encap_underlay(struct __sk_buff *skb, struct packet *p)
 	return VERDICT_REDIRECT;
 }
 
-#ifdef TRANSLATES_SOURCE
-/* VRF_TRANSLATE out of the overlay (snat.h). */
-enum verdict snat_output(struct __sk_buff *skb, struct packet *p);
-#endif
+/* VRF_TRANSLATE out of the overlay, by the device that source NAT has chosen: the kernel finds the neighbour. */
+static __always_inline enum verdict outside_output(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = packet_data(skb);
+
+	if (data + ETH_HLEN + ip_header_length(p) > packet_end(skb))
+		return DROP(p, DROP_REWRITE_FAIL);
+	ttl_decrement(p, data + ETH_HLEN);
+	COUNT_VRF(p->dvrf, encaps);
+	if (bpf_redirect_neigh(p->out, NULL, 0, 0) != TC_ACT_REDIRECT)
+		return DROP(p, DROP_INTERFACE_TX_DISCARD);
+	return VERDICT_REDIRECT;
+}
 
 /* Every nexthop that isn't a workload or a tunnel. */
 __noinline enum verdict nexthop_rare(struct __sk_buff *skb, struct packet *p)
@@ -163,10 +171,8 @@ __noinline enum verdict nexthop_rare(struct __sk_buff *skb, struct packet *p)
 		COUNT_VRF(p->dvrf, encaps);
 		return trap(skb, p, AGENT_TRAP_NEXTHOP, 0, 0);
 	case NH_VRF_TRANSLATE: /* out of the overlay: for packets of workloads with a flow that says what becomes of their source */
-#ifdef TRANSLATES_SOURCE
-		if (p->flow_flags & FLOW_SNAT)
-			return snat_output(skb, p);
-#endif
+		if (TRANSLATES_SOURCE && p->out)
+			return outside_output(skb, p);
 		COUNT_VRF(p->dvrf, discards);
 		return DROP(p, DROP_DISCARD);
 	default:

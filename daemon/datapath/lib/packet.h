@@ -15,6 +15,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
+#include "role.h"
 
 /* Flags that Debian 12's linux/bpf.h doesn't have yet. */
 #define ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
@@ -61,15 +62,22 @@ static __always_inline int verdict_to_tc(enum verdict verdict)
 #define PACKET_NEW_TICK 0x80 /* its flow's first, or the first since the coarse clock went on: what is looked at now and then is looked at now */
 #define PACKET_TO_ROUTER 0x40 /* its destination MAC is the router's: it is routed, not bridged */
 
+/* Both ends of a packet; IPv4 addresses in the first word. */
+struct ends {
+	__u32 sip[4];
+	__u32 dip[4];
+	__be16 sport; /* or the id of an ICMP echo, as in flow keys */
+	__be16 dport;
+};
+
 struct packet {
-	__u32 vif;     /* vif it came in by; drops are counted there */
-	__u32 ifindex; /* its device */
-	__u32 vrf;     /* VRF it came in */
-	__u32 dvrf;    /* VRF in which it is forwarded */
 	__u32 nh;      /* nexthop that was found */
 	__u32 label;   /* label for a TUNNEL nexthop */
 	__u32 flow_index;
-	__u32 reverse_index; /* handle for the way back, while a flow is made */
+	union {
+		__u32 tcp_ack;       /* host order, until its flow's first packet is decided */
+		__u32 reverse_index; /* handle for the way back, while a flow is made */
+	};
 	union {
 		__u32 back_nh;     /* nexthop and label of the way back, where the route to the source says so */
 		__u32 fragment_id; /* of a fragment, until it is known whose flow it belongs to */
@@ -77,9 +85,11 @@ struct packet {
 	__u32 back_label;
 	__u32 flow_flags;  /* FLOW_L2, FLOW_TTL_KEEP, FLOW_VRFT: how it is forwarded */
 	__u32 l3_len;      /* IP header to end, bytes */
-	__u32 own_nh;      /* nexthop that stands for the ingress vif in flow keys */
+	__u32 out;         /* of a flow that leaves the overlay: the device */
 	__be32 outer_sip;  /* tunnel it came from, 0 = none */
-	__u32 tcp_ack;     /* host order */
+	__u16 vif;         /* vif it came in by; drops are counted there */
+	__u16 vrf;         /* VRF it came in */
+	__u16 dvrf;        /* VRF in which it is forwarded */
 	__u16 l3_off;      /* offset of the (inner) IP header */
 	__u16 l4_off;
 	__u16 entropy;     /* source port of a tunnel, host order, 0 = not computed */
@@ -95,7 +105,8 @@ struct packet {
 	union {
 		struct flow4_key k4;
 		struct flow6_key k6;
-	} key;
+	} key;          /* what the packet's flow is entered and found under: what it is when it comes */
+	struct ends to; /* what it becomes. Known while a flow is decided, and of translated flows (translate.h) */
 };
 
 static __always_inline void packet_init(struct packet *p)
@@ -103,7 +114,6 @@ static __always_inline void packet_init(struct packet *p)
 	__builtin_memset(p, 0, sizeof(*p));
 	p->label = LABEL_NONE;
 	p->flow_index = FLOW_NONE;
-	p->reverse_index = FLOW_NONE;
 	p->back_label = LABEL_NONE;
 	p->ecmp = ECMP_NONE;
 	p->ttl = 0xff;
@@ -127,6 +137,12 @@ static __always_inline void packet_pull(struct __sk_buff *skb, __u32 bytes)
 
 	if (unlikely(linear < bytes && linear < skb->len))
 		bpf_skb_pull_data(skb, bytes < skb->len ? bytes : skb->len);
+}
+
+/* Whether there is more of the packet than what can be read directly. */
+static __always_inline int packet_has_more(struct __sk_buff *skb)
+{
+	return (__u32)((long)skb->data_end - (long)skb->data) < skb->len;
 }
 
 /* Copies 12 bytes of MAC addresses in words; both sides are laid out so that words may be used. */

@@ -44,7 +44,7 @@ __noinline __u32 parse_fragment4(struct __sk_buff *skb, struct packet *p, __u32 
 		return DROP_MISC;
 	p->bits |= PACKET_FRAGMENT;
 	if (fragment & bpf_htons(IP_FRAGMENT_OFFSET))
-		return fragment_follow(p, id, p->proto);
+		return fragment_follow(p, id);
 	if (p->proto == IPPROTO_ICMP) {
 		reason = icmp4_key(skb, p);
 		if (reason || (p->bits & PACKET_ICMP_ERROR))
@@ -57,7 +57,7 @@ __noinline __u32 parse_fragment4(struct __sk_buff *skb, struct packet *p, __u32 
 		if (p->proto == IPPROTO_TCP && !bpf_skb_load_bytes(skb, p->l4_off + 13, &flags, 1))
 			p->tcp_flags = flags;
 	}
-	return fragment_record(p, id, p->proto, p->key.k4.sport, p->key.k4.dport);
+	return fragment_record(p, id);
 }
 
 static __always_inline __u32 parse_ip4(struct __sk_buff *skb, struct packet *p, __u32 l3_off)
@@ -125,7 +125,7 @@ __noinline __u32 parse_ip6_extensions(struct __sk_buff *skb, struct packet *p, _
 				p->proto = head[0];
 				p->key.k6.proto = head[0];
 				p->l4_off = offset + 8;
-				return fragment_follow(p, id, head[0]);
+				return fragment_follow(p, id);
 			}
 			offset += 8;
 		} else {
@@ -156,7 +156,7 @@ __noinline __u32 parse_ip6_extensions(struct __sk_buff *skb, struct packet *p, _
 		if (reason || (p->bits & (PACKET_ICMP_ERROR | PACKET_ND)))
 			return reason;
 	}
-	return more ? fragment_record(p, id, next, p->key.k6.sport, p->key.k6.dport) : 0;
+	return more ? fragment_record(p, id) : 0;
 }
 
 static __always_inline __u32 parse_ip6(struct __sk_buff *skb, struct packet *p, __u32 l3_off)
@@ -229,7 +229,7 @@ __noinline __u32 parse_pulled(struct __sk_buff *skb, struct packet *p, __u32 out
 #define PARSE(parse_, skb_, p_, outer_) \
 	({ \
 		__u32 reason_ = parse_(skb_, p_, ETH_HLEN + (outer_)); \
-		if (unlikely(reason_ == DROP_PULL && (__u32)((long)(skb_)->data_end - (long)(skb_)->data) < (skb_)->len)) \
+		if (unlikely(reason_ == DROP_PULL && packet_has_more(skb_))) \
 			reason_ = parse_pulled(skb_, p_, outer_); \
 		reason_; \
 	})

@@ -29,39 +29,43 @@ static __always_inline int nexthop_is_gateway(const struct nexthop *nh)
 /* Decides for a request by `vif` for `target`. Counts the ARP counters of the VRF. Returns an enum proxy_decision. */
 __noinline int proxy_decide(const struct vif *vif, __u32 family, const struct address *target, struct proxy *answer)
 {
-	struct route route = { .nh = NH_ID_DISCARD };
-	const struct nexthop *nh;
-	int found, host, stitched;
+	const struct nexthop *nh = NULL;
+	const struct route *route;
+	__u32 nh_id, flags = 0;
+	int host;
 
 	if (!vif || !target || !answer)
 		return PROXY_DROP;
 	host = vif->type == VIF_HOST;
-	found = route_find(vif->vrf, family, target, &route);
-	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	route = route_lookup(vif->vrf, family, target);
+	if (route) {
+		flags = route->flags;
+		nh_id = route->nh;
+		nh = bpf_map_lookup_elem(&nexthops, &nh_id);
+	}
 	mac_copy(answer->mac, vif->mac);
 	answer->own = 1;
-	answer->trap = !!(route.flags & ROUTE_ARP_TRAP);
+	answer->trap = !!(flags & ROUTE_ARP_TRAP);
 	if (vif->flags & VIF_MAC_PROXY) {
 		COUNT_VRF(vif->vrf, arp_virtual_proxys);
 		return PROXY_ANSWER;
 	}
 	if (host) /* the host reaches workloads through us, whatever their networks say about ARP */
-		return found && nh && ((route.flags & ROUTE_ARP_PROXY) || nh->type == NH_TUNNEL ||
+		return nh && ((flags & ROUTE_ARP_PROXY) || nh->type == NH_TUNNEL ||
 				       (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)) ? PROXY_ANSWER : PROXY_FLOOD;
-	if (!found || !(route.flags & ROUTE_ARP_PROXY)) {
+	if (!route || !(flags & ROUTE_ARP_PROXY)) {
 		COUNT_VRF(vif->vrf, arp_virtual_floods);
 		return PROXY_FLOOD;
 	}
 	if ((vif->flags & VIF_NO_ARP_PROXY) && !nexthop_is_gateway(nh))
 		return PROXY_DROP;
-	stitched = !!(route.flags & ROUTE_HAS_MAC);
-	if (stitched) {
-		mac_copy(answer->mac, route.mac);
+	if (flags & ROUTE_HAS_MAC) {
+		mac_copy(answer->mac, route->mac);
 		answer->own = 0;
 		COUNT_VRF(vif->vrf, arp_virtual_stitchs);
 		return PROXY_ANSWER;
 	}
-	if (route.flags & ROUTE_ARP_FLOOD) {
+	if (flags & ROUTE_ARP_FLOOD) {
 		COUNT_VRF(vif->vrf, arp_virtual_floods);
 		return PROXY_FLOOD;
 	}

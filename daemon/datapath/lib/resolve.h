@@ -18,7 +18,7 @@ static __always_inline int nexthop_is_snat(const struct nexthop *nh)
 }
 
 /*
- * Routes the packet's destination, from `vrf` on. Sets p->nh, label, dvrf, ecmp and flow_flags. No route is the discard nexthop,
+ * Routes the destination that the packet becomes (p->to), from `vrf` on. Sets p->nh, label, dvrf, ecmp and flow_flags. No route is the discard nexthop,
  * not an error. Returns 0 or a drop reason.
  */
 __noinline __u32 resolve_route(struct packet *p, __u32 vrf)

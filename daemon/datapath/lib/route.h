@@ -34,36 +34,38 @@ static __always_inline const struct route *route6_find(__u32 vrf, const void *ip
 	return bpf_map_lookup_elem(&route6_lpm, &prefix);
 }
 
-/* Copies the route of `address` (4 bytes if `family` is AF_INET, else 16) in `vrf`. Returns 1, or 0 if there is none. */
+/* An address of either family; IPv4 in the first four bytes. */
 struct address {
 	__u8 bytes[16];
 } __attribute__((aligned(4)));
 
+static __always_inline const struct route *route_lookup(__u32 vrf, __u32 family, const struct address *address)
+{
+	vrf = vrf_forwarding(vrf);
+	return family == AF_INET ? route4_find(vrf, *(const __be32 *)address->bytes) : route6_find(vrf, address->bytes);
+}
+
+/* Copies the route of `address` (4 bytes if `family` is AF_INET, else 16) in `vrf`. Returns 1, or 0 if there is none. */
 __noinline int route_find(__u32 vrf, __u32 family, const struct address *address, struct route *out)
 {
 	const struct route *route;
 
 	if (!address || !out)
 		return 0;
-	vrf = vrf_forwarding(vrf);
-	if (family == AF_INET)
-		route = route4_find(vrf, *(const __be32 *)address->bytes);
-	else
-		route = route6_find(vrf, address->bytes);
+	route = route_lookup(vrf, family, address);
 	if (!route)
 		return 0;
 	*out = *route;
 	return 1;
 }
 
-/* The packet's destination or source, as its flow key has it. */
+/* Where the packet goes: the destination that it becomes. */
 static __always_inline void packet_destination(const struct packet *p, struct address *address)
 {
-	if (p->family == AF_INET)
-		*(__be32 *)address->bytes = p->key.k4.dip;
-	else
-		ip6_copy(address->bytes, p->key.k6.dip);
+	ip6_copy(address->bytes, p->to.dip);
 }
+
+/* Its source, as its flow key has it. */
 
 static __always_inline void packet_source(const struct packet *p, struct address *address)
 {

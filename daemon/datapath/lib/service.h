@@ -6,8 +6,8 @@
 #pragma once
 #include "packet.h"
 
-/* Returns 0 or a drop reason. */
-static __always_inline __u32 service_translate(struct packet *p)
+/* Chooses the destination that the packet becomes: p->to. Returns 0 or a drop reason. */
+static __always_inline __u32 service_stage(struct packet *p)
 {
 	(void)p;
 	return 0;

@@ -9,8 +9,13 @@
 static __always_inline enum verdict answer_to_workload(struct __sk_buff *skb, struct packet *p, enum snat_look look)
 {
 	enum verdict verdict;
-	__u32 reason = snat_parse(skb, p, look);
+	__u32 reason;
 
+	if (look == SNAT_CLOSER && !snat_fragment_may_answer(skb))
+		return VERDICT_NEXT;
+	reason = snat_parse(skb, p);
+	if (unlikely(reason == DROP_PULL && packet_has_more(skb)))
+		reason = parse_pulled(skb, p, 0);
 	if (unlikely(p->bits & PACKET_FRAGMENT)) {
 		if (reason == DROP_FRAGMENTS)
 			reason = fragment_hold(skb, p, 1);

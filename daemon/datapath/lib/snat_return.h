@@ -9,9 +9,9 @@
 #include "drop.h"
 #include "exit.h"
 #include "flow.h"
-#include "nat.h"
 #include "nexthop.h"
 #include "parse.h"
+#include "translate.h"
 
 static __always_inline int snat_is_port(const struct globals *g, __be16 port)
 {
@@ -65,29 +65,27 @@ static __always_inline int snat_first_fragment(struct __sk_buff *skb, const stru
 /* The node's address on the device that the packet came by, NULL = none. */
 static __always_inline const void *snat_own_address(struct __sk_buff *skb, const struct globals *g, __u32 family)
 {
-#ifdef ON_EXITS
-	const struct exit *exit = exit_find(skb->ifindex, family);
+	const struct exit *exit;
 
-	(void)g;
+	if (!ON_EXITS) /* the underlay's */
+		return family == AF_INET ? (const void *)&g->underlay_ip : g->underlay_ip6;
+	exit = exit_find(skb->ifindex, family);
 	if (!exit)
 		return NULL;
 	return family == AF_INET ? (const void *)&exit->ip : exit->ip6;
-#else
-	(void)skb; /* the underlay's */
-	return family == AF_INET ? (const void *)&g->underlay_ip : g->underlay_ip6;
-#endif
 }
 
 /* The closer look, from the IP header on. Whole packets and later fragments to the node always can. */
-static __always_inline int snat_fragment_may_answer(struct __sk_buff *skb, const struct globals *g)
+__noinline int snat_fragment_may_answer(struct __sk_buff *skb)
 {
+	const struct globals *g = node_globals();
 	struct iphdr ip4;
 	struct ipv6hdr ip6;
 	const void *own;
 	__u8 head[8];
 	__u8 version;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &version, 1))
+	if (!g || bpf_skb_load_bytes(skb, ETH_HLEN, &version, 1))
 		return 0;
 	own = snat_own_address(skb, g, version >> 4 == 4 ? AF_INET : AF_INET6);
 	if (!own)
@@ -124,42 +122,18 @@ static __always_inline int snat_still_leads(const struct packet *p, __u32 vrf)
 	return nh && (nh->flags & NH_FLAG_VALID) && nexthop_is_snat(nh);
 }
 
-/* Gives the packet the workload's address and port: those of the key of the flow's other entry. Returns 0 or a drop reason. */
-__noinline __u32 snat_restore(struct __sk_buff *skb, const struct packet *p, __u32 forward)
-{
-	const struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &forward);
-	int echo;
-	struct nat nat = { .inbound = 1 };
-
-	if (!p)
-		return DROP_MISC;
-	if (!slot || flow_slot_family(slot->family) != p->family)
-		return DROP_FLOW_NAT_NO_RFLOW;
-	if (p->family == AF_INET) {
-		echo = !proto_has_ports(p->key.k4.proto);
-		nat.from[0] = p->key.k4.dip;
-		nat.to[0] = slot->k4.sip;
-		nat.port_from = echo ? p->key.k4.sport : p->key.k4.dport;
-		nat.port_to = slot->k4.sport;
-	} else {
-		echo = !proto_has_ports(p->key.k6.proto);
-		ip6_copy(nat.from, p->key.k6.dip);
-		ip6_copy(nat.to, slot->k6.sip);
-		nat.port_from = echo ? p->key.k6.sport : p->key.k6.dport;
-		nat.port_to = slot->k6.sport;
-	}
-	return nat_translate(skb, p, &nat);
-}
-
 /*
  * To the workload. Nothing was encapsulated and nothing will be, so a packet as large as the NIC takes reaches it, whatever its own
  * MTU says about what it sends.
  */
 static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct packet *p)
 {
-	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	const struct nexthop *nh;
 	__u32 reason;
 
+	if (!p)
+		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (!nh || !(nh->flags & NH_FLAG_VALID) || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
 		return DROP(p, DROP_INVALID_NH);
 	if (!nh->ifindex)
@@ -169,7 +143,7 @@ static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct p
 		return DROP(p, reason);
 	COUNT_VRF(p->dvrf, encaps);
 	count_vif_tx(nh->oif, skb->len);
-	if (DELIVER(nh->ifindex) != TC_ACT_REDIRECT) {
+	if (deliver(nh->ifindex) != TC_ACT_REDIRECT) {
 		count_vif_tx_error(nh->oif);
 		return DROP(p, DROP_INTERFACE_TX_DISCARD);
 	}
@@ -177,13 +151,9 @@ static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct p
 }
 
 /* Reads a packet of the underlay that isn't SNAT_HOST. Returns 0; DROP_FRAGMENTS: what it is isn't known yet; else it is the host's. */
-__noinline __u32 snat_parse(struct __sk_buff *skb, struct packet *p, enum snat_look look)
+__noinline __u32 snat_parse(struct __sk_buff *skb, struct packet *p)
 {
-	const struct globals *g = node_globals();
-
-	if (!p || !g || (look == SNAT_CLOSER && !snat_fragment_may_answer(skb, g)))
-		return DROP_MISC;
-	return PARSE(parse_version, skb, p, 0);
+	return p ? parse_version(skb, p, ETH_HLEN) : DROP_MISC;
 }
 
 /* The flow that the packet is an answer of, or NULL. */
@@ -211,38 +181,56 @@ __noinline int snat_is_answer(struct packet *p)
 	return p && g && snat_flow(p, g);
 }
 
-/* What snat_parse has read. VERDICT_NEXT: it is the host's, untouched. */
-__noinline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
+#define SNAT_TRACK 0xffff0030 /* snat_admit: an answer, and the state of its TCP connection is to be looked at */
+
+/*
+ * What snat_parse has read, and whether its flow still leads to who sends it. Returns 0 or SNAT_TRACK: an answer, p->to says whose;
+ * FLOW_PASSES: it is the host's, untouched; or a drop reason.
+ */
+__noinline __u32 snat_admit(struct packet *p, __u32 bytes)
 {
 	const struct globals *g = node_globals();
+	__u32 reason, epoch, track;
 	struct flow *flow;
-	__u32 reason, forward, epoch;
 
 	if (!p || !g)
-		return VERDICT_NEXT;
+		return FLOW_PASSES;
 	flow = snat_flow(p, g);
 	if (!flow)
-		return VERDICT_NEXT;
-	if (flow->flags & FLOW_EVICT_CANDIDATE) {
-		flow_end_own(p, flow);
-		return DROP(p, DROP_FLOW_EVICT);
-	}
+		return FLOW_PASSES;
 	epoch = epoch_before(g);
-	if (flow->epoch != epoch) {
-		if (!snat_still_leads(p, flow->dvrf)) {
-			flow_end_own(p, flow);
-			return DROP(p, DROP_FLOW_EVICT);
-		}
-		flow->epoch = epoch;
+	if (flow->flags & FLOW_EVICT_CANDIDATE || (flow->epoch != epoch && !snat_still_leads(p, flow->dvrf))) {
+		flow_end_own(p, flow);
+		return DROP_FLOW_EVICT;
 	}
+	if (flow->epoch != epoch)
+		flow->epoch = epoch;
 	if (p->ttl <= 1)
-		return DROP(p, DROP_TTL_EXCEEDED);
-	forward = flow->rindex;
-	flow_use(p, flow, skb->len);
-	if (tcp_needs_tracking(p, flow))
-		tcp_track(skb, p);
-	else if (p->proto == IPPROTO_TCP)
+		return DROP_TTL_EXCEEDED;
+	flow_use(p, flow, bytes);
+	track = tcp_needs_tracking(p, flow);
+	if (!track && p->proto == IPPROTO_TCP && flow->tcp_ack != p->tcp_ack)
 		flow->tcp_ack = p->tcp_ack;
-	reason = snat_restore(skb, p, forward);
+	reason = translation_load(p, flow->rindex, flow->rgen);
+	if (reason)
+		flow_end_own(p, flow);
+	if (!flow_is_of(flow, p))
+		return DROP_FLOW_EVICT;
+	return reason || !track ? reason : SNAT_TRACK;
+}
+
+/* The answer goes to its workload. VERDICT_NEXT: it is the host's, untouched. */
+static __always_inline enum verdict snat_return(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 reason = snat_admit(p, skb->len);
+
+	if (reason == FLOW_PASSES)
+		return VERDICT_NEXT;
+	if (reason == SNAT_TRACK) {
+		tcp_track(skb, p);
+		reason = 0;
+	}
+	if (!reason)
+		reason = translate_packet(skb, p);
 	return reason ? DROP(p, reason) : snat_deliver(skb, p);
 }

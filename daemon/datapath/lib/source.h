@@ -60,7 +60,6 @@ static __always_inline __u32 source_check_outside(const struct packet *p, const 
 		       ? 0 : DROP_INVALID_SOURCE;
 }
 
-#ifdef TAKES_TUNNELS
 /*
  * Whether the node whose tunnel brought the packet may send it. Sets p->back_nh and back_label, the way back to its source. Returns 0
  * or a drop reason. For the first packet of a flow, and once more after a change of routes or when it comes from another node.
@@ -103,7 +102,8 @@ __noinline __u32 source_check(struct packet *p)
 	}
 }
 
-#define SOURCE_CHECK(p_) ((p_)->bits & PACKET_FROM_TUNNEL ? source_check(p_) : 0)
-#else /* only the fabric program sees what tunnels bring */
-#define SOURCE_CHECK(p_) 0
-#endif
+/* The same for any packet: what a tunnel didn't bring has been checked where it came in. */
+static __always_inline __u32 source_stage(struct packet *p)
+{
+	return TAKES_TUNNELS && p->bits & PACKET_FROM_TUNNEL ? source_check(p) : 0;
+}

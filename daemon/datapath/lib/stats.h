@@ -46,17 +46,18 @@ static __always_inline void count_vif_tx_error(__u32 vif)
 static __always_inline struct vrf_stats *vrf_counters(__u32 vrf)
 {
 	struct vrf_stats *stats;
-	__u32 zero = 0, last;
 	const struct globals *g;
+	__u32 key = vrf; /* one for all three: the stack is short */
 
-	stats = bpf_map_lookup_elem(&vrf_stats, &vrf);
+	stats = bpf_map_lookup_elem(&vrf_stats, &key);
 	if (likely(stats != NULL))
 		return stats;
-	g = bpf_map_lookup_elem(&globals, &zero);
+	key = 0;
+	g = bpf_map_lookup_elem(&globals, &key);
 	if (!g)
 		return NULL;
-	last = g->max_vrfs;
-	return bpf_map_lookup_elem(&vrf_stats, &last);
+	key = g->max_vrfs;
+	return bpf_map_lookup_elem(&vrf_stats, &key);
 }
 
 #define COUNT_VRF(vrf_, field_) \

@@ -350,7 +350,7 @@ struct flow {
 	__u32 flags;        /* enum flow_flags */
 	__u32 epoch;        /* globals.epoch when nh and label were looked up; another value = look up again */
 	__u32 nh;           /* resolved nexthop: what an established packet uses */
-	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, SNAT_EXIT and a device, LABEL_NONE = the kernel routes */
+	__u32 label;        /* label for a TUNNEL nexthop, LABEL_NONE = none */
 	__u32 vrf;
 	__u32 dvrf;
 	__u32 src_nh;       /* nexthop of the way back (RPF) */
@@ -359,11 +359,14 @@ struct flow {
 	__u32 tcp_seq;
 	__u32 tcp_ack;
 	__u16 tcp_flags;    /* enum flow_tcp_flags */
-	__u16 udp_src_port; /* entropy port of the tunnel, with FLOW_SNAT the source port (ICMP id) that the packet leaves with; host order */
+	__u16 udp_src_port; /* entropy port of the tunnel, host order; 0 = none */
 	__u8 action;        /* enum flow_action */
 	__u8 gen;
 	__u8 drop_reason;
 	__u8 ecmp;          /* composite member, ECMP_NONE = none */
+	__u32 out;          /* with FLOW_SNAT: device that it leaves the node by, and whose address it leaves with */
+	__u8 rgen;          /* gen of the reverse flow: tells whether slot `rindex` still is its */
+	__u8 pad[3];
 };
 
 /*
@@ -404,7 +407,6 @@ struct exit {
 	__u32 mtu;    /* L3 MTU, bytes */
 	__u8 ip6[16]; /* all zero = none */
 };
-#define SNAT_EXIT 0x80000000 /* in flow.label: the rest is the ifindex of an exit */
 
 /* Map `snat_shares`: array of u32, ports in use. An index is a hash of a destination, or of a destination and a vif. */
 #define SNAT_SHARES 65536

@@ -32,10 +32,8 @@ static __always_inline const struct vif *vif_of(struct __sk_buff *skb)
 static __always_inline void vif_enter(struct packet *p, const struct vif *vif, __u32 bytes)
 {
 	p->vif = vif->id;
-	p->ifindex = vif->ifindex;
 	p->vif_type = vif->type;
 	p->vrf = vif->vrf;
 	p->dvrf = vif->vrf;
-	p->own_nh = vif->nh_id;
 	count_vif_rx(vif->id, bytes);
 }

@@ -58,20 +58,27 @@ export class Fixture extends TestNode {
   constructor(options: NodeOptions = {}) {
     super(options)
     try {
-      this.ip('link set lo up')
-      this.devices = { fabric: this.device('fab'), vhost: this.device('vhost'), agent: this.device('agent') }
-      this.ip(`link set fab address ${HOST.mac}`)
-      this.ip(`link set vhost address ${HOST.mac}`)
+      const workloads = [A, B, C]
+      const [fabric, vhost, agent, ...taps] = this.devicesWith(
+        ['fab', 'vhost', 'agent', ...workloads.map(({ vif }) => `tap${vif}`)],
+        [
+          'link set lo up',
+          `link set fab address ${HOST.mac}`,
+          `link set vhost address ${HOST.mac}`,
+          ...workloads.map(({ vif }) => `link set tap${vif} address ${ROUTER_MAC}`),
+        ],
+      )
+      this.devices = { fabric: fabric!, vhost: vhost!, agent: agent! }
+      workloads.forEach(({ vif }, i) => {
+        this.devices[vif] = taps[i]!
+      })
       this.#base()
       for (const [workload, vrf] of [
         [A, 2],
         [B, 2],
         [C, 3],
-      ] as const) {
-        this.devices[workload.vif] = this.device(`tap${workload.vif}`)
-        this.ip(`link set tap${workload.vif} address ${ROUTER_MAC}`)
+      ] as const)
         this.#workload(workload, vrf)
-      }
       this.#remote()
     } catch (error) {
       this[Symbol.dispose]()

@@ -135,8 +135,8 @@ function measureCost(node: Fixture): Record<string, number> {
     ['IPv6', A.ip6, HOST.ip6, OUTSIDE.ip6],
   ] as const) {
     node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK)))
-    const { udpSrcPort } = node.flows().findLast(({ flow }) => flow.flags & c.FLOW_SNAT)!.flow
-    node.fromFabric(plain(tcp(outside, host, 443, udpSrcPort, ACK)))
+    const { destinationPort } = node.flows().findLast(({ flow }) => flow.flags & c.FLOW_DNAT)!
+    node.fromFabric(plain(tcp(outside, host, 443, destinationPort, ACK)))
     node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK)))
     cost[`first, ${family} UDP, SNAT, one call`] = median(
       () => node.fromPod(A, tap(udp(pod, outside, port++, 53))).durationNs,
@@ -145,7 +145,7 @@ function measureCost(node: Fixture): Record<string, number> {
       () => node.fromPod(A, tap(tcp(pod, outside, 1, 443, ACK))).durationNs,
     )
     cost[`established, ${family} TCP, SNAT from the outside, one call`] = median(
-      () => node.fromFabric(plain(tcp(outside, host, 443, udpSrcPort, ACK))).durationNs,
+      () => node.fromFabric(plain(tcp(outside, host, 443, destinationPort, ACK))).durationNs,
     )
   }
   return cost

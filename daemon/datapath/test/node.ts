@@ -183,8 +183,15 @@ export class TestNode implements Disposable {
 
   /** A veth pair whose other end stays here too: enough for test runs, which need a device of a given index. Returns its index. */
   device(name: string): number {
-    this.ip(`link add ${name} type veth peer name ${name}-x`)
-    return this.ifindex(name)
+    return this.devicesWith([name])[0]!
+  }
+
+  /** Several of them, with further lines for `ip`, by one command: starting one costs more than what it does. */
+  devicesWith(names: readonly string[], lines: readonly string[] = []): number[] {
+    const added = names.map((name) => `link add ${name} type veth peer name ${name}-x`)
+    const commands = [...added, ...lines].map((line) => `ip ${line}`)
+    const listed = this.run('sh', '-ec', [...commands, 'ip -o link show'].join('\n'))
+    return names.map((name) => Number(new RegExp(`^(\\d+): ${name}@`, 'm').exec(listed)![1]))
   }
 
   attach(program: Program, ifindex: number): void {

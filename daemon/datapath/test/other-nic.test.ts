@@ -166,7 +166,7 @@ describe('datapath: SNAT and the node’s other NICs', function () {
         const bodyOf = (packet: Buffer) => packet.subarray(is4 ? 20 : 40)
         const parts = cut(pod, behind, bodyOf(udp(pod, behind, first, 53, data)), 5)
         for (const part of parts) assert.equal(fromPod(part).verdict, REDIRECT)
-        const snat = node.flows().find(({ flow }) => flow.flags & c.FLOW_SNAT)!.flow.udpSrcPort
+        const snat = node.flows().find(({ flow }) => flow.flags & c.FLOW_DNAT)!.destinationPort
         const answer = (id: number) => cut(behind, exit, bodyOf(udp(behind, exit, 53, snat, data)), id)
         const restored = cut(behind, pod, bodyOf(udp(behind, pod, 53, first, data)), 6, 63)
         for (const [i, part] of answer(6).entries()) assertIn(atExit(part), restored[i]!)

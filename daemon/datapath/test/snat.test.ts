@@ -239,7 +239,7 @@ describe('datapath: SNAT', function () {
               outside,
               own,
               53,
-              node.flows().find(({ flow }) => flow.flags & c.FLOW_SNAT)!.flow.udpSrcPort,
+              node.flows().find(({ flow }) => flow.flags & c.FLOW_DNAT)!.destinationPort,
               undefined,
               {
                 ttl: 1,
@@ -420,7 +420,7 @@ describe('datapath: SNAT', function () {
       ] as const
     const out = cut(A.ip6, OUTSIDE.ip6, udp(A.ip6, OUTSIDE.ip6, 9, 53, data).subarray(40))
     assert.equal(from(A, out[0]).verdict, REDIRECT)
-    const port = node.flows().find(({ flow }) => flow.flags & c.FLOW_SNAT)!.flow.udpSrcPort
+    const port = node.flows().find(({ flow }) => flow.flags & c.FLOW_DNAT)!.destinationPort
     const expected = cut(HOST.ip6, OUTSIDE.ip6, udp(HOST.ip6, OUTSIDE.ip6, port, 53, data).subarray(40), 63)
     for (const [i, part] of out.entries()) assertOut(from(A, part), expected[i]!)
     const answer = cut(OUTSIDE.ip6, HOST.ip6, udp(OUTSIDE.ip6, HOST.ip6, 53, port, data).subarray(40))
@@ -637,6 +637,22 @@ describe('datapath: SNAT', function () {
     back(FIN | ACK, 501, 102)
     forth(ACK, 102, 502)
     assert.ok(node.flows().every(({ flow }) => flow.tcpFlags & c.TCP_DEAD))
+  })
+
+  it('knows by the answers of an established connection which reset of the workload is due', () => {
+    const port = portOf(from(A, tcp(A.ip4, OUTSIDE.ip4, 1, 80, SYN, { seq: 100 })))
+    const back = (flags: number, seq: number, ack: number) =>
+      fromOutside(tcp(OUTSIDE.ip4, HOST.ip4, 80, port, flags, { seq, ack }))
+    const forth = (flags: number, seq: number, ack: number) =>
+      from(A, tcp(A.ip4, OUTSIDE.ip4, 1, 80, flags, { seq, ack }))
+    back(SYN | ACK, 500, 101)
+    forth(ACK, 101, 501)
+    back(ACK, 501, 201)
+    const isOver = () => node.flows().map(({ flow }) => (flow.tcpFlags & c.TCP_DEAD) !== 0)
+    forth(RST, 101, 0)
+    assert.deepEqual(isOver(), [false, false], 'one from before')
+    forth(RST, 201, 0)
+    assert.deepEqual(isOver(), [true, true])
   })
 
   it('removes a direction that lost the other', () => {

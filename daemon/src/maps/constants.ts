@@ -18,7 +18,6 @@ export const PEER_CACHE_SIZE = 1024
 export const FLOW_NONE = 0xffffffff
 export const ECMP_NONE = 255
 export const FLOW_SOURCES = 4096
-export const SNAT_EXIT = 0x80000000
 export const SNAT_SHARES = 0x10000
 export const FRAGMENT_SETS = 64
 export const FRAGMENT_WAYS = 32

@@ -723,7 +723,7 @@ export interface FlowStruct {
   readonly epoch: number
   /** resolved nexthop: what an established packet uses */
   readonly nh: number
-  /** label for a TUNNEL nexthop, LABEL_NONE = none; with FLOW_SNAT: the underlay's ENCAP nexthop, SNAT_EXIT and a device, LABEL_NONE = the kernel routes */
+  /** label for a TUNNEL nexthop, LABEL_NONE = none */
   readonly label: number
   readonly vrf: number
   readonly dvrf: number
@@ -737,7 +737,7 @@ export interface FlowStruct {
   readonly tcpAck: number
   /** enum flow_tcp_flags */
   readonly tcpFlags: number
-  /** entropy port of the tunnel, with FLOW_SNAT the source port (ICMP id) that the packet leaves with; host order */
+  /** entropy port of the tunnel, host order; 0 = none */
   readonly udpSrcPort: number
   /** enum flow_action */
   readonly action: number
@@ -745,10 +745,14 @@ export interface FlowStruct {
   readonly dropReason: number
   /** composite member, ECMP_NONE = none */
   readonly ecmp: number
+  /** with FLOW_SNAT: device that it leaves the node by, and whose address it leaves with */
+  readonly out: number
+  /** gen of the reverse flow: tells whether slot `rindex` still is its */
+  readonly rgen: number
 }
 
 export const flowCodec: Codec<FlowStruct> = {
-  size: 88,
+  size: 96,
   decode: (view, offset = 0) => ({
     packets: view.getBigUint64(offset, true),
     bytes: view.getBigUint64(offset + 8, true),
@@ -773,8 +777,11 @@ export const flowCodec: Codec<FlowStruct> = {
     gen: view.getUint8(offset + 85),
     dropReason: view.getUint8(offset + 86),
     ecmp: view.getUint8(offset + 87),
+    out: view.getUint32(offset + 88, true),
+    rgen: view.getUint8(offset + 92),
   }),
   encode: (value, into, offset = 0) => {
+    zero(into, offset, 96)
     into.setBigUint64(offset, value.packets, true)
     into.setBigUint64(offset + 8, value.bytes, true)
     into.setBigUint64(offset + 16, value.lastSeenNs, true)
@@ -798,6 +805,8 @@ export const flowCodec: Codec<FlowStruct> = {
     into.setUint8(offset + 85, value.gen)
     into.setUint8(offset + 86, value.dropReason)
     into.setUint8(offset + 87, value.ecmp)
+    into.setUint32(offset + 88, value.out, true)
+    into.setUint8(offset + 92, value.rgen)
   },
 }
 
