@@ -2,11 +2,13 @@
  * A node to migrate: a network namespace with a NIC whose other end is a router in a second one. Everything is made under random names
  * and removed again.
  */
+
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { originals } from '@kube-vrouter/daemon/vhost0/advertised'
 import type { VhostDevices, VhostHooks } from '@kube-vrouter/daemon/vhost0/hooks'
 import { type MigrateOptions, migrate, type VhostState } from '@kube-vrouter/daemon/vhost0/migrate'
 import { uninstall } from '@kube-vrouter/daemon/vhost0/restore'
@@ -166,7 +168,7 @@ export class TestNode implements Disposable {
     }
   }
 
-  /** Everything about the NIC that the migration may touch, as text: two equal texts are two equal configurations. */
+  /** Everything about the NIC that the migration may touch, as text: two equal texts are two equal configurations. A copied route counts as what it stands for. */
   describe(device = NIC): string {
     using route = RouteSocket.open({ netns: this.netns })
     const link = route.link(device)
@@ -175,7 +177,10 @@ export class TestNode implements Disposable {
     const routes = route
       .routes({ oif: link.index })
       .filter(({ table, protocol }) => table !== RouteTable.LOCAL || protocol !== RouteProtocol.KERNEL)
-      .map(({ expires, ...fields }) => JSON.stringify({ ...fields, expires: expires && 'some' }))
+      .map((fields) => ({ ...fields, since: 0 }))
+    const held = originals(routes)
+      .map(({ expires, since: _, ...fields }) => JSON.stringify({ ...fields, expires: expires && 'some' }))
+      .sort()
     const neighbours = route
       .neighbours({ index: link.index })
       .filter(({ state }) => state === 0x80)
@@ -187,7 +192,7 @@ export class TestNode implements Disposable {
         .join('\n'),
     )
     const state = `${link.mac} mtu ${link.mtu} up ${link.up}`
-    return [state, ...addresses, ...routes.sort(), ...neighbours.sort(), ...sysctls].join('\n')
+    return [state, ...addresses, ...held, ...neighbours.sort(), ...sysctls].join('\n')
   }
 
   [Symbol.dispose](): void {

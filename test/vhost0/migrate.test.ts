@@ -91,7 +91,7 @@ describe('vhost0 migration', function () {
     assert.match(routes, /172\.21\.0\.0\/16 via 172\.30\.0\.1 .*onlink/)
     assert.match(routes, /172\.23\.0\.0\/16 via 10\.77\.0\.1 table 77/)
     const routes6 = node.ip(`-6 route show dev ${VHOST}`)
-    assert.match(routes6, /default via fe80::77 proto ra metric 1024 .*expires/)
+    assert.match(routes6, /default via fe80::77 proto 119 metric 1025 .*expires/)
     assert.match(routes6, /fd99::\/64 via fd77::1 src fd77::11/)
     assert.match(node.ip(`neigh show dev ${VHOST}`), /10\.77\.0\.200 lladdr 02:00:00:00:00:99 PERMANENT/)
     for (const address of ['10.77.0.1', '10.78.0.1', '203.0.113.1', 'fd77::1', `fe80::77%${VHOST}`])

@@ -11,8 +11,9 @@ import { type Route, routeIdentity } from './device-state.ts'
 /** The kernel's metric for them where none is set (IP6_RT_PRIO_USER). */
 const DEFAULT_METRIC = 1024
 
-export function isAdvertised({ family, protocol }: Route): boolean {
-  return family === 6 && protocol === RouteProtocol.RA
+/** Network managers that listen to advertisements themselves mark routes so, too, most of them without an end. */
+export function isAdvertised({ family, protocol, expires }: Route): boolean {
+  return family === 6 && protocol === RouteProtocol.RA && expires !== undefined
 }
 
 /** The form in which a route is put on another device. */
