@@ -7,7 +7,11 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type KernelIdentity, kernelIdentity } from '@kube-vrouter/linux/kernel-identity'
 import { readSysctl, writeSysctl } from '@kube-vrouter/linux/sysctl'
-import type { PortRange } from '../schema/port-range.ts'
+import type { Config } from '../config/config.ts'
+import { reasonOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { type PortRange, parsePortRange } from '../schema/port-range.ts'
+import type { TableFailure } from './table-writer.ts'
 
 const RECORD_FILE = 'reserved-ports.json'
 const LOCAL = 'net/ipv4/ip_local_port_range'
@@ -17,6 +21,37 @@ interface Reservation {
   readonly kernel: KernelIdentity
   /** What wasn't reserved before, in the kernel's own form. */
   readonly added: string
+}
+
+/** Keeps the node off the source ports of SNAT while there is any. */
+export class PortReservation {
+  readonly #config: Pick<Config, 'paths' | 'snat'>
+  readonly #log: Log
+  #isWanted = false
+  #failures: readonly TableFailure[] = []
+
+  constructor(config: Pick<Config, 'paths' | 'snat'>, log: Log) {
+    this.#config = config
+    this.#log = log
+  }
+
+  /** `again`: whatever was done before. */
+  ensure(isWanted: boolean, again: boolean): readonly TableFailure[] {
+    if (!again && isWanted === this.#isWanted) return this.#failures
+    const { paths, snat } = this.#config
+    const object = `reservation of the ports ${snat.ports} for SNAT`
+    this.#isWanted = isWanted
+    this.#failures = []
+    try {
+      const ports = reservePorts(paths.state, isWanted ? parsePortRange(snat.ports) : undefined)
+      if (ports !== '') this.#log.debug({ ports }, 'the node itself is kept off ports of SNAT: ip_local_reserved_ports')
+    } catch (error) {
+      this.#failures = [
+        { subject: { kind: 'node' }, object, error: Error.isError(error) ? error : new Error(reasonOf(error)) },
+      ]
+    }
+    return this.#failures
+  }
 }
 
 /** Makes the reservation what `range` needs; undefined: nothing. Returns what is reserved for it now, in the kernel's form. Throws when it can't. */

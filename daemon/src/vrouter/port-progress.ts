@@ -1,5 +1,5 @@
 /** How far the ports are on their way into the kernel and to other nodes, and who waits for one of them. */
-import type { PortState } from '../dataplane/dataplane.ts'
+import type { PortState } from '../dataplane/pass-outcome.ts'
 import type { Port } from '../model/facts.ts'
 import type { Tables } from '../model/tables.ts'
 import type { Programmed } from '../ports/options.ts'
