@@ -2,8 +2,10 @@
  * What contradicts something else: blocks of two nodes with the same addresses, two nodes with one address, interfaces that don't fit their
  * network or each other. Told as condition Conflict and by an Event; the daemons' own rules say what counts. Pure.
  */
-import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
+
+import { contains, mustParseAddress } from '../model/address.ts'
 import type { SourceState, VirtualMachineInterface } from '../model/objects.ts'
+import { prefixOf } from '../model/prefix-of.ts'
 import { type Action, statusPatch, withConditions } from './actions.ts'
 import type { Durations } from './durations.ts'
 import { conditionOf, type Resourceful, type Watched } from './resources.ts'
@@ -60,10 +62,10 @@ function misfitsOf(view: View, item: VirtualMachineInterface): string[] {
   const own = (view.blocksOf.get(item.vn) ?? []).filter((block) => block.item?.node === item.node)
   return item.addresses.flatMap((text) => {
     const address = mustParseAddress(text)
-    if (!network.subnets.some(({ cidr }) => contains(prefixOf(cidr), address))) {
+    if (!network.subnets.some((subnet) => contains(prefixOf(subnet), address))) {
       return [`spec.addresses (${text}) lies in no subnet of ${item.vn}`]
     }
-    if (own.some((block) => contains(prefixOf(block.item!.cidr), address))) return []
+    if (own.some((block) => contains(prefixOf(block.item!), address))) return []
     return [`spec.addresses (${text}) lies in no IPAMBlock of node ${item.node}`]
   })
 }
@@ -105,16 +107,4 @@ function claimsOf({
     ...addresses.map((address) => [`${vn} ${address}`, `spec.addresses (${address})`] as const),
     [`${node} ${label}`, `spec.label (${label})`] as const,
   ]
-}
-
-const prefixes = new Map<string, ReturnType<typeof mustParseCidr>>()
-
-function prefixOf(cidr: string) {
-  let prefix = prefixes.get(cidr)
-  if (prefix === undefined) {
-    if (prefixes.size > 100_000) prefixes.clear()
-    prefix = mustParseCidr(cidr)
-    prefixes.set(cidr, prefix)
-  }
-  return prefix
 }

@@ -2,6 +2,7 @@
  * What has addresses of a network besides its pods: nodes, Services, the default pod network, networks that it should be joined with. Networks are apart, so
  * each may have any addresses; but a pod reaches nothing outside that has an address of its own network. Pure.
  */
+
 import {
   contains,
   formatCidr,
@@ -17,20 +18,23 @@ import {
 import type { Leaks } from '../model/leaks.ts'
 import { defaultPodNetwork } from '../model/names.ts'
 import type { VirtualNetwork } from '../model/objects.ts'
+import { prefixOf } from '../model/prefix-of.ts'
 import { listed } from './actions.ts'
 import type { Resourceful } from './resources.ts'
 import type { View } from './view.ts'
 
 /** No addresses for pods, in any network. */
-const SPECIAL: readonly (readonly [cidr: string, what: string])[] = [
-  ['0.0.0.0/8', 'no addresses of hosts'],
-  ['127.0.0.0/8', 'loopback'],
-  ['169.254.0.0/16', 'link-local'],
-  ['224.0.0.0/3', 'multicast or reserved'],
-  ['::/127', 'loopback'],
-  ['fe80::/10', 'link-local'],
-  ['ff00::/8', 'multicast'],
-]
+const SPECIAL = (
+  [
+    ['0.0.0.0/8', 'no addresses of hosts'],
+    ['127.0.0.0/8', 'loopback'],
+    ['169.254.0.0/16', 'link-local'],
+    ['224.0.0.0/3', 'multicast or reserved'],
+    ['::/127', 'loopback'],
+    ['fe80::/10', 'link-local'],
+    ['ff00::/8', 'multicast'],
+  ] as const
+).map(([cidr, what]) => ({ cidr, what, prefix: mustParseCidr(cidr) }))
 
 interface NodeAddress extends ParsedAddress {
   /** `n1 (10.0.0.1)`. */
@@ -55,8 +59,9 @@ export class Overlaps {
     const isOfDefaultPool = network.ipam !== undefined
     return [
       ...this.#refusedLeaks(network),
-      ...network.subnets.flatMap(({ cidr }) => {
-        const subnet = mustParseCidr(cidr)
+      ...network.subnets.flatMap((one) => {
+        const { cidr } = one
+        const subnet = prefixOf(one)
         return [
           ...special(subnet, cidr),
           ...this.#nodesInside(subnet, cidr, isOfDefaultPool),
@@ -96,15 +101,15 @@ export class Overlaps {
 }
 
 function special(subnet: Prefix, cidr: string): string[] {
-  return SPECIAL.flatMap(([range, what]) =>
-    overlaps(mustParseCidr(range), subnet)
-      ? [`subnet ${cidr} overlaps ${range} (${what}), which is not for pods; choose another`]
+  return SPECIAL.flatMap((range) =>
+    overlaps(range.prefix, subnet)
+      ? [`subnet ${cidr} overlaps ${range.cidr} (${range.what}), which is not for pods; choose another`]
       : [],
   )
 }
 
 function inDefault(subnet: Prefix, cidr: string, { subnets }: VirtualNetwork): string[] {
-  const clashes = subnets.filter((other) => overlaps(mustParseCidr(other.cidr), subnet)).map((other) => other.cidr)
+  const clashes = subnets.filter((other) => overlaps(prefixOf(other), subnet)).map((other) => other.cidr)
   if (clashes.length === 0) return []
   return [
     `subnet ${cidr} overlaps the default pod network (${listed(clashes)}): of two pods with one address nodes reach the other one, and probes of this one fail`,

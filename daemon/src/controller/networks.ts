@@ -1,16 +1,10 @@
 /** VirtualNetworks: VNIs, status, and the finalizer that keeps a network until nobody uses it. Pure. */
-import {
-  blockCount,
-  contains,
-  familyOf,
-  mustParseAddress,
-  mustParseCidr,
-  type ParsedAddress,
-} from '../model/address.ts'
-import { prefixOfBlock } from '../model/block-prefix.ts'
+
+import { blockCount, contains, familyOf, mustParseAddress, type ParsedAddress, type Prefix } from '../model/address.ts'
 import { blockLength, poolOf } from '../model/ipam.ts'
 import { leaksOf } from '../model/leaks.ts'
 import type { Cidr, VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import { prefixOf } from '../model/prefix-of.ts'
 import { type Action, count, listed, statusPatch, type WantedCondition, withConditions } from './actions.ts'
 import type { Durations } from './durations.ts'
 import { Overlaps } from './network-overlaps.ts'
@@ -234,16 +228,15 @@ class Census {
     this.#view = view
   }
 
-  takenOf(pool: string, cidr: Cidr, length: number): number {
+  takenOf(pool: string, cidr: Cidr, subnet: Prefix, length: number): number {
     const key = `${pool} ${cidr} ${length}`
     let taken = this.#taken.get(key)
     if (taken === undefined) {
       taken = 0
-      const subnet = mustParseCidr(cidr)
       for (const network of this.#view.state.virtualNetworks.values()) {
         if (poolOf(network) !== pool) continue
         for (const { item } of this.#view.blocksOf.get(network.fqName) ?? []) {
-          const prefix = item && prefixOfBlock(item)
+          const prefix = item && prefixOf(item)
           if (prefix?.length === length && contains(subnet, prefix)) taken++
         }
       }
@@ -255,15 +248,16 @@ class Census {
 
 function usageOf(network: VirtualNetwork, { interfaces, blocks }: Users, census: Census) {
   const addresses = interfaces.flatMap(addressesOf)
-  const subnets = network.subnets.map(({ cidr, gateway, service }): SubnetUsage => {
-    const prefix = mustParseCidr(cidr)
+  const subnets = network.subnets.map((subnet): SubnetUsage => {
+    const { cidr, gateway, service } = subnet
+    const prefix = prefixOf(subnet)
     const length = blockLength(network, prefix)
-    const free = blockCount(prefix, length) - BigInt(census.takenOf(poolOf(network), cidr, length))
+    const free = blockCount(prefix, length) - BigInt(census.takenOf(poolOf(network), cidr, prefix, length))
     return {
       cidr,
       gateway,
       service,
-      blocks: blocks.filter(({ item }) => item !== undefined && contains(prefix, prefixOfBlock(item))).length,
+      blocks: blocks.filter(({ item }) => item !== undefined && contains(prefix, prefixOf(item))).length,
       freeBlocks: Number(free < 0n ? 0n : free > MOST_BLOCKS ? MOST_BLOCKS : free),
       addresses: addresses.filter((address) => contains(prefix, address)).length,
     }

@@ -6,6 +6,7 @@
  * What is never handed out: network address, IPv4 broadcast, gateway and service address of the subnet, addresses in use, and
  * those that a longer block of another node covers (a fixed address, see `allocate`).
  */
+
 import { createHash } from 'node:crypto'
 import {
   bitsOf,
@@ -16,7 +17,6 @@ import {
   formatCidr,
   hostPrefix,
   mustParseAddress,
-  mustParseCidr,
   networkOf,
   nthBlock,
   overlaps,
@@ -28,6 +28,7 @@ import {
 import { type ModelError, modelError } from './errors.ts'
 import { blockName } from './names.ts'
 import type { Address, IpamBlock, Subnet, VirtualNetwork } from './objects.ts'
+import { prefixOf } from './prefix-of.ts'
 
 export interface PodAddress {
   readonly address: Address
@@ -86,7 +87,7 @@ export function blockLength(vn: VirtualNetwork, subnet: Prefix): number {
 
 /** Addresses of the subnet that no pod ever gets. */
 export function reservedAddresses(subnet: Subnet): Set<Address> {
-  const prefix = mustParseCidr(subnet.cidr)
+  const prefix = prefixOf(subnet)
   const reserved = new Set([subnet.gateway, subnet.service])
   const hostBits = bitsOf(prefix.family) - prefix.length
   if (hostBits >= 2) {
@@ -104,7 +105,7 @@ interface ParsedBlock {
 /** The next addresses of a pod on this node. Deterministic; O(blocks + size of the node's blocks). */
 export function allocate(request: AllocationRequest): Allocation {
   const blocks = request.blocks
-    .map((block) => ({ block, prefix: mustParseCidr(block.cidr) }))
+    .map((block) => ({ block, prefix: prefixOf(block) }))
     .sort((a, b) => (a.prefix.value < b.prefix.value ? -1 : a.prefix.value > b.prefix.value ? 1 : 0))
   const fixed = fixedByFamily(request)
   if (fixed instanceof Map) {
@@ -137,7 +138,7 @@ function failed(error: ModelError): { readonly kind: 'failed'; readonly error: M
 }
 
 export function familiesOf(vn: VirtualNetwork): Family[] {
-  const families = new Set(vn.subnets.map((subnet) => mustParseCidr(subnet.cidr).family))
+  const families = new Set(vn.subnets.map((subnet) => prefixOf(subnet).family))
   return ([4, 6] as const).filter((family) => families.has(family))
 }
 
@@ -162,7 +163,7 @@ function allocateFree(request: AllocationRequest, blocks: readonly ParsedBlock[]
   const { vn, node } = request
   for (const isRecentAllowed of [false, true]) {
     for (const subnet of vn.subnets) {
-      const prefix = mustParseCidr(subnet.cidr)
+      const prefix = prefixOf(subnet)
       if (prefix.family !== family) continue
       for (const { block, prefix: own } of blocks) {
         const isOurs = block.node === node && block.vn === vn.fqName && own.length < bitsOf(family)
@@ -216,7 +217,7 @@ function candidateBlocks(
   return {
     *[Symbol.iterator]() {
       for (const subnet of vn.subnets) {
-        const prefix = mustParseCidr(subnet.cidr)
+        const prefix = prefixOf(subnet)
         if (prefix.family !== family) continue
         const length = blockLength(vn, prefix)
         const count = blockCount(prefix, length)
@@ -241,8 +242,8 @@ function candidateBlocks(
 
 /** The block of ordinary size that holds an address of the VN; undefined outside its subnets. */
 export function blockOf(vn: VirtualNetwork, node: string, address: ParsedAddress): IpamBlock | undefined {
-  for (const { cidr } of vn.subnets) {
-    const subnet = mustParseCidr(cidr)
+  for (const one of vn.subnets) {
+    const subnet = prefixOf(one)
     if (!contains(subnet, address)) continue
     return newBlock(vn, node, networkOf({ ...address, length: blockLength(vn, subnet) }))
   }
@@ -268,7 +269,7 @@ function hashOf(text: string): bigint {
 function allocateFixed(request: AllocationRequest, blocks: readonly ParsedBlock[], wanted: ParsedAddress): Step {
   const { vn, node } = request
   const address = formatAddress(wanted)
-  const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), wanted))
+  const subnet = vn.subnets.find((one) => contains(prefixOf(one), wanted))
   if (subnet === undefined) return failed(outside(address, vn))
   if (reservedAddresses(subnet).has(address)) {
     return failed(modelError('ADDRESS_RESERVED', `${address} is reserved in ${subnet.cidr} of ${vn.fqName}`))
@@ -283,14 +284,14 @@ function allocateFixed(request: AllocationRequest, blocks: readonly ParsedBlock[
     return failed(modelError('ADDRESS_IN_USE', `${address} of ${vn.fqName} is held by node ${closest.block.node}`))
   }
   if (closest !== undefined && closest.block.node === node && closest.block.vn === vn.fqName) {
-    return { kind: 'address', address: podAddress(subnet, mustParseCidr(subnet.cidr), address) }
+    return { kind: 'address', address: podAddress(subnet, prefixOf(subnet), address) }
   }
   return { kind: 'claim', family: wanted.family, candidates: [newBlock(vn, node, host)] }
 }
 
 /** Whether the block was claimed for one pod that asked for its address. */
-export function isSingle({ cidr }: Pick<IpamBlock, 'cidr'>): boolean {
-  const { family, length } = mustParseCidr(cidr)
+export function isSingle(block: Pick<IpamBlock, 'cidr'>): boolean {
+  const { family, length } = prefixOf(block)
   return length === bitsOf(family)
 }
 
@@ -321,7 +322,7 @@ export function singleBlocksOf(
 export function idleBlocks(node: string, blocks: Iterable<IpamBlock>, used: ReadonlySet<Address>): IpamBlock[] {
   const addresses = [...used].map(mustParseAddress)
   return [...blocks].filter((block) => {
-    const prefix = mustParseCidr(block.cidr)
+    const prefix = prefixOf(block)
     return block.node === node && !addresses.some((address) => contains(prefix, address))
   })
 }

@@ -5,8 +5,10 @@
  * A leak goes both ways. It never makes an address ambiguous: in no VRF do the subnets of its own VN and of those leaked into it
  * overlap. Where they would, the join that comes later in the order of names is left out, and a problem says so.
  */
-import { mustParseCidr, overlaps } from './address.ts'
+
+import { overlaps } from './address.ts'
 import type { FqName, SourceState, VirtualNetwork, VirtualNetworkRouter } from './objects.ts'
+import { prefixOf } from './prefix-of.ts'
 import { matches } from './selectors.ts'
 import type { Problem } from './tables.ts'
 
@@ -84,7 +86,7 @@ function firstClash(network: VirtualNetwork, others: readonly VirtualNetwork[]):
 function overlapOf(a: VirtualNetwork, b: VirtualNetwork): string | undefined {
   for (const one of a.subnets) {
     for (const other of b.subnets) {
-      if (!overlaps(mustParseCidr(one.cidr), mustParseCidr(other.cidr))) continue
+      if (!overlaps(prefixOf(one), prefixOf(other))) continue
       return `subnet ${one.cidr} of ${a.fqName} overlaps ${other.cidr} of ${b.fqName}`
     }
   }

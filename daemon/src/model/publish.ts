@@ -2,14 +2,15 @@
  * What this node tells the others, and how that differs from what the source says it told them. Blocks are not among it: they are
  * claimed one by one (ipam.ts).
  */
+
 import { contains, mustParseAddress, type Prefix } from './address.ts'
-import { prefixOfBlock } from './block-prefix.ts'
 import { SPOKEN } from './encapsulations.ts'
 import { isEqual } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { blockOf, singleBlocksOf } from './ipam.ts'
 import { interfaceObjectName } from './names.ts'
 import type { FqName, IpamBlock, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
+import { prefixOf } from './prefix-of.ts'
 import type { Tables } from './tables.ts'
 
 export interface Publication {
@@ -133,8 +134,8 @@ export function missingBlocks(node: string, ports: readonly Port[], state: Sourc
   for (const block of state.blocks.values()) {
     if (block.node !== node) continue
     const prefixes = held.get(block.vn)
-    if (prefixes === undefined) held.set(block.vn, [prefixOfBlock(block)])
-    else prefixes.push(prefixOfBlock(block))
+    if (prefixes === undefined) held.set(block.vn, [prefixOf(block)])
+    else prefixes.push(prefixOf(block))
   }
   for (const port of ports) {
     const vn = state.virtualNetworks.get(port.vn)

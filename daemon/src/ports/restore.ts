@@ -3,11 +3,12 @@
  * under pods that run.
  */
 
-import { contains, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import { contains, mustParseAddress } from '../model/address.ts'
 import { moreAddresses } from '../model/interfaces.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { tapName } from '../model/names.ts'
 import type { VirtualMachineInterface, VirtualNetwork } from '../model/objects.ts'
+import { prefixOf } from '../model/prefix-of.ts'
 import type { Settings } from './options.ts'
 import { describe, keyOf, type PortTable } from './port-table.ts'
 import type { CorruptRecord, PortRecord } from './records.ts'
@@ -75,9 +76,9 @@ function recordOfInterface(
   const more = moreAddresses(vmi.addresses)
   const own = vmi.addresses.filter((address) => !more.includes(address))
   const addresses = own.flatMap((address): PodAddress[] => {
-    const subnet = vn.subnets.find(({ cidr }) => contains(mustParseCidr(cidr), mustParseAddress(address)))
+    const subnet = vn.subnets.find((one) => contains(prefixOf(one), mustParseAddress(address)))
     return subnet
-      ? [{ address, prefixLength: mustParseCidr(subnet.cidr).length, gateway: subnet.gateway, service: subnet.service }]
+      ? [{ address, prefixLength: prefixOf(subnet).length, gateway: subnet.gateway, service: subnet.service }]
       : []
   })
   const { uuid, containerId, ifname, namespace, pod, mac } = vmi

@@ -1,8 +1,9 @@
 /** The routes that a pod gets with its interface. */
 
-import { contains, familyOf, mustParseAddress, mustParseCidr } from '../model/address.ts'
+import { contains, familyOf, mustParseAddress } from '../model/address.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import type { VirtualNetwork } from '../model/objects.ts'
+import { prefixOf } from '../model/prefix-of.ts'
 import type { PortRecord } from './records.ts'
 
 const DEFAULT_ROUTE = { 4: '0.0.0.0/0', 6: '::/0' } as const
@@ -20,8 +21,7 @@ export function routesWithin(
   return addresses.flatMap(({ address, gateway }) => {
     const own = mustParseAddress(address)
     return subnets
-      .map(({ cidr }) => ({ cidr, prefix: mustParseCidr(cidr) }))
-      .filter(({ prefix }) => prefix.family === own.family && !contains(prefix, own))
+      .filter((subnet) => prefixOf(subnet).family === own.family && !contains(prefixOf(subnet), own))
       .map(({ cidr }) => ({ destination: cidr, gateway }))
   })
 }

@@ -2,8 +2,10 @@
  * Which addresses of a network's pods a VRF takes. Whatever a node publishes, it draws no traffic to itself that isn't its pods': not the gateway's, nor, by
  * a leak, that of addresses outside the network.
  */
-import { contains, ipv4ToNumber, lastOf, mustParseAddress, mustParseCidr, type Prefix } from '../address.ts'
+
+import { contains, ipv4ToNumber, lastOf, mustParseAddress, type Prefix } from '../address.ts'
 import type { Address, VirtualNetwork } from '../objects.ts'
+import { prefixOf } from '../prefix-of.ts'
 import type { BlockIndex } from './block-index.ts'
 
 export type Refusal =
@@ -32,7 +34,7 @@ export function admissionOf(rules: {
 }
 
 export function prefixesOf({ subnets }: VirtualNetwork): Prefix[] {
-  return subnets.map(({ cidr }) => mustParseCidr(cidr))
+  return subnets.map(prefixOf)
 }
 
 /** Whether a prefix lies in one of these as a whole. */

@@ -1,7 +1,8 @@
 /** Which node's block route an address would take: the longest that holds it. IPv4 without big integers: it is asked for every pod. */
+
 import { type Family, ipv4ToNumber, mustParseAddress } from '../address.ts'
-import { prefixOfBlock } from '../block-prefix.ts'
 import type { Address, FqName, IpamBlock } from '../objects.ts'
+import { prefixOf } from '../prefix-of.ts'
 import type { RemoteNode } from '../tunnels.ts'
 
 export class BlockIndex {
@@ -11,7 +12,7 @@ export class BlockIndex {
   constructor(blocks: readonly IpamBlock[], nodes: ReadonlyMap<string, RemoteNode>, vn: FqName) {
     for (const block of blocks) {
       if (nodes.get(block.node)?.router.vrfLabels[vn] === undefined) continue
-      const { family, value, length } = prefixOfBlock(block)
+      const { family, value, length } = prefixOf(block)
       let entry = this.#lengths.find(([f, l]) => f === family && l === length)
       if (entry === undefined) {
         entry = [family, length, new Map()]

@@ -1,8 +1,9 @@
 /** Other nodes' blocks: a pod is reached before anybody has heard of it, with the label of its node's VRF. */
+
 import type { Prefix } from '../address.ts'
-import { prefixOfBlock } from '../block-prefix.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { PROXY, path } from '../paths.ts'
+import { prefixOf } from '../prefix-of.ts'
 import type { Contributor, Offer } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import type { VrfRib } from '../rib/rib.ts'
@@ -47,7 +48,7 @@ export class Blocks {
     return blocks.flatMap((block) => {
       const node = nodes.get(block.node)
       const label = node?.router.vrfLabels[vn]
-      if (node === undefined || label === undefined || isWanted?.(prefixOfBlock(block)) === false) return []
+      if (node === undefined || label === undefined || isWanted?.(prefixOf(block)) === false) return []
       const known = this.#known.get(block)
       const isSame = known?.vn === vn && known.node === node
       return [{ block, node, offer: isSame ? known.offer : this.#offer(vn, block, node, label) }]
@@ -60,7 +61,7 @@ export class Blocks {
       source: block.name,
       route: {
         address: block.cidr.slice(0, block.cidr.indexOf('/')),
-        prefixLength: prefixOfBlock(block).length,
+        prefixLength: prefixOf(block).length,
         paths: [path(peer, nexthop, vn, label)],
         nexthop,
         label,
@@ -75,5 +76,5 @@ export class Blocks {
 export function strayBlocks(network: VirtualNetwork | undefined, blocks: readonly IpamBlock[]): IpamBlock[] {
   if (network === undefined) return []
   const isWithin = withinOf(prefixesOf(network))
-  return blocks.filter((block) => !isWithin(prefixOfBlock(block)))
+  return blocks.filter((block) => !isWithin(prefixOf(block)))
 }

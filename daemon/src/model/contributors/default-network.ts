@@ -5,13 +5,13 @@
 
 import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import type { Prefix } from '../address.ts'
-import { bitsOf, familyOf, formatAddress, hostPrefix, mustParseAddress, mustParseCidr, overlaps } from '../address.ts'
-import { prefixOfBlock } from '../block-prefix.ts'
+import { bitsOf, familyOf, formatAddress, hostPrefix, mustParseAddress, overlaps } from '../address.ts'
 import { isEqual, Memo } from '../equal.ts'
 import type { NodeFacts } from '../facts.ts'
 import type { LocalPod } from '../interfaces.ts'
 import type { Address, FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
 import { PREFERENCE_LIVE, PROXY, path } from '../paths.ts'
+import { prefixOf } from '../prefix-of.ts'
 import type { RemotePods } from '../remote-pods.ts'
 import type { Offer } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
@@ -111,7 +111,7 @@ export class DefaultNetworkRoutes {
     if (!isSame) return undefined
     const [old, now] = [new Set(before.network.blocks), new Set(network.blocks)]
     const changed = [...old.symmetricDifference(now)]
-    return changed.length > FEW_BLOCKS ? undefined : insideOf(changed.map(prefixOfBlock))
+    return changed.length > FEW_BLOCKS ? undefined : insideOf(changed.map(prefixOf))
   }
 }
 
@@ -149,7 +149,7 @@ function subnetOffers({ prefix, gateway }: DefaultSubnet, vn: FqName): Offer[] {
 function defaultSubnets({ vn, network }: DefaultNetwork, facts: NodeFacts, problems: Problem[]): DefaultSubnet[] {
   const connected = connectedSubnet(facts)
   return (network?.subnets ?? [])
-    .map(({ cidr, gateway }) => ({ prefix: mustParseCidr(cidr), gateway }))
+    .map((subnet) => ({ prefix: prefixOf(subnet), gateway: subnet.gateway }))
     .filter(({ prefix }) => {
       if (!overlaps(prefix, connected)) return true
       problems.push({

@@ -1,8 +1,10 @@
 /** A network's plan of its addresses: its subnets, where an address that nobody has is discarded, with their gateway and service address, which the agent answers. */
+
 import { NH_ID_DISCARD } from '../../maps/constants.ts'
-import { bitsOf, mustParseCidr } from '../address.ts'
+import { bitsOf } from '../address.ts'
 import type { VirtualNetwork } from '../objects.ts'
 import { FLOOD, PROXY, path } from '../paths.ts'
+import { prefixOf } from '../prefix-of.ts'
 import type { Offer } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import { IN_NETWORK } from '../rib/preferences.ts'
@@ -24,7 +26,7 @@ export class Subnets {
   *#list(network: VirtualNetwork | undefined, agentNexthop: number): Generator<Offer> {
     const vn = this.#vn
     for (const subnet of network?.subnets ?? []) {
-      const { length, family } = mustParseCidr(subnet.cidr)
+      const { length, family } = prefixOf(subnet)
       yield {
         by: IN_NETWORK.subnet,
         source: 'subnet',

@@ -2,8 +2,8 @@
  * From what all files say to the state that the model works on: duplicates, and every check that needs several objects. Pure, and
  * independent of the order in which files come. Maps that hold the same as before are the same maps as before.
  */
-import { bitsOf, contains, mustParseCidr, type Prefix, sizeOf } from '../../model/address.ts'
-import { prefixOfBlock } from '../../model/block-prefix.ts'
+
+import { bitsOf, contains, type Prefix, sizeOf } from '../../model/address.ts'
 import { builtInNetworks } from '../../model/built-in-networks.ts'
 import { isEqual, isSameMap, keepEqual } from '../../model/equal.ts'
 import { poolOf } from '../../model/ipam.ts'
@@ -16,6 +16,7 @@ import type {
   VirtualNetwork,
   VirtualRouter,
 } from '../../model/objects.ts'
+import { prefixOf } from '../../model/prefix-of.ts'
 import { BUILT_IN_LABEL, type Item, idOf, type Kind, type KnownRouter } from './decode.ts'
 
 /** What was read from one place (a file, or the API server's list of a kind). */
@@ -223,7 +224,7 @@ function keepCarvedNetworks(
   const blocksOf = Map.groupBy(blocks.values(), (block) => block.vn)
   for (const vn of changed) {
     const { isDeleted: _, ...before } = accepted.get(vn.fqName)!
-    const prefixes = (blocksOf.get(vn.fqName) ?? []).map((block) => mustParseCidr(block.cidr))
+    const prefixes = (blocksOf.get(vn.fqName) ?? []).map(prefixOf)
     const change = disruption(before, vn, prefixes)
     if (change === undefined) continue
     networks.set(vn.fqName, isEqual(accepted.get(vn.fqName), before) ? accepted.get(vn.fqName)! : before)
@@ -242,7 +243,7 @@ function disruption(
   blocks: readonly Prefix[],
 ): { readonly field: string; readonly value: string; readonly message: string } | undefined {
   for (const subnet of before.subnets) {
-    const prefix = mustParseCidr(subnet.cidr)
+    const prefix = prefixOf(subnet)
     if (!blocks.some((block) => contains(prefix, block))) continue
     const index = after.subnets.findIndex((other) => other.cidr === subnet.cidr)
     const field = `spec.subnets[${index}]`
@@ -297,7 +298,7 @@ function dropOverlappingBlocks(
   })
   for (const pool of poolsOf.values()) {
     const sorted = pool
-      .map((block): Claim => ({ block, prefix: prefixOfBlock(block) }))
+      .map((block): Claim => ({ block, prefix: prefixOf(block) }))
       .sort((a, b) => compare(a.prefix, b.prefix) || (a.block.name < b.block.name ? -1 : 1))
     const hosts = sorted.filter(({ prefix }) => isHost(prefix))
     const ranges = hosts.length === 0 ? sorted : sorted.filter(({ prefix }) => !isHost(prefix))

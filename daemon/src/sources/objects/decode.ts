@@ -1,4 +1,5 @@
 /** From one document to one object of the model, with every check that needs no other object. Pure. */
+
 import {
   canonicalAddress,
   contains,
@@ -21,6 +22,7 @@ import type {
   VirtualNetworkRouter,
   VirtualRouter,
 } from '../../model/objects.ts'
+import { prefixOf } from '../../model/prefix-of.ts'
 import { longestSubnet, Schema, type SchemaIssue, shorten } from '../../schema/check.ts'
 import { suggestion } from '../../schema/suggestion.ts'
 import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
@@ -179,7 +181,7 @@ function decodeNetwork({ metadata, spec, status }: Manifest, id: string, cluster
     }
     const subnet = defaultSubnet(cidr, canonical(gateway), canonical(service))
     issues.push(...subnetIssues(subnet, field))
-    const clash = subnets.findIndex((other) => overlaps(mustParseCidr(other.cidr), prefix))
+    const clash = subnets.findIndex((other) => overlaps(prefixOf(other), prefix))
     if (clash >= 0) {
       const message = `overlaps spec.subnets[${clash}] (${subnets[clash]!.cidr}): subnets of one network must not`
       issues.push({ field: `${field}.cidr`, value: cidr, message })
@@ -259,7 +261,7 @@ function decodeSelector(
 }
 
 function subnetIssues(subnet: Subnet, field: string): SchemaIssue[] {
-  const prefix = mustParseCidr(subnet.cidr)
+  const prefix = prefixOf(subnet)
   const unusable = reservedAddresses({ ...subnet, gateway: '', service: '' })
   const issues: SchemaIssue[] = []
   for (const key of ['gateway', 'service'] as const) {
