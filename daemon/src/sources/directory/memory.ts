@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import { Inputs } from '../../model/equal.ts'
 import type { FqName, SourceState, VirtualNetwork } from '../../model/objects.ts'
 import { replaceFile } from './store.ts'
 
@@ -12,6 +13,9 @@ const VERSION = 1
 export class NetworkMemory {
   readonly #path: string
   #text = ''
+  /** What the text was made of. */
+  readonly #inputs = new Inputs()
+  #isSaved = false
 
   constructor(path: string) {
     this.#path = path
@@ -39,12 +43,14 @@ export class NetworkMemory {
 
   /** Writes if there is something new. Throws SourceError; the next call tries again. */
   async save({ blocks, virtualNetworks }: SourceState): Promise<void> {
+    if (!this.#inputs.areOther(blocks, virtualNetworks) && this.#isSaved) return
+    this.#isSaved = false
     const carved = new Set([...blocks.values()].map((block) => block.vn))
     const networks = [...carved].sort().flatMap((vn) => virtualNetworks.get(vn) ?? [])
     const text = `${JSON.stringify({ version: VERSION, networks }, null, 1)}\n`
-    if (text === this.#text) return
-    await replaceFile(dirname(this.#path), basename(this.#path), text)
+    if (text !== this.#text) await replaceFile(dirname(this.#path), basename(this.#path), text)
     this.#text = text
+    this.#isSaved = true
   }
 }
 

@@ -307,7 +307,8 @@ export class DirectorySource implements Source {
     const pace = new Pace()
     let isSomethingGone = false
     for (const file of files) {
-      if (!this.#refresh(file, true)) isSomethingGone = true
+      // One that was removed by ourselves is known to be gone.
+      if (!this.#refresh(file, true) && this.#entries.has(file)) isSomethingGone = true
       if (pace.isDue) await pace.rest()
     }
     // Gone by itself, or with everything else: only a walk can tell.
