@@ -56,8 +56,7 @@ export class Attachments {
    */
   async attach(vifs: readonly Vif[], pace: Pace, { isFirst = false, checkMs = 0 } = {}): Promise<number> {
     const failures: TableFailure[] = []
-    const attachments = vifs.map(attachmentOf)
-    const missing = attachments.filter((a) => this.#done.get(linkName(a))?.ifindex !== a.ifindex)
+    const missing = vifs.filter((vif) => this.#done.get(nameOf(vif))?.ifindex !== vif.ifindex).map(attachmentOf)
     // One dump is cheaper than many questions.
     const links = missing.length > 8 ? new Map(this.#route.links().map((link) => [link.index, link])) : undefined
     let changed = 0
@@ -67,13 +66,13 @@ export class Attachments {
       if (pace.isDue) await pace.rest()
     }
     const until = this.#now() + checkMs
-    const byName = new Map(attachments.map((attachment) => [linkName(attachment), attachment]))
+    const byName = new Map(this.#unchecked.size > 0 ? vifs.map((vif) => [nameOf(vif), vif]) : [])
     for (const name of this.#unchecked) {
       if (this.#now() >= until) break
       this.#unchecked.delete(name)
-      const attachment = byName.get(name)
-      if (attachment === undefined) continue
-      if (this.#put(attachment, { isNew: false, failures })) changed++
+      const vif = byName.get(name)
+      if (vif === undefined) continue
+      if (this.#put(attachmentOf(vif), { isNew: false, failures })) changed++
       if (pace.isDue) await pace.rest()
     }
     this.#failures = failures
@@ -113,7 +112,7 @@ export class Attachments {
 
   /** Takes the programs off devices that are no vifs any more; a tap goes down before it loses its program. Returns how many. */
   async sweep(vifs: readonly Vif[], pace: Pace): Promise<number> {
-    const keep = new Set(vifs.map((vif) => linkName(attachmentOf(vif))))
+    const keep = new Set(vifs.map(nameOf))
     const stale = this.#links.names.filter((name) => !keep.has(name) && !isExitLink(name))
     for (const name of stale) {
       try {
@@ -161,6 +160,18 @@ export class Attachments {
         result satisfies never
     }
   }
+}
+
+/** Names of links, which are asked for in each pass. */
+const names = new WeakMap<Vif, string>()
+
+function nameOf(vif: Vif): string {
+  let name = names.get(vif)
+  if (name === undefined) {
+    name = linkName(attachmentOf(vif))
+    names.set(vif, name)
+  }
+  return name
 }
 
 function attachmentOf(vif: Vif): Attachment {

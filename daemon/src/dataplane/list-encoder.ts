@@ -28,6 +28,8 @@ export class ListEncoder<T extends object> {
   /** Whose an entry is: one key may go from an object to another within a pass. */
   readonly #owners = new Map<string, Encoded>()
   #pass = 0
+  /** Of the last call. */
+  #list: readonly T[] | undefined
 
   constructor(options: ListEncoderOptions<T>) {
     this.#options = options
@@ -36,6 +38,8 @@ export class ListEncoder<T extends object> {
   /** All entries, in the same map each time, and the keys of those that may be other ones than after the last call. Of one key the last entry counts. */
   encode(list: readonly T[]): { readonly entries: Entries; readonly touched: ReadonlySet<string> } {
     const touched = new Set<string>()
+    if (list === this.#list && this.#options.basisOf === undefined) return { entries: this.#entries, touched }
+    this.#list = list
     this.#encodeNew(list, touched)
     // Two of the list have one key, or had.
     if (this.#owners.size !== this.#encoded.size) {

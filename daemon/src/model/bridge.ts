@@ -3,7 +3,7 @@
  * this node has is nobody else's, whatever other nodes say.
  */
 import { merged } from './bridge-list.ts'
-import { isEqual, isSameList } from './equal.ts'
+import { isSameList, keepEqual, keepList } from './equal.ts'
 import type { Ids } from './ids.ts'
 import { firstOf, type LocalPod } from './interfaces.ts'
 import * as keys from './keys.ts'
@@ -17,8 +17,8 @@ import { FABRIC_POLICY_VRF_ID, FABRIC_VRF_ID } from './vrfs.ts'
 
 export interface BridgeInput {
   readonly vrfs: readonly Vrf[]
-  /** Those whose tap is there. */
-  readonly pods: readonly LocalPod[]
+  /** Those whose tap is there; the same list as long as they are the same. */
+  readonly pods: (vn: FqName) => readonly LocalPod[]
   readonly remote: (vn: FqName) => RemotePods
   readonly nodes: ReadonlyMap<string, RemoteNode>
   readonly nicMac: Mac
@@ -27,12 +27,15 @@ export interface BridgeInput {
 
 /** What one VRF's table was made of. */
 interface Known {
+  /** VRF, MACs and pods of `own`; empty: some got no number. */
+  readonly inputs: readonly unknown[]
   readonly own: readonly BridgeRoute[]
   readonly remote: readonly BridgeRoute[]
   readonly routes: readonly BridgeRoute[]
 }
 
 const NONE: readonly BridgeRoute[] = []
+const NO_PODS: readonly LocalPod[] = []
 
 export class BridgeTable {
   #tables = new Map<number, Known>()
@@ -47,13 +50,21 @@ export class BridgeTable {
   ): ReadonlyMap<number, readonly BridgeRoute[]> {
     const tables = new Map<number, Known>()
     const networks = new Map<FqName, RemoteMacs>()
-    const podsOf = Map.groupBy(pods, (pod) => pod.vrf.id)
     /** A tenth is left for what this node has itself. */
     let room = Math.floor(ids.limits.bridge * 0.9)
     for (const vrf of vrfs) {
       const isFabric = vrf.id === FABRIC_VRF_ID || vrf.id === FABRIC_POLICY_VRF_ID
-      const macs = isFabric ? [ROUTER_MAC, nicMac] : [ROUTER_MAC]
-      const own = ownRoutes(vrf, macs, podsOf.get(vrf.id) ?? [], l2Receive, ids, now, problems)
+      const podsHere = isFabric || vrf.vn === undefined ? NO_PODS : pods(vrf.vn)
+      const inputs = [vrf, nicMac, podsHere, l2Receive]
+      const before = this.#tables.get(vrf.id)
+      let own = before?.own
+      if (own === undefined || !isSameList(before!.inputs, inputs)) {
+        const macs = isFabric ? [ROUTER_MAC, nicMac] : [ROUTER_MAC]
+        const made = ownRoutes(vrf, macs, podsHere, l2Receive, ids, now, problems)
+        own = keptRoutes(before?.own, made)
+        // What got no number is tried again.
+        if (made.length < macs.length + podsHere.length) inputs.length = 0
+      }
       let others = NONE
       if (!isFabric && vrf.vn !== undefined) {
         const remotePods = remote(vrf.vn)
@@ -73,7 +84,9 @@ export class BridgeTable {
           })
         }
       }
-      tables.set(vrf.id, settle(this.#tables.get(vrf.id), own, others))
+      const isSame = before !== undefined && own === before.own && others === before.remote
+      const routes = isSame ? before.routes : merged(own, others)
+      tables.set(vrf.id, { inputs, own, remote: others, routes })
     }
     this.#tables = tables
     this.#remote = networks
@@ -121,11 +134,9 @@ function ownRoutes(
   return routes.sort((a, b) => (a.mac < b.mac ? -1 : 1))
 }
 
-/** The table of both; objects and lists that say the same as before are those of before. */
-function settle(before: Known | undefined, made: readonly BridgeRoute[], remote: readonly BridgeRoute[]): Known {
-  const known = new Map(before?.own.map((route) => [route.mac, route]))
-  const kept = made.map((route) => (isEqual(known.get(route.mac), route) ? known.get(route.mac)! : route))
-  const own = before !== undefined && isSameList(before.own, kept) ? before.own : kept
-  if (before !== undefined && own === before.own && remote === before.remote) return before
-  return { own, remote, routes: merged(own, remote) }
+/** Entries and lists that say the same as before are those of before. */
+function keptRoutes(before: readonly BridgeRoute[] | undefined, made: readonly BridgeRoute[]): readonly BridgeRoute[] {
+  const known = new Map(before?.map((route) => [route.mac, route]))
+  const kept = made.map((route) => keepEqual(known.get(route.mac), route))
+  return keepList(before, kept)
 }

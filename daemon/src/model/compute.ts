@@ -12,16 +12,16 @@ import { bridgeChanges } from './bridge-list.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { BlocksByNetwork, PodsByNetwork } from './groups.ts'
 import type { Ids } from './ids.ts'
-import { namespaceProblems, podProblems } from './input-problems.ts'
+import { InputProblems } from './input-problems.ts'
 import { InterfaceTable, type LocalPod } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { type Leaks, LeakTable } from './leaks.ts'
-import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC, vrfOfNetwork } from './names.ts'
+import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC } from './names.ts'
 import { NeighbourTable } from './neighbours.ts'
 import type { NetworkInput } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
-import type { Address, FqName, Pod, SourceState } from './objects.ts'
+import type { Address, FqName, Pod, SourceState, VirtualNetwork } from './objects.ts'
 import { compareText } from './order.ts'
 import type { Compose } from './rib/rib-table.ts'
 import { Routing } from './routing.ts'
@@ -83,6 +83,7 @@ export class Model {
   readonly #leaks = new LeakTable()
   readonly #blocks = new BlocksByNetwork()
   readonly #podsOf = new PodsByNetwork()
+  readonly #inputProblems: InputProblems
   #bridgeCounts = new Map<number, { readonly routes: readonly BridgeRoute[]; readonly counts: Counts }>()
   #routing: Routing
   /** The last pass came to its end. */
@@ -93,6 +94,7 @@ export class Model {
     this.#ids = ids
     this.#nexthops = new NexthopTable(ids)
     this.#routing = new Routing(options.node)
+    this.#inputProblems = new InputProblems(options.cluster)
     this.#peers = new TunnelPeerTable(options.node, options.tunnelPeers ?? [])
   }
 
@@ -119,8 +121,10 @@ export class Model {
     const now = (this.#options.now ?? Date.now)()
     const { rib, remote } = this.#routing
     yield* remote.update(source.interfaces)
-    const problems = namespaceProblems(source, this.#options.cluster)
-    problems.push(...podProblems(source, unsorted, unmanaged, this.#options.cluster))
+    const problems = [
+      ...this.#inputProblems.namespaces(source),
+      ...this.#inputProblems.pods(source, unsorted, unmanaged),
+    ]
     const ids = this.#ids
     const nexthops = this.#nexthops
     nexthops.begin()
@@ -142,7 +146,8 @@ export class Model {
     const inet6 = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 6)]))
     const bridge = this.#bridge.compute(
       {
-        ...{ vrfs, pods, nodes, nicMac: facts.underlay.mac, l2Receive: common.l2Receive },
+        ...{ vrfs, nodes, nicMac: facts.underlay.mac, l2Receive: common.l2Receive },
+        pods: (vn) => this.#podsOf.of(vn),
         remote: (vn) => remote.of(vn),
       },
       ids,
@@ -239,6 +244,9 @@ export class Model {
     })
     const isCompact = this.#isTooMuch(vrfs, leaks, problems)
     const { address, address6 } = facts.underlay
+    const wantsSnat = (network: VirtualNetwork | undefined) => network?.fabricSnat ?? this.#options.snat
+    const isWanted = vrfs.keys().some((vn) => wantsSnat(source.virtualNetworks.get(vn)))
+    const snatNexthop = isWanted ? this.#snatNexthop(now, problems) : undefined
     const networks = [...vrfs].map(([vn, vrf]) => {
       const network = source.virtualNetworks.get(vn)
       const input: NetworkInput = {
@@ -252,7 +260,7 @@ export class Model {
         agentNexthop: common.agent,
         host: { address, address6, nexthop: common.receive },
         reachesNodes: vn === defaultVn,
-        snatNexthop: (network?.fabricSnat ?? this.#options.snat) ? this.#snatNexthop(now, problems) : undefined,
+        snatNexthop: wantsSnat(network) ? snatNexthop : undefined,
         insideRanges: this.#options.insideRanges ?? NO_RANGES,
         isCompact,
       }
@@ -334,16 +342,22 @@ export class Model {
 
   /** Gives back the numbers of what is gone. Nexthops follow in `NexthopTable.finish`. */
   #sweep(vrfs: ReadonlyMap<FqName, NetworkVrf>, pods: readonly LocalPod[], now: number): void {
-    const vrfKeys = new Set([...vrfs.keys()].map((vn) => keys.vrfKey(vrfOfNetwork(vn))))
-    const vifKeys = new Set(pods.map(({ port }) => keys.vifKey(port.uuid)))
-    const labelKeys = new Set([keys.VHOST_LABEL])
-    for (const { name } of vrfs.values()) labelKeys.add(keys.vrfLabel(name))
-    for (const { port } of pods) labelKeys.add(keys.podLabel(port.uuid))
-    const indices = new Set(pods.map(({ bridgeIndex }) => bridgeIndex))
-    for (const index of this.#bridge.indices()) indices.add(index)
-    this.#ids.sweep('vrf', (key) => vrfKeys.has(key), now)
-    this.#ids.sweep('vif', (key) => vifKeys.has(key), now)
-    this.#ids.sweep('label', (key) => labelKeys.has(key), now)
+    const vrfIds = new Set<number>()
+    const vifIds = new Set<number>()
+    const labels = new Set<number | undefined>([this.#ids.get('label', keys.VHOST_LABEL)])
+    const indices = new Set(this.#bridge.indices())
+    for (const { id, label } of vrfs.values()) {
+      vrfIds.add(id)
+      labels.add(label)
+    }
+    for (const { vif, label, bridgeIndex } of pods) {
+      vifIds.add(vif)
+      labels.add(label)
+      indices.add(bridgeIndex)
+    }
+    this.#ids.sweep('vrf', (_key, id) => vrfIds.has(id), now)
+    this.#ids.sweep('vif', (_key, id) => vifIds.has(id), now)
+    this.#ids.sweep('label', (_key, id) => labels.has(id), now)
     this.#ids.sweep('bridge', (_key, index) => indices.has(index), now)
   }
 }

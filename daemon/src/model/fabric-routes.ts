@@ -10,7 +10,7 @@ import { TenantPods } from './contributors/tenant-pods.ts'
 import { type UnderlayInput, UnderlayRoutes } from './contributors/underlay.ts'
 import type { NodeFacts } from './facts.ts'
 import { NODE_GATEWAY } from './names.ts'
-import { type ReachedPod, reachedPods } from './node-to-pods.ts'
+import { NodeToPods, type ReachedPod } from './node-to-pods.ts'
 import type { Address, SourceState } from './objects.ts'
 import type { VrfRib } from './rib/rib.ts'
 import type { HostRoute, Problem } from './tables.ts'
@@ -26,6 +26,7 @@ export class FabricRoutes {
   readonly #underlay: UnderlayRoutes
   readonly #default: DefaultNetworkRoutes
   readonly #tenants: TenantPods
+  readonly #nodeToPods = new NodeToPods()
 
   constructor(rib: VrfRib) {
     this.#underlay = new UnderlayRoutes(rib)
@@ -39,7 +40,7 @@ export class FabricRoutes {
     const reach = yield* this.#default.update(defaultNetwork, isThere, facts, problems)
     const subnets = reach.subnets.map(({ prefix }) => prefix)
     const known = isThere ? { ...defaultNetwork, subnets } : undefined
-    const reached = reachedPods({ ...input, defaultNetwork: known, held: reach.held }, problems)
+    const reached = this.#nodeToPods.compute({ ...input, defaultNetwork: known, held: reach.held }, problems)
     this.#tenants.update(reached)
     this.#underlay.update(input, subnets)
     return [...reach.subnets.flatMap((subnet) => hostRoute(subnet, facts)), ...podHostRoutes(reached, reach, facts)]

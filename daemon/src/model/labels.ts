@@ -1,5 +1,5 @@
 /** The label table: vhost0's label, one of each VN's VRF, one of each pod whose tap is there. */
-import { isEqual, keepList } from './equal.ts'
+import { keepList } from './equal.ts'
 import type { LocalPod } from './interfaces.ts'
 import type { LabelEntry } from './tables.ts'
 import type { NetworkVrf } from './vrfs.ts'
@@ -13,16 +13,17 @@ export class LabelTable {
     vrfs: Iterable<NetworkVrf>,
     pods: readonly LocalPod[],
   ): readonly LabelEntry[] {
-    const entries: LabelEntry[] = []
-    if (vhost.label !== undefined) entries.push({ label: vhost.label, nexthop: vhost.nexthop })
-    for (const { label, nexthop } of vrfs) entries.push({ label, nexthop })
-    for (const { label, nexthop } of pods) entries.push({ label, nexthop })
-    entries.sort((a, b) => a.label - b.label)
     const known = new Map(this.#entries.map((entry) => [entry.label, entry]))
-    this.#entries = keepList(
-      this.#entries,
-      entries.map((entry) => (isEqual(known.get(entry.label), entry) ? known.get(entry.label)! : entry)),
-    )
+    const entries: LabelEntry[] = []
+    const add = (label: number, nexthop: number) => {
+      const before = known.get(label)
+      entries.push(before?.nexthop === nexthop ? before : { label, nexthop })
+    }
+    if (vhost.label !== undefined) add(vhost.label, vhost.nexthop)
+    for (const { label, nexthop } of vrfs) add(label, nexthop)
+    for (const { label, nexthop } of pods) add(label, nexthop)
+    entries.sort((a, b) => a.label - b.label)
+    this.#entries = keepList(this.#entries, entries)
     return this.#entries
   }
 }

@@ -12,7 +12,7 @@ import { OwnPods } from './contributors/own-pods.ts'
 import { RemotePodRoutes } from './contributors/remote-pods.ts'
 import { Subnets } from './contributors/subnets.ts'
 import { WayOut } from './contributors/way-out.ts'
-import { Memo } from './equal.ts'
+import { Inputs, Memo } from './equal.ts'
 import { type LocalPod, podName } from './interfaces.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from './objects.ts'
 import type { RemotePods } from './remote-pods.ts'
@@ -57,6 +57,9 @@ export class NetworkRoutes {
   readonly #leaks = new Map<FqName, Leak>()
   readonly #admission = new Memo<Admission>()
   readonly #strays = new Memo<readonly IpamBlock[]>()
+  readonly #inputs = new Inputs()
+  /** Of the last update that came to its end; undefined: they are to be looked for. */
+  #problems: readonly Problem[] | undefined
 
   constructor(rib: VrfRib) {
     this.#rib = rib
@@ -71,6 +74,8 @@ export class NetworkRoutes {
 
   /** Brings the offers to this input. `remoteOf`: other nodes' pods of a VN that leaks no longer. */
   *update(input: NetworkInput, remoteOf: (vn: FqName) => RemotePods): Generator<void> {
+    if (!this.#isOther(input)) return
+    this.#problems = undefined
     const { network, pods, blocks, remote, nodes, host, isCompact } = input
     const vn = this.#vn
     this.#subnets.update(network, input.agentNexthop)
@@ -85,7 +90,23 @@ export class NetworkRoutes {
     yield* this.#updateLeaks(input, remoteOf)
   }
 
-  *problems({ network, pods, blocks, remote, leaks, host, reachesNodes }: NetworkInput): Generator<Problem> {
+  /** After `update`, and what the RIB made of it. */
+  problems(input: NetworkInput): readonly Problem[] {
+    this.#problems ??= [...this.#found(input)]
+    return this.#problems
+  }
+
+  /** Most networks are as they were: then nothing of them is looked at. */
+  #isOther({ network, pods, blocks, remote, leaks, nodes, host, ...rest }: NetworkInput): boolean {
+    const { agentNexthop, reachesNodes, snatNexthop, insideRanges, isCompact } = rest
+    const isOther = this.#inputs.areOther(
+      ...[network, pods, blocks, remote, nodes, host.address, host.address6, host.nexthop],
+      ...[agentNexthop, reachesNodes, snatNexthop, insideRanges, isCompact],
+    )
+    return isOther || remote.changes.length > 0 || leaks.length > 0 || this.#leaks.size > 0
+  }
+
+  *#found({ network, pods, blocks, remote, leaks, host, reachesNodes }: NetworkInput): Generator<Problem> {
     const object = `VirtualNetwork ${this.#vn}`
     if (network === undefined) {
       yield {

@@ -22,6 +22,7 @@ export class NexthopTable {
   readonly #ids: Ids
   readonly #definitions = new Map<number, Definition>()
   readonly #kept = new Set<string>()
+  readonly #held = new Set<number>()
   readonly #groups = new Map<string, ReadonlySet<string>>()
   #entries = new Map<number, NumberedNexthop>()
   #list: readonly NumberedNexthop[] = []
@@ -47,13 +48,23 @@ export class NexthopTable {
     return this.define(key, nexthop, now, isValid)
   }
 
+  /** This defined nexthop stays, in later passes too, until it is let go: for what is made once and then only compared. */
+  hold(id: number): void {
+    this.#held.add(id)
+  }
+
+  /** What was held is of no use any more. */
+  letGo(id: number): void {
+    this.#held.delete(id)
+  }
+
   /** Of a group of defined nexthops, those whose numbers stay until the group is named again: for the many that are seldom different. */
   keepGroup(group: string, keys: ReadonlySet<string>): void {
     this.#groups.set(group, keys)
   }
 
-  #isKept(key: string): boolean {
-    if (this.#kept.has(key)) return true
+  #isKept(key: string, id: number): boolean {
+    if (this.#held.has(id) || this.#kept.has(key)) return true
     for (const keys of this.#groups.values()) if (keys.has(key)) return true
     return false
   }
@@ -87,11 +98,13 @@ export class NexthopTable {
   finish(references: ReadonlyMap<number, number>, now: number): readonly NumberedNexthop[] {
     this.#ids.sweep(
       'nexthop',
-      (key, id) => this.#definitions.get(id)?.key === key && (references.has(id) || this.#isKept(key)),
+      (key, id) => this.#definitions.get(id)?.key === key && (references.has(id) || this.#isKept(key, id)),
       now,
     )
+    const numbered: number[] = []
     for (const [id, { key }] of this.#definitions) {
-      if (this.#ids.get('nexthop', key) !== id) this.#definitions.delete(id)
+      if (this.#ids.get('nexthop', key) === id) numbered.push(id)
+      else this.#definitions.delete(id)
     }
     const entries = new Map<number, NumberedNexthop>()
     const add = (id: number, nexthop: Nexthop, isValid: boolean) => {
@@ -101,7 +114,7 @@ export class NexthopTable {
       entries.set(id, isSame ? known : { id, nexthop, isValid, references: count })
     }
     for (const { id, nexthop } of FIXED) add(id, nexthop, true)
-    for (const id of [...this.#definitions.keys()].sort((a, b) => a - b)) {
+    for (const id of numbered.sort((a, b) => a - b)) {
       const { nexthop, isValid } = this.#definitions.get(id)!
       add(id, nexthop, isValid)
     }

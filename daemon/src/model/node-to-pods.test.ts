@@ -4,7 +4,7 @@ import { builtInNetworks, defaultSubnet } from './built-in-networks.ts'
 import type { NodeFacts } from './facts.ts'
 import type { LocalPod } from './interfaces.ts'
 import { interfaceUuid, podMac, vrfOfNetwork } from './names.ts'
-import { type ReachInput, reachedPods } from './node-to-pods.ts'
+import { NodeToPods, type ReachInput } from './node-to-pods.ts'
 import type { Address, VirtualMachineInterface, VirtualNetwork, VirtualRouter } from './objects.ts'
 import type { Problem } from './tables.ts'
 
@@ -103,7 +103,7 @@ function reach(pods: readonly LocalPod[], more: Partial<ReachInput> = {}) {
     ),
     ...more,
   }
-  const reached = reachedPods(input, problems).map((one) => `${one.pod.port.pod.name} ${one.address}`)
+  const reached = new NodeToPods().compute(input, problems).map((one) => `${one.pod.port.pod.name} ${one.address}`)
   return { reached, problems: problems.map(({ object, message }) => `${object}: ${message}`) }
 }
 

@@ -11,9 +11,11 @@ import {
   type Prefix,
   parseCidr,
 } from './address.ts'
+import { keepEqual, Memo } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { firstOf, type LocalPod, podName } from './interfaces.ts'
 import type { Address, FqName, SourceState, VirtualMachineInterface } from './objects.ts'
+import type { RemotePods } from './remote-pods.ts'
 import type { Problem } from './tables.ts'
 import { connectedSubnet, underlayRoutes } from './tunnels.ts'
 
@@ -28,7 +30,7 @@ export interface ReachInput {
         readonly vn: FqName
         /** Those that VRF 0 has a route for. */
         readonly subnets: readonly Prefix[]
-        readonly remote: Iterable<VirtualMachineInterface>
+        readonly remote: Iterable<VirtualMachineInterface> & Partial<Pick<RemotePods, 'changes'>>
       }
     | undefined
   /** Addresses of the default network's pods on this node. */
@@ -43,38 +45,87 @@ export interface ReachedPod {
 const REMEDY =
   'this node does not reach it there: http, tcp and grpc probes of that pod fail; use exec probes, another address, or another node'
 
-/** Pods outside the default network with those of their addresses that VRF 0 gets. The others are told as problems. */
-export function reachedPods(input: ReachInput, problems: Problem[]): ReachedPod[] {
-  const { pods, facts, defaultNetwork, held } = input
-  const reached = new Map<Address, LocalPod>()
-  const territory = new Territory(input)
-  // Kubelet probes a pod at its first interface: what is beside it comes last, and is missed by nobody.
-  const [firsts, others] = [pods.filter(({ port }) => !port.isSecondary), pods.filter(({ port }) => port.isSecondary)]
-  for (const pod of [...firsts, ...others]) {
-    const { port, vrf } = pod
-    if (vrf.vn === defaultNetwork?.vn) continue
-    for (const address of port.addresses) {
-      // A node without IPv6 has nothing to ask with.
-      if (familyOf(address) === 6 && facts.underlay.address6 === undefined) continue
-      const rival = held.get(address) ?? reached.get(address)
-      const obstacle =
-        rival === undefined
-          ? territory.holderOf(address, vrf.vn)
-          : `${podName(rival.port)} has it, too, in network ${rival.vrf.vn}`
-      if (obstacle === undefined) reached.set(address, pod)
-      else if (isProbed(port, address)) {
-        const message = `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}`
-        problems.push({
-          object: podName(port),
-          message,
-          subject: { kind: 'port', uuid: port.uuid },
-          isWorking: true,
-          event: 'NodeCannotReachPod',
-        })
+/** What was found for an address of a pod, and on what that rests. */
+interface Finding {
+  readonly territory: Territory
+  readonly rival: LocalPod | undefined
+  /** Absent: VRF 0 doesn't get it. */
+  readonly reached?: ReachedPod
+  readonly problem?: Problem
+}
+
+export class NodeToPods {
+  readonly #territory = new Memo<Territory>()
+  /** Of each of its addresses. A pod is another object when anything of it is different. */
+  readonly #findings = new WeakMap<LocalPod, (Finding | undefined)[]>()
+  #subnets: readonly Prefix[] | undefined
+  #hostPeers: readonly Address[] = []
+
+  /**
+   * Pods outside the default network with those of their addresses that VRF 0 gets; of one that stays so the same object. The others are told as
+   * problems. To be called once after each update of the other nodes' pods.
+   */
+  compute(input: ReachInput, problems: Problem[]): ReachedPod[] {
+    const { pods, facts, defaultNetwork, held } = input
+    const reached = new Map<Address, ReachedPod>()
+    const territory = this.#territoryOf(input)
+    // Kubelet probes a pod at its first interface: what is beside it comes last, and is missed by nobody.
+    const [firsts, others] = [pods.filter(({ port }) => !port.isSecondary), pods.filter(({ port }) => port.isSecondary)]
+    for (const pod of [...firsts, ...others]) {
+      if (pod.vrf.vn === defaultNetwork?.vn) continue
+      let findings = this.#findings.get(pod)
+      if (findings === undefined) {
+        findings = []
+        this.#findings.set(pod, findings)
+      }
+      for (const [at, address] of pod.port.addresses.entries()) {
+        // A node without IPv6 has nothing to ask with.
+        if (familyOf(address) === 6 && facts.underlay.address6 === undefined) continue
+        const rival = held.get(address) ?? reached.get(address)?.pod
+        let finding = findings[at]
+        if (finding?.territory !== territory || finding.rival !== rival) {
+          finding = { territory, rival, ...this.#find(pod, address, territory, rival, finding?.reached) }
+          findings[at] = finding
+        }
+        if (finding.reached !== undefined) reached.set(address, finding.reached)
+        if (finding.problem !== undefined) problems.push(finding.problem)
       }
     }
+    return [...reached.values()]
   }
-  return [...reached].map(([address, pod]) => ({ pod, address }))
+
+  #find(
+    pod: LocalPod,
+    address: Address,
+    territory: Territory,
+    rival: LocalPod | undefined,
+    before: ReachedPod | undefined,
+  ): Pick<Finding, 'reached' | 'problem'> {
+    const { port, vrf } = pod
+    const obstacle =
+      rival === undefined
+        ? territory.holderOf(address, vrf.vn)
+        : `${podName(rival.port)} has it, too, in network ${rival.vrf.vn}`
+    if (obstacle === undefined) return { reached: before ?? { pod, address } }
+    if (!isProbed(port, address)) return {}
+    const message = `${address} in network ${vrf.vn}: ${obstacle}; ${REMEDY}`
+    const subject = { kind: 'port', uuid: port.uuid } as const
+    return { problem: { object: podName(port), message, subject, isWorking: true, event: 'NodeCannotReachPod' } }
+  }
+
+  /** The same one as long as it is about the same. */
+  #territoryOf(input: ReachInput): Territory {
+    const { facts, source, hostPeers, defaultNetwork } = input
+    this.#subnets = keepEqual(this.#subnets, defaultNetwork?.subnets)
+    this.#hostPeers = keepEqual(this.#hostPeers, hostPeers)
+    const { vn, remote } = defaultNetwork ?? {}
+    // The many change in place.
+    const isOther = (remote?.changes?.length ?? 0) > 0
+    return this.#territory.get(
+      [facts, source.virtualNetworks, source.routers, this.#hostPeers, vn, this.#subnets, isOther ? {} : remote],
+      () => new Territory(input),
+    )
+  }
 }
 
 /** Kubelet asks a pod at the addresses that its status shows. */

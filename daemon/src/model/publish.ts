@@ -2,8 +2,7 @@
  * What this node tells the others, and how that differs from what the source says it told them. Blocks are not among it: they are
  * claimed one by one (ipam.ts).
  */
-
-import { contains, mustParseAddress, type Prefix } from './address.ts'
+import { contains, mustParseAddress } from './address.ts'
 import { SPOKEN } from './encapsulations.ts'
 import { isEqual } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
@@ -130,22 +129,32 @@ function isTaken(
 /** The blocks that hold the addresses of this node's ports and don't exist. */
 export function missingBlocks(node: string, ports: readonly Port[], state: SourceState): IpamBlock[] {
   const missing = new Map<string, IpamBlock>()
-  const held = new Map<FqName, Prefix[]>()
-  for (const block of state.blocks.values()) {
-    if (block.node !== node) continue
-    const prefixes = held.get(block.vn)
-    if (prefixes === undefined) held.set(block.vn, [prefixOf(block)])
-    else prefixes.push(prefixOf(block))
-  }
+  let held: ReadonlyMap<FqName, readonly IpamBlock[]> | undefined
   for (const port of ports) {
+    if (isHeld(port, node, state.blocks)) continue
     const vn = state.virtualNetworks.get(port.vn)
     if (vn === undefined || isTaken(node, port, state)) continue
+    held ??= Map.groupBy(
+      state.blocks.values().filter((block) => block.node === node),
+      (block) => block.vn,
+    )
+    const holding: IpamBlock[] = []
     for (const text of port.addresses) {
       const address = mustParseAddress(text)
-      if (held.get(vn.fqName)?.some((prefix) => contains(prefix, address))) continue
-      const block = blockOf(vn, node, address)
-      if (block !== undefined) missing.set(block.name, block)
+      const holder = held.get(vn.fqName)?.find((block) => contains(prefixOf(block), address))
+      const block = holder ?? blockOf(vn, node, address)
+      if (holder !== undefined) holding.push(holder)
+      else if (block !== undefined) missing.set(block.name, block)
     }
+    if (holding.length === port.addresses.length) holders.set(port, holding)
   }
   return [...missing.values()]
+}
+
+/** Blocks that were found to hold the addresses of a port. */
+const holders = new WeakMap<Port, readonly IpamBlock[]>()
+
+/** By blocks that are there still: one that says something else is another object. */
+function isHeld(port: Port, node: string, blocks: ReadonlyMap<string, IpamBlock>): boolean {
+  return holders.get(port)?.every((block) => block.node === node && blocks.get(block.name) === block) === true
 }

@@ -2,7 +2,6 @@
  * The VRF table: 0 (underlay) and 1 (its policy VRF) always, and one for each VN in which this node has a port. A VRF has a
  * label, behind which packets are routed again in it.
  */
-import { keepEqual } from './equal.ts'
 import type { Port } from './facts.ts'
 import type { Ids } from './ids.ts'
 import * as keys from './keys.ts'
@@ -40,9 +39,13 @@ export interface NetworkVrf extends Vrf {
 }
 
 export class VrfTable {
-  #byNetwork = new Map<FqName, NetworkVrf>()
+  #byNetwork: ReadonlyMap<FqName, NetworkVrf> = new Map()
+  #vrfs: readonly Vrf[] = FABRIC_VRFS
 
-  /** VRFs by VN, and the table. VNs for which a number is missing are left out, with a problem. */
+  /**
+   * VRFs by VN, and the table; both the same as before while they say the same. VNs for which a number is missing are left out, with a problem. One
+   * that was there in the last call has its numbers still: they are given back only when it isn't.
+   */
   compute(
     ports: readonly Port[],
     defaultVn: FqName,
@@ -51,36 +54,46 @@ export class VrfTable {
     now: number,
     problems: Problem[],
   ): { readonly byNetwork: ReadonlyMap<FqName, NetworkVrf>; readonly vrfs: readonly Vrf[] } {
+    const vns = new Set<FqName>()
+    for (const { vn } of ports) vns.add(vn)
+    const before = this.#byNetwork
+    if (vns.size === before.size && vns.isSubsetOf(before)) return { byNetwork: before, vrfs: this.#vrfs }
     const byNetwork = new Map<FqName, NetworkVrf>()
-    for (const vn of [...new Set(ports.map((port) => port.vn))].sort()) {
-      const name = vrfOfNetwork(vn)
-      const id = ids.allocate('vrf', keys.vrfKey(name), now)
-      const label = ids.allocate('label', keys.vrfLabel(name), now)
-      const nexthop =
-        id === undefined ? undefined : nexthops.keep(keys.vrfNexthop(name), { type: 'vrf-translate', vrf: id }, now)
-      if (id === undefined || label === undefined || nexthop === undefined) {
-        const kind = id === undefined ? 'vrf' : label === undefined ? 'label' : 'nexthop'
-        problems.push({
-          object: `VirtualNetwork ${vn}`,
-          message: `no ${kind} number is left (limit ${ids.limits[kind]})`,
-          subject: { kind: 'network', vn },
-          table: kind,
-        })
-        continue
-      }
-      const vrf: NetworkVrf = {
-        id,
-        name,
-        uuid: uuidOf('vrf', name),
-        vn,
-        label,
-        nexthop,
-        forwardingVrf: id,
-        ...(vn === defaultVn && { takesOutside: true }),
-      }
-      byNetwork.set(vn, keepEqual(this.#byNetwork.get(vn), vrf))
+    for (const vn of [...vns].sort()) {
+      const vrf = before.get(vn) ?? this.#make(vn, vn === defaultVn, ids, nexthops, now, problems)
+      if (vrf !== undefined) byNetwork.set(vn, vrf)
     }
+    for (const [vn, { nexthop }] of before) if (!byNetwork.has(vn)) nexthops.letGo(nexthop)
     this.#byNetwork = byNetwork
-    return { byNetwork, vrfs: [...FABRIC_VRFS, ...[...byNetwork.values()].sort((a, b) => a.id - b.id)] }
+    this.#vrfs = [...FABRIC_VRFS, ...[...byNetwork.values()].sort((a, b) => a.id - b.id)]
+    return { byNetwork, vrfs: this.#vrfs }
+  }
+
+  #make(
+    vn: FqName,
+    isDefault: boolean,
+    ids: Ids,
+    nexthops: NexthopTable,
+    now: number,
+    problems: Problem[],
+  ): NetworkVrf | undefined {
+    const name = vrfOfNetwork(vn)
+    const id = ids.allocate('vrf', keys.vrfKey(name), now)
+    const label = ids.allocate('label', keys.vrfLabel(name), now)
+    const nexthop =
+      id === undefined ? undefined : nexthops.define(keys.vrfNexthop(name), { type: 'vrf-translate', vrf: id }, now)
+    if (id === undefined || label === undefined || nexthop === undefined) {
+      const kind = id === undefined ? 'vrf' : label === undefined ? 'label' : 'nexthop'
+      problems.push({
+        object: `VirtualNetwork ${vn}`,
+        message: `no ${kind} number is left (limit ${ids.limits[kind]})`,
+        subject: { kind: 'network', vn },
+        table: kind,
+      })
+      return undefined
+    }
+    nexthops.hold(nexthop)
+    const uuid = uuidOf('vrf', name)
+    return { id, name, uuid, vn, label, nexthop, forwardingVrf: id, ...(isDefault && { takesOutside: true }) }
   }
 }

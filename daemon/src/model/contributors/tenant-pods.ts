@@ -7,25 +7,27 @@ import type { ReachedPod } from '../node-to-pods.ts'
 import type { Address } from '../objects.ts'
 import { PREFERENCE_LIVE, PROXY, path } from '../paths.ts'
 import type { Offer } from '../rib/offer.ts'
-import { OfferSet } from '../rib/offer-set.ts'
+import { OfferSet, OffersOfEach } from '../rib/offer-set.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import { fabricOffer } from './underlay.ts'
 
 export class TenantPods {
-  readonly #offers: OfferSet
+  readonly #pods: OffersOfEach<ReachedPod>
+  readonly #gateway: OfferSet
 
   constructor(rib: VrfRib) {
-    this.#offers = new OfferSet(rib)
+    this.#pods = new OffersOfEach(rib, ({ pod, address }) => podOffer(pod, address))
+    this.#gateway = new OfferSet(rib)
   }
 
   update(reached: readonly ReachedPod[]): void {
-    const offers = reached.map(({ pod, address }) => podOffer(pod, address))
+    this.#pods.set(reached)
     // IPv6 has no address that the datapath answers for by itself, as it does for 169.254/16: the gateway needs a route.
-    if (reached.some(({ address }) => familyOf(address) === 6)) {
+    const isNeeded = reached.some(({ address }) => familyOf(address) === 6)
+    this.#gateway.setFrom([isNeeded], () => {
       const discard = path('Local', NH_ID_DISCARD, FABRIC_VN)
-      offers.push(fabricOffer('node-gateway', NODE_GATEWAY[6], 128, discard, 'gateway', PROXY))
-    }
-    this.#offers.set(offers)
+      return isNeeded ? [fabricOffer('node-gateway', NODE_GATEWAY[6], 128, discard, 'gateway', PROXY)] : []
+    })
   }
 }
 

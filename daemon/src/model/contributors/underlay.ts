@@ -9,7 +9,7 @@ import { FABRIC_VN, metadataAddress } from '../names.ts'
 import type { Address } from '../objects.ts'
 import { NATIVE_LABEL, NO_FLAGS, PROXY, path } from '../paths.ts'
 import type { Offer } from '../rib/offer.ts'
-import { OfferSet } from '../rib/offer-set.ts'
+import { OfferSet, OffersOfEach } from '../rib/offer-set.ts'
 import { IN_FABRIC } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import type { Path, Route } from '../tables.ts'
@@ -32,17 +32,20 @@ export interface UnderlayInput {
 export class UnderlayRoutes {
   readonly #offers: OfferSet
   readonly #neighbours: OfferSet
+  readonly #metadata: OffersOfEach<LocalPod>
   readonly #inputs = new Inputs()
   #isWhole = false
 
   constructor(rib: VrfRib) {
     this.#offers = new OfferSet(rib)
     this.#neighbours = new OfferSet(rib)
+    this.#metadata = new OffersOfEach(rib, metadataOffer)
   }
 
   /** `subnets`: of the default network, as far as VRF 0 has them. */
   update(input: UnderlayInput, subnets: readonly Prefix[]): void {
-    this.#offers.set([...receiveRoutes(input), ...metadataRoutes(input), ...kernelRoutes(input, subnets)])
+    this.#offers.set([...receiveRoutes(input), ...kernelRoutes(input, subnets)])
+    this.#metadata.set(input.pods)
     // One for each node, as a rule.
     if (this.#inputs.areOther(input.facts) || !this.#isWhole) this.#offerNeighbours(input)
   }
@@ -85,11 +88,9 @@ function* receiveRoutes({ facts, receive, receiveBroadcast }: UnderlayInput): Ge
   yield fabricOffer('receive', '224.0.0.0', 8, own, 'receive')
 }
 
-function* metadataRoutes({ pods }: UnderlayInput): Generator<Offer> {
-  for (const { vif, nexthop, label } of pods) {
-    const only = path('LinkLocal', nexthop, FABRIC_VN, label)
-    yield fabricOffer('metadata', metadataAddress(vif), 32, only, 'metadata', PROXY)
-  }
+function metadataOffer({ vif, nexthop, label }: LocalPod): Offer {
+  const only = path('LinkLocal', nexthop, FABRIC_VN, label)
+  return fabricOffer('metadata', metadataAddress(vif), 32, only, 'metadata', PROXY)
 }
 
 /** The kernel's routes through vhost0. Those that lead it to the default network's pods are the daemon's own, and no underlay. */

@@ -33,3 +33,34 @@ export class OfferSet {
       if (!this.#offers.has(key)) this.#rib.withdraw(offer.route.address, offer.route.prefixLength, offer)
   }
 }
+
+/** An offer for each of some objects, which are never changed: one that was there before isn't looked at again. No two of them offer for one prefix. */
+export class OffersOfEach<T extends object> {
+  readonly #rib: VrfRib
+  readonly #offerOf: (item: T) => Offer
+  #offers = new Map<T, Offer>()
+
+  constructor(rib: VrfRib, offerOf: (item: T) => Offer) {
+    this.#rib = rib
+    this.#offerOf = offerOf
+  }
+
+  set(items: Iterable<T>): void {
+    const before = this.#offers
+    this.#offers = new Map()
+    const fresh: T[] = []
+    for (const item of items) {
+      const known = before.get(item)
+      if (known === undefined) fresh.push(item)
+      else this.#offers.set(item, known)
+    }
+    // First: what is new may offer for the same prefix.
+    for (const [item, offer] of before)
+      if (!this.#offers.has(item)) this.#rib.withdraw(offer.route.address, offer.route.prefixLength, offer)
+    for (const item of fresh) {
+      const offer = this.#offerOf(item)
+      this.#offers.set(item, offer)
+      this.#rib.offer(offer)
+    }
+  }
+}

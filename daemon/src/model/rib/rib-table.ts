@@ -50,6 +50,15 @@ export class RibTable {
     this.list = new RouteList(family)
   }
 
+  /** Whether there is something to select. */
+  get isPending(): boolean {
+    return this.#pending.size > 0 || this.#unnumbered.size > 0
+  }
+
+  get hasProblems(): boolean {
+    return this.#problems.size > 0
+  }
+
   get problems(): Iterable<Problem> {
     return this.#problems.values()
   }

@@ -57,10 +57,9 @@ export class Rib implements RouteLog {
 
   /** Brings the routes to what is offered now. Yields now and then. */
   *commit(compose: Compose): Generator<void> {
-    for (const id of [...this.#vrfs.keys()].sort((a, b) => a - b)) {
-      const { tables } = this.#vrfs.get(id)!
+    const pending = [...this.#vrfs.values()].filter(({ tables }) => tables[4].isPending || tables[6].isPending)
+    for (const { tables } of pending.sort((a, b) => a.vrf.id - b.vrf.id))
       for (const family of [4, 6] as const) yield* tables[family].commit(compose, (changes) => this.#count(changes))
-    }
   }
 
   /** Sorted; the same list as long as nothing in it changes. */
@@ -79,10 +78,8 @@ export class Rib implements RouteLog {
   }
 
   *problems(): Generator<Problem> {
-    for (const { tables } of this.#vrfs.values()) {
-      yield* tables[4].problems
-      yield* tables[6].problems
-    }
+    for (const { tables } of this.#vrfs.values())
+      for (const table of [tables[4], tables[6]]) if (table.hasProblems) yield* table.problems
   }
 
   /** Routes and their paths by nexthop (references.ts). */
