@@ -38,6 +38,8 @@ export class KindStore<T> implements Handler {
   /** When we removed the object of a uid. */
   readonly #removed = new Map<string, number>()
   #listed: Set<string> | undefined
+  /** A list came to its end: all is as the API server says. */
+  #isListed = false
   #hasChanged = false
 
   constructor(options: KindStoreOptions<T>) {
@@ -73,6 +75,7 @@ export class KindStore<T> implements Handler {
   endList(resourceVersion: string): void {
     const listed = this.#listed
     this.#listed = undefined
+    this.#isListed = true
     for (const key of new Set([...this.#values.keys(), ...this.#rejections.keys()])) {
       if (listed?.has(key) === true || this.#isOldNews(key, resourceVersion)) continue
       this.#remove(key)
@@ -123,8 +126,9 @@ export class KindStore<T> implements Handler {
     this.onFlush()
   }
 
-  /** What was kept on disk, until the first list; undefined: it went after that. */
+  /** What was kept on disk, where the API server hasn't said anything newer; undefined: it went after that. */
   seed(key: string, value: T | undefined): void {
+    if (this.#isListed || this.#listed?.has(key)) return
     const before = this.#values.get(key)
     if (value === undefined) this.#values.delete(key)
     else this.#values.set(key, value)

@@ -3,16 +3,15 @@
  * written whole or not at all, in pieces that don't hold up other work; and a journal of what changed since. When the journal has outgrown the
  * file, both begin anew.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AppendedFile } from '../../ground/appended-file.ts'
 import { Pace } from '../../ground/pace.ts'
-import type { VirtualMachineInterface } from '../../model/objects.ts'
 import type { Item } from '../objects/decode.ts'
-import { type Cluster, keyOfItem, type StoredKind, WHOLE_KINDS, type WholeKind } from './cluster.ts'
+import { type Cluster, keyOfItem, type StoredKind, WHOLE_KINDS } from './cluster.ts'
 import { lineOf, readJournal } from './journal.ts'
-import type { KnownPod } from './pods.ts'
+import { parseSnapshot, pieces, type Snapshot } from './snapshot-text.ts'
 
 const VERSION = 1
 /** Milliseconds from the start until the first file is written, and from a failure until it is tried again. */
@@ -20,18 +19,6 @@ const DELAY_MS = 500
 const RETRY_MS = 5000
 /** A journal may be as large as the file, or this large, bytes. */
 const LEAST_JOURNAL = 256 * 1024
-
-interface Snapshot {
-  readonly version: number
-  readonly cluster: string
-  readonly node: string
-  readonly nodeUid?: string
-  /** Name of the file, beside this one, that goes on from here. */
-  readonly journal?: string
-  readonly objects: Readonly<Record<WholeKind, readonly Item['object'][]>>
-  readonly interfaces: readonly VirtualMachineInterface[]
-  readonly pods: readonly KnownPod[]
-}
 
 export interface SnapshotFileOptions {
   readonly path: string
@@ -58,32 +45,31 @@ export class SnapshotFile implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Fills the stores. False: nothing is kept. Throws when what is there can't be used. */
-  load(cluster: Cluster): boolean {
+  /**
+   * Fills the stores, in slices; what is news of the API server by then stays. False: nothing is kept. Throws when what is there can't be used, and
+   * then nothing was filled.
+   */
+  async load(cluster: Cluster): Promise<boolean> {
     let text: string
     try {
-      text = readFileSync(this.#options.path, 'utf8')
+      text = await readFile(this.#options.path, 'utf8')
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
       throw error
     }
-    const snapshot = JSON.parse(text) as Snapshot | null
-    if (snapshot?.version !== VERSION) throw new SyntaxError(`is not of version ${VERSION}`)
+    const pace = new Pace()
+    const snapshot = await pace.run(parseSnapshot(text))
+    if (snapshot.version !== VERSION) throw new SyntaxError(`is not of version ${VERSION}`)
     if (snapshot.cluster !== this.#options.cluster || snapshot.node !== this.#options.node) {
       throw new SyntaxError('is of another cluster or node')
     }
-    for (const kind of WHOLE_KINDS) {
-      for (const object of snapshot.objects[kind]) {
-        const item = { kind, object } as Item
-        cluster.whole[kind].seed(keyOfItem(item), item)
-      }
-    }
-    for (const one of snapshot.interfaces) cluster.interfaces.seed(`${one.namespace}/${one.name}`, one)
-    for (const known of snapshot.pods) cluster.pods.seed(`${known.pod.namespace}/${known.pod.name}`, known)
-    if (snapshot.nodeUid !== undefined) cluster.nodes.seed(snapshot.node, snapshot.nodeUid)
+    await pace.run(seed(cluster, snapshot))
     if (snapshot.journal === undefined) return true
     const journal = join(dirname(this.#options.path), basename(snapshot.journal))
-    for (const { kind, key, value } of readJournal(journal)) cluster.store(kind)?.seed(key, value)
+    for (const { kind, key, value } of readJournal(journal)) {
+      cluster.store(kind)?.seed(key, value)
+      if (pace.isDue) await pace.rest()
+    }
     return true
   }
 
@@ -199,39 +185,18 @@ async function writeWhole(path: string, text: AsyncIterable<string>): Promise<nu
   return bytes
 }
 
-type Head = Pick<Snapshot, 'version' | 'cluster' | 'node' | 'journal'> & { readonly nodeUid: string | undefined }
-
-/** The text of a snapshot, in pieces of some 64 kB. Objects that come or go while it is made are in it or not. */
-async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<string> {
-  const pace = new Pace()
-  let text = `${JSON.stringify(head).slice(0, -1)},\n"objects":{`
-  async function* list(name: string, objects: Iterable<unknown>): AsyncGenerator<string> {
-    text += `${JSON.stringify(name)}:[`
-    let separator = '\n'
-    for (const object of objects) {
-      text += `${separator}${JSON.stringify(object)}`
-      separator = ',\n'
-      if (text.length > 65_536 || pace.isDue) {
-        yield text
-        text = ''
-        if (pace.isDue) await pace.rest()
-      }
-    }
-    text += ']'
-  }
-  let separator = ''
+function* seed(cluster: Cluster, { objects, interfaces, pods, node, nodeUid }: Snapshot): Generator<void> {
   for (const kind of WHOLE_KINDS) {
-    text += separator
-    separator = ',\n'
-    yield* list(kind, objectsOf(cluster.items(kind)))
+    for (const object of objects[kind]) {
+      const item = { kind, object } as Item
+      cluster.whole[kind].seed(keyOfItem(item), item)
+      yield
+    }
   }
-  text += '},\n'
-  yield* list('interfaces', cluster.interfaces.values.values())
-  text += ',\n'
-  yield* list('pods', cluster.pods.values.values())
-  yield `${text}}\n`
-}
-
-function* objectsOf(items: Iterable<Item>): Generator<Item['object']> {
-  for (const { object } of items) yield object
+  for (const one of interfaces) {
+    cluster.interfaces.seed(`${one.namespace}/${one.name}`, one)
+    yield
+  }
+  for (const known of pods) cluster.pods.seed(`${known.pod.namespace}/${known.pod.name}`, known)
+  if (nodeUid !== undefined) cluster.nodes.seed(node, nodeUid)
 }

@@ -148,7 +148,7 @@ export class KubernetesSource implements Source {
     const synced = Promise.all(this.#reflectors.map((reflector) => reflector.synced))
     const stopped = this.#stopped.promise
     const isSynced = await Promise.race([synced.then(() => true), this.#isHopeless(), stopped])
-    if (!isSynced && !this.#resume()) {
+    if (!isSynced && !(await Promise.race([this.#resume(), stopped]))) {
       log.warn({}, 'waiting for the API server: nothing is known of the cluster from before')
       await Promise.race([synced, stopped])
     }
@@ -252,10 +252,10 @@ export class KubernetesSource implements Source {
   }
 
   /** Whether something is known from before. */
-  #resume(): boolean {
+  async #resume(): Promise<boolean> {
     const { log } = this.#options
     try {
-      const isThere = this.#snapshot.load(this.#cluster)
+      const isThere = await this.#snapshot.load(this.#cluster)
       if (isThere) log.warn({}, 'the API server can not be reached: going on with the cluster as it was last known')
       return isThere
     } catch (error) {
