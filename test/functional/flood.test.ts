@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { nodePaths, repository } from '../lab/layout.ts'
 import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 
-const node2 = nodePaths('x', 2)
+const [node1, node2] = [nodePaths('x', 1), nodePaths('x', 2)]
 const OUTSIDE = '198.51.100.9'
 const SECONDS = 6
 const RATE = 100_000
@@ -110,6 +110,8 @@ describe('a flood of new flows', function () {
       'Trap Limit Exceeded',
     )
     lab.expectDrops('Flow Unusable (Eviction)', 'Flow Unusable', 'Invalid Source', 'Interface Tx Discard', 'ICMP Error')
+    // What another node sends to a pod that is being deleted, until it hears of it.
+    lab.expectDrops('Invalid Label')
     lab.expectLog(/TableFilling|filling/)
     lab.apply(manifest)
     attacker = lab.addPod('attacker', 1, 'red')
@@ -167,11 +169,24 @@ describe('a flood of new flows', function () {
 
   it('of one pod by IPv4 fills neither', () => assertHolds('pod/attacker', 'syn', attacker.ip4, accomplice.ip4))
 
+  for (const family of [4, 6] as const) {
+    const source = node1[`address${family}`]
+
+    it(`of a process of the node towards a pod of it, by IPv${family}, fills neither`, () =>
+      assertHolds('node/1', 'syn', source, red[`ip${family}`]))
+
+    it(`of a process of the node towards a pod of another node, by IPv${family}, fills neither`, () =>
+      assertHolds('node/1', 'syn', source, accomplice[`ip${family}`]))
+  }
+
+  it('of one pod by SNAT, towards all ports of a host outside, fills nothing', () =>
+    assertHolds('pod/attacker', 'syn', attacker.ip4, OUTSIDE))
+
   it('of bare ACKs and RSTs that never arrive fills no other node’s table', () =>
     assertHolds('pod/plain-attacker', 'ack-rst', plainAttacker.ip4, node2.address4))
 
   it('of a host of the underlay, with many sources, through the node’s own forwarding costs nobody anything', async () => {
-    fabric('ip', 'route', 'replace', `${plain.ip4}/32`, 'via', nodePaths('x', 1).address4)
+    fabric('ip', 'route', 'replace', `${plain.ip4}/32`, 'via', node1.address4)
     await assertHolds('fabric', 'udp', '203.0.113.1/250', plain.ip4)
   })
 

@@ -150,11 +150,18 @@ __noinline int flow_displace(__u32 family, __u32 shortage, const struct flow_pay
 	return search.at != FLOW_NONE && flow_evict(search.at, search.word);
 }
 
-/* Makes room for two entries of the family, which are promised already. Returns 1, or 0: the family is full. */
+/*
+ * Makes room for two entries of the family, which are promised already. Returns 1, or 0: the family is full.
+ * The host isn't refused for being over its share, but two of its own that were never answered go for each new one.
+ */
 static __always_inline int flow_make_room(struct flow_alloc *alloc, __u8 family, const struct flow_payer *payer)
 {
 	struct flow_family *table = flow_family(alloc, family);
 
+	if (payer->vif == VIF_ID_VHOST && flow_host_is_over(table, family)) {
+		flow_displace(family, SHORTAGE_VIF, payer);
+		flow_displace(family, SHORTAGE_VIF, payer);
+	}
 	if (table->entries <= table->size && table->entries - table->live <= table->size / FLOW_CLOSED_PART)
 		return 1;
 	if (!flow_collect() && table->entries > table->size)

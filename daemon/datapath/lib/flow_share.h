@@ -5,7 +5,9 @@
  *
  * Shares follow what is free: the more of the family is in use, the less each may hold, so that nobody finds the table full because
  * of one pod (alone it ends at a third), one network (at a half), the fabric (at a half) or one source (at a fifth). The last of the
- * table is for the host's own connections, and a part of that for those who have hardly any.
+ * table is for the host's own connections, and a part of that for those who have hardly any. The host is refused nothing for its share,
+ * which is a pod's: beyond it its unanswered flows give way (flow_room.h). Only what it holds of connections that were answered ends
+ * where the last of the table begins, so that those who have hardly any find it.
  * Connections that are over count against nobody: they go as soon as room is needed (flow_room.h).
  */
 #pragma once
@@ -168,6 +170,24 @@ __noinline int flow_entry_refund(const struct flow_slot *slot, __u32 word, __u32
 	return 0;
 }
 
+/* What one vif may have of a family in which `free` entries are: alone it ends at a third. */
+static __always_inline __u32 flow_vif_share(__u32 free)
+{
+	return free / 2 + 1;
+}
+
+/* Whether the host has more than a pod might. */
+static __always_inline int flow_host_is_over(const struct flow_family *table, __u8 family)
+{
+	__u32 vif = VIF_ID_VHOST, live = table->live, mine;
+	struct vif_state *state = bpf_map_lookup_elem(&vif_state, &vif);
+
+	if (!state)
+		return 0;
+	mine = flow_count_add(&state->flows, &state->flows6, family, 0);
+	return mine > flow_vif_share(live < table->size ? table->size - live : 0);
+}
+
 /* Charges entries to the payer, whose configured limit is `configured` of them (0 = none), or says which limit it meets. */
 __noinline enum flow_shortage flow_charge(__u32 family, const struct flow_payer *payer, __u32 configured, __u32 entries)
 {
@@ -200,11 +220,13 @@ __noinline enum flow_shortage flow_charge(__u32 family, const struct flow_payer 
 
 	if (configured && state && state->flows > configured)
 		shortage = SHORTAGE_VIF;
+	else if (vif == VIF_ID_VHOST && mine > table->size - table->size / FLOW_RESERVE)
+		shortage = SHORTAGE_VIF;
 	else if (live > table->size - keep)
 		shortage = SHORTAGE_TABLE;
 	else if (vif == VIF_ID_VHOST || (vif_is_workload(vif) && mine <= first))
 		shortage = SHORTAGE_NONE;
-	else if (mine > (vif == VIF_ID_FABRIC ? free + 2 : free / 2 + 1))
+	else if (mine > (vif == VIF_ID_FABRIC ? free + 2 : flow_vif_share(free)))
 		shortage = SHORTAGE_VIF;
 	else if (count && group > (vif == VIF_ID_FABRIC ? free / 4 + 1 : free + 2))
 		shortage = SHORTAGE_GROUP;
