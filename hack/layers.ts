@@ -20,6 +20,7 @@ interface Rule {
 /** Files of a part: the longest prefix wins. */
 const PARTS: Readonly<Record<string, string>> = {
   'linux/src/': 'linux',
+  'linux/src/address.ts': 'address',
   'daemon/src/model/': 'model',
   'daemon/src/maps/': 'maps',
   'daemon/src/maps/constants.ts': 'numbers',
@@ -58,14 +59,16 @@ const COMPOSES = /(^|\/)main\.ts$/
 const FOR_TESTS = /^test\/(patience\.ts$|doubles\/)/
 
 /** What every part of the daemon may build on. */
-const GROUND = ['ground', 'coded error', 'errors', 'log', 'schema', 'suggestion', 'config', 'linux']
+const GROUND = ['ground', 'coded error', 'errors', 'log', 'schema', 'suggestion', 'config', 'linux', 'address']
 
 const MODEL_AND_MAPS = ['model', 'maps', 'numbers', 'port-api messages', ...GROUND]
 
 const RULES: readonly Rule[] = [
-  { part: 'linux', parts: [], packages: [] },
-  { part: 'model', parts: ['suggestion', 'numbers'], packages: ['ipaddr.js'] },
-  { part: 'maps', parts: ['numbers', 'linux', 'coded error'], packages: [] },
+  { part: 'linux', parts: ['address'], packages: [] },
+  // Reading and writing of addresses: one for all.
+  { part: 'address', parts: [], packages: [] },
+  { part: 'model', parts: ['suggestion', 'numbers', 'address'], packages: [] },
+  { part: 'maps', parts: ['numbers', 'linux', 'address', 'coded error'], packages: [] },
   // The datapath's, from its C: no part says them once more.
   { part: 'numbers', parts: [], packages: [] },
   { part: 'port-api messages', parts: [], packages: [] },
@@ -100,8 +103,8 @@ const RULES: readonly Rule[] = [
     ],
     packages: [],
   },
-  { part: 'utilities', parts: ['maps', 'numbers', 'linux', 'coded error'], packages: [] },
-  { part: 'cni-plugin', parts: ['linux', 'port-api messages'], packages: [] },
+  { part: 'utilities', parts: ['maps', 'numbers', 'linux', 'address', 'coded error'], packages: [] },
+  { part: 'cni-plugin', parts: ['linux', 'address', 'port-api messages'], packages: [] },
 ]
 
 export interface Breach {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { SocketAddress } from 'node:net'
+import { isIP, SocketAddress } from 'node:net'
 import fc from 'fast-check'
 import { formatAddress, formatMac, parseAddress, parseMac } from './address.ts'
 
@@ -52,8 +52,40 @@ describe('addresses', () => {
       'g::',
       '::1.2.3',
       '12345::',
+      '1.2.3.4::',
+      '::ffff:010.2.3.4',
+      '::1.2.3.4:5',
+      'fe80::1%eth0',
+      ' ::1',
     ]
     for (const text of wrong) assert.throws(() => parseAddress(text), TypeError, text)
+  })
+
+  it('takes what Node takes for an address, but for zones', () => {
+    const part = fc.constantFrom(
+      '0',
+      '1',
+      'f',
+      'FFFF',
+      '00',
+      '::',
+      ':',
+      '.',
+      '255',
+      '256',
+      '1.2.3.4',
+      '01',
+      '12345',
+      ' ',
+    )
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+        const text = parts.join('')
+        if (isIP(text) !== 0) parseAddress(text)
+        else assert.throws(() => parseAddress(text), TypeError, text)
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   it('turns MAC text into bytes and back', () => {

@@ -2,17 +2,24 @@
  * Between the numbers and bytes of map entries and the text that the model and people use. IPv4 is a number with the first
  * octet in its highest byte (10.0.0.1 = 0x0a000001), as the codecs decode it; IPv6 and MACs are bytes.
  */
-import { formatAddress, formatMac, parseAddress, parseMac } from '@kube-vrouter/linux/address'
+import {
+  formatAddress,
+  formatMac,
+  ipv4FromNumber,
+  ipv4ToNumber,
+  parseAddress,
+  parseMac,
+} from '@kube-vrouter/linux/address'
 
 export function ip4Text(ip: number): string {
-  return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`
+  return ipv4FromNumber(ip)
 }
 
 /** Throws a TypeError when `text` is no IPv4 address. */
 export function ip4Number(text: string): number {
-  const bytes = parseAddress(text)
-  if (bytes.length !== 4) throw new TypeError(`not an IPv4 address: '${text}'`)
-  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0
+  const number = ipv4ToNumber(text)
+  if (number === undefined) throw new TypeError(`not an IPv4 address: '${text}'`)
+  return number
 }
 
 /** RFC 5952 text. */

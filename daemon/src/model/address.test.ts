@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { ipv4ToNumber } from '@kube-vrouter/linux/address'
 import fc from 'fast-check'
 import {
   bitsOf,
@@ -9,7 +10,6 @@ import {
   type Family,
   formatAddress,
   formatCidr,
-  ipv4ToNumber,
   lastOf,
   longestMatch,
   mustParseCidr,
@@ -61,7 +61,15 @@ describe('addresses', () => {
     for (const text of ['10.0.0', '10.0.0.01', '0x0a.0.0.1', '10.0.0.256', '10..0.1', '.1.2.3', '1.2.3.4.', '']) {
       assert.equal(parseAddress(text), undefined, text)
     }
-    for (const text of ['fe80::1%eth0', ':::', 'fd00::1::2', ' fd00::1', 'fd00::g', '1:2:3:4:5:6:7:8:9']) {
+    for (const text of [
+      'fe80::1%eth0',
+      ':::',
+      'fd00::1::2',
+      ' fd00::1',
+      'fd00::g',
+      '1:2:3:4:5:6:7:8:9',
+      '::ffff:010.0.0.1',
+    ]) {
       assert.equal(parseAddress(text), undefined, text)
     }
     assert.equal(ipv4ToNumber('255.255.255.255'), 0xffffffff)

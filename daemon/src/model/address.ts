@@ -1,8 +1,8 @@
 /**
- * Address arithmetic: IPv4 and IPv6 as big integers. Text is strict on the way in (dotted quad without leading zeros, no zone)
- * and canonical on the way out (RFC 5952), so that two texts of one address never differ.
+ * Address arithmetic: IPv4 and IPv6 as big integers. In objects, tables and as a key an address is its text, of which there is one (linux/address.ts reads
+ * and writes it for all parts), so that the same address is the same string; a prefix is read once in its object's life (prefix-of.ts).
  */
-import ipaddr from 'ipaddr.js'
+import { ipv4FromNumber, ipv4ToNumber, ipv6FromWords, ipv6ToWords } from '@kube-vrouter/linux/address'
 import type { Address, Cidr } from './objects.ts'
 
 export type Family = 4 | 6
@@ -33,39 +33,15 @@ export function addressesOf(node: { readonly address: Address; readonly address6
   return node.address6 === undefined ? [node.address] : [node.address, node.address6]
 }
 
-/** IPv4 address as an unsigned number, or undefined when `text` isn't a dotted quad. */
-export function ipv4ToNumber(text: string): number | undefined {
-  let value = 0
-  let octet = -1
-  let dots = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code === 46) {
-      if (octet < 0) return undefined
-      value = value * 256 + octet
-      octet = -1
-      dots++
-    } else if (code >= 48 && code <= 57) {
-      if (octet === 0) return undefined
-      octet = octet < 0 ? code - 48 : octet * 10 + code - 48
-      if (octet > 255) return undefined
-    } else return undefined
-  }
-  return dots === 3 && octet >= 0 ? value * 256 + octet : undefined
-}
-
-export function ipv4FromNumber(value: number): Address {
-  return `${value >>> 24}.${(value >>> 16) & 0xff}.${(value >>> 8) & 0xff}.${value & 0xff}`
-}
-
 export function parseAddress(text: string): ParsedAddress | undefined {
   if (!text.includes(':')) {
     const value = ipv4ToNumber(text)
     return value === undefined ? undefined : { family: 4, value: BigInt(value) }
   }
-  if (text.includes('%') || text.trim() !== text || !ipaddr.IPv6.isValid(text)) return undefined
+  const words = ipv6ToWords(text)
+  if (words === undefined) return undefined
   let value = 0n
-  for (const part of ipaddr.IPv6.parse(text).parts) value = (value << 16n) | BigInt(part)
+  for (const word of words) value = (value << 16n) | BigInt(word)
   return { family: 6, value }
 }
 
@@ -78,10 +54,9 @@ export function mustParseAddress(text: string): ParsedAddress {
 
 export function formatAddress({ family, value }: ParsedAddress): Address {
   if (family === 4) return ipv4FromNumber(Number(value))
-  if (value >> 32n === 0xffffn) return `::ffff:${ipv4FromNumber(Number(value & 0xffffffffn))}`
-  const parts: number[] = []
-  for (let shift = 112n; shift >= 0n; shift -= 16n) parts.push(Number((value >> shift) & 0xffffn))
-  return new ipaddr.IPv6(parts).toRFC5952String()
+  const words: number[] = []
+  for (let shift = 112n; shift >= 0n; shift -= 16n) words.push(Number((value >> shift) & 0xffffn))
+  return ipv6FromWords(words)
 }
 
 /** The one text that this address has in all tables, or undefined when `text` is no address. */

@@ -3,7 +3,8 @@
  * a leak, that of addresses outside the network.
  */
 
-import { contains, ipv4ToNumber, lastOf, mustParseAddress, type Prefix } from '../address.ts'
+import { ipv4ToNumber } from '@kube-vrouter/linux/address'
+import { contains, lastOf, mustParseAddress, type Prefix } from '../address.ts'
 import type { Address, VirtualNetwork } from '../objects.ts'
 import { prefixOf } from '../prefix-of.ts'
 import type { BlockIndex } from './block-index.ts'

@@ -1,6 +1,7 @@
 /** Which node's block route an address would take: the longest that holds it. IPv4 without big integers: it is asked for every pod. */
 
-import { type Family, ipv4ToNumber, mustParseAddress } from '../address.ts'
+import { ipv4ToNumber } from '@kube-vrouter/linux/address'
+import { type Family, mustParseAddress } from '../address.ts'
 import type { Address, FqName, IpamBlock } from '../objects.ts'
 import { prefixOf } from '../prefix-of.ts'
 import type { RemoteNode } from '../tunnels.ts'

@@ -1,5 +1,6 @@
 /** What distinguishes two states of a table of routes: prefixes whose route came, went or is another one. */
-import { type Family, familyOf, ipv4ToNumber, mustParseAddress } from '../address.ts'
+import { ipv4ToNumber } from '@kube-vrouter/linux/address'
+import { type Family, familyOf, mustParseAddress } from '../address.ts'
 import type { Route, RouteChange } from '../tables.ts'
 
 /** The address as a number: IPv4 fits into a double, IPv6 doesn't. */
