@@ -112,6 +112,7 @@ export interface VirtualMachineInterface {
   readonly uuid: string
   readonly vn: FqName
   readonly node: string
+  /** A uid is known of this node's own; so is the container. */
   readonly pod: { readonly name: string; readonly uid: string }
   readonly containerId: string
   readonly ifname: string

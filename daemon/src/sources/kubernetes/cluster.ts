@@ -109,7 +109,9 @@ export class Cluster implements Disposable {
     this.interfaces = new KindStore<VirtualMachineInterface>({
       decode: (object) => {
         const accepted = this.#decode('VirtualMachineInterface', object)
-        return accepted.ok ? { ok: true, value: accepted.value.object as VirtualMachineInterface } : accepted
+        if (!accepted.ok) return accepted
+        const value = accepted.value.object as VirtualMachineInterface
+        return { ok: true, value: value.node === node ? value : asRoutesNeedIt(value) }
       },
       isOwn: (object) => object.node === node,
       onSet: (key, value, before) => this.#index.set(key, value, before),
@@ -308,6 +310,11 @@ export class Cluster implements Disposable {
     const before = this.#state.pods
     return before.size === pods.size && [...pods].every(([uid, pod]) => before.get(uid) === pod) ? before : pods
   }
+}
+
+/** Of tens of thousands of other nodes' interfaces it is not kept which container is behind them: a tenth of what they take. */
+function asRoutesNeedIt({ pod, ...rest }: VirtualMachineInterface): VirtualMachineInterface {
+  return { ...rest, pod: { name: pod.name, uid: '' }, containerId: '' }
 }
 
 /** Key of an item in its store. */
