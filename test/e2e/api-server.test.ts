@@ -3,7 +3,9 @@
  * `kubectl proxy`, webhooks and aggregated APIs need that. It reaches no pod of another network.
  */
 import assert from 'node:assert/strict'
-import { type Cluster, nodes, type RunningPod, useCluster } from './cluster.ts'
+import { skipBecause } from '../skip.ts'
+import { type Cluster, nodes, type RunningPod } from './cluster.ts'
+import { useCluster } from './use-cluster.ts'
 
 const API_SERVER = '10.10.0.1'
 
@@ -17,8 +19,7 @@ describe('an API server that is no node', function () {
     here = made
   })
   before(async function () {
-    // kind's API server runs on a node.
-    if (!('cni' in here.lab)) return this.skip()
+    skipBecause(this, 'cni' in here.lab ? undefined : 'the API server of kind runs on a node')
     namespace = await here.namespace('served')
     isolated = await here.namespace('apart', { 'vrouter.dev/isolation': 'true' })
     const labels = { app: 'served' }

@@ -1,8 +1,9 @@
 /** Objects that are wrong are refused or set aside with words that help, and harm nobody. */
 import assert from 'node:assert/strict'
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
 import { assertUnharmed, startFlow } from './traffic.ts'
+import { useCluster } from './use-cluster.ts'
 
 describe('bad input', function () {
   this.timeout(120_000)
@@ -10,10 +11,8 @@ describe('bad input', function () {
   let namespace: string
   let a: RunningPod
   let b: RunningPod
-  useCluster((made) => {
+  useCluster(async (made) => {
     here = made
-  })
-  before(async () => {
     namespace = await here.namespace('bad')
     await here.apply(networkManifest(namespace, 'net', ['172.30.0.0/24']))
     const on = { namespace, annotations: { 'vrouter.dev/network': 'net' } }

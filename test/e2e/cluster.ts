@@ -1,20 +1,12 @@
-/**
- * The cluster that all end-to-end tests share: a real Kubernetes of two nodes with our chart installed, started by the first test that asks for it and
- * taken down after the last. Where it can't be built, the tests are skipped and say why.
- */
+/** What end-to-end tests do with a cluster: namespaces and pods, commands in them, who reaches whom. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../kubelab/cluster.ts'
 import type { Outcome } from '../kubelab/command.ts'
-import { dumpFolder } from '../kubelab/dump-folder.ts'
-import { KindCluster } from '../kubelab/kind.ts'
-import { Kubelab } from '../kubelab/kubelab.ts'
 import { PATIENCE_MS } from '../patience.ts'
-import { skipBecause } from '../skip.ts'
-import { OwnAddressWatch } from './own-addresses.ts'
+import type { OwnAddressWatch } from './own-addresses.ts'
 import { namespaceManifest, type PodWanted, podManifest } from './pods.ts'
-import { whyNoCluster } from './prerequisites.ts'
 
 export interface RunningPod {
   readonly name: string
@@ -193,62 +185,3 @@ export function numberOf(node: string): number {
 function nameOf(from: From): string {
   return typeof from === 'object' ? `${from.namespace}/${from.name} on ${from.node}` : from
 }
-
-let shared: Promise<Cluster> | undefined
-let hasFailed = false
-
-/** The cluster of kind that E2E_KIND names (hack/kind), else one of our own. */
-async function start(): Promise<Cluster> {
-  const kind = process.env['E2E_KIND']
-  if (kind !== undefined) return new Cluster(new KindCluster(kind))
-  const lab = await Kubelab.start({
-    name: `e2e-${randomBytes(3).toString('hex')}`,
-    nodes: nodes.length,
-    dualStack: true,
-  })
-  return new Cluster(lab, await OwnAddressWatch.start(lab.name))
-}
-
-/** For a suite: gives it the cluster before its own hooks, or skips it with the reason; the namespaces that it makes go with it. */
-export function useCluster(take: (here: Cluster) => void): void {
-  let here: Cluster | undefined
-  before(async function () {
-    here = await cluster(this)
-    take(here)
-  })
-  after(async function () {
-    this.timeout(300_000)
-    await here?.removeNamespaces()
-  })
-}
-
-async function cluster(context: Mocha.Context): Promise<Cluster> {
-  context.timeout(10 * 60_000)
-  skipBecause(context, whyNoCluster())
-  shared ??= start()
-  return await shared
-}
-
-afterEach(async function () {
-  if (this.currentTest?.state === 'failed') hasFailed = true
-  const leaked = (await shared?.catch(() => undefined))?.ownAddresses?.take() ?? ''
-  if (leaked !== '') hasFailed = true
-  assert.equal(leaked, '', 'packets crossed the underlay with a pod’s own address, outside of a tunnel')
-})
-
-after(async function () {
-  this.timeout(120_000)
-  if (shared === undefined) return
-  let cluster: Cluster
-  try {
-    cluster = await shared
-  } catch {
-    return // reported by the test that started it
-  }
-  if (hasFailed) {
-    const folder = dumpFolder('E2E_DUMP')
-    await cluster.lab.dump(folder)
-    console.error(`what a human needs to understand the failure lies in ${folder}`)
-  }
-  await cluster[Symbol.asyncDispose]()
-})

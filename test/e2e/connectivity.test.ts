@@ -1,7 +1,8 @@
 /** Pods, nodes and pods of the host's network reach each other in the default network, without NAT. */
 import assert from 'node:assert/strict'
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { hostPorts } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 describe('the default network', function () {
   this.timeout(120_000)
@@ -11,10 +12,8 @@ describe('the default network', function () {
   let b: RunningPod
   let far: RunningPod
   let host: RunningPod
-  useCluster((made) => {
+  useCluster(async (made) => {
     here = made
-  })
-  before(async () => {
     namespace = await here.namespace('plain')
     const pods = await here.start(
       { name: 'a', namespace, node: 'node1' },

@@ -1,7 +1,8 @@
 /** Networks of tenants: the same addresses twice, addresses and MACs that a pod asks for, and what is said when something doesn't exist. */
 import assert from 'node:assert/strict'
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { networkManifest, podManifest } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 describe('custom networks', function () {
   this.timeout(120_000)

@@ -1,9 +1,10 @@
 /** Each component dies, or is away, while traffic runs. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Cluster, nodes, numberOf, type RunningPod, useCluster } from './cluster.ts'
+import { type Cluster, nodes, numberOf, type RunningPod } from './cluster.ts'
 import { networkManifest, podManifest } from './pods.ts'
 import { assertUnharmed, type Flow, startFlow } from './traffic.ts'
+import { useCluster } from './use-cluster.ts'
 
 /** How long the API server is away, at least; in a long run ten minutes. */
 const AWAY_SECONDS = Number(process.env['E2E_API_AWAY_SECONDS'] ?? 0)
@@ -15,10 +16,8 @@ describe('when something dies', function () {
   let a: RunningPod
   let b: RunningPod
   let far: RunningPod
-  useCluster((made) => {
+  useCluster(async (made) => {
     here = made
-  })
-  before(async () => {
     namespace = await here.namespace('failures')
     const pods = await here.start(
       { name: 'a', namespace, node: 'node1' },

@@ -1,6 +1,7 @@
 /** The chart turned a cluster without a network into one. */
 import assert from 'node:assert/strict'
-import { type Cluster, nodes, useCluster } from './cluster.ts'
+import { type Cluster, nodes } from './cluster.ts'
+import { useCluster } from './use-cluster.ts'
 
 describe('an installed cluster', function () {
   this.timeout(120_000)

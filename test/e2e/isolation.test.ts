@@ -1,6 +1,7 @@
 /** Who reaches whom: the isolation matrix of the original, cell by cell, on one node and across nodes. */
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 type Name = 'plain' | 'plain2' | 'redA' | 'redB' | 'blue' | 'custom' | 'customFar' | 'customElsewhere'
 
@@ -20,10 +21,8 @@ describe('isolation', function () {
   this.timeout(120_000)
   let here: Cluster
   const pods = new Map<Name, RunningPod>()
-  useCluster((made) => {
+  useCluster(async (made) => {
     here = made
-  })
-  before(async () => {
     const plain = await here.namespace('plain')
     const red = await here.namespace('red', { 'opencontrail.org/isolation': 'true' })
     const blue = await here.namespace('blue', {}, { 'core.juniper.net/isolated-namespace': 'true' })

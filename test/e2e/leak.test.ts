@@ -1,7 +1,8 @@
 /** A VirtualNetworkRouter joins networks, and takes them apart again when it goes. */
 import assert from 'node:assert/strict'
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 function routerManifest(namespace: string, name: string, type: string, labels: object, more: object = {}): object {
   return {

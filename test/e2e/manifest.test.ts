@@ -3,21 +3,22 @@
  * first. Runs in a cluster of its own.
  */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { Kubelab } from '../kubelab/kubelab.ts'
+import type { Kubelab } from '../kubelab/kubelab.ts'
 import { imageArchive, repository } from '../kubelab/layout.ts'
-import { skipBecause } from '../skip.ts'
-import { Cluster } from './cluster.ts'
-import { whyNoCluster } from './prerequisites.ts'
+import type { Cluster } from './cluster.ts'
+import { useOwnCluster } from './use-cluster.ts'
 
-describe('the one-file manifest', () => {
-  it('installs, and what it installed goes again', async function () {
-    this.timeout(6 * 60_000)
-    skipBecause(this, whyNoCluster())
-    const name = `e2e-${randomBytes(3).toString('hex')}`
-    await using lab = await Kubelab.start({ name, nodes: 2, cni: 'none', kubeProxy: true, images: [imageArchive] })
-    const here = new Cluster(lab)
+describe('the one-file manifest', function () {
+  this.timeout(5 * 60_000)
+  let here: Cluster
+  let lab: Kubelab
+  useOwnCluster({ nodes: 2, cni: 'none', kubeProxy: true, images: [imageArchive] }, (made, of) => {
+    here = made
+    lab = of
+  })
+
+  it('installs, and can be applied again', async () => {
     const manifest = join(repository, 'manifests/kube-vrouter.yaml')
     // The CRDs are in the same file as nothing that uses them: one apply is enough.
     await here.kubectl('apply', '--server-side', '-f', manifest)

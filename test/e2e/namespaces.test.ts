@@ -1,7 +1,8 @@
 /** Namespaces and bursts: everything that a pod had is gone when it is gone. */
 import assert from 'node:assert/strict'
-import { type Cluster, useCluster } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { podManifest } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 describe('namespaces and bursts', function () {
   this.timeout(120_000)

@@ -3,14 +3,11 @@
  * second node isn't what it was afterwards.
  */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
-import { dumpFolder } from '../kubelab/dump-folder.ts'
-import { Kubelab } from '../kubelab/kubelab.ts'
+import type { Kubelab } from '../kubelab/kubelab.ts'
 import { otherName } from '../kubelab/layout.ts'
-import { skipBecause } from '../skip.ts'
-import { Cluster, type RunningPod } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
-import { whyNoCluster } from './prerequisites.ts'
+import { useOwnCluster } from './use-cluster.ts'
 
 describe('the life of a node', function () {
   this.timeout(300_000)
@@ -18,32 +15,16 @@ describe('the life of a node', function () {
   let here: Cluster
   let namespace: string
   let a: RunningPod
-  let hasFailed = false
   const renamed = otherName('node2')
 
-  before(async function () {
-    this.timeout(10 * 60_000)
-    skipBecause(this, process.env['E2E_KIND'] !== undefined ? 'it needs a cluster of its own' : whyNoCluster())
-    lab = await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: 2 })
-    here = new Cluster(lab)
+  useOwnCluster({ nodes: 2 }, async (made, of) => {
+    here = made
+    lab = of
     namespace = await here.namespace('life')
     ;[a] = (await here.start({ name: 'a', namespace, node: 'node1' }, { name: 'b', namespace, node: 'node2' })) as [
       RunningPod,
       RunningPod,
     ]
-  })
-  afterEach(function () {
-    if (this.currentTest?.state === 'failed') hasFailed = true
-  })
-  after(async function () {
-    this.timeout(120_000)
-    if (lab === undefined) return
-    if (hasFailed) {
-      const folder = dumpFolder('E2E_DUMP')
-      await lab.dump(folder)
-      console.error(`what a human needs to understand the failure lies in ${folder}`)
-    }
-    await lab[Symbol.asyncDispose]()
   })
 
   const addressOf = (router: string) => here.kubectl('get', 'vr', router, '-o', 'jsonpath={.spec.address}')

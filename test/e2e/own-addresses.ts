@@ -69,7 +69,8 @@ export class OwnAddressWatch implements Disposable {
 
   /** Packets seen since the last call, one a line; empty as it must be. @throws when nobody watches any more */
   take(): string {
-    if (this.#child.exitCode !== null) throw new Error('the watch over the underlay has ended')
+    if ((this.#child.exitCode ?? this.#child.signalCode) !== null)
+      throw new Error('the watch over the underlay has ended')
     const seen = this.#seen.trim()
     this.#seen = ''
     return seen

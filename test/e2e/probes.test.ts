@@ -1,6 +1,7 @@
 /** kubelet's probes work into every pod, isolated and custom ones included: http, tcp, exec, grpc. */
-import { type Cluster, useCluster } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { networkManifest } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 const probes = {
   http: { httpGet: { path: '/', port: 80 } },

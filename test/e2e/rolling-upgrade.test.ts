@@ -1,17 +1,16 @@
 /** A rolling restart of all agents: no packet of a running flow is lost, and no pod fails to start meanwhile. */
 import assert from 'node:assert/strict'
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { podManifest } from './pods.ts'
 import { assertUnharmed, startFlow } from './traffic.ts'
+import { useCluster } from './use-cluster.ts'
 
 describe('a rolling upgrade of the agents', function () {
   this.timeout(120_000)
   let here: Cluster
   let namespace: string
-  useCluster((made) => {
+  useCluster(async (made) => {
     here = made
-  })
-  before(async () => {
     namespace = await here.namespace('upgrade')
   })
 

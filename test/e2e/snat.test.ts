@@ -1,8 +1,9 @@
 /** Pods speak to addresses outside of the cluster with their node's address, off per network; nobody outside speaks to a pod. */
 import assert from 'node:assert/strict'
 import { outside } from '../kubelab/layout.ts'
-import { type Cluster, type RunningPod, useCluster } from './cluster.ts'
+import type { Cluster, RunningPod } from './cluster.ts'
 import { networkManifest } from './pods.ts'
+import { useCluster } from './use-cluster.ts'
 
 const nodeAddress = {
   node1: { ip4: '10.10.0.11', ip6: 'fd00:10::11' },
@@ -15,10 +16,8 @@ describe('speaking to the outside', function () {
   let here: Cluster
   const pods: RunningPod[] = []
   let off: RunningPod
-  useCluster((made) => {
+  useCluster(async (made) => {
     here = made
-  })
-  before(async () => {
     const plain = await here.namespace('plain')
     const isolated = await here.namespace('isolated', { 'opencontrail.org/isolation': 'true' })
     await here.apply(

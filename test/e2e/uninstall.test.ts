@@ -1,20 +1,21 @@
 /** After `helm uninstall` a node is as it was. Runs in a cluster of its own: nothing can be tested after it. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { uninstallChart } from '../kubelab/chart.ts'
-import { Kubelab } from '../kubelab/kubelab.ts'
-import { skipBecause } from '../skip.ts'
-import { Cluster } from './cluster.ts'
-import { whyNoCluster } from './prerequisites.ts'
+import type { Kubelab } from '../kubelab/kubelab.ts'
+import type { Cluster } from './cluster.ts'
+import { useOwnCluster } from './use-cluster.ts'
 
 describe('uninstall', function () {
-  this.timeout(120_000)
-  it('leaves the NIC with its address, and no program, map, device, file or taint; the CRDs stay', async function () {
-    this.timeout(5 * 60_000)
-    skipBecause(this, process.env['E2E_KIND'] !== undefined ? 'it needs a cluster of its own' : whyNoCluster())
-    // The other containerd: Debian's, which speaks CNI up to 1.0.
-    await using lab = await Kubelab.start({ name: `e2e-${randomBytes(3).toString('hex')}`, nodes: 1, containerd: 1 })
-    const here = new Cluster(lab)
+  this.timeout(5 * 60_000)
+  let here: Cluster
+  let lab: Kubelab
+  // The other containerd: Debian's, which speaks CNI up to 1.0.
+  useOwnCluster({ nodes: 1, containerd: 1 }, (made, of) => {
+    here = made
+    lab = of
+  })
+
+  it('leaves the NIC with its address, and no program, map, device, file or taint; the CRDs stay', async () => {
     const namespace = await here.namespace('plain')
     await here.start({ name: 'pod', namespace })
     await here.removeNamespaces(namespace)
