@@ -60,4 +60,18 @@ describe('ListEncoder', () => {
     assert.deepEqual([...encoder.encode(list).touched], ['a', 'b', 'c'])
     assert.equal(calls, 5)
   })
+
+  it('goes on with the same list after a call that ended half-way', () => {
+    let isBroken = true
+    const encoder = new ListEncoder<Item>({
+      encode: ({ key }) => {
+        if (key === 'b' && isBroken) throw new RangeError('b')
+        return [key, 'x']
+      },
+    })
+    const list = [item('a', 0, 0), item('b', 0, 0), item('c', 0, 0)]
+    assert.throws(() => encoder.encode(list), RangeError)
+    isBroken = false
+    assert.deepEqual([...encoder.encode(list).entries.keys()], ['a', 'b', 'c'])
+  })
 })

@@ -28,7 +28,7 @@ export class ListEncoder<T extends object> {
   /** Whose an entry is: one key may go from an object to another within a pass. */
   readonly #owners = new Map<string, Encoded>()
   #pass = 0
-  /** Of the last call. */
+  /** Of the last call that came to its end. */
   #list: readonly T[] | undefined
 
   constructor(options: ListEncoderOptions<T>) {
@@ -39,7 +39,7 @@ export class ListEncoder<T extends object> {
   encode(list: readonly T[]): { readonly entries: Entries; readonly touched: ReadonlySet<string> } {
     const touched = new Set<string>()
     if (list === this.#list && this.#options.basisOf === undefined) return { entries: this.#entries, touched }
-    this.#list = list
+    this.#list = undefined
     this.#encodeNew(list, touched)
     // Two of the list have one key, or had.
     if (this.#owners.size !== this.#encoded.size) {
@@ -49,6 +49,7 @@ export class ListEncoder<T extends object> {
       this.#entries.clear()
       this.#encodeNew(list, touched)
     }
+    this.#list = list
     return { entries: this.#entries, touched }
   }
 
