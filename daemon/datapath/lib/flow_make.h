@@ -112,7 +112,7 @@ __noinline __u32 flow_reserve(struct __sk_buff *skb, struct packet *p)
 		return DROP_NEW_FLOWS;
 	limit = vif ? vif->max_flows : 0;
 	shortage = flow_charge(p->family, &payer, limit, 2);
-	if (shortage != SHORTAGE_NONE && flow_displace(p->family, shortage, &payer))
+	if (shortage != SHORTAGE_NONE && flow_give_way(p->family, shortage, &payer))
 		shortage = flow_charge(p->family, &payer, limit, 2);
 	if (shortage != SHORTAGE_NONE)
 		return shortage == SHORTAGE_TABLE ? DROP_FLOW_TABLE_FULL : DROP_NEW_FLOWS;

@@ -150,6 +150,12 @@ __noinline int flow_displace(__u32 family, __u32 shortage, const struct flow_pay
 	return search.at != FLOW_NONE && flow_evict(search.at, search.word);
 }
 
+/* The same, looked for longer: where the table is full of the other family, or of others, places of the payer's are few. */
+static __always_inline int flow_give_way(__u32 family, __u32 shortage, const struct flow_payer *payer)
+{
+	return flow_displace(family, shortage, payer) || flow_displace(family, shortage, payer) || flow_displace(family, shortage, payer);
+}
+
 /*
  * Makes room for two entries of the family, which are promised already. Returns 1, or 0: the family is full.
  * The host isn't refused for being over its share, but two of its own that were never answered go for each new one.

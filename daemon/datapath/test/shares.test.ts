@@ -195,6 +195,14 @@ describe('datapath: shares of the flow table', function () {
       assert.ok(held(c.VIF_ID_VHOST) < 240 / 2, `the host holds ${held(c.VIF_ID_VHOST)} of 240`)
     })
 
+  it('find what gives way in a family, though the table is full of the other one', () => {
+    node.setFlowRoom(1024, 824, 200)
+    node.setGlobals({ ageOtherS: 0 })
+    count((i) => fromHost(udp(HOST.ip4, A.ip4, i, 1)) && from(A, udp(A.ip4, HOST.ip4, 1, i)), 400)
+    assert.ok(flood(1000, (i) => from(A, udp(A.ip6, B.ip6, i, 7))) >= 980)
+    assert.ok(state(A.vif).flows6 <= 68)
+  })
+
   it('count a connection that is over against nobody, and let it go when room is needed', () => {
     node.setFlowRoom(64)
     const seq = { seq: 100 }
