@@ -1,5 +1,5 @@
 /**
- * What the packet worker must know of the model: the router's own addresses in every VRF, and who is behind every vif. `contextFromTables`
+ * What packets are answered from: the router's own addresses in every VRF, and who is behind every vif. `contextFromTables`
  * makes it from the tables (pure), the main thread sends the worker what is different from before (`deltaBetween`), and `CompiledContext` is
  * what is looked up per packet.
  */
@@ -12,15 +12,20 @@ import type { Route, Tables, Vif } from '../model/tables.ts'
 import { isInside } from './address.ts'
 import type { Service } from './service.ts'
 
-export interface PacketContext {
+/** What the worker answers from. */
+export interface RouterContext {
   /** Router side MAC of every tap. */
   readonly routerMac: Mac
   /** By VRF id. */
   readonly vrfs: ReadonlyMap<number, VrfContext>
-  /** Pods' interfaces, by vif id. */
-  readonly vifs: ReadonlyMap<number, VifContext>
   /** What is asked of others, because somebody answers it. */
   readonly services: readonly Service[]
+}
+
+/** What the main thread knows besides: it tells those who are asked (answerers.ts) who asks. */
+export interface PacketContext extends RouterContext {
+  /** Pods' interfaces, by vif id. */
+  readonly vifs: ReadonlyMap<number, VifContext>
 }
 
 /** A pod's interface: whose packets come by it. */
@@ -37,7 +42,8 @@ export interface ContextDelta {
   readonly routerMac?: Mac
   readonly services?: readonly Service[]
   readonly vrfs: readonly (readonly [id: number, vrf: VrfContext | undefined])[]
-  readonly vifs: readonly (readonly [id: number, vif: VifContext | undefined])[]
+  /** Ids that no interface has any more. */
+  readonly goneVifs: readonly number[]
 }
 
 export interface VrfContext {
@@ -85,24 +91,28 @@ function vifContext(vif: Vif): VifContext {
   return context
 }
 
-/** Undefined: they say the same. */
+/** Undefined: they say the same to the worker. */
 export function deltaBetween(before: PacketContext, after: PacketContext): ContextDelta | undefined {
   const vrfs = changes(before.vrfs, after.vrfs)
-  const vifs = changes(before.vifs, after.vifs)
+  const goneVifs = goneFrom(before.vifs, after.vifs)
   const isSameMac = before.routerMac === after.routerMac
   const isSameServices = isEqual(before.services, after.services)
-  if (vrfs.length === 0 && vifs.length === 0 && isSameMac && isSameServices) return undefined
+  if (vrfs.length === 0 && goneVifs.length === 0 && isSameMac && isSameServices) return undefined
   return {
     vrfs,
-    vifs,
+    goneVifs,
     ...(!isSameMac && { routerMac: after.routerMac }),
     ...(!isSameServices && { services: after.services }),
   }
 }
 
 function changes<T>(before: ReadonlyMap<number, T>, after: ReadonlyMap<number, T>): [number, T | undefined][] {
-  const gone = [...before.keys()].filter((id) => !after.has(id)).map((id): [number, undefined] => [id, undefined])
+  const gone = goneFrom(before, after).map((id): [number, undefined] => [id, undefined])
   return [...gone, ...[...after].filter(([id, one]) => !isEqual(before.get(id), one))]
+}
+
+function goneFrom(before: ReadonlyMap<number, unknown>, after: ReadonlyMap<number, unknown>): number[] {
+  return [...before.keys()].filter((id) => !after.has(id))
 }
 
 /** In the underlay the router speaks with the node's own address. */
@@ -161,8 +171,8 @@ export interface CompiledVrf {
   }[]
 }
 
-export function compileContext(context: PacketContext): CompiledContext {
-  const whole = { routerMac: context.routerMac, services: context.services, vrfs: [...context.vrfs], vifs: [] }
+export function compileContext(context: RouterContext): CompiledContext {
+  const whole = { routerMac: context.routerMac, services: context.services, vrfs: [...context.vrfs], goneVifs: [] }
   return withDelta({ routerMac: new Uint8Array(6), vrfs: new Map(), services: new Set() }, whole)
 }
 

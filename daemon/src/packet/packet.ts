@@ -128,7 +128,8 @@ export class AgentPort implements AsyncDisposable {
       throw VrouterError.of('DEVICE_FAILED', { device, reason: reasonOf(error) }, { cause: error })
     }
     const questions = this.#options.questions ?? QUESTION_LIMITS
-    const known = { counters: this.#counters.memory, context: this.#context, questions }
+    const { vifs: _, ...context } = this.#context
+    const known = { counters: this.#counters.memory, context, questions }
     const reader = new Reader(tapFd, this.#options.workerEntry ?? workerEntry, known, {
       onMessage: (message) => {
         if (message.type === 'resolve') this.#events.emit('resolve', message.address)

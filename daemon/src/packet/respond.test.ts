@@ -34,7 +34,6 @@ const context = compileContext({
       },
     ],
   ]),
-  vifs: new Map(),
   services: [],
 })
 

@@ -7,7 +7,7 @@ import { formatAddress } from '@kube-vrouter/linux/address'
 import { TapReader, writeFrame } from '@kube-vrouter/linux/tap'
 import { decodeTrap, encodePacket, type Trap } from './agent-header.ts'
 import type { Question } from './answerers.ts'
-import { type CompiledContext, type ContextDelta, compileContext, type PacketContext, withDelta } from './context.ts'
+import { type CompiledContext, type ContextDelta, compileContext, type RouterContext, withDelta } from './context.ts'
 import { Counters } from './counters.ts'
 import { type QuestionLimits, Questions } from './questions.ts'
 import { type Injection, type Outcome, respond } from './respond.ts'
@@ -21,7 +21,7 @@ export interface PacketWorkerData {
   readonly tapFd: number
   readonly wakeFd: number
   readonly counters: SharedArrayBuffer
-  readonly context: PacketContext
+  readonly context: RouterContext
   readonly questions: QuestionLimits
 }
 
@@ -70,7 +70,7 @@ export function startPacketWorker(): void {
       } else if (message.type === 'answer') takeAnswer(message.id, message.injection)
       else {
         context = withDelta(context, message.delta)
-        for (const [vif, what] of message.delta.vifs) if (what === undefined) questions.forget(vif)
+        for (const vif of message.delta.goneVifs) questions.forget(vif)
       }
     }
   }
