@@ -150,8 +150,15 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
 }
 
 /** Members of a composite nexthop; undefined for any other. Members beyond what fits are left out: fewer paths, not none. */
-export function encodeComposite({ nexthop }: NumberedNexthop): CompositeStruct | undefined {
-  if (nexthop.type !== 'composite') return undefined
+type Composite = Extract<Nexthop, { readonly type: 'composite' }>
+
+export type NumberedComposite = NumberedNexthop & { readonly nexthop: Composite }
+
+export function isComposite(nexthop: NumberedNexthop): nexthop is NumberedComposite {
+  return nexthop.nexthop.type === 'composite'
+}
+
+export function encodeComposite(nexthop: Composite): CompositeStruct {
   const members = nexthop.members
     .slice(0, COMPOSITE_MAX)
     .map(({ nexthop: nh, label }) => ({ nh, label: label ?? LABEL_NONE }))

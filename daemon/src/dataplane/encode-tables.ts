@@ -53,7 +53,14 @@ import type {
   Vif,
   Vrf,
 } from '../model/tables.ts'
-import { encodeComposite, encodeNexthop, vifOf, vifTypeNumbers } from './encode-nexthop.ts'
+import {
+  encodeComposite,
+  encodeNexthop,
+  isComposite,
+  type NumberedComposite,
+  vifOf,
+  vifTypeNumbers,
+} from './encode-nexthop.ts'
 import { type Entries, ListEncoder } from './list-encoder.ts'
 
 /** The maps that hold desired state, in the order in which they are written; deletions go the other way round. */
@@ -115,11 +122,8 @@ export class Encoder {
     encode: (nexthop) => [text(u32Codec, nexthop.id), text(nexthopCodec, encodeNexthop(nexthop, this.#byId))],
     basisOf: ({ nexthop }) => this.#byId.get(vifOf(nexthop) ?? -1),
   })
-  readonly #composites = new ListEncoder<NumberedNexthop>({
-    encode: (nexthop) => {
-      const composite = encodeComposite(nexthop)
-      return composite && [text(u32Codec, nexthop.id), text(compositeCodec, composite)]
-    },
+  readonly #composites = new ListEncoder<NumberedComposite>({
+    encode: ({ id, nexthop }) => [text(u32Codec, id), text(compositeCodec, encodeComposite(nexthop))],
   })
   readonly #labels = new ListEncoder<LabelEntry>({
     encode: ({ label, nexthop }) => [text(u32Codec, label), text(u32Codec, nexthop)],
@@ -147,7 +151,7 @@ export class Encoder {
     const lists = {
       vrfs: this.#vrfs.encode(tables.vrfs),
       nexthops: this.#nexthops.encode(tables.nexthops),
-      composites: this.#composites.encode(tables.nexthops.filter(({ nexthop }) => nexthop.type === 'composite')),
+      composites: this.#composites.encode(tables.nexthops.filter(isComposite)),
       mpls: this.#labels.encode(tables.labels),
       vifs: this.#vifs.encode(tables.vifs),
       vif_devices: this.#vifDevices.encode(tables.vifs),

@@ -14,8 +14,7 @@ interface Encoded {
 }
 
 export interface ListEncoderOptions<T> {
-  /** Undefined: it makes no entry in this map. */
-  readonly encode: (object: T) => readonly [key: string, value: string] | undefined
+  readonly encode: (object: T) => readonly [key: string, value: string]
   /** An object beside `object` that the entry depends on: with another one it is made anew. */
   readonly basisOf?: (object: T) => unknown
 }
@@ -63,9 +62,7 @@ export class ListEncoder<T extends object> {
         known.pass = this.#pass
         continue
       }
-      const entry = encode(object)
-      if (entry === undefined) continue
-      const [key, value] = entry
+      const [key, value] = encode(object)
       const encoded = { key, basis, pass: this.#pass }
       this.#encoded.set(object, encoded)
       this.#owners.set(key, encoded)

@@ -2,9 +2,9 @@
 
 import type { Prefix } from '../address.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
-import { PROXY, path } from '../paths.ts'
+import { path } from '../paths.ts'
 import { prefixOf } from '../prefix-of.ts'
-import type { Contributor, Offer } from '../rib/offer.ts'
+import { type Contributor, type Offer, offerOfTunnel } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import type { RemoteNode } from '../tunnels.ts'
@@ -56,19 +56,10 @@ export class Blocks {
   }
 
   #offer(vn: FqName, block: IpamBlock, { peer, nexthop }: RemoteNode, label: number): Offer {
-    return {
-      by: this.#by,
-      source: block.name,
-      route: {
-        address: block.cidr.slice(0, block.cidr.indexOf('/')),
-        prefixLength: prefixOf(block).length,
-        paths: [path(peer, nexthop, vn, label)],
-        nexthop,
-        label,
-        flags: PROXY,
-        kind: 'remote-block',
-      },
-    }
+    const address = block.cidr.slice(0, block.cidr.indexOf('/'))
+    const only = path(peer, nexthop, vn, label)
+    const key = { by: this.#by, source: block.name }
+    return offerOfTunnel(key, address, prefixOf(block).length, only, label, 'remote-block')
   }
 }
 

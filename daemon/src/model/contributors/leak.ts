@@ -2,14 +2,15 @@
  * What another network gives to a VRF (../leaks.ts): its subnets, and its pods and blocks inside them. It is offered by the same contributors as at home, with less
  * preference than the VRF's own.
  */
+
 import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import { formatAddress, type Prefix } from '../address.ts'
 import { Memo } from '../equal.ts'
 import type { LocalPod } from '../interfaces.ts'
 import type { FqName, IpamBlock, VirtualNetwork } from '../objects.ts'
-import { NO_FLAGS, path } from '../paths.ts'
+import { path } from '../paths.ts'
 import type { RemotePods } from '../remote-pods.ts'
-import type { Contributor, Offer } from '../rib/offer.ts'
+import { type Contributor, type Offer, offerOfPath } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import { IN_NETWORK } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
@@ -80,17 +81,8 @@ export class Leak {
 
   /** An address that nobody has is discarded, and not looked for elsewhere. They aren't on link here. */
   #subnetOffers(vn: FqName, subnets: readonly Prefix[]): Offer[] {
-    return subnets.map((prefix) => ({
-      by: this.#bySubnet,
-      source: 'subnet',
-      route: {
-        address: formatAddress(prefix),
-        prefixLength: prefix.length,
-        paths: [path('Local', NH_ID_DISCARD, vn)],
-        nexthop: NH_ID_DISCARD,
-        flags: NO_FLAGS,
-        kind: 'subnet',
-      },
-    }))
+    const key = { by: this.#bySubnet, source: 'subnet' }
+    const discard = path('Local', NH_ID_DISCARD, vn)
+    return subnets.map((prefix) => offerOfPath(key, formatAddress(prefix), prefix.length, discard, 'subnet'))
   }
 }

@@ -2,11 +2,12 @@
  * Pods of other nodes, each with the label of the pod itself: the many. What changed is told by the table of them (../remote-pods.ts), so one that came or went
  * is all that is looked at.
  */
+
 import { bitsOf, familyOf } from '../address.ts'
 import type { Address, VirtualMachineInterface } from '../objects.ts'
-import { PROXY, path } from '../paths.ts'
+import { path } from '../paths.ts'
 import type { RemotePods } from '../remote-pods.ts'
-import type { Contributor, Offer } from '../rib/offer.ts'
+import { type Contributor, type Offer, offerOfTunnel } from '../rib/offer.ts'
 import type { VrfRib } from '../rib/rib.ts'
 import type { Problem } from '../tables.ts'
 import type { RemoteNode } from '../tunnels.ts'
@@ -94,19 +95,9 @@ export class RemotePodRoutes {
   }
 
   #offer({ uuid, vn, label }: VirtualMachineInterface, address: Address, node: RemoteNode): Offer {
-    return {
-      by: this.#by,
-      source: uuid,
-      route: {
-        address,
-        prefixLength: bitsOf(familyOf(address)),
-        paths: [path(node.peer, node.nexthop, vn, label)],
-        nexthop: node.nexthop,
-        label,
-        flags: PROXY,
-        kind: 'remote-pod',
-      },
-    }
+    const only = path(node.peer, node.nexthop, vn, label)
+    const key = { by: this.#by, source: uuid }
+    return offerOfTunnel(key, address, bitsOf(familyOf(address)), only, label, 'remote-pod')
   }
 }
 

@@ -5,7 +5,7 @@ import { bitsOf } from '../address.ts'
 import type { VirtualNetwork } from '../objects.ts'
 import { FLOOD, PROXY, path } from '../paths.ts'
 import { prefixOf } from '../prefix-of.ts'
-import type { Offer } from '../rib/offer.ts'
+import { type Offer, offerOfPath } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import { IN_NETWORK } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
@@ -27,32 +27,12 @@ export class Subnets {
     const vn = this.#vn
     for (const subnet of network?.subnets ?? []) {
       const { length, family } = prefixOf(subnet)
-      yield {
-        by: IN_NETWORK.subnet,
-        source: 'subnet',
-        route: {
-          address: subnet.cidr.slice(0, subnet.cidr.indexOf('/')),
-          prefixLength: length,
-          paths: [path('Local', NH_ID_DISCARD, vn)],
-          nexthop: NH_ID_DISCARD,
-          flags: FLOOD,
-          kind: 'subnet',
-        },
-      }
-      for (const kind of ['gateway', 'service'] as const) {
-        yield {
-          by: IN_NETWORK[kind],
-          source: kind,
-          route: {
-            address: subnet[kind],
-            prefixLength: bitsOf(family),
-            paths: [path('Local', agentNexthop, vn)],
-            nexthop: agentNexthop,
-            flags: PROXY,
-            kind,
-          },
-        }
-      }
+      const address = subnet.cidr.slice(0, subnet.cidr.indexOf('/'))
+      const discard = path('Local', NH_ID_DISCARD, vn)
+      yield offerOfPath({ by: IN_NETWORK.subnet, source: 'subnet' }, address, length, discard, 'subnet', FLOOD)
+      const agent = path('Local', agentNexthop, vn)
+      for (const kind of ['gateway', 'service'] as const)
+        yield offerOfPath({ by: IN_NETWORK[kind], source: kind }, subnet[kind], bitsOf(family), agent, kind, PROXY)
     }
   }
 }

@@ -1,6 +1,7 @@
 /**
  * VRF 0's own part: this node's addresses, the metadata addresses of its pods, what the kernel's routes on vhost0 say, and the neighbours whose MAC is known.
  */
+
 import { contains, familyOf, formatAddress, hostPrefix, mustParseAddress, type Prefix, sizeOf } from '../address.ts'
 import { Inputs } from '../equal.ts'
 import type { FabricRoute, NodeFacts } from '../facts.ts'
@@ -8,7 +9,7 @@ import type { LocalPod } from '../interfaces.ts'
 import { FABRIC_VN, metadataAddress } from '../names.ts'
 import type { Address } from '../objects.ts'
 import { NATIVE_LABEL, NO_FLAGS, PROXY, path } from '../paths.ts'
-import type { Offer } from '../rib/offer.ts'
+import { type Offer, offerOfPath } from '../rib/offer.ts'
 import { OfferSet, OffersOfEach } from '../rib/offer-set.ts'
 import { IN_FABRIC } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
@@ -71,8 +72,7 @@ export function fabricOffer(
   kind: Route['kind'],
   flags = NO_FLAGS,
 ): Offer {
-  const route: Route = { address, prefixLength, paths: [only], nexthop: only.nexthop, flags, kind }
-  return { by: IN_FABRIC[contributor], source: contributor, route }
+  return offerOfPath({ by: IN_FABRIC[contributor], source: contributor }, address, prefixLength, only, kind, flags)
 }
 
 function* receiveRoutes({ facts, receive, receiveBroadcast }: UnderlayInput): Generator<Offer> {

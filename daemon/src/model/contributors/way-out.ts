@@ -1,9 +1,10 @@
 /** The way out of a network with the node's address, and the ranges that it doesn't lead to: cluster IPs. */
+
 import { NH_ID_DISCARD } from '../../maps/constants.ts'
 import { familyOf, mustParseCidr } from '../address.ts'
 import type { VirtualNetwork } from '../objects.ts'
-import { NO_FLAGS, path } from '../paths.ts'
-import type { Contributor, Offer } from '../rib/offer.ts'
+import { path } from '../paths.ts'
+import { type Contributor, type Offer, offerOfPath } from '../rib/offer.ts'
 import { OfferSet } from '../rib/offer-set.ts'
 import { IN_NETWORK } from '../rib/preferences.ts'
 import type { VrfRib } from '../rib/rib.ts'
@@ -45,17 +46,8 @@ export class WayOut {
   }
 
   #offer(cidr: string, nexthop: number, by: Contributor): Offer {
-    return {
-      by,
-      source: 'way-out',
-      route: {
-        address: cidr.slice(0, cidr.indexOf('/')),
-        prefixLength: mustParseCidr(cidr).length,
-        paths: [path('Local', nexthop, this.#vn)],
-        nexthop,
-        flags: NO_FLAGS,
-        kind: 'snat',
-      },
-    }
+    const address = cidr.slice(0, cidr.indexOf('/'))
+    const only = path('Local', nexthop, this.#vn)
+    return offerOfPath({ by, source: 'way-out' }, address, mustParseCidr(cidr).length, only, 'snat')
   }
 }

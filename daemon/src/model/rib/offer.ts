@@ -2,7 +2,9 @@
  * What contributors offer the RIB: a route for a prefix of a VRF, with how much it counts beside others'. Which offers are used follows from the offers alone,
  * in whatever order they came.
  */
+import type { Address } from '../objects.ts'
 import { compareText } from '../order.ts'
+import { NO_FLAGS, PROXY } from '../paths.ts'
 import type { Path, Route } from '../tables.ts'
 
 /** Who offers routes in a VRF; the object itself is the identity. */
@@ -24,6 +26,36 @@ export interface OfferKey {
 export interface Offer extends OfferKey {
   /** What is used when this offer is the only one that counts. */
   readonly route: Route
+}
+
+/** An offer of one path, that ends on this node or is the underlay's. */
+export function offerOfPath(
+  key: OfferKey,
+  address: Address,
+  prefixLength: number,
+  only: Path,
+  kind: Route['kind'],
+  flags = NO_FLAGS,
+): Offer {
+  const route: Route = { address, prefixLength, paths: [only], nexthop: only.nexthop, flags, kind }
+  return { by: key.by, source: key.source, route }
+}
+
+/** An offer of one path to another node, with the label that it is reached by there. */
+export function offerOfTunnel(
+  key: OfferKey,
+  address: Address,
+  prefixLength: number,
+  only: Path,
+  label: number,
+  kind: Route['kind'],
+): Offer {
+  const { nexthop } = only
+  return {
+    by: key.by,
+    source: key.source,
+    route: { address, prefixLength, paths: [only], nexthop, label, flags: PROXY, kind },
+  }
 }
 
 /** Offers of one prefix: the one that counts most first. */
