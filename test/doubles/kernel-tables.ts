@@ -1,5 +1,6 @@
 /** The kernel's side of the fixture, in plain arrays, behind the interface that the pinned maps serve. */
 
+import { NO_NEXTHOP } from '../../daemon/src/dataplane/encode-nexthop.ts'
 import { encodeVif } from '../../daemon/src/dataplane/encode-tables.ts'
 import type { KernelState } from '../../daemon/src/introspect/kernel.ts'
 import { ip4Number, macBytes } from '../../daemon/src/maps/addresses.ts'
@@ -10,28 +11,12 @@ import type { FlowStruct, NexthopStruct, VrfStatsStruct } from '../../daemon/src
 import { vrfStatsCodec } from '../../daemon/src/maps/structs.ts'
 import type { NumberedNexthop, Tables } from '../../daemon/src/model/tables.ts'
 
-const NEXTHOP: NexthopStruct = {
-  type: c.NH_DISCARD,
-  family: c.NH_AF_INET,
-  rewriteLen: 0,
-  flags: c.NH_FLAG_VALID,
-  vrf: 0,
-  oif: 0,
-  ifindex: 0,
-  keyNh: 0,
-  mtu: 0,
-  sip: 0,
-  dip: 0,
-  rewrite: new Uint8Array(14),
-  oifType: 0,
-}
-
 function rewrite(dst: string, src: string): Uint8Array {
   return Uint8Array.of(...macBytes(dst), ...macBytes(src), 8, 0)
 }
 
 function toNexthop({ nexthop, isValid }: NumberedNexthop): NexthopStruct {
-  const base = { ...NEXTHOP, flags: isValid ? c.NH_FLAG_VALID : 0 }
+  const base = { ...NO_NEXTHOP, flags: isValid ? c.NH_FLAG_VALID : 0 }
   switch (nexthop.type) {
     case 'discard':
       return base

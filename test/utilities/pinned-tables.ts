@@ -3,8 +3,10 @@
  *
  * Needs a bpffs that belongs to the test run alone: hack/test mounts one and names it in KV_BPFFS.
  */
+
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { NO_NEXTHOP } from '@kube-vrouter/daemon/dataplane/encode-nexthop'
 import { ip4Number, ip6Bytes, macBytes } from '@kube-vrouter/daemon/maps/addresses'
 import * as c from '@kube-vrouter/daemon/maps/constants'
 import { type MapName, mapDefinitions } from '@kube-vrouter/daemon/maps/definitions'
@@ -13,7 +15,6 @@ import {
   type FlowStruct,
   flowAllocCodec,
   flowCodec,
-  type NexthopStruct,
   type RouteStruct,
   type VifStruct,
 } from '@kube-vrouter/daemon/maps/structs'
@@ -116,21 +117,7 @@ function fillVifs(maps: PinnedMaps): void {
 }
 
 function fillNexthops(maps: PinnedMaps): void {
-  const none: NexthopStruct = {
-    type: c.NH_DISCARD,
-    family: c.NH_AF_INET,
-    rewriteLen: 0,
-    flags: c.NH_FLAG_VALID,
-    vrf: 0,
-    oif: 0,
-    ifindex: 0,
-    keyNh: 0,
-    mtu: 0,
-    sip: 0,
-    dip: 0,
-    rewrite: new Uint8Array(14),
-    oifType: 0,
-  }
+  const none = { ...NO_NEXTHOP, flags: c.NH_FLAG_VALID }
   const header = (destination: string, source: string) =>
     Uint8Array.of(...macBytes(destination), ...macBytes(source), 8, 0)
   maps.nexthops.set(0, none)

@@ -53,7 +53,8 @@ const compositeFlags: { readonly [kind in CompositeKind]: number } = {
   evpn: NH_FLAG_COMPOSITE_EVPN,
 }
 
-const empty: NexthopStruct = {
+/** One that leads nowhere. */
+export const NO_NEXTHOP: NexthopStruct = {
   type: NH_DISCARD,
   family: NH_AF_INET,
   rewriteLen: 0,
@@ -88,10 +89,10 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
   const valid = isValid ? NH_FLAG_VALID : 0
   switch (nexthop.type) {
     case 'discard':
-      return { ...empty, flags: valid }
+      return { ...NO_NEXTHOP, flags: valid }
     case 'receive':
       return {
-        ...empty,
+        ...NO_NEXTHOP,
         ...wayOut(
           vifs.get(nexthop.vif),
           nexthop.vif,
@@ -102,10 +103,10 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
         mtu: 0,
       }
     case 'resolve':
-      return { ...empty, ...wayOut(vifs.get(nexthop.vif), nexthop.vif, valid), type: NH_RESOLVE, mtu: 0 }
+      return { ...NO_NEXTHOP, ...wayOut(vifs.get(nexthop.vif), nexthop.vif, valid), type: NH_RESOLVE, mtu: 0 }
     case 'encap':
       return {
-        ...empty,
+        ...NO_NEXTHOP,
         ...wayOut(vifs.get(nexthop.vif), nexthop.vif, valid | (nexthop.policy ? NH_FLAG_POLICY_ENABLED : 0)),
         type: NH_ENCAP,
         family: nexthop.family === 'bridge' ? NH_AF_BRIDGE : NH_AF_INET,
@@ -116,7 +117,7 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
     case 'tunnel': {
       const flags = (nexthop.dstMac === undefined ? 0 : valid) | encapsulationFlags[nexthop.encapsulation]
       return {
-        ...empty,
+        ...NO_NEXTHOP,
         ...wayOut(vifs.get(VIF_ID_FABRIC), VIF_ID_FABRIC, flags),
         type: NH_TUNNEL,
         keyNh: 0,
@@ -129,16 +130,16 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
     }
     case 'vrf-translate':
       return {
-        ...empty,
+        ...NO_NEXTHOP,
         type: NH_VRF_TRANSLATE,
         flags: (valid | (nexthop.snat ? NH_FLAG_SNAT : 0)) >>> 0,
         vrf: nexthop.vrf,
       }
     case 'l2-receive':
-      return { ...empty, type: NH_L2_RCV, family: NH_AF_BRIDGE, flags: valid }
+      return { ...NO_NEXTHOP, type: NH_L2_RCV, family: NH_AF_BRIDGE, flags: valid }
     case 'composite':
       return {
-        ...empty,
+        ...NO_NEXTHOP,
         type: NH_COMPOSITE,
         family: nexthop.kind === 'ecmp' ? NH_AF_INET : NH_AF_BRIDGE,
         flags: valid | compositeFlags[nexthop.kind],
