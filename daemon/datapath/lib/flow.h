@@ -74,6 +74,19 @@ __noinline int flow_source_is_own(const struct packet *p, const struct vif *vif)
 	return vif_has_address(vif, p->family, &source);
 }
 
+/*
+ * Whether it is a direction of source NAT's, of which packets come from the workload or from outside (snat_return.h): a tunnel that
+ * brings its key has it from nobody whose flow it is.
+ */
+static __always_inline int flow_is_snat(const struct packet *p, const struct flow *flow)
+{
+	const struct globals *g = node_globals();
+
+	if (flow->out)
+		return 1;
+	return p->bits & PACKET_FROM_TUNNEL && flow->action == FLOW_ACTION_NAT && g && flow->key_nh == g->host_nh;
+}
+
 /* What a stage says beside 0 and drop reasons. */
 #define FLOW_PASSES 0xffff0010 /* from the host, and not for us */
 #define FLOW_NONE_NEEDED 0xffff0011 /* goes on without a flow */
@@ -108,6 +121,8 @@ __noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 	if (flow->action == FLOW_ACTION_DROP)
 		return DROP_FLOW_ACTION_DROP;
 	if (flow->action != FLOW_ACTION_FORWARD && flow->action != FLOW_ACTION_NAT)
+		return DROP_FLOW_ACTION_INVALID;
+	if (!TRANSLATES_SOURCE && flow_is_snat(p, flow))
 		return DROP_FLOW_ACTION_INVALID;
 	p->flow_index = flow->index;
 	p->flow_flags = flow->flags;

@@ -603,6 +603,27 @@ describe('datapath: SNAT', function () {
     assert.equal(node.flows().length, 0)
   })
 
+  for (const v6 of [false, true])
+    it(`lets no tunnel into either direction of its flows, and none change or end them: ${v6 ? 'IPv6' : 'IPv4'}`, () => {
+      const of = (who: { readonly ip4: string; readonly ip6: string }) => (v6 ? who.ip6 : who.ip4)
+      const data = Buffer.from('data')
+      const port = portOf(from(A, udp(of(A), of(PEER), 40000, 443, data)))
+      const before = node.flows()
+      const tunnelled = (label: number, packet: Buffer) =>
+        node.fromFabric(eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label }, packet)))
+      // under the host's label an answer, from whom the workload spoke to; under the workload's own its packet once more
+      for (const send of [
+        () => tunnelled(HOST.label, udp(of(PEER), of(HOST), 443, port, data)),
+        () => tunnelled(A.label, udp(of(A), of(PEER), 40000, 443, data)),
+      ])
+        node.assertDrop(c.DROP_FLOW_ACTION_INVALID, c.VIF_ID_FABRIC, send)
+      assert.deepEqual(node.flows(), before)
+      assertIn(
+        fromOutside(udp(of(PEER), of(HOST), 443, port, data)),
+        withTtl(udp(of(PEER), of(A), 443, 40000, data), 63),
+      )
+    })
+
   it('doesn’t take the way out for the way back to an unknown sender', () => {
     node.setVrf(2, 2, true)
     const packet = udp('203.0.113.5', A.ip4, 1, 2)
