@@ -69,6 +69,17 @@ describe('a file', () => {
     assert.equal(after.items[0], before.items[0])
   })
 
+  it('in order that says the same is the same file; one with a mistake, or that had one, is not', () => {
+    const [good, more] = [namespace('a'), `${namespace('a')}---\n${namespace('b')}`]
+    const file = load(good)
+    assert.equal(load(good, file), file)
+    assert.notEqual(load(more, file), file)
+    const bad = load(`${good}---\n${namespace('b', ', x: 1')}`, file)
+    assert.notEqual(bad, file)
+    assert.notEqual(load(good, bad), bad)
+    assert.deepEqual(load(good, bad), file)
+  })
+
   it('with one object twice takes the first', () => {
     const file = load(`${namespace('a', ', labels: {n: "1"}')}---\n${namespace('a', ', labels: {n: "2"}')}`)
     assert.equal(file.items.length, 1)

@@ -2,7 +2,7 @@
  * What one file says, and what it said before it was damaged. While a file can't be read or holds a mistake, everything that was
  * read from it before and isn't there any more stays in force: a document that can't be understood may be any of it. Pure.
  */
-import { isEqual } from '../../model/equal.ts'
+import { isEqual, isSameList } from '../../model/equal.ts'
 import type { Rejection } from '../../model/objects.ts'
 import type { LoadedFile } from '../objects/assemble.ts'
 import { decode, type Item, idOf } from '../objects/decode.ts'
@@ -13,7 +13,7 @@ const NONE: readonly Rejection[] = []
 
 const KEPT = 'everything that was read from it stays in force'
 
-/** Reads the text of a file. Items that say the same as in `before` are the same objects. */
+/** Reads the text of a file. Items that say the same as in `before` are the same objects, and so is a file in order that does. */
 export function loadText(path: string, text: string, cluster: string, before?: LoadedFile): LoadedFile {
   if (text.trim() === '' && before !== undefined && before.items.length > 0) {
     return failedFile(path, 'is empty', before)
@@ -41,7 +41,12 @@ export function loadText(path: string, text: string, cluster: string, before?: L
     items.set(id, same !== undefined && isEqual(same, item) ? same : item)
   }
   for (const message of errors) rejections.push({ object: 'document', file: path, message })
-  if (rejections.length === 0) return { path, items: [...items.values()], rejections: NONE }
+  if (rejections.length === 0) {
+    const all = [...items.values()]
+    return before?.rejections === NONE && isSameList(before.items, all)
+      ? before
+      : { path, items: all, rejections: NONE }
+  }
   const missing = [...known].filter(([id]) => !items.has(id))
   if (missing.length > 0) {
     for (const [id, item] of missing) items.set(id, item)

@@ -96,6 +96,12 @@ describe('the directory source', () => {
     assert.equal(folder.changes, 0)
   })
 
+  it('of nothing at all is the built-in networks', async () => {
+    await using folder = new Folder()
+    const source = await folder.source({ defaultSubnets: ['10.244.0.0/16'] })
+    assert.deepEqual([...source.state().virtualNetworks.keys()], ['default-domain:k8s-default:k8s-default-pod-network'])
+  })
+
   it('follows new, changed, replaced and removed files, and new folders', async () => {
     await using folder = new Folder()
     const source = await folder.source()

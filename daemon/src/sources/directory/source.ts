@@ -9,15 +9,15 @@ import { readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Pace } from '../../ground/pace.ts'
+import { isEqual, isSameList } from '../../model/equal.ts'
 import type { Address, Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
 import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
-import type { Item } from '../objects/decode.ts'
-import { parseText } from './documents.ts'
 import { SourceError } from './errors.ts'
 import { failedFile, loadText } from './files.ts'
 import { type Change, list, stampOf, Watches } from './folder.ts'
 import { fileName, textOf } from './manifest-files.ts'
 import { NetworkMemory } from './memory.ts'
+import { nodeOf, publisherOf } from './owner.ts'
 import { createFile, removeFile, removeLeftovers, replaceFile } from './store.ts'
 
 export interface DirectorySourceOptions {
@@ -58,6 +58,8 @@ export class DirectorySource implements Source {
   /** Of the time before this start; undefined as soon as there is a state. */
   #remembered: ReadonlyMap<string, VirtualNetwork> | undefined
   #state = EMPTY_STATE
+  /** What the state was made of. */
+  #settled: { readonly files: readonly LoadedFile[]; readonly problems: readonly Rejection[] } | undefined
   #folderProblems: readonly Rejection[] = []
   #memoryProblems: readonly Rejection[] = []
   #saving: Promise<void> = Promise.resolve()
@@ -341,9 +343,14 @@ export class DirectorySource implements Source {
 
   #settle(): void {
     const files = [...this.#entries.values()].map((entry) => entry.file)
+    const problems = [...this.#folderProblems, ...this.#memoryProblems]
+    // Word of what this node wrote itself comes after it was read.
+    const settled = this.#settled
+    if (settled !== undefined && isSameList(settled.files, files) && isEqual(settled.problems, problems)) return
+    this.#settled = { files, problems }
     const before = this.#state
     const assembled = assemble(files, this.#assemble, before, this.#remembered)
-    const rejected = [...this.#folderProblems, ...this.#memoryProblems, ...assembled.rejected]
+    const rejected = [...problems, ...assembled.rejected]
     const next: SourceState = { ...assembled, rejected }
     const isSame = (Object.keys(next) as (keyof SourceState)[]).every((key) =>
       key === 'rejected' ? JSON.stringify(rejected) === JSON.stringify(before.rejected) : next[key] === before[key],
@@ -361,34 +368,5 @@ export class DirectorySource implements Source {
     this.#watches[Symbol.dispose]()
     await this.#work
     await this.#saving
-  }
-}
-
-/** The node that a file names as that of its only object; undefined: it names none. */
-function publisherOf(file: string): string | undefined {
-  try {
-    const { documents } = parseText(readFileSync(file, 'utf8'))
-    const [document] = documents as { readonly spec?: { readonly node?: unknown } }[]
-    const node = documents.length === 1 ? document?.spec?.node : undefined
-    return typeof node === 'string' ? node : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Whose object it is; undefined for what people write. */
-function nodeOf(item: Item): string | undefined {
-  switch (item.kind) {
-    case 'IPAMBlock':
-    case 'VirtualMachineInterface':
-      return item.object.node
-    case 'VirtualRouter':
-      return item.object.name
-    case 'Namespace':
-    case 'VirtualNetwork':
-    case 'VirtualNetworkRouter':
-      return undefined
-    default:
-      return item satisfies never
   }
 }

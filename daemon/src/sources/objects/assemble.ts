@@ -100,37 +100,29 @@ function kept<V>(before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>):
 
 type ObjectOf<K extends Kind> = Extract<Item, { kind: K }>['object']
 
-interface Found {
-  readonly item: Item
-  readonly file: string
-}
-
 /** One object of each identity: of several, that of the file whose name comes first. */
 class Collector {
   readonly #rejected: Rejection[]
-  readonly #found: Record<Kind, Map<string, Found>> = {
-    Namespace: new Map(),
-    VirtualNetwork: new Map(),
-    VirtualNetworkRouter: new Map(),
-    IPAMBlock: new Map(),
-    VirtualMachineInterface: new Map(),
-    VirtualRouter: new Map(),
-  }
+  readonly #objects = perKind(() => new Map<string, Item['object']>())
+  readonly #files = perKind(() => new Map<string, string>())
 
   constructor(rejected: Rejection[]) {
     this.#rejected = rejected
   }
 
   add(item: Item, file: string): void {
-    const found = this.#found[item.kind]
+    const objects = this.#objects[item.kind]
     const key = identityOf(item)
-    const rival = found.get(key)
-    if (rival === undefined) {
-      found.set(key, { item, file })
+    const known = objects.get(key)
+    if (known === undefined) {
+      objects.set(key, item.object)
+      this.#files[item.kind].set(key, file)
       return
     }
+    const rival = { item: { kind: item.kind, object: known } as Item, file: this.fileOf(item.kind, key)! }
     const [winner, loser] = rival.file <= file ? [rival, { item, file }] : [{ item, file }, rival]
-    found.set(key, winner)
+    objects.set(key, winner.item.object)
+    this.#files[item.kind].set(key, winner.file)
     this.#rejected.push({
       object: idOf(loser.item),
       file: loser.file,
@@ -139,14 +131,24 @@ class Collector {
     })
   }
 
+  /** All of a kind, for whoever asks to change. */
   map<K extends Kind>(kind: K): Map<string, ObjectOf<K>> {
-    const map = new Map<string, ObjectOf<K>>()
-    for (const [key, { item }] of this.#found[kind]) map.set(key, item.object as ObjectOf<K>)
-    return map
+    return this.#objects[kind] as Map<string, ObjectOf<K>>
   }
 
   fileOf(kind: Kind, key: string): string | undefined {
-    return this.#found[kind].get(key)?.file
+    return this.#files[kind].get(key)
+  }
+}
+
+function perKind<T>(make: () => T): Record<Kind, T> {
+  return {
+    Namespace: make(),
+    VirtualNetwork: make(),
+    VirtualNetworkRouter: make(),
+    IPAMBlock: make(),
+    VirtualMachineInterface: make(),
+    VirtualRouter: make(),
   }
 }
 
