@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { isIP, SocketAddress } from 'node:net'
 import fc from 'fast-check'
-import { formatAddress, formatMac, parseAddress, parseMac } from './address.ts'
+import { addressFamily, formatAddress, formatMac, parseAddress, parseMac } from './address.ts'
 
 describe('addresses', () => {
   it('turns IPv4 text into its four bytes and back', () => {
@@ -58,7 +58,10 @@ describe('addresses', () => {
       'fe80::1%eth0',
       ' ::1',
     ]
-    for (const text of wrong) assert.throws(() => parseAddress(text), TypeError, text)
+    for (const text of wrong) {
+      assert.throws(() => parseAddress(text), TypeError, text)
+      assert.equal(addressFamily(text), undefined, text)
+    }
   })
 
   it('takes what Node takes for an address, but for zones', () => {
@@ -81,6 +84,7 @@ describe('addresses', () => {
     fc.assert(
       fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
         const text = parts.join('')
+        assert.equal(addressFamily(text) ?? 0, isIP(text))
         if (isIP(text) !== 0) parseAddress(text)
         else assert.throws(() => parseAddress(text), TypeError, text)
       }),

@@ -10,6 +10,12 @@ export function parseAddress(text: string): Uint8Array {
   return bytes
 }
 
+/** What kind of address `text` is; undefined: none. Node's own isIP takes IPv6 with a zone as well, which has no bytes. */
+export function addressFamily(text: string): 4 | 6 | undefined {
+  if (text.includes(':')) return ipv6ToWords(text) === undefined ? undefined : 6
+  return ipv4ToNumber(text) === undefined ? undefined : 4
+}
+
 /** An IPv4 address as a number, its first octet in the highest byte; undefined: `text` is no dotted quad. For tens of thousands of them. */
 export function ipv4ToNumber(text: string): number | undefined {
   let value = 0

@@ -128,6 +128,15 @@ describe('introspect over HTTP', () => {
       )
       assert.ok(kstate.includes('<KDropStatsReq type="sandesh"></KDropStatsReq>'))
     }))
+  it('answers to an address with a zone as to what is no address', () =>
+    withServer(async (server) => {
+      const asked = async (prefix: string) =>
+        (await get(server, `/Snh_KRouteGetReq?vrf_id=2&prefix_len=64&prefix=${prefix}`)).body.toString()
+      assert.equal(await asked('fe80::1%25eth0'), await asked('nonsense'))
+      const record = async (source: string) =>
+        (await get(server, `/Snh_FetchFlowRecord?nh=10&sip=${source}&dip=fe80::2`)).body.toString()
+      assert.equal(await record('fe80::1%25eth0'), await record('nonsense'))
+    }))
   it('gives browsers HTML of the same pages, and the wire text behind /xml', () =>
     withServer(async (server) => {
       const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'

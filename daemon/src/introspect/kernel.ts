@@ -2,7 +2,7 @@
  * What the kernel pages read: kernelOf makes it of the pinned maps, tests make it of plain arrays. Long tables come in slices,
  * the event loop getting its turn after each.
  */
-import { isIPv4, isIPv6 } from 'node:net'
+import { addressFamily } from '@kube-vrouter/linux/address'
 import { ip4Number, ip6Bytes } from '../maps/addresses.ts'
 import { type BridgeEntry, listBridge } from '../maps/bridge.ts'
 import { FLOW_ACTIVE } from '../maps/constants.ts'
@@ -102,8 +102,8 @@ function onlyActive(record: FlowRecord | undefined): FlowRecord | undefined {
 /** Undefined also when the addresses aren't two of one family. */
 function flowWithKey(tables: FlowTables, key: FlowKey): FlowRecord | undefined {
   const ports = { nhId: key.nexthop, sport: key.sourcePort, dport: key.destinationPort, proto: key.protocol }
-  const family = isIPv4(key.source) && isIPv4(key.destination) ? 4 : 6
-  if (family === 6 && !(isIPv6(key.source) && isIPv6(key.destination))) return undefined
+  const family = addressFamily(key.source)
+  if (family === undefined || family !== addressFamily(key.destination)) return undefined
   const flow =
     family === 4
       ? tables.flow4.get({ ...ports, sip: ip4Number(key.source), dip: ip4Number(key.destination) })

@@ -34,6 +34,15 @@ export function ip6Bytes(text: string): Uint8Array {
   return bytes
 }
 
+/** The address with all but its first `length` bits cleared. */
+export function mask4(ip: number, length: number): number {
+  return length === 0 ? 0 : (ip & (-1 << (32 - length))) >>> 0
+}
+
+export function mask6(ip: Uint8Array, length: number): Uint8Array {
+  return ip.map((byte, at) => byte & (0xff00 >> Math.max(0, Math.min(8, length - at * 8))))
+}
+
 /** Lower case, zero padded, colons. */
 export function macText(bytes: Uint8Array): string {
   return formatMac(bytes)

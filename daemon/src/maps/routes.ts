@@ -3,7 +3,7 @@
  * again, as people think of it.
  */
 import type { BpfMap } from '@kube-vrouter/linux/bpf/map'
-import { ip4Number, ip4Text, ip6Bytes, ip6Text, macText } from './addresses.ts'
+import { ip4Number, ip4Text, ip6Bytes, ip6Text, macText, mask4, mask6 } from './addresses.ts'
 import { LABEL_NONE, ROUTE_HAS_MAC, ROUTE_LABEL_VALID } from './constants.ts'
 import {
   type Route4KeyStruct,
@@ -97,19 +97,13 @@ export function lookupRoute(tables: RouteTables, vrf: number, address: string): 
     const host = tables.host6.get({ vrf, ip })
     if (host) return toRoute(vrf, ip6Text(ip), 128, host)
     const route = tables.lpm6.get({ prefixlen: 32 + 128, vrf, ip })
-    return route && toRoute(vrf, ip6Text(masked(ip, route.plen)), route.plen, route)
+    return route && toRoute(vrf, ip6Text(mask6(ip, route.plen)), route.plen, route)
   }
   const ip = ip4Number(address)
   const host = tables.host4.get({ vrf, ip })
   if (host) return toRoute(vrf, address, 32, host)
   const route = tables.lpm4.get({ prefixlen: 32 + 32, vrf, ip })
-  return (
-    route && toRoute(vrf, ip4Text(route.plen === 0 ? 0 : (ip & (-1 << (32 - route.plen))) >>> 0), route.plen, route)
-  )
-}
-
-function masked(ip: Uint8Array, prefixLength: number): Uint8Array {
-  return ip.map((byte, i) => byte & (0xff00 >> Math.max(0, Math.min(8, prefixLength - i * 8))))
+  return route && toRoute(vrf, ip4Text(mask4(ip, route.plen)), route.plen, route)
 }
 
 /** By VRF, then address, then shorter prefix first. */

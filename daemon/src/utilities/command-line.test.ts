@@ -61,11 +61,13 @@ describe('flow --match', () => {
       vrf: 2,
     })
     assert.deepEqual(parseFlowMatch('[fd00::1]:*'), { source: { address: 'fd00::1' } })
+    assert.deepEqual(parseFlowMatch('[FD00:0:0::01]:*'), { source: { address: 'fd00::1' } })
   })
 
   it('names what it cannot read', () => {
     assert.throws(() => parseFlowMatch('10.1.1.1'), /'10\.1\.1\.1' is not ADDRESS:PORT/)
     assert.throws(() => parseFlowMatch('10.1.1.300:80'), /'10\.1\.1\.300' is not an IP address/)
+    assert.throws(() => parseFlowMatch('[fe80::1%eth0]:80'), /'fe80::1%eth0' is not an IP address/)
     assert.throws(() => parseFlowMatch('10.1.1.1:70000'), /port 70000 is above 65535/)
     assert.throws(() => parseFlowMatch('proto gre'), /unknown protocol 'gre'/)
     assert.throws(() => parseFlowMatch('1.1.1.1:1,2.2.2.2:2,3.3.3.3:3'), /cannot read/)

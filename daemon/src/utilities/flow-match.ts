@@ -2,7 +2,7 @@
  * The filter of `flow -l --match`: `IP:port[,IP:port]`, `vrf N`, `proto tcp|udp|icmp|icmp6|sctp`, joined by `&`
  * (vRouter reference §3.6). IPv6 addresses stand in brackets, `*` means any address or port. Pure.
  */
-import { isIP } from 'node:net'
+import { addressFamily, formatAddress, parseAddress } from '@kube-vrouter/linux/address'
 import { usageError } from './errors.ts'
 import type { FlowEndpoint, FlowFilter, FlowView } from './format-flow.ts'
 
@@ -39,10 +39,10 @@ function parseEndpoint(text: string): FlowEndpoint {
   if (!found) throw badMatch(`'${text}' is not ADDRESS:PORT (IPv6 in brackets, * for any)`)
   const address = found[1] ?? found[2]!
   const port = found[3]!
-  if (address !== '*' && isIP(address) === 0) throw badMatch(`'${address}' is not an IP address`)
+  if (address !== '*' && addressFamily(address) === undefined) throw badMatch(`'${address}' is not an IP address`)
   if (port !== '*' && Number(port) > 65535) throw badMatch(`port ${port} is above 65535`)
   return {
-    ...(address === '*' ? {} : { address: address.toLowerCase() }),
+    ...(address === '*' ? {} : { address: formatAddress(parseAddress(address)) }),
     ...(port === '*' ? {} : { port: Number(port) }),
   }
 }

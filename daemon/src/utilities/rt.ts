@@ -5,7 +5,7 @@
  * prefix, ordered by prefix; the destination's length therefore always equals PPL. What a trie's empty root stood for, the way of
  * packets that no route covers, is shown as the last resort that it is: 0.0.0.0/0 (::/0) to the discard nexthop, PPL 0.
  */
-import { ip4Number, ip4Text, ip6Bytes, ip6Text, macText } from '../maps/addresses.ts'
+import { ip4Number, ip4Text, ip6Bytes, ip6Text, macText, mask4, mask6 } from '../maps/addresses.ts'
 import { bridgeEntry } from '../maps/bridge.ts'
 import { BRIDGE_LABEL_VALID, LABEL_NONE, NH_ID_DISCARD, ROUTE_HAS_MAC, ROUTE_LABEL_VALID } from '../maps/constants.ts'
 import type { PinnedMaps } from '../maps/open.ts'
@@ -224,12 +224,4 @@ export function lookup6(
   if (host) return toRow(ip6Text(ip), 128, host)
   const route = tables.lpm6.get({ prefixlen: VRF_BITS + length, vrf, ip })
   return route ? toRow(ip6Text(mask6(ip, route.plen)), route.plen, route) : lastResort('::')
-}
-
-function mask4(ip: number, length: number): number {
-  return length === 0 ? 0 : (ip & (-1 << (32 - length))) >>> 0
-}
-
-function mask6(ip: Uint8Array, length: number): Uint8Array {
-  return ip.map((byte, at) => byte & (0xff00 >> Math.max(0, Math.min(8, length - at * 8))))
 }

@@ -1,7 +1,7 @@
 /** KRouteReq and KRouteGetReq: routes and bridge entries as the datapath has them (introspect reference 2.12). */
 
-import { isIPv4, isIPv6 } from 'node:net'
-import { ip4Number, ip4Text, ip6Bytes, ip6Text } from '../../maps/addresses.ts'
+import { addressFamily } from '@kube-vrouter/linux/address'
+import { ip4Number, ip4Text, ip6Bytes, ip6Text, mask4, mask6 } from '../../maps/addresses.ts'
 import type { BridgeEntry } from '../../maps/bridge.ts'
 import { ROUTE_ARP_PROXY } from '../../maps/constants.ts'
 import type { KernelRoute } from '../../maps/routes.ts'
@@ -75,12 +75,14 @@ export const kRouteGetReq = request(
 
 /** Undefined when `prefix` is no address, or shorter than `length`. */
 function masked(prefix: string, length: number): string | undefined {
-  if (isIPv4(prefix)) {
-    if (length > 32) return undefined
-    return ip4Text(length === 0 ? 0 : (ip4Number(prefix) & (0xffffffff << (32 - length))) >>> 0)
+  switch (addressFamily(prefix)) {
+    case 4:
+      return length > 32 ? undefined : ip4Text(mask4(ip4Number(prefix), length))
+    case 6:
+      return length > 128 ? undefined : ip6Text(mask6(ip6Bytes(prefix), length))
+    default:
+      return undefined
   }
-  if (!isIPv6(prefix) || length > 128) return undefined
-  return ip6Text(ip6Bytes(prefix).map((byte, index) => byte & (0xff00 >> Math.max(0, Math.min(8, length - index * 8)))))
 }
 
 function fromRoute(route: KernelRoute): KRouteInfo {
