@@ -431,7 +431,7 @@ struct flow_alloc {
 	struct flow_family ip4, ip6;
 };
 
-/* Map `fragments`: LRU hash, struct frag_key -> struct frag_entry. Ports of the first fragment, for those that follow. */
+/* Whose fragments of one packet these are. */
 struct frag_key {
 	__u8 sip[16]; /* IPv4 in the first four bytes, rest zero */
 	__u8 dip[16];
@@ -441,10 +441,16 @@ struct frag_key {
 	__u8 family;
 	__u16 vif; /* ingress: nobody's fragments follow those of another sender */
 };
+
+/* Map `fragments`: LRU hash, struct frag_place -> struct frag_entry. Ports of the first fragment, for those that follow (fragment.h). */
+struct frag_place {
+	__u32 sender;
+	__u32 place; /* among those of the sender */
+};
 struct frag_entry {
 	__be16 sport;
 	__be16 dport;
-	__u32 pad;
+	__u32 check; /* tells which packet it is */
 	__u64 time_ns;
 };
 

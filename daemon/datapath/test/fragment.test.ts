@@ -1,6 +1,7 @@
 /** Proves: fragments follow their first one or wait for it, and ICMP errors the flow that they are about; nothing else of either passes. */
 import { strict as assert } from 'node:assert'
 import * as c from '../../src/maps/constants.ts'
+import { mapDefinitions } from '../../src/maps/definitions.ts'
 import { A, assertFrame, B, C, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Sent } from './fixture.ts'
 import {
   eth,
@@ -99,6 +100,35 @@ describe('datapath: fragments and ICMP errors', function () {
     const [, later] = cut4(A.ip4, B.ip4, PROTO.UDP, Buffer.alloc(c.HELD_FRAME + 16), 16)
     node.assertDrop(c.DROP_FRAGMENTS, A.vif, () => fromA(later))
     assert.equal(node.waiting(), 0)
+  })
+
+  it('remembers of each sender’s first fragments a bounded number, and takes their places from nobody else', () => {
+    using large = new Fixture({ sizes: { fragments: mapDefinitions.fragments.maxEntries } })
+    large.enableSnat()
+    const SENDS = 1500
+    const PLACES = 512 // FRAGMENT_PLACES
+    const firstOf = (src: string, dst: string, id: number) =>
+      cut4(src, dst, PROTO.UDP, payload4(udp(src, dst, 53, 61000, data)), 16, id)[0]
+    const inner = firstOf(REMOTE.ip4, A.ip4, 1)
+    large.fromPod(A, frame(ROUTER_MAC, A.mac, firstOf(A.ip4, B.ip4, 1)))
+    large.fromFabric(
+      eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label: A.label }, inner)),
+    )
+    for (let id = 0; id < SENDS; id++) {
+      large.fromPod(B, frame(ROUTER_MAC, B.mac, firstOf(B.ip4, REMOTE.ip4, id)))
+      large.fromFabric(frame(HOST.mac, PEER.mac, firstOf('198.51.100.7', HOST.ip4, id)))
+    }
+    const senders = [...large.raw.get('fragments')!.entries()].map(({ key }) => Buffer.from(key).readUInt32LE())
+    const held = new Map<number, number>()
+    for (const sender of senders) held.set(sender, (held.get(sender) ?? 0) + 1)
+    assert.equal(held.get(A.vif), 1)
+    assert.ok(held.get(B.vif)! > PLACES / 2 && held.get(B.vif)! <= PLACES, `${held.get(B.vif)} of one pod`)
+    const [tunnel, outside] = [...held]
+      .flatMap(([vif, count]) => (vif === A.vif || vif === B.vif ? [] : [count]))
+      .sort((x, y) => x - y)
+    assert.equal(tunnel, 1)
+    assert.ok(outside! > PLACES / 2 && outside! <= PLACES, `${outside} of one source`)
+    assert.equal(held.size, 4)
   })
 
   it('holds for one sender as many as its share, and for another one as many', () => {

@@ -27,7 +27,7 @@ export const mapDefinitions = {
   flow_free: { type: 22, keySize: 0, valueSize: 4, maxEntries: 196608, flags: 0, layout: '41b805ea7ac0' },
   flow_slots: { type: 2, keySize: 4, valueSize: 52, maxEntries: 196608, flags: 0, layout: '6f54cb4b1dff' },
   flow_sources: { type: 2, keySize: 4, valueSize: 8, maxEntries: 4096, flags: 0, layout: '66ef2530f2f9' },
-  fragments: { type: 9, keySize: 44, valueSize: 16, maxEntries: 8192, flags: 0, layout: '9f17b42af574' },
+  fragments: { type: 9, keySize: 8, valueSize: 16, maxEntries: 32768, flags: 0, layout: '4ed0c54448b9' },
   globals: { type: 2, keySize: 4, valueSize: 136, maxEntries: 1, flags: 0, layout: '73437a3ad871' },
   held_counts: { type: 2, keySize: 4, valueSize: 4, maxEntries: 64, flags: 0, layout: '39eb6522149a' },
   held_fragments: { type: 2, keySize: 4, valueSize: 2048, maxEntries: 2048, flags: 0, layout: '097555d63524' },

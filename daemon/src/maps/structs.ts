@@ -948,7 +948,7 @@ export const flowAllocCodec: Codec<FlowAllocStruct> = {
   },
 }
 
-/** Map `fragments`: LRU hash, struct frag_key -> struct frag_entry. Ports of the first fragment, for those that follow. */
+/** Whose fragments of one packet these are. */
 export interface FragKeyStruct {
   /** IPv4 in the first four bytes, rest zero */
   readonly sip: Uint8Array
@@ -983,9 +983,30 @@ export const fragKeyCodec: Codec<FragKeyStruct> = {
   },
 }
 
+/** Map `fragments`: LRU hash, struct frag_place -> struct frag_entry. Ports of the first fragment, for those that follow (fragment.h). */
+export interface FragPlaceStruct {
+  readonly sender: number
+  /** among those of the sender */
+  readonly place: number
+}
+
+export const fragPlaceCodec: Codec<FragPlaceStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    sender: view.getUint32(offset, true),
+    place: view.getUint32(offset + 4, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.sender, true)
+    into.setUint32(offset + 4, value.place, true)
+  },
+}
+
 export interface FragEntryStruct {
   readonly sport: number
   readonly dport: number
+  /** tells which packet it is */
+  readonly check: number
   readonly timeNs: bigint
 }
 
@@ -994,12 +1015,13 @@ export const fragEntryCodec: Codec<FragEntryStruct> = {
   decode: (view, offset = 0) => ({
     sport: view.getUint16(offset, false),
     dport: view.getUint16(offset + 2, false),
+    check: view.getUint32(offset + 4, true),
     timeNs: view.getBigUint64(offset + 8, true),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 16)
     into.setUint16(offset, value.sport, false)
     into.setUint16(offset + 2, value.dport, false)
+    into.setUint32(offset + 4, value.check, true)
     into.setBigUint64(offset + 8, value.timeNs, true)
   },
 }
