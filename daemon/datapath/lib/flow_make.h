@@ -215,11 +215,10 @@ static __always_inline void flow_describe_back(const struct packet *p, const str
  * Enters one of the two: `back` 0 is the packet's own direction, and 1 the way back, which is entered first, under the key of what the
  * packet becomes. Returns 0, FLOW_EXISTS when there is an entry with that key, or a drop reason.
  */
-__noinline __u32 flow_enter(const struct packet *p, __u32 back, __u32 action)
+__noinline __u32 flow_enter(struct packet *p, __u32 back, __u32 action)
 {
 	struct flow_alloc *alloc = flow_allocation();
 	const struct globals *g = node_globals();
-	const struct flow_slot *slot;
 	const struct nexthop *nh;
 	struct flow6_key key;
 	struct flow flow = {};
@@ -246,11 +245,12 @@ __noinline __u32 flow_enter(const struct packet *p, __u32 back, __u32 action)
 		key = p->key.k6;
 		flow.index = p->flow_index;
 		flow.rindex = p->reverse_index;
-		slot = bpf_map_lookup_elem(&flow_slots, &flow.rindex);
-		flow.rgen = slot ? slot->gen : 0;
+		flow.rgen = p->reverse_gen;
 		flow_describe(p, &flow);
 	}
 	flow.gen = flow_next_gen(flow.index);
+	if (back)
+		p->reverse_gen = flow.gen;
 	flow.key_nh = key.nh_id;
 	reason = flow_put(p, &key, &flow);
 	if (reason)
@@ -304,6 +304,7 @@ __noinline __u32 flow_join(struct packet *p)
 	}
 	flow_unreserve(p, p->reverse_index);
 	p->reverse_index = other->index;
+	p->reverse_gen = other->gen;
 	return 0;
 }
 
@@ -316,7 +317,7 @@ __noinline int flow_adopt(const struct packet *p)
 		return 0;
 	mine = flow_find(p);
 	other = flow_at(p->reverse_index);
-	if (mine && other && !flow_reverse(other))
+	if (mine && other && other->gen == p->reverse_gen && !flow_reverse(other))
 		flow_pair(mine, other);
 	return 0;
 }
@@ -328,6 +329,7 @@ __noinline int flow_adopt(const struct packet *p)
 __noinline int flow_yield(const struct packet *p)
 {
 	struct flow *mine, *other, *reverse;
+	union flow_slot_word seen;
 	struct flow_slot *slot;
 	__u32 index;
 
@@ -336,8 +338,11 @@ __noinline int flow_yield(const struct packet *p)
 	flow_unreserve(p, p->flow_index);
 	index = p->reverse_index;
 	slot = bpf_map_lookup_elem(&flow_slots, &index);
+	if (!slot)
+		return 0;
+	seen.word = *(volatile __u32 *)slot;
 	other = flow_at(index);
-	if (!slot || !other)
+	if (!other || other->gen != p->reverse_gen) /* it was removed to make room, and its slot may be another flow's by now */
 		return 0;
 	mine = flow_find(p);
 	reverse = mine ? flow_reverse(mine) : NULL;
@@ -346,7 +351,7 @@ __noinline int flow_yield(const struct packet *p)
 	if (mine && !reverse && mine->action == other->action && mine->action != FLOW_ACTION_NAT) /* both ends spoke at once */
 		flow_pair(mine, other);
 	else if (!flow_reverse(other))
-		flow_remove(index, *(volatile __u32 *)slot, 1);
+		flow_remove(index, seen.word, 1);
 	return 0;
 }
 

@@ -102,6 +102,7 @@ struct packet {
 	__u8 icmp_type;
 	__u8 bits;
 	__u8 vif_type;     /* enum vif_type of the ingress vif */
+	__u8 reverse_gen;  /* generation of reverse_index: tells whether that slot still is the one of this flow's way back */
 	union {
 		struct flow4_key k4;
 		struct flow6_key k6;

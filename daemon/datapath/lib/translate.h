@@ -316,7 +316,9 @@ static __always_inline enum verdict translation_fits(struct __sk_buff *skb, stru
 		return DROP(p, DROP_INVALID_NH);
 	if (p->out && !exit_source(p->out, p->family, g)) /* the device is none any more by which the node is heard */
 		return DROP(p, DROP_OTHER_NIC);
-	mtu = p->out ? exit_mtu(p->out, g) : nh->mtu;
+	mtu = nh->mtu;
+	if (p->out && (!mtu || exit_mtu(p->out, g) < mtu))
+		mtu = exit_mtu(p->out, g);
 	if (nh->type == NH_TUNNEL)
 		mtu = path_mtu_inner(nh->dip, mtu, encapsulation_overhead(encapsulation_of(nh)));
 	if ((p->ttl > 1 || ttl_is_kept(p)) && mtu_fits(skb, p, mtu)) {

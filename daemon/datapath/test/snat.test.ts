@@ -233,6 +233,19 @@ describe('datapath: SNAT', function () {
         trapped(udp(pod, outside, 5353, 53, undefined, { ttl: 1 }), c.AGENT_TRAP_ZERO_TTL)
         const large = trapped(udp(pod, outside, 5353, 53, Buffer.alloc(1500)), c.AGENT_TRAP_HANDLE_DF)
         assert.equal(large.readUInt32BE(ETH + 6), 1500)
+        if (family === 'IPv4') {
+          // by the nexthop of the gateway, which may know of less than the node
+          node.setNexthop(NH.UNDERLAY, {
+            type: c.NH_ENCAP,
+            to: PEER.mac,
+            from: HOST.mac,
+            ifindex: node.devices.fabric,
+            oifType: c.VIF_PHYSICAL,
+            mtu: 1400,
+          })
+          const larger = trapped(udp(pod, outside, 5353, 53, Buffer.alloc(1450)), c.AGENT_TRAP_HANDLE_DF)
+          assert.equal(larger.readUInt32BE(ETH + 6), 1400)
+        }
         node.assertDrop(c.DROP_TTL_EXCEEDED, c.VIF_ID_FABRIC, () =>
           fromOutside(
             udp(
