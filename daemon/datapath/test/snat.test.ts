@@ -652,7 +652,8 @@ describe('datapath: SNAT', function () {
     node.assertDrop(c.DROP_DISCARD, A.vif, () => from(A, udp(A.ip4, '203.0.113.5', 2, 1)))
   })
 
-  it('follows the state of a TCP connection, and gives its port back when it is over', () => {
+  /** A connection that both ends have opened: what each sends in it from now on. */
+  function connection() {
     const port = portOf(from(A, tcp(A.ip4, OUTSIDE.ip4, 1, 80, SYN, { seq: 100 })))
     const back = (flags: number, seq: number, ack: number) =>
       fromOutside(tcp(OUTSIDE.ip4, HOST.ip4, 80, port, flags, { seq, ack }))
@@ -660,6 +661,11 @@ describe('datapath: SNAT', function () {
       from(A, tcp(A.ip4, OUTSIDE.ip4, 1, 80, flags, { seq, ack }))
     back(SYN | ACK, 500, 101)
     forth(ACK, 101, 501)
+    return { back, forth }
+  }
+
+  it('follows the state of a TCP connection, and gives its port back when it is over', () => {
+    const { back, forth } = connection()
     const established = c.TCP_ESTABLISHED | c.TCP_ESTABLISHED_R
     assert.ok(node.flows().every(({ flow }) => (flow.tcpFlags & established) === established))
     back(RST, 77, 0)
@@ -674,13 +680,7 @@ describe('datapath: SNAT', function () {
   })
 
   it('knows by the answers of an established connection which reset of the workload is due', () => {
-    const port = portOf(from(A, tcp(A.ip4, OUTSIDE.ip4, 1, 80, SYN, { seq: 100 })))
-    const back = (flags: number, seq: number, ack: number) =>
-      fromOutside(tcp(OUTSIDE.ip4, HOST.ip4, 80, port, flags, { seq, ack }))
-    const forth = (flags: number, seq: number, ack: number) =>
-      from(A, tcp(A.ip4, OUTSIDE.ip4, 1, 80, flags, { seq, ack }))
-    back(SYN | ACK, 500, 101)
-    forth(ACK, 101, 501)
+    const { back, forth } = connection()
     back(ACK, 501, 201)
     const isOver = () => node.flows().map(({ flow }) => (flow.tcpFlags & c.TCP_DEAD) !== 0)
     forth(RST, 101, 0)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { nodeFacts } from '../../../test/doubles/node-facts.ts'
 import { bitsOf, comparePrefixes, contains, longestMatch, mustParseAddress, mustParseCidr } from './address.ts'
 import { builtInNetworks, defaultSubnet } from './built-in-networks.ts'
 import { Model } from './compute.ts'
@@ -54,25 +55,8 @@ const mesh: VirtualNetworkRouter = {
 const vnNames = networks.map((vn) => vn.fqName)
 
 const facts: NodeFacts = {
-  node: 'n1',
-  underlay: {
-    name: 'eth0',
-    ifindex: 2,
-    mac: '52:54:00:00:00:01',
-    mtu: 1500,
-    address: '192.0.2.11',
-    prefixLength: 24,
-    gateway: '192.0.2.1',
-  },
-  vhost: { name: 'vhost0', ifindex: 3 },
-  agent: { name: 'pkt0', ifindex: 4 },
-  fabricRoutes: [
-    { destination: '0.0.0.0', prefixLength: 0, gateway: '192.0.2.1' },
-    { destination: '192.0.2.0', prefixLength: 24 },
-    { destination: '198.51.100.0', prefixLength: 24, gateway: '192.0.2.254' },
-  ],
-  otherRoutes: [],
-  neighbours: new Map(),
+  ...nodeFacts,
+  fabricRoutes: [...nodeFacts.fabricRoutes, { destination: '198.51.100.0', prefixLength: 24, gateway: '192.0.2.254' }],
 }
 
 function port(name: string, vn: string, addresses: Address[], ifindex?: number): Port {

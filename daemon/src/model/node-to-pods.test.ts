@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { nodeFacts } from '../../../test/doubles/node-facts.ts'
 import { mustParseCidr } from './address.ts'
 import { builtInNetworks, defaultSubnet } from './built-in-networks.ts'
 import type { NodeFacts } from './facts.ts'
@@ -9,26 +10,10 @@ import type { Address, VirtualMachineInterface, VirtualNetwork, VirtualRouter } 
 import type { Problem } from './tables.ts'
 
 const facts: NodeFacts = {
-  node: 'n1',
-  underlay: {
-    name: 'eth0',
-    ifindex: 2,
-    mac: '52:54:00:00:00:01',
-    mtu: 1500,
-    address: '192.0.2.11',
-    prefixLength: 24,
-    gateway: '192.0.2.1',
-    address6: '2001:db8::11',
-  },
-  vhost: { name: 'vhost0', ifindex: 3 },
-  agent: { name: 'pkt0', ifindex: 4 },
-  fabricRoutes: [
-    { destination: '0.0.0.0', prefixLength: 0, gateway: '192.0.2.1' },
-    { destination: '192.0.2.0', prefixLength: 24 },
-    { destination: '10.9.0.0', prefixLength: 16, gateway: '192.0.2.254' },
-  ],
+  ...nodeFacts,
+  underlay: { ...nodeFacts.underlay, address6: '2001:db8::11' },
+  fabricRoutes: [...nodeFacts.fabricRoutes, { destination: '10.9.0.0', prefixLength: 16, gateway: '192.0.2.254' }],
   otherRoutes: [{ destination: '10.1.128.0', prefixLength: 24 }],
-  neighbours: new Map(),
 }
 const isolated = { name: 'dev', labels: {}, annotations: { 'vrouter.dev/isolation': 'true' } }
 const [standard, own] = builtInNetworks('k8s', ['10.244.0.0/16'], [isolated]) as [VirtualNetwork, VirtualNetwork]

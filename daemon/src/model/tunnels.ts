@@ -2,7 +2,7 @@
  * Tunnels to the other nodes: which underlay next hop leads there, and whether its MAC is known. The nexthop's number depends on
  * the destination alone, so a router that changes its MAC changes one nexthop and no route.
  */
-import { contains, longestMatch, mustParseAddress, type Prefix } from './address.ts'
+import { contains, formatAddress, longestMatch, mustParseAddress, type Prefix } from './address.ts'
 import { agreedWith, SPOKEN, type SpokenEncapsulation, tunnelMtu } from './encapsulations.ts'
 import { Inputs, isEqual, isSameMap } from './equal.ts'
 import type { FabricRoute, NodeFacts } from './facts.ts'
@@ -93,10 +93,8 @@ export function connectedSubnet({ underlay }: NodeFacts): Prefix {
 /** The kernel's routes; before the first of them is known, those that the node's address and gateway imply. */
 export function underlayRoutes(facts: NodeFacts): readonly FabricRoute[] {
   if (facts.fabricRoutes.length > 0) return facts.fabricRoutes
-  const { value, length } = connectedSubnet(facts)
-  const number = Number(value)
-  const destination = `${number >>> 24}.${(number >>> 16) & 255}.${(number >>> 8) & 255}.${number & 255}`
-  const connected: FabricRoute = { destination, prefixLength: length }
+  const subnet = connectedSubnet(facts)
+  const connected: FabricRoute = { destination: formatAddress(subnet), prefixLength: subnet.length }
   const { gateway } = facts.underlay
   return gateway === undefined ? [connected] : [{ destination: '0.0.0.0', prefixLength: 0, gateway }, connected]
 }

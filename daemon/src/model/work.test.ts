@@ -1,8 +1,9 @@
 /** What a round costs, counted and not timed: what isn't concerned by a change isn't worked on, however much of it there is. */
 import assert from 'node:assert/strict'
+import { nodeFacts } from '../../../test/doubles/node-facts.ts'
 import { builtInNetworks, defaultSubnet } from './built-in-networks.ts'
 import { Model } from './compute.ts'
-import type { NodeFacts, Port } from './facts.ts'
+import type { Port } from './facts.ts'
 import { type IdKind, Ids } from './ids.ts'
 import { interfaceUuid, podMac, tapName } from './names.ts'
 import type { Namespace, SourceState, VirtualNetwork } from './objects.ts'
@@ -10,27 +11,6 @@ import { VrfRib } from './rib/rib.ts'
 
 const LATER = '2026-01-02T00:00:00Z'
 const limits = { vrf: 4096, nexthop: 65_536, label: 5120, vif: 1024, bridge: 65_536 }
-
-const facts: NodeFacts = {
-  node: 'n1',
-  underlay: {
-    name: 'eth0',
-    ifindex: 2,
-    mac: '52:54:00:00:00:01',
-    mtu: 1500,
-    address: '192.0.2.11',
-    prefixLength: 24,
-    gateway: '192.0.2.1',
-  },
-  vhost: { name: 'vhost0', ifindex: 3 },
-  agent: { name: 'pkt0', ifindex: 4 },
-  fabricRoutes: [
-    { destination: '0.0.0.0', prefixLength: 0, gateway: '192.0.2.1' },
-    { destination: '192.0.2.0', prefixLength: 24 },
-  ],
-  otherRoutes: [],
-  neighbours: new Map(),
-}
 
 interface Work {
   /** Fields of networks and namespaces that were read. */
@@ -92,7 +72,7 @@ class Node {
 
   #update(more: readonly Port[] = []): void {
     const ports = [...this.#ports, ...more]
-    this.#model.update({ source: this.#source, facts, ports })
+    this.#model.update({ source: this.#source, facts: nodeFacts, ports })
   }
 
   #counted<T extends object>(object: T): T {
