@@ -218,30 +218,51 @@ static __always_inline void snat_set_port(__u32 family, __u32 proto, struct flow
 		key->sport = port;
 }
 
-/* The search for a free port. */
-struct snat_probe {
+/* The range of ports in the order of a packet's flow, and the way back under each. */
+struct snat_ways {
 	struct flow6_key key;
 	struct snat_walk walk;
 	__u32 family, proto;
 	__u32 first, ports; /* the range */
+};
+
+static __always_inline void snat_ways_begin(struct snat_ways *ways, const struct packet *p, const struct globals *g)
+{
+	flow_reverse_key(p, g->host_nh, &ways->key);
+	ways->family = p->family;
+	ways->proto = p->proto;
+	ways->first = g->snat_port;
+	ways->ports = g->snat_ports;
+	snat_walk_begin(&ways->walk, p, g);
+}
+
+static __always_inline __be16 snat_way_port(const struct snat_ways *ways)
+{
+	return bpf_htons(ways->first + ways->walk.place);
+}
+
+/* Who has the port; NULL: it is free. */
+static __always_inline const struct flow *snat_way_flow(struct snat_ways *ways)
+{
+	snat_set_port(ways->family, ways->proto, &ways->key, snat_way_port(ways));
+	if (ways->family == AF_INET)
+		return bpf_map_lookup_elem(&flow4, (struct flow4_key *)&ways->key);
+	return bpf_map_lookup_elem(&flow6, &ways->key);
+}
+
+/* The search for a free port. */
+struct snat_probe {
+	struct snat_ways ways;
 	__u32 found;
 };
 
 static long snat_probe_step(__u32 step, struct snat_probe *probe)
 {
-	__be16 port = bpf_htons(probe->first + probe->walk.place);
-	const struct flow *flow;
-
-	snat_set_port(probe->family, probe->proto, &probe->key, port);
-	if (probe->family == AF_INET)
-		flow = bpf_map_lookup_elem(&flow4, (struct flow4_key *)&probe->key);
-	else
-		flow = bpf_map_lookup_elem(&flow6, &probe->key);
-	if (!flow) {
+	if (!snat_way_flow(&probe->ways)) {
 		probe->found = 1;
 		return 1;
 	}
-	snat_walk_on(&probe->walk, step, probe->ports);
+	snat_walk_on(&probe->ways.walk, step, probe->ways.ports);
 	return 0;
 }
 
@@ -283,25 +304,17 @@ __noinline __u32 snat_port(struct packet *p)
 
 	if (!p || !g || !g->snat_ports)
 		return DROP_MISC;
-	flow_reverse_key(p, g->host_nh, &probe.key);
-	probe.family = p->family;
-	probe.proto = p->proto;
-	probe.first = g->snat_port;
-	probe.ports = g->snat_ports;
-	snat_walk_begin(&probe.walk, p, g);
+	snat_ways_begin(&probe.ways, p, g);
 	bpf_loop(2 * SNAT_PROBES, snat_probe_step, &probe, 0);
-	p->to.sport = bpf_htons(probe.first + probe.walk.place);
+	p->to.sport = snat_way_port(&probe.ways);
 	return probe.found ? 0 : DROP_FLOW_NO_MEMORY;
 }
 
 /* The search for a port that may be freed, and the best found so far. */
 struct snat_search {
-	struct flow6_key key;
-	struct snat_walk walk;
-	__u32 own_only;
+	struct snat_ways ways;
+	__u32 own_only, vif;
 	__u32 at, word, oldest, mine; /* FLOW_NONE = none */
-	__u32 family, proto, vif;
-	__u32 first, ports; /* the range */
 };
 
 static long snat_search_step(__u32 step, struct snat_search *search)
@@ -311,16 +324,12 @@ static long snat_search_step(__u32 step, struct snat_search *search)
 	const struct flow *flow;
 	__u32 index, seen, mine;
 
-	snat_set_port(search->family, search->proto, &search->key, bpf_htons(search->first + search->walk.place));
-	snat_walk_on(&search->walk, step, search->ports);
-	if (search->family == AF_INET)
-		flow = bpf_map_lookup_elem(&flow4, (struct flow4_key *)&search->key);
-	else
-		flow = bpf_map_lookup_elem(&flow6, &search->key);
+	flow = snat_way_flow(&search->ways);
+	snat_walk_on(&search->ways.walk, step, search->ways.ports);
 	if (!flow)
 		return 0;
 	index = flow->index;
-	seen = flow_gives_way(index, search->family, SHORTAGE_TABLE, &payer, &word.word);
+	seen = flow_gives_way(index, search->ways.family, SHORTAGE_TABLE, &payer, &word.word);
 	mine = word.family & FLOW_SLOT_CLOSED || word.vif == search->vif;
 	if (!seen || (!mine && search->own_only))
 		return 0;
@@ -344,13 +353,8 @@ __noinline int snat_reclaim(const struct packet *p, __u32 own_only)
 
 	if (!p || !g || !g->snat_ports)
 		return 0;
-	flow_reverse_key(p, g->host_nh, &search.key);
-	search.family = p->family;
-	search.proto = p->proto;
 	search.vif = p->vif;
-	search.first = g->snat_port;
-	search.ports = g->snat_ports;
-	snat_walk_begin(&search.walk, p, g);
+	snat_ways_begin(&search.ways, p, g);
 	bpf_loop(2 * SNAT_PROBES, snat_search_step, &search, 0);
 	return search.at != FLOW_NONE && flow_evict(search.at, search.word);
 }
