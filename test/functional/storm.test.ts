@@ -26,13 +26,15 @@ describe('a storm of pods', function () {
     const main = join(repository, 'test/lab/main.ts')
     return (await promisify(execFile)(nodeProgram, [main, ...words, '--name', lab.name])).stdout
   }
+  const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 0
   /** What stays of pods on a node, outside and inside the kernel. */
   const left = (node: number) => ({
-    taps: lab.node(node, 'ip', '-br', 'link').match(/^tap\S+/gm)?.length ?? 0,
-    vifs: lab.node(node, 'vif', '--list').match(/^vif/gm)?.length,
-    nexthops: lab.node(node, 'nh', '--list').match(/^Id:/gm)?.length,
-    labels: lab.node(node, 'mpls', '--dump').match(/^ +\d+ /gm)?.length,
-    metadata: lab.node(node, 'rt', '--dump', '0').match(/^169\.254\./gm)?.length ?? 0,
+    taps: count(lab.node(node, 'ip', '-br', 'link'), /^tap\S+/gm),
+    vifs: count(lab.node(node, 'vif', '--list'), /^vif/gm),
+    // Without one for each neighbour of the underlay. The kernel keeps more of them than it was asked for: who wanted this node's MAC last.
+    nexthops: count(lab.node(node, 'nh', '--list'), /^Id:/gm) - count(lab.node(node, 'ip', '-4', 'neigh'), /lladdr/g),
+    labels: count(lab.node(node, 'mpls', '--dump'), /^ +\d+ /gm),
+    metadata: count(lab.node(node, 'rt', '--dump', '0'), /^169\.254\./gm),
     links: namesIn(join(nodePaths(lab.name, node).pins, 'links')).length,
     records: namesIn(join(nodePaths(lab.name, node).state, 'ports')).filter((name) => name.endsWith('.json')).length,
     published: namesIn(join(labPaths(lab.name).store, 'published')).filter((name) => name.startsWith('VirtualMachine'))
