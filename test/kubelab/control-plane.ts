@@ -110,7 +110,8 @@ export async function startPart(lab: string, part: Part, options: ControlPlaneOp
   const paths = labPaths(lab)
   mkdirSync(paths.controlPlane, { recursive: true })
   const file = partFile(lab, part)
-  const command = [...enterLab(lab), join(tools.bin, part), ...partArguments(part, paths, options)]
+  const temporary = `TMPDIR=${paths.controlPlane}`
+  const command = [...enterLab(lab), 'env', temporary, join(tools.bin, part), ...partArguments(part, paths, options)]
   const entered = startDetached(command, partLog(lab, part), `${file}.nsenter`)
   // nsenter stays as the parent, outside of the pid namespace: its child is the part.
   const child = await until(`${part} to start`, () => childOf(entered), { everyMs: 5 })

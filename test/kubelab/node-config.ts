@@ -72,14 +72,15 @@ mount -t overlay -o lowerdir=/etc,upperdir=${disk}/etc,workdir=${disk}/etc.work 
 mount --bind ${disk}/opt /opt
 mount --bind ${disk}/var-log /var/log
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/containerd /run/netns /run/lock
+mkdir -p /run/containerd /run/netns /run/lock /run/tmp
 mount --bind ${disk}/var-lib /var/lib
 # A machine that boots has another boot id. Here all have that of the one below, and a network namespace may get the number of the one before.
 rm -f /var/lib/vrouter/vhost0-snapshot.json
 mkdir -p /var/lib/containerd /var/lib/kubelet /var/lib/cni /var/lib/kube-proxy /var/log/pods /var/log/containers /opt/cni/bin
 mount --make-rshared /
 
-export PATH=${nodePath(options.containerd)} HOME=/root
+# Programs that are killed leave temporary files: they go with the node.
+export PATH=${nodePath(options.containerd)} HOME=/root TMPDIR=/run/tmp
 cd /
 # What systemd does on a machine: start again what ends.
 keep() {
