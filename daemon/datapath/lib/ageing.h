@@ -18,6 +18,7 @@
 #define AGE_CLOSED_S 2      /* TCP that both ends have closed or one has reset: late retransmissions still pass */
 #define AGE_GONE_S 5        /* the other end is gone */
 #define AGE_KNOWN_S 2       /* whether the other end has a route of its own is looked up while packets come */
+#define AGE_DROPPED_S 10    /* its way is withdrawn: that may come back soon, and until then its packets prolong nothing */
 #define AGE_CLOSING_S 30    /* both have sent FIN, not both were acknowledged */
 #define AGE_EMBRYONIC_S 20  /* TCP that isn't established: longer than the retransmission of a SYN takes */
 
@@ -86,6 +87,8 @@ static __always_inline __u32 ageing_lifetime(const struct flow_slot *slot, union
 {
 	if (flow->action == FLOW_ACTION_NAT && !reverse)
 		return AGE_CLOSED_S;
+	if (flow->action == FLOW_ACTION_DROP)
+		return AGE_DROPPED_S;
 	if (ageing_peer_is_gone(slot, seen, flow, g->epoch, idle_s))
 		return AGE_GONE_S;
 	return flow_lifetime(flow, slot_proto(slot, seen.family), g);

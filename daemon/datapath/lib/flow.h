@@ -94,10 +94,11 @@ static __always_inline int flow_is_snat(const struct packet *p, const struct flo
 
 /*
  * The first stage of a packet whose flow has no fresh answer: its entry says what is known (p->flow_index is its handle), or there is none
- * (FLOW_NONE), and then its source must be its own. Returns 0 or a drop reason.
+ * (FLOW_NONE), and then its source must be its own. FLOW_NEW: none was found just now. Returns 0 or a drop reason.
  */
 __noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 {
+	const struct globals *g = node_globals();
 	const struct vif *vif = vif_of(skb);
 	struct flow *flow;
 	__u32 reason;
@@ -106,7 +107,7 @@ __noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 		return DROP_MISC;
 	p->bits |= PACKET_NEW_TICK;
 	p->flow_index = FLOW_NONE;
-	flow = flow_find(p);
+	flow = p->flow_flags & FLOW_NEW ? NULL : flow_find(p);
 	if (flow && flow->flags & FLOW_EVICT_CANDIDATE) { /* user space wants it gone: what comes now begins anew */
 		flow_end_own(p, flow);
 		flow = NULL;
@@ -118,10 +119,16 @@ __noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 			return DROP_INVALID_SOURCE;
 		return 0;
 	}
-	if (flow->action == FLOW_ACTION_DROP)
-		return DROP_FLOW_ACTION_DROP;
-	if (flow->action != FLOW_ACTION_FORWARD && flow->action != FLOW_ACTION_NAT)
+	if (flow->action == FLOW_ACTION_HOLD || flow->action > FLOW_ACTION_NAT)
 		return DROP_FLOW_ACTION_INVALID;
+	if (flow->action == FLOW_ACTION_DROP && !flow->drop_reason) /* user space says so */
+		return DROP_FLOW_ACTION_DROP;
+	if (flow->action == FLOW_ACTION_DROP && g && flow->epoch == epoch_before(g) && p->bits & PACKET_TO_ROUTER) {
+		flow_count(flow, skb->len);
+		if (flow->drop_reason == FLOW_DROP_NO_DESTINATION_ROUTE)
+			COUNT_VRF(flow->dvrf, discards);
+		return DROP_DISCARD;
+	}
 	if (!TRANSLATES_SOURCE && flow_is_snat(p, flow))
 		return DROP_FLOW_ACTION_INVALID;
 	p->flow_index = flow->index;
@@ -197,6 +204,10 @@ __noinline __u32 flow_check(struct packet *p, __u32 reason)
 	if (!(p->flow_flags & FLOW_NEW)) { /* what leaves the overlay, and what doesn't, are no longer the same flow */
 		if (TRANSLATES_SOURCE && nexthop_is_snat(nh) != !!p->out)
 			return DROP_FLOW_EVICT;
+		if (nh->type == NH_DISCARD) {
+			COUNT_VRF(p->dvrf, discards);
+			return DROP_DISCARD;
+		}
 		return p->out ? FLOW_LEAVES : 0;
 	}
 	if (p->bits & PACKET_FROM_TUNNEL && nh->type == NH_TUNNEL) {
@@ -249,18 +260,26 @@ __noinline __u32 flow_settle(struct packet *p, __u32 bytes, __u32 epoch)
 	return flow->flags & FLOW_TRANSLATED ? translation_load(p, flow->rindex, flow->rgen) : 0;
 }
 
-/* Drops a packet of a flow. One that can't go on as it was, or out of the overlay at all, ends with it. */
-__noinline enum verdict flow_refuse(struct packet *p, __u32 reason)
+/*
+ * Drops a packet of a flow. One that can't go on as it was, or out of the overlay at all, ends with it. One whose way is withdrawn becomes
+ * a dropped flow, until routes change again: its packets cost a look at the entry and keep nothing alive, it says why, lives shortly
+ * (ageing.h) and gives way to any other (flow_room.h). What is refused as the first packet of a flow makes none.
+ */
+__noinline enum verdict flow_refuse(struct packet *p, __u32 reason, __u32 epoch, __u32 bytes)
 {
 	struct flow *flow;
 
 	if (!p)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
+	flow = p->flow_flags & FLOW_NEW ? NULL : flow_find(p);
 	/* a node without a route or an address may have it back soon: the flow waits for that, as long as flows live */
-	if (!(p->flow_flags & FLOW_NEW) && (reason == DROP_FLOW_EVICT || (p->out && reason != DROP_NOWHERE_TO_GO))) {
-		flow = flow_find(p);
-		if (flow)
-			flow_end_own(p, flow);
+	if (flow && (reason == DROP_FLOW_EVICT || (p->out && reason != DROP_NOWHERE_TO_GO)))
+		flow_end_own(p, flow);
+	else if (flow && reason == DROP_DISCARD && p->bits & PACKET_TO_ROUTER) { /* a workload's, and not by one frame's MAC */
+		if (p->nh == NH_ID_DISCARD)
+			flow_block(flow, p, FLOW_DROP_NO_DESTINATION_ROUTE, epoch, bytes);
+		else if (p->nh == flow->nh) /* that is as it was: it was asked for the way to here */
+			flow_block(flow, p, FLOW_DROP_NO_SOURCE_ROUTE, epoch, bytes);
 	}
 	return DROP(p, reason);
 }
@@ -295,7 +314,7 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 	if (!reason)
 		reason = flow_settle(p, bytes, epoch);
 	if (reason)
-		return flow_refuse(p, reason);
+		return flow_refuse(p, reason, epoch, bytes);
 	if (p->proto == IPPROTO_TCP)
 		tcp_track(skb, p);
 	return VERDICT_NEXT;
@@ -310,8 +329,11 @@ static __always_inline enum verdict flow_stage(struct __sk_buff *skb, struct pac
 	struct flow *flow = flow_find(p);
 	__u32 reason;
 
-	if (unlikely(!flow || !flow_is_fresh(p, flow, g->epoch)))
+	if (unlikely(!flow || !flow_is_fresh(p, flow, g->epoch))) {
+		if (!flow)
+			p->flow_flags = FLOW_NEW;
 		return flow_decide(skb, p, g, bytes);
+	}
 	flow_use(p, flow, bytes);
 	if (unlikely(p->flow_flags & FLOW_TRANSLATED)) {
 		p->out = flow->out;

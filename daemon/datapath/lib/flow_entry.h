@@ -6,6 +6,12 @@
 #include "tcp_state.h"
 #include "vif.h"
 
+static __always_inline void flow_count(struct flow *flow, __u32 bytes)
+{
+	__sync_fetch_and_add(&flow->packets, 1);
+	__sync_fetch_and_add(&flow->bytes, bytes);
+}
+
 /* Counts the packet in its flow, and takes over what the flow knows. */
 static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 bytes)
 {
@@ -15,8 +21,7 @@ static __always_inline void flow_use(struct packet *p, struct flow *flow, __u32 
 		flow->last_seen_ns = now;
 		p->bits |= PACKET_NEW_TICK;
 	}
-	__sync_fetch_and_add(&flow->packets, 1);
-	__sync_fetch_and_add(&flow->bytes, bytes);
+	flow_count(flow, bytes);
 	p->flow_index = flow->index;
 	p->entropy = flow->udp_src_port;
 	p->nh = flow->nh;
@@ -135,7 +140,20 @@ static __always_inline void flow_renew(struct flow *flow, const struct packet *p
 	flow->out = p->out;
 	if (p->bits & PACKET_FROM_TUNNEL)
 		flow->src_info = p->outer_sip;
+	if (unlikely(flow->action == FLOW_ACTION_DROP)) { /* until now it was blocked */
+		flow->drop_reason = 0;
+		flow->action = flow->flags & FLOW_TRANSLATED ? FLOW_ACTION_NAT : FLOW_ACTION_FORWARD;
+	}
 	*(volatile __u32 *)&flow->epoch = flow_change_how(flow, p->flow_flags) && flow_is_of(flow, p) ? epoch : epoch - 1;
+}
+
+/* The flow's packets are dropped, by the routes of `epoch`: another epoch, and its next packet is decided again. They count, but prolong nothing. */
+static __always_inline void flow_block(struct flow *flow, const struct packet *p, enum flow_drop_reason why, __u32 epoch, __u32 bytes)
+{
+	flow_count(flow, bytes);
+	flow->drop_reason = why;
+	flow->action = FLOW_ACTION_DROP;
+	*(volatile __u32 *)&flow->epoch = flow_is_of(flow, p) ? epoch : epoch - 1;
 }
 
 /* A flow that was made while routes changed, since `epoch`, may have an answer from before: its next packets look again, both ways. */

@@ -14,12 +14,15 @@
 #define FLOW_PROBES 24
 #define FLOW_CANDIDATES 3   /* the oldest of so many is old enough: each costs two or three cache misses */
 
-/* Whether both sides have spoken, with TCP so that the connection stands. Such a pair gives way to nobody. */
+/*
+ * Whether both sides have spoken, with TCP so that the connection stands, and neither's packets are dropped by now. Such a pair gives way
+ * to nobody.
+ */
 static __always_inline int flow_is_settled(const struct flow *flow, const struct flow *reverse, __u8 proto)
 {
 	const __u16 established = TCP_ESTABLISHED | TCP_ESTABLISHED_R;
 
-	if (!reverse)
+	if (!reverse || flow->action == FLOW_ACTION_DROP || reverse->action == FLOW_ACTION_DROP)
 		return 0;
 	if (proto == IPPROTO_TCP)
 		return (flow->tcp_flags & established) == established;

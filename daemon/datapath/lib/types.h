@@ -284,6 +284,8 @@ struct underlay_stats {
 
 /* ---- flows ------------------------------------------------------------------------------------------------------- */
 
+/* Why a flow's packets are dropped, as the original numbers it (vRouter reference 1.5); 0 = user space says so. */
+enum flow_drop_reason { FLOW_DROP_NO_SOURCE_ROUTE = 4, FLOW_DROP_NO_DESTINATION_ROUTE = 5 };
 enum flow_action { FLOW_ACTION_DROP = 0, FLOW_ACTION_HOLD = 1, FLOW_ACTION_FORWARD = 2, FLOW_ACTION_NAT = 3 };
 
 enum flow_flags {
@@ -362,7 +364,7 @@ struct flow {
 	__u16 udp_src_port; /* entropy port of the tunnel, host order; 0 = none */
 	__u8 action;        /* enum flow_action */
 	__u8 gen;
-	__u8 drop_reason;
+	__u8 drop_reason;   /* enum flow_drop_reason, of a flow that is dropped */
 	__u8 ecmp;          /* composite member, ECMP_NONE = none */
 	__u32 out;          /* with FLOW_SNAT: device that it leaves the node by, and whose address it leaves with */
 	__u8 rgen;          /* gen of the reverse flow: tells whether slot `rindex` still is its */

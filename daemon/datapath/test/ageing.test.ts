@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../../test/patience.ts'
-import { ip6Bytes } from '../../src/maps/addresses.ts'
+import { ip4Number, ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
 import { flowCounters } from '../../src/maps/flows.ts'
 import type { FlowStruct } from '../../src/maps/structs.ts'
@@ -204,6 +204,38 @@ describe('datapath: ageing of flows', function () {
       node.raiseEpoch()
       assert.equal(tunnelTo(packet), undefined, 'it is gone')
     }
+  })
+
+  it('removes what leads nowhere any more within seconds, although packets go on coming, unless the way comes back', () => {
+    const packet = udp(A.ip4, B.ip4, 1, 2)
+    const dropped = () => node.assertDrop(c.DROP_DISCARD, A.vif, () => fromA(packet))
+    const own = () => node.flows().find(({ nexthop }) => nexthop === A.nh)!.flow
+    const isForwarded = () => assert.equal(fromA(packet).verdict, REDIRECT)
+    isForwarded()
+    node.maps.routes.host4.delete({ vrf: 2, ip: ip4Number(B.ip4) })
+    node.raiseEpoch()
+    dropped()
+    assert.deepEqual([own().action, own().dropReason], [c.FLOW_ACTION_DROP, c.FLOW_DROP_NO_DESTINATION_ROUTE])
+    idle(9)
+    dropped()
+    walk()
+    assert.equal(node.flows().length, 2)
+
+    node.setRoute(2, `${B.ip4}/32`, B.nh)
+    node.raiseEpoch()
+    isForwarded()
+    assert.deepEqual([own().action, own().dropReason], [c.FLOW_ACTION_FORWARD, 0])
+    idle(11)
+    walk()
+    assert.equal(node.flows().length, 2, 'it has its time again')
+
+    node.maps.routes.host4.delete({ vrf: 2, ip: ip4Number(B.ip4) })
+    node.raiseEpoch()
+    dropped()
+    walk()
+    assert.equal(node.flows().length, 0)
+    dropped()
+    assert.equal(node.flows().length, 0)
   })
 
   it('takes a connection whose way changed for one that has to show that it lives', () => {

@@ -87,6 +87,13 @@ describe('datapath: leaked routes and the host', function () {
     node.assertDrop(c.DROP_DISCARD, D.vif, () => from(D, udp(D.ip4, A.ip4, 2, 1)))
     node.assertDrop(c.DROP_DISCARD, D.vif, () => from(D, udp(D.ip4, A.ip4, 7, 8)))
     node.assertDrop(c.DROP_DISCARD, A.vif, () => from(A, udp(A.ip4, D.ip4, 8, 7)))
+    const why = (nexthop: number, sourcePort: number) =>
+      node.flows().find((one) => one.nexthop === nexthop && one.sourcePort === sourcePort)?.flow.dropReason
+    assert.deepEqual(
+      [why(A.nh, 1), why(D.nh, 2)],
+      [c.FLOW_DROP_NO_DESTINATION_ROUTE, c.FLOW_DROP_NO_SOURCE_ROUTE],
+      'whoever answers has no way that leads to him',
+    )
     leak()
     assertAt(A, from(D, udp(D.ip4, A.ip4, 2, 1)), udp(D.ip4, A.ip4, 2, 1))
     assertAt(D, from(A, udp(A.ip4, D.ip4, 8, 7)), udp(A.ip4, D.ip4, 8, 7))

@@ -203,6 +203,46 @@ describe('datapath: shares of the flow table', function () {
     assert.ok(state(A.vif).flows6 <= 68)
   })
 
+  it('take no room for packets that are refused, whatever refuses them', () => {
+    node.setFlowRoom(60)
+    node.setRoute(2, '198.51.100.0/24', NH.INVALID)
+    const used = () => [node.flows().length, flowCounters(node.maps.flows).ip4, held(A.vif), held(B.vif)]
+    assert.ok(talk(A, B, 1))
+    const before = used()
+    const refused: readonly (readonly [number, number, (i: number) => Buffer])[] = [
+      [c.DROP_DISCARD, A.vif, (i) => udp(A.ip4, '203.0.113.9', i, 7)],
+      [c.DROP_INVALID_NH, A.vif, (i) => udp(A.ip4, '198.51.100.9', i, 7)],
+      [c.DROP_INVALID_SOURCE, A.vif, (i) => udp('10.2.9.9', B.ip4, i, 7)],
+    ]
+    for (const [reason, vif, packet] of refused)
+      for (let i = 1; i <= 200; i++)
+        node.assertDrop(reason, vif, () => node.fromPod(A, eth(ROUTER_MAC, A.mac, 0x0800, packet(i))))
+    for (let i = 1; i <= 200; i++) assert.ok(!fromPeer(A.label, udp('10.2.9.9', A.ip4, i, 7)))
+    assert.deepEqual(used(), before)
+    assert.equal(
+      flood(9, (i) => talk(A, B, 100 + i)),
+      9,
+      'as many as without the flood',
+    )
+  })
+
+  it('let connections give way whose way is withdrawn, however many packets still come', () => {
+    node.setFlowRoom(60)
+    const remote = (port: number) =>
+      from(A, udp(A.ip4, REMOTE.ip4, port, 53)) && fromPeer(A.label, udp(REMOTE.ip4, A.ip4, 53, port))
+    assert.equal(count(remote), 10)
+    assert.ok(!talk(A, B, 1), 'they have what A may have, and stand')
+    node.setRoute(2, `${REMOTE.ip4}/32`, c.NH_ID_DISCARD)
+    node.raiseEpoch()
+    for (let round = 0; round < 20; round++)
+      for (let port = 1; port <= 10; port++) assert.ok(!from(A, udp(A.ip4, REMOTE.ip4, port, 53)))
+    assert.equal(
+      flood(10, (i) => talk(A, B, 100 + i)),
+      10,
+    )
+    assert.ok(held(A.vif) <= 20)
+  })
+
   it('count a connection that is over against nobody, and let it go when room is needed', () => {
     node.setFlowRoom(64)
     const seq = { seq: 100 }

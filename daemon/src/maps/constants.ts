@@ -182,6 +182,12 @@ export const VRF_TAKES_OUTSIDE = 0x2
 /** enum vrf_flags */
 export const VRF_FLAGS = { VRF_VALID, VRF_TAKES_OUTSIDE } as const
 
+export const FLOW_DROP_NO_SOURCE_ROUTE = 4
+export const FLOW_DROP_NO_DESTINATION_ROUTE = 5
+
+/** enum flow_drop_reason */
+export const FLOW_DROP_REASON = { FLOW_DROP_NO_SOURCE_ROUTE, FLOW_DROP_NO_DESTINATION_ROUTE } as const
+
 export const FLOW_ACTION_DROP = 0
 export const FLOW_ACTION_HOLD = 1
 export const FLOW_ACTION_FORWARD = 2

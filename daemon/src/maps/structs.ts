@@ -742,6 +742,7 @@ export interface FlowStruct {
   /** enum flow_action */
   readonly action: number
   readonly gen: number
+  /** enum flow_drop_reason, of a flow that is dropped */
   readonly dropReason: number
   /** composite member, ECMP_NONE = none */
   readonly ecmp: number
