@@ -241,7 +241,7 @@ class VrfListEncoder<M extends TableMap, T> {
 
   *encode(
     lists: ReadonlyMap<number, readonly T[]>,
-    changesOf: (vrf: number, before: readonly T[], after: readonly T[]) => readonly Change<T>[],
+    changesOf: (vrf: number, before: readonly T[], after: readonly T[]) => Iterable<Change<T>>,
   ): Generator<
     void,
     { readonly tables: { readonly [map in M]: Entries }; readonly touched: { readonly [map in M]: Set<string> } }
@@ -256,12 +256,13 @@ class VrfListEncoder<M extends TableMap, T> {
     for (const vrf of new Set([...this.#lists.keys(), ...lists.keys()])) {
       const [before, after] = [this.#lists.get(vrf) ?? [], lists.get(vrf) ?? []]
       if (before === after) continue
-      for (const [at, change] of changesOf(vrf, before, after).entries()) {
+      let count = 0
+      for (const change of changesOf(vrf, before, after)) {
         const [name, key] = keyOf(vrf, (change.after ?? change.before)!)
         if (change.after === undefined) this.#tables[name].delete(key)
         else this.#tables[name].set(key, encode(change.after))
         touched[name].add(key)
-        if (at % SLICE === SLICE - 1) yield
+        if (++count % SLICE === 0) yield
       }
       yield
     }
@@ -277,13 +278,12 @@ function perMap<M extends TableMap, V>(maps: readonly M[], make: () => V): { rea
 
 /** By the log of the RIB, where it reaches back to the list of the pass before. */
 function routeChanges(family: 4 | 6, log: RouteLog | undefined) {
-  return (vrf: number, before: readonly Route[], after: readonly Route[]): readonly Change<Route>[] =>
+  return (vrf: number, before: readonly Route[], after: readonly Route[]): Iterable<Change<Route>> =>
     log?.changesBetween(vrf, family, before, after) ?? compareLists(before, after)
 }
 
-function entryChanges(_: number, before: readonly BridgeRoute[], after: readonly BridgeRoute[]): Change<BridgeRoute>[] {
-  const { gone, made } = bridgeChanges(before, after)
-  return [...gone.map((entry) => ({ before: entry })), ...made.map((entry) => ({ after: entry }))]
+function entryChanges(_: number, before: readonly BridgeRoute[], after: readonly BridgeRoute[]) {
+  return bridgeChanges(before, after)
 }
 
 function keyOfRoute4(vrf: number, { address, prefixLength }: Route): readonly ['route4_host' | 'route4_lpm', string] {

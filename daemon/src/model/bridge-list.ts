@@ -32,35 +32,25 @@ export function macOfRoute({ mac }: BridgeRoute): Mac {
   return mac
 }
 
-/** What distinguishes two lists of one table: an entry that says something else than before is in both. */
-export interface BridgeChanges {
-  readonly gone: readonly BridgeRoute[]
-  readonly made: readonly BridgeRoute[]
+/** An entry that came, went, or says something else than before. */
+export interface BridgeChange {
+  readonly before: BridgeRoute | undefined
+  readonly after: BridgeRoute | undefined
 }
 
-export function bridgeChanges(before: readonly BridgeRoute[], after: readonly BridgeRoute[]): BridgeChanges {
-  if (before.length === 0) return { gone: [], made: after }
-  const gone: BridgeRoute[] = []
-  const made: BridgeRoute[] = []
+/** What distinguishes two lists of one table, one after the other. Those that are the same objects aren't looked at. */
+export function* bridgeChanges(
+  before: readonly BridgeRoute[],
+  after: readonly BridgeRoute[],
+): Generator<BridgeChange, void> {
   let i = 0
   let j = 0
-  while (i < before.length && j < after.length) {
-    const [a, b] = [before[i]!, after[j]!]
-    if (a === b) {
-      i++
-      j++
-      continue
-    }
-    if (a.mac <= b.mac) {
-      gone.push(a)
-      i++
-    }
-    if (b.mac <= a.mac) {
-      made.push(b)
-      j++
-    }
+  while (i < before.length || j < after.length) {
+    const [a, b] = [before[i], after[j]]
+    const isGone = a !== undefined && (b === undefined || a.mac <= b.mac)
+    const isThere = b !== undefined && (a === undefined || b.mac <= a.mac)
+    if (a !== b) yield { before: isGone ? a : undefined, after: isThere ? b : undefined }
+    if (isGone) i++
+    if (isThere) j++
   }
-  while (i < before.length) gone.push(before[i++]!)
-  while (j < after.length) made.push(after[j++]!)
-  return { gone, made }
 }

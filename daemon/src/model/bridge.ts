@@ -39,15 +39,15 @@ const NO_PODS: readonly LocalPod[] = []
 
 export class BridgeTable {
   #tables = new Map<number, Known>()
-  #remote = new Map<FqName, RemoteMacs>()
+  #remote = new Map<FqName, RemoteMacs>();
 
-  /** By VRF, sorted by MAC. */
-  compute(
+  /** By VRF, sorted by MAC. Yields now and then. */
+  *compute(
     { vrfs, pods, remote, nodes, nicMac, l2Receive }: BridgeInput,
     ids: Ids,
     now: number,
     problems: Problem[],
-  ): ReadonlyMap<number, readonly BridgeRoute[]> {
+  ): Generator<void, ReadonlyMap<number, readonly BridgeRoute[]>> {
     const tables = new Map<number, Known>()
     const networks = new Map<FqName, RemoteMacs>()
     /** A tenth is left for what this node has itself. */
@@ -72,7 +72,7 @@ export class BridgeTable {
           room -= remotePods.size
           const known = this.#remote.get(vrf.vn) ?? new RemoteMacs()
           networks.set(vrf.vn, known)
-          others = known.compute(remotePods, nodes)
+          others = yield* known.compute(remotePods, nodes)
           problems.push(...known.problems)
         } else {
           problems.push({

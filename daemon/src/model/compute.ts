@@ -25,6 +25,7 @@ import type { Address, FqName, Pod, SourceState, VirtualNetwork } from './object
 import { compareText } from './order.ts'
 import type { Compose } from './rib/rib-table.ts'
 import { Routing } from './routing.ts'
+import { SLICE } from './slices.ts'
 import type { BridgeRoute, HostRoute, Problem, Tables } from './tables.ts'
 import { TunnelPeerTable } from './tunnel-peers.ts'
 import { type RemoteNode, TunnelTable, Underlay } from './tunnels.ts'
@@ -144,7 +145,7 @@ export class Model {
     const hostRoutes = yield* this.#route(input, byNetwork, leaks, pods, nodes, underlay, common, now, problems)
     const inet = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 4)]))
     const inet6 = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 6)]))
-    const bridge = this.#bridge.compute(
+    const bridge = yield* this.#bridge.compute(
       {
         ...{ vrfs, nodes, nicMac: facts.underlay.mac, l2Receive: common.l2Receive },
         pods: (vn) => this.#podsOf.of(vn),
@@ -157,7 +158,7 @@ export class Model {
     const vifs = this.#interfaces.vifs(facts, pods, vhost, this.#options.flowsPerVif)
     const labels = this.#labels.compute(vhost, byNetwork.values(), pods)
 
-    const references = this.#references(bridge)
+    const references = yield* this.#references(bridge)
     for (const { nexthop } of labels) increase(references, nexthop, 1)
     for (const { flowNexthop } of vifs) if (flowNexthop !== 0) increase(references, flowNexthop, 1)
     for (const { nexthop } of vrfs) if (nexthop !== undefined) increase(references, nexthop, 1)
@@ -327,13 +328,13 @@ export class Model {
   }
 
   /** Table entries by nexthop. What routes name is counted as they change; of bridge tables only what changed is counted. */
-  #references(bridge: ReadonlyMap<number, readonly BridgeRoute[]>): Map<number, number> {
+  *#references(bridge: ReadonlyMap<number, readonly BridgeRoute[]>): Generator<void, Map<number, number>> {
     const references = new Map(this.#routing.rib.references)
     const known = this.#bridgeCounts
     this.#bridgeCounts = new Map()
     for (const [vrf, routes] of bridge) {
       const before = known.get(vrf)
-      const counted = before?.routes === routes ? before : { routes, counts: recountBridge(before, routes) }
+      const counted = before?.routes === routes ? before : { routes, counts: yield* recountBridge(before, routes) }
       this.#bridgeCounts.set(vrf, counted)
       for (const [nexthop, count] of counted.counts) increase(references, nexthop, count)
     }
@@ -364,14 +365,17 @@ export class Model {
 
 type Counts = ReadonlyMap<number, number>
 
-function recountBridge(
+function* recountBridge(
   before: { readonly routes: readonly BridgeRoute[]; readonly counts: Counts } | undefined,
   routes: readonly BridgeRoute[],
-): Counts {
+): Generator<void, Counts> {
   const counts = new Map(before?.counts)
-  const { gone, made } = bridgeChanges(before?.routes ?? [], routes)
-  for (const { nexthop } of gone) increase(counts, nexthop, -1)
-  for (const { nexthop } of made) increase(counts, nexthop, 1)
+  let count = 0
+  for (const change of bridgeChanges(before?.routes ?? [], routes)) {
+    if (change.before !== undefined) increase(counts, change.before.nexthop, -1)
+    if (change.after !== undefined) increase(counts, change.after.nexthop, 1)
+    if (++count % SLICE === 0) yield
+  }
   for (const [nexthop, number] of counts) if (number === 0) counts.delete(nexthop)
   return counts
 }

@@ -11,14 +11,11 @@ import type { Mac, VirtualMachineInterface } from './objects.ts'
 import { compareText } from './order.ts'
 import type { RemoteChange, RemotePods } from './remote-pods.ts'
 import { ownerOfMac } from './reserved-macs.ts'
+import { SLICE, sortInSlices } from './slices.ts'
 import type { BridgeRoute, Problem } from './tables.ts'
 import type { RemoteNode } from './tunnels.ts'
 
-interface RemoteMac {
-  readonly owner: VirtualMachineInterface
-  readonly node: RemoteNode
-  readonly route: BridgeRoute
-}
+const NO_PROBLEMS: readonly Problem[] = []
 
 /** So many changes are made one by one; more are a new beginning. */
 const PATCHES = 64
@@ -27,17 +24,24 @@ export class RemoteMacs {
   #pods: RemotePods | undefined
   #nodes: ReadonlyMap<string, RemoteNode> = new Map()
   /** Sorted by MAC. */
-  #entries: readonly RemoteMac[] = []
-  /** Of these entries. */
+  #owners: readonly VirtualMachineInterface[] = []
+  /** Of these owners, one each. */
   #routes: readonly BridgeRoute[] = []
   /** Those without an entry: there is no tunnel to their node. */
   #waiting = new Set<VirtualMachineInterface>()
+  #problems: readonly Problem[] = NO_PROBLEMS
   /** Some have no entry because of their MAC: then nothing is patched. */
   #isWhole = true
-  readonly problems: Problem[] = []
 
-  /** Sorted by MAC; the array of before when it says the same. To be called after each update of the pods. */
-  compute(pods: RemotePods, nodes: ReadonlyMap<string, RemoteNode>): readonly BridgeRoute[] {
+  get problems(): readonly Problem[] {
+    return this.#problems
+  }
+
+  /**
+   * Sorted by MAC; the array of before when it says the same. To be called after each update of the pods. Yields now and then; one that is left in the
+   * middle has changed nothing.
+   */
+  *compute(pods: RemotePods, nodes: ReadonlyMap<string, RemoteNode>): Generator<void, readonly BridgeRoute[]> {
     const { changes } = pods
     if (pods === this.#pods && nodes === this.#nodes && changes.length === 0) return this.#routes
     const isPatched =
@@ -46,7 +50,7 @@ export class RemoteMacs {
       changes.length <= PATCHES &&
       hasSameTunnels(this.#nodes, nodes) &&
       this.#patch(changes, nodes)
-    if (!isPatched) this.#rebuild(pods, nodes)
+    if (!isPatched) yield* this.#rebuild(pods, nodes)
     this.#pods = pods
     this.#nodes = nodes
     return this.#routes
@@ -55,81 +59,106 @@ export class RemoteMacs {
   /** @returns false where somebody's MAC is refused: then all has to be looked at */
   #patch(changes: readonly RemoteChange[], nodes: ReadonlyMap<string, RemoteNode>): boolean {
     if (changes.length === 0) return true
-    const entries = [...this.#entries]
+    const owners = [...this.#owners]
     const routes = [...this.#routes]
     for (const { before, after } of changes) {
       let old: BridgeRoute | undefined
       if (before !== undefined && !this.#waiting.delete(before)) {
-        const at = placeOfMac(entries, before.mac, macOfEntry)
-        if (entries[at]?.owner !== before) return false
-        entries.splice(at, 1)
+        const at = placeOfMac(owners, before.mac, macOf)
+        if (owners[at] !== before) return false
+        owners.splice(at, 1)
         old = routes.splice(at, 1)[0]
       }
       if (after === undefined) continue
       const node = nodes.get(after.node)
-      const at = placeOfMac(entries, after.mac, macOfEntry)
-      if (ownerOfMac(after.mac) !== undefined || entries[at]?.owner.mac === after.mac) return false
+      const at = placeOfMac(owners, after.mac, macOf)
+      if (ownerOfMac(after.mac) !== undefined || owners[at]?.mac === after.mac) return false
       if (node === undefined) this.#waiting.add(after)
       else {
-        const entry = entryOf(after, node, old)
-        entries.splice(at, 0, entry)
-        routes.splice(at, 0, entry.route)
+        owners.splice(at, 0, after)
+        routes.splice(at, 0, routeOf(after, node, old))
       }
     }
-    this.#keep(entries, routes)
+    this.#keep(owners, routes)
     return true
   }
 
-  #rebuild(pods: RemotePods, nodes: ReadonlyMap<string, RemoteNode>): void {
-    this.problems.length = 0
-    this.#isWhole = true
-    this.#waiting = new Set()
-    const known = new Map(this.#entries.map((entry) => [entry.owner.uuid, entry]))
-    const entries: RemoteMac[] = []
+  *#rebuild(pods: RemotePods, nodes: ReadonlyMap<string, RemoteNode>): Generator<void> {
+    const refused = new Refused()
+    const waiting = new Set<VirtualMachineInterface>()
+    const wanted: VirtualMachineInterface[] = []
+    let count = 0
     for (const owner of pods) {
-      const node = nodes.get(owner.node)
       const whose = ownerOfMac(owner.mac)
-      if (whose !== undefined) this.#refuse(owner, whose)
-      else if (node === undefined) this.#waiting.add(owner)
-      else {
-        const before = known.get(owner.uuid)
-        const isSame = before?.owner === owner && isSameTunnel(before.node, node)
-        entries.push(isSame ? before : entryOf(owner, node, before?.route))
-      }
+      if (whose !== undefined) refused.tell(owner, whose)
+      else if (nodes.has(owner.node)) wanted.push(owner)
+      else waiting.add(owner)
+      if (++count % SLICE === 0) yield
     }
-    entries.sort(compareEntries)
-    const accepted = entries.filter((entry, at) => {
-      const rival = entries[at - 1]?.owner
-      if (rival?.mac !== entry.owner.mac) return true
-      this.#isWhole = false
-      // Several objects of one pod, such as one for each of its addresses, say the same.
-      if (rival.node !== entry.owner.node || rival.label !== entry.owner.label)
-        this.#refuse(entry.owner, `that of VirtualMachineInterface ${rival.name}`)
-      return false
-    })
-    this.problems.sort((one, other) => compareText(one.object, other.object))
-    this.#keep(
-      accepted,
-      accepted.map(({ route }) => route),
-    )
+    const sorted = yield* sortInSlices(wanted, compareOwners)
+    const known = new Map<string, number>()
+    for (const { uuid } of this.#owners) {
+      known.set(uuid, known.size)
+      if (++count % SLICE === 0) yield
+    }
+    const [owners, routes]: [VirtualMachineInterface[], BridgeRoute[]] = [[], []]
+    let rival: VirtualMachineInterface | undefined
+    for (const owner of sorted) {
+      if (++count % SLICE === 0) yield
+      if (rival?.mac === owner.mac) refused.double(owner, rival)
+      else {
+        const node = nodes.get(owner.node)!
+        const at = known.get(owner.uuid) ?? -1
+        const old = this.#routes[at]
+        const isSame = old !== undefined && this.#owners[at] === owner && isByTunnel(old, node)
+        owners.push(owner)
+        routes.push(isSame ? old : routeOf(owner, node, old))
+      }
+      rival = owner
+    }
+    this.#waiting = waiting
+    this.#isWhole = refused.isNone
+    this.#problems = refused.problems
+    this.#keep(owners, routes)
   }
 
-  #keep(entries: readonly RemoteMac[], routes: readonly BridgeRoute[]): void {
-    this.#entries = entries
+  #keep(owners: readonly VirtualMachineInterface[], routes: readonly BridgeRoute[]): void {
+    this.#owners = owners
     this.#routes = keepList(this.#routes, routes)
   }
+}
 
-  #refuse({ name, mac }: VirtualMachineInterface, whose: string): void {
-    this.#isWhole = false
-    this.problems.push({
+/** Pods whose MAC isn't bridged to. */
+class Refused {
+  isNone = true
+  readonly #problems: Problem[] = []
+
+  get problems(): readonly Problem[] {
+    return this.#problems.sort((one, other) => compareText(one.object, other.object))
+  }
+
+  tell({ name, mac }: VirtualMachineInterface, whose: string): void {
+    this.isNone = false
+    this.#problems.push({
       object: `VirtualMachineInterface ${name}`,
       message: `MAC ${mac} is ${whose}: it isn't bridged to`,
     })
   }
+
+  /** Several objects of one pod, such as one for each of its addresses, say the same. */
+  double(one: VirtualMachineInterface, rival: VirtualMachineInterface): void {
+    this.isNone = false
+    if (rival.node !== one.node || rival.label !== one.label)
+      this.tell(one, `that of VirtualMachineInterface ${rival.name}`)
+  }
 }
 
-function macOfEntry({ owner }: RemoteMac): Mac {
-  return owner.mac
+function macOf({ mac }: VirtualMachineInterface): Mac {
+  return mac
+}
+
+function isByTunnel(route: BridgeRoute, { nexthop, peer }: RemoteNode): boolean {
+  return route.nexthop === nexthop && isEqual(route.peer, peer)
 }
 
 /** Whatever else was different about a node: entries go by its tunnel. */
@@ -147,18 +176,17 @@ function hasSameTunnels(a: ReadonlyMap<string, RemoteNode>, b: ReadonlyMap<strin
   return true
 }
 
-function entryOf(owner: VirtualMachineInterface, node: RemoteNode, old?: BridgeRoute): RemoteMac {
-  const { mac, label } = owner
-  const route: BridgeRoute = {
+function routeOf(owner: VirtualMachineInterface, node: RemoteNode, old?: BridgeRoute): BridgeRoute {
+  const { mac, label, addresses } = owner
+  return keepEqual(old, {
     mac,
     index: indexOf(mac),
     nexthop: node.nexthop,
     label,
     floodDhcp: false,
     peer: node.peer,
-    address: firstOf(owner.addresses, 4) ?? firstOf(owner.addresses, 6),
-  }
-  return { owner, node, route: keepEqual(old, route) }
+    address: firstOf(addresses, 4) ?? firstOf(addresses, 6),
+  })
 }
 
 /** Positions of remote MACs are made of the MAC: nothing refers to them, so they needn't be remembered. Above those of `Ids`. */
@@ -167,6 +195,6 @@ function indexOf(mac: Mac): number {
 }
 
 /** Of several with one MAC the first has it, whatever their order of appearance. */
-function compareEntries({ owner: a }: RemoteMac, { owner: b }: RemoteMac): number {
+function compareOwners(a: VirtualMachineInterface, b: VirtualMachineInterface): number {
   return compareText(a.mac, b.mac) || compareText(a.node, b.node) || compareText(a.uuid, b.uuid)
 }

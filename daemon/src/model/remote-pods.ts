@@ -40,7 +40,7 @@ const NONE: RemotePods = {
 }
 
 /** Interfaces between two turns of the event loop. */
-const SLICE = 1024
+const SLICE = 512
 
 export class RemotePodTable {
   readonly #node: string
@@ -68,7 +68,7 @@ export class RemotePodTable {
     if (source === before) return
     this.#source = source
     let count = 0
-    for (const uuid of (source as Partial<ChangeTold<string>>).changedSince?.(before) ?? this.#different(source)) {
+    for (const uuid of (source as Partial<ChangeTold<string>>).changedSince?.(before) ?? this.#all(source)) {
       this.#put(uuid, source.get(uuid))
       if (++count % SLICE === 0) yield
     }
@@ -78,10 +78,10 @@ export class RemotePodTable {
     return this.#networks.get(vn) ?? NONE
   }
 
-  /** Without word of what changed. */
-  *#different(source: Interfaces): Generator<string> {
-    for (const uuid of this.#known.keys()) if (!source.has(uuid)) yield uuid
-    for (const [uuid, object] of source) if (this.#known.get(uuid) !== object) yield uuid
+  /** Without word of what changed; those that are gone first. */
+  *#all(source: Interfaces): Generator<string> {
+    yield* this.#known.keys()
+    yield* source.keys()
   }
 
   #put(uuid: string, object: VirtualMachineInterface | undefined): void {

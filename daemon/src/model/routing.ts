@@ -33,7 +33,7 @@ export class Routing {
     for (const [id, { name }] of this.#networks) {
       if (names.get(id) === name) continue
       this.#networks.delete(id)
-      this.rib.close(id)
+      yield* this.rib.close(id)
     }
     for (const { vrf, input } of networks) yield* this.#routesOf(vrf).update(input, (vn) => this.remote.of(vn))
     const hostRoutes = yield* this.#fabric.update(fabric, problems)

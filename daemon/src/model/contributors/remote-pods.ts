@@ -44,11 +44,19 @@ export class RemotePodRoutes {
   *update(input: RemoteInput): Generator<void> {
     const before = this.#input
     this.#input = input
-    for (const change of input.pods.changes) this.#withdraw(change.before, change.after)
-    for (const { after } of input.pods.changes) if (before !== undefined && after !== undefined) this.#put(after, input)
+    let count = 0
+    for (const change of input.pods.changes) {
+      if (change.before !== undefined) this.#withdraw(change.before, change.after)
+      if (++count % SLICE === 0) yield
+    }
+    if (before !== undefined) {
+      for (const { after } of input.pods.changes) {
+        if (after !== undefined) this.#put(after, input)
+        if (++count % SLICE === 0) yield
+      }
+    }
     const isWanted = before === undefined ? () => true : concerned(before, input)
     if (isWanted === undefined) return
-    let count = 0
     for (const pod of input.pods) {
       if (isWanted(pod)) this.#put(pod, input)
       if (++count % SLICE === 0) yield
@@ -57,8 +65,11 @@ export class RemotePodRoutes {
 
   /** Nothing is offered any more, for good. */
   *withdraw(pods: RemotePods): Generator<void> {
-    for (const { before } of pods.changes) this.#withdraw(before, undefined)
     let count = 0
+    for (const { before } of pods.changes) {
+      this.#withdraw(before, undefined)
+      if (++count % SLICE === 0) yield
+    }
     for (const pod of pods) {
       this.#withdraw(pod, undefined)
       if (++count % SLICE === 0) yield

@@ -11,8 +11,8 @@ import { type Offer, type OfferKey, pathsOf, usedOf } from './offer.ts'
 import { keyOf, orderOf } from './route-changes.ts'
 import { RouteList } from './route-list.ts'
 
-/** Changes that are worked into the list at a time. */
-const BATCH = 16_384
+/** Changes that are worked into the list, and told, at a time: some milliseconds. */
+const BATCH = 4096
 /** Prefixes between two turns of the event loop. */
 const SLICE = 512
 
@@ -139,12 +139,17 @@ export class RibTable {
         if (after !== undefined && after !== slot!.route) this.#slots.set(key, { ...slot!, route: after })
         if (after !== before) changes.push({ before, after })
       }
-      if (changes.length === BATCH) flush()
+      if (changes.length < BATCH) continue
+      flush()
+      yield
     }
     // Composites get their numbers in the order of prefixes, however the offers came about.
     shared.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] < b[1] ? -1 : 1))
-    for (const [, key, used, before] of shared)
+    for (const [, key, used, before] of shared) {
+      if (++count % SLICE === 0) yield
       this.#change(changes, key, before, keep(before, this.#sharedRoute(key, used, compose)))
+      if (changes.length === BATCH) flush()
+    }
     flush()
   }
 

@@ -35,6 +35,9 @@ export class VrfRib {
 
 const NO_ROUTES: readonly Route[] = []
 
+/** Routes between two turns of the event loop. */
+const SLICE = 1024
+
 export class Rib implements RouteLog {
   readonly #vrfs = new Map<number, VrfRib>()
   readonly #references = new Map<number, number>()
@@ -46,13 +49,18 @@ export class Rib implements RouteLog {
     return rib
   }
 
-  /** The VRF is gone with all that was offered there. */
-  close(id: number): void {
+  /** The VRF is gone with all that was offered there. Yields now and then. */
+  *close(id: number): Generator<void> {
     const rib = this.#vrfs.get(id)
     if (rib === undefined) return
     this.#vrfs.delete(id)
-    for (const family of [4, 6] as const)
-      this.#count(rib.tables[family].list.routes.map((before) => ({ before, after: undefined })))
+    let count = 0
+    for (const family of [4, 6] as const) {
+      for (const route of rib.tables[family].list.routes) {
+        this.#countRoute(route, -1)
+        if (++count % SLICE === 0) yield
+      }
+    }
   }
 
   /** Brings the routes to what is offered now. Yields now and then. */

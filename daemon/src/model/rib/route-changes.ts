@@ -13,20 +13,17 @@ export function keyOf(address: string, prefixLength: number): string {
   return prefixLength === (familyOf(address) === 4 ? 32 : 128) ? address : `${address}/${prefixLength}`
 }
 
-/** By comparing two lists of one table, both sorted. Those that are the same objects aren't looked at. */
-export function compareLists(before: readonly Route[], after: readonly Route[]): readonly RouteChange[] {
-  if (before.length === 0) return after.map((route) => ({ before: undefined, after: route }))
-  const changes: RouteChange[] = []
+/** By comparing two lists of one table, both sorted, one after the other. Those that are the same objects aren't looked at. */
+export function* compareLists(before: readonly Route[], after: readonly Route[]): Generator<RouteChange, void> {
   let i = 0
   let j = 0
   while (i < before.length || j < after.length) {
     const [a, b] = [before[i], after[j]]
     const order = a === b ? 0 : a === undefined ? 1 : b === undefined ? -1 : comparePrefixes(a, b)
-    if (a !== b) changes.push({ before: order <= 0 ? a : undefined, after: order >= 0 ? b : undefined })
+    if (a !== b) yield { before: order <= 0 ? a : undefined, after: order >= 0 ? b : undefined }
     if (order <= 0) i++
     if (order >= 0) j++
   }
-  return changes
 }
 
 /** Changes that came one after the other, as one. */

@@ -76,10 +76,9 @@ export class KindStore<T> implements Handler {
     const listed = this.#listed
     this.#listed = undefined
     this.#isListed = true
-    for (const key of new Set([...this.#values.keys(), ...this.#rejections.keys()])) {
-      if (listed?.has(key) === true || this.#isOldNews(key, resourceVersion)) continue
-      this.#remove(key)
-    }
+    for (const known of [this.#values, this.#rejections])
+      for (const key of known.keys())
+        if (listed?.has(key) !== true && !this.#isOldNews(key, resourceVersion)) this.#remove(key)
     this.#hasChanged = true
   }
 
