@@ -47,9 +47,14 @@ export function* bridgeChanges(
   let j = 0
   while (i < before.length || j < after.length) {
     const [a, b] = [before[i], after[j]]
+    if (a === b) {
+      i++
+      j++
+      continue
+    }
     const isGone = a !== undefined && (b === undefined || a.mac <= b.mac)
     const isThere = b !== undefined && (a === undefined || b.mac <= a.mac)
-    if (a !== b) yield { before: isGone ? a : undefined, after: isThere ? b : undefined }
+    yield { before: isGone ? a : undefined, after: isThere ? b : undefined }
     if (isGone) i++
     if (isThere) j++
   }

@@ -9,6 +9,7 @@ import type { NodeFacts, Port } from './facts.ts'
 import { blockOf, singleBlocksOf } from './ipam.ts'
 import { interfaceObjectName } from './names.ts'
 import type { FqName, IpamBlock, Published, SourceState, VirtualMachineInterface, VirtualRouter } from './objects.ts'
+import { OwnInterfaces } from './own-interfaces.ts'
 import { prefixOf } from './prefix-of.ts'
 import type { Tables } from './tables.ts'
 
@@ -82,7 +83,7 @@ export function interfacesOf(node: string, ports: readonly Port[], tables: Table
 
 /**
  * The steps that make the source say what this node is: for `tables` as they are in the kernel, so that nobody sends to a label
- * before it works. An interface object that has this node's name and belongs to no port is withdrawn.
+ * before it works. An interface object that has this node's name and belongs to no port is withdrawn. `own`: what was found of these at the last call.
  */
 export function publication(
   node: string,
@@ -90,6 +91,7 @@ export function publication(
   ports: readonly Port[],
   tables: Tables,
   state: SourceState,
+  own = new OwnInterfaces(node),
 ): Publication {
   const publish: Published[] = []
   const router = routerOf(node, facts, tables)
@@ -105,10 +107,8 @@ export function publication(
     if (known !== undefined && known.node === node && known.name !== object.name)
       withdraw.push({ kind: 'VirtualMachineInterface', name: known.name })
   }
-  // Of tens of thousands only a few are this node's: no list of all is made.
-  for (const { node: owner, uuid, name } of state.interfaces.values()) {
-    if (owner === node && !wanted.has(uuid)) withdraw.push({ kind: 'VirtualMachineInterface', name })
-  }
+  for (const { uuid, name } of own.of(state.interfaces))
+    if (!wanted.has(uuid)) withdraw.push({ kind: 'VirtualMachineInterface', name })
   return { claim: missingBlocks(node, ports, state), publish, withdraw }
 }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { formatAddress, parseAddress } from '@kube-vrouter/linux/address'
+import fc from 'fast-check'
+import { Rib } from '../model/rib/rib.ts'
 import type { Route, Tables, Vif } from '../model/tables.ts'
 import {
   compileContext,
@@ -103,6 +105,50 @@ describe('packet context', () => {
     assert.equal(deltaBetween(contexts[2]!, contexts[3]!), undefined)
     assert.deepEqual(deltaBetween(contexts[2]!, contexts[1]!), { vrfs: [], goneVifs: [5] })
     assert.equal(deltaBetween(contextFromTables(tables), contextFromTables({ ...tables })), undefined)
+  })
+
+  it('is what the lists say, where the RIB tells what is different, too', () => {
+    const kinds: readonly Route['kind'][] = ['gateway', 'subnet', 'service', 'remote-pod', 'remote-pod', 'pod']
+    const step = fc.record({
+      route: fc.record({ at: fc.nat(5), kind: fc.constantFrom(...kinds), isIpv6: fc.boolean() }),
+      isThere: fc.boolean(),
+      isSeen: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const rib = new Rib()
+        const offers = rib.open({ id: 2, name: 'vrf2', vn: 'red' })
+        const who = { by: { name: 'test', preference: 1 }, source: 's' }
+        for (const { route: one, isThere, isSeen } of steps) {
+          const [address, length] = one.isIpv6 ? [`fd00::${one.at}`, 128] : [`10.0.0.${one.at}`, 32]
+          if (isThere) offers.offer({ ...who, route: route(address, length, one.kind) })
+          else offers.withdraw(address, length, who)
+          for (const _ of rib.commit(() => undefined));
+          if (!isSeen) continue
+          const lists = { inet: new Map([[2, rib.routes(2, 4)]]), inet6: new Map([[2, rib.routes(2, 6)]]) }
+          const told = contextFromTables({ ...tables, ...lists, routeLog: rib })
+          assert.deepEqual(told, contextFromTables({ ...tables, ...lists }))
+        }
+      }),
+    )
+  })
+
+  it('looks at no route again when other nodes’ pods come and go', () => {
+    const rib = new Rib()
+    const offers = rib.open({ id: 2, name: 'vrf2', vn: 'red' })
+    const who = { by: { name: 'test', preference: 1 }, source: 's' }
+    const contextNow = () => {
+      for (const _ of rib.commit(() => undefined));
+      return contextFromTables({ ...tables, inet: new Map([[2, rib.routes(2, 4)]]), inet6: new Map(), routeLog: rib })
+    }
+    offers.offer({ ...who, route: route('10.0.0.1', 32, 'gateway') })
+    const first = contextNow().vrfs.get(2)
+    offers.offer({ ...who, route: route('10.0.0.9', 32, 'remote-pod') })
+    assert.equal(contextNow().vrfs.get(2), first)
+    offers.withdraw('10.0.0.9', 32, who)
+    assert.equal(contextNow().vrfs.get(2), first)
+    offers.withdraw('10.0.0.1', 32, who)
+    assert.equal(contextNow().vrfs.get(2), undefined)
   })
 
   it('is the same where the lists of routes are, and another one where a host address changes', () => {

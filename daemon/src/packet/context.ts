@@ -8,7 +8,7 @@ import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
 import { isEqual } from '../model/equal.ts'
 import { ROUTER_MAC } from '../model/names.ts'
 import type { Address, Mac } from '../model/objects.ts'
-import type { Route, Tables, Vif } from '../model/tables.ts'
+import type { Route, RouteChange, RouteLog, Tables, Vif } from '../model/tables.ts'
 import { isInside } from './address.ts'
 import type { Service } from './service.ts'
 
@@ -63,15 +63,23 @@ export interface RouterSubnet {
 export const EMPTY_CONTEXT: PacketContext = { routerMac: ROUTER_MAC, vrfs: new Map(), vifs: new Map(), services: [] }
 
 /** The context of these tables. A VRF without gateway (a subnet all of whose addresses are remote has one as well) gets no entry. */
-export function contextFromTables(tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6'>): PacketContext {
+export function contextFromTables(
+  tables: Pick<Tables, 'vrfs' | 'vifs' | 'inet' | 'inet6' | 'routeLog'>,
+): PacketContext {
   const vrfs = new Map<number, VrfContext>()
   const hosts = tables.vifs.filter(({ type }) => type === 'host')
+  const { routeLog = NO_LOG } = tables
+  const before = known.get(routeLog)
+  const made = new Map<number, Known>()
   for (const { id } of tables.vrfs) {
-    const routed = routedContext(tables.inet.get(id), tables.inet6.get(id))
+    const lists = { inet: tables.inet.get(id) ?? NONE, inet6: tables.inet6.get(id) ?? NONE }
+    const routed = routedContext(id, lists, before?.get(id), routeLog)
+    made.set(id, { ...lists, context: routed })
     const host = hosts.filter(({ vrf }) => vrf === id).flatMap(hostSubnets)
     const vrf = host.length === 0 ? routed : { ...routed, subnets: [...routed.subnets, ...host] }
     if (vrf.own.length > 0 || vrf.subnets.length > 0) vrfs.set(id, vrf)
   }
+  known.set(routeLog, made)
   const pods = tables.vifs.filter(({ type }) => type === 'virtual')
   const vifs = new Map(pods.map((vif) => [vif.id, vifContext(vif)]))
   return { routerMac: pods[0]?.mac ?? ROUTER_MAC, vrfs, vifs, services: [] }
@@ -123,22 +131,47 @@ function hostSubnets({ ip4, ip6 }: Vif): RouterSubnet[] {
   ]
 }
 
-interface Known {
+interface Lists {
+  readonly inet: readonly Route[]
   readonly inet6: readonly Route[]
+}
+
+interface Known extends Lists {
   readonly context: VrfContext
 }
 
-/** By a VRF's list of IPv4 routes. */
-const known = new WeakMap<readonly Route[], Known>()
 const NONE: readonly Route[] = []
 
-/** What the routes of a VRF say, under the same identity as long as both lists are the same ones. */
-function routedContext(inet: readonly Route[] = [], inet6: readonly Route[] = NONE): VrfContext {
-  const before = known.get(inet)
-  if (before?.inet6 === inet6) return before.context
-  // Of tens of thousands of routes, those few that the router itself has a part in.
-  const isOwn = ({ kind }: Route) => kind === 'gateway' || kind === 'service' || kind === 'subnet'
-  const routes = [...inet.filter(isOwn), ...inet6.filter(isOwn)]
+const NO_LOG: RouteLog = { changesBetween: () => undefined }
+
+/** What was made last, by VRF id, for each log that tells what is different since. */
+const known = new WeakMap<RouteLog, ReadonlyMap<number, Known>>()
+
+/** What the routes of a VRF say, under the same identity as long as those are the same ones that the router itself has a part in. */
+function routedContext(vrf: number, lists: Lists, before: Known | undefined, log: RouteLog): VrfContext {
+  const isSame =
+    before !== undefined &&
+    hasSameOwn(before.inet, lists.inet, log.changesBetween(vrf, 4, before.inet, lists.inet)) &&
+    hasSameOwn(before.inet6, lists.inet6, log.changesBetween(vrf, 6, before.inet6, lists.inet6))
+  return isSame ? before.context : contextOf(lists)
+}
+
+function hasSameOwn(
+  before: readonly Route[],
+  after: readonly Route[],
+  changes: readonly RouteChange[] | undefined,
+): boolean {
+  return before === after || changes?.some((one) => isOwnRoute(one.before) || isOwnRoute(one.after)) === false
+}
+
+/** The router itself has a part in it. */
+function isOwnRoute(route: Route | undefined): boolean {
+  return route?.kind === 'gateway' || route?.kind === 'service' || route?.kind === 'subnet'
+}
+
+function contextOf({ inet, inet6 }: Lists): VrfContext {
+  // Of tens of thousands of routes a few.
+  const routes = [...inet.filter(isOwnRoute), ...inet6.filter(isOwnRoute)]
   const gateways = routes
     .filter(({ kind }) => kind === 'gateway')
     .map(({ address }) => ({ address, parsed: parseAddress(address) }))
@@ -149,9 +182,7 @@ function routedContext(inet: readonly Route[] = [], inet6: readonly Route[] = NO
     return router === undefined ? [] : [{ address, prefixLength, router }]
   })
   const own = routes.filter(({ kind }) => kind !== 'subnet').map(({ address }) => address)
-  const context = { own, subnets }
-  known.set(inet, { inet6, context })
-  return context
+  return { own, subnets }
 }
 
 /** A context as the responder uses it: bytes instead of text. */

@@ -8,6 +8,7 @@ import { Gathering } from '../ground/gathering.ts'
 import { isEqual } from '../model/equal.ts'
 import type { NodeFacts, Port } from '../model/facts.ts'
 import type { IpamBlock, Source } from '../model/objects.ts'
+import { OwnInterfaces } from '../model/own-interfaces.ts'
 import { publication, routerOf } from '../model/publish.ts'
 import type { Tables } from '../model/tables.ts'
 
@@ -38,11 +39,13 @@ export class Publisher implements AsyncDisposable {
   readonly #router: Gathering<unknown>
   readonly #others: Gathering<unknown>
   #present: Present | undefined
+  readonly #own: OwnInterfaces
   /** Over when other nodes had time to hear of the networks that came last. */
   #news: Promise<unknown> = Promise.resolve()
 
   constructor(options: PublisherOptions) {
     this.#options = { ...DEFAULTS, ...options }
+    this.#own = new OwnInterfaces(options.node)
     const { onError, retryMs, longestRetryMs } = this.#options
     const lane = (what: string, work: (present: Present) => Promise<unknown>) =>
       new Gathering<unknown>({
@@ -70,7 +73,7 @@ export class Publisher implements AsyncDisposable {
   }
 
   #publication({ facts, ports, tables }: Present) {
-    return publication(this.#options.node, facts, ports, tables, this.#options.source.state())
+    return publication(this.#options.node, facts, ports, tables, this.#options.source.state(), this.#own)
   }
 
   async #publishRouter({ facts, tables }: Present): Promise<void> {
