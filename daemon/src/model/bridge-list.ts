@@ -14,18 +14,21 @@ export function placeOfMac<T>(list: readonly T[], mac: Mac, macOf: (item: T) => 
   return low
 }
 
-/** Both lists in one; of a MAC that both have, `first`'s entry. Costs copies of `others`, whose entries aren't looked at one by one. */
+/** Both lists in one; of a MAC that both have, `first`'s entry. Costs a copy of `others`, whose entries aren't looked at one by one. */
 export function merged(first: readonly BridgeRoute[], others: readonly BridgeRoute[]): readonly BridgeRoute[] {
   if (others.length === 0) return first
-  const parts: (readonly BridgeRoute[])[] = []
-  let from = 0
-  for (const route of first) {
-    const at = placeOfMac(others, route.mac, macOfRoute)
-    parts.push(others.slice(from, at), [route])
-    from = others[at]?.mac === route.mac ? at + 1 : at
+  const places = first.map(({ mac }) => placeOfMac(others, mac, macOfRoute))
+  const doubles = places.filter((at, index) => others[at]?.mac === first[index]!.mac).length
+  // Of its size from the start: a list that grows leaves copies behind.
+  const all = new Array<BridgeRoute>(first.length + others.length - doubles)
+  let [from, to] = [0, 0]
+  for (const [index, at] of places.entries()) {
+    while (from < at) all[to++] = others[from++]!
+    all[to++] = first[index]!
+    if (others[from]?.mac === first[index]!.mac) from++
   }
-  parts.push(others.slice(from))
-  return parts.flat()
+  while (from < others.length) all[to++] = others[from++]!
+  return all
 }
 
 export function macOfRoute({ mac }: BridgeRoute): Mac {

@@ -2,7 +2,6 @@
  * Bridge tables: in every VRF the router's MAC, the MACs of its pods on this node, and of its network's pods on the others (remote-macs.ts). A MAC that
  * this node has is nobody else's, whatever other nodes say.
  */
-import { merged } from './bridge-list.ts'
 import { isSameList, keepEqual, keepList } from './equal.ts'
 import type { Ids } from './ids.ts'
 import { firstOf, type LocalPod } from './interfaces.ts'
@@ -30,11 +29,9 @@ interface Known {
   /** VRF, MACs and pods of `own`; empty: some got no number. */
   readonly inputs: readonly unknown[]
   readonly own: readonly BridgeRoute[]
-  readonly remote: readonly BridgeRoute[]
   readonly routes: readonly BridgeRoute[]
 }
 
-const NONE: readonly BridgeRoute[] = []
 const NO_PODS: readonly LocalPod[] = []
 
 export class BridgeTable {
@@ -65,14 +62,14 @@ export class BridgeTable {
         // What got no number is tried again.
         if (made.length < macs.length + podsHere.length) inputs.length = 0
       }
-      let others = NONE
+      let routes = own
       if (!isFabric && vrf.vn !== undefined) {
         const remotePods = remote(vrf.vn)
         if (remotePods.size <= room) {
           room -= remotePods.size
           const known = this.#remote.get(vrf.vn) ?? new RemoteMacs()
           networks.set(vrf.vn, known)
-          others = yield* known.compute(remotePods, nodes)
+          routes = yield* known.compute(remotePods, nodes, own)
           problems.push(...known.problems)
         } else {
           problems.push({
@@ -84,9 +81,7 @@ export class BridgeTable {
           })
         }
       }
-      const isSame = before !== undefined && own === before.own && others === before.remote
-      const routes = isSame ? before.routes : merged(own, others)
-      tables.set(vrf.id, { inputs, own, remote: others, routes })
+      tables.set(vrf.id, { inputs, own, routes })
     }
     this.#tables = tables
     this.#remote = networks

@@ -2,9 +2,9 @@
  * Bridge entries of one VRF for the pods of its network on other nodes: through the tunnel to the node, with the pod's label. MPLSoUDP carries no
  * Ethernet header, so what is sent to such a MAC arrives as what is routed there does; ARP says the router's MAC (decision 8).
  *
- * One pod among fifty thousand costs a copy of the list, whose entries aren't looked at one by one.
+ * One pod among fifty thousand costs one copy of the list, whose entries aren't looked at one by one.
  */
-import { placeOfMac } from './bridge-list.ts'
+import { merged, placeOfMac } from './bridge-list.ts'
 import { isEqual, keepEqual, keepList } from './equal.ts'
 import { firstOf } from './interfaces.ts'
 import type { Mac, VirtualMachineInterface } from './objects.ts'
@@ -15,6 +15,7 @@ import { SLICE, sortInSlices } from './slices.ts'
 import type { BridgeRoute, Problem } from './tables.ts'
 import type { RemoteNode } from './tunnels.ts'
 
+const NO_ROUTES: readonly BridgeRoute[] = []
 const NO_PROBLEMS: readonly Problem[] = []
 
 /** So many changes are made one by one; more are a new beginning. */
@@ -24,26 +25,36 @@ export class RemoteMacs {
   #pods: RemotePods | undefined
   #nodes: ReadonlyMap<string, RemoteNode> = new Map()
   /** Sorted by MAC. */
-  #owners: readonly VirtualMachineInterface[] = []
-  /** Of these owners, one each. */
-  #routes: readonly BridgeRoute[] = []
+  #owners: VirtualMachineInterface[] = []
+  /** Of these owners, one each; changed in place. */
+  #routes: BridgeRoute[] = []
+  #own: readonly BridgeRoute[] = NO_ROUTES
+  /** `#own` and `#routes` in one, as of the last call. */
+  #list = NO_ROUTES
   /** Those without an entry: there is no tunnel to their node. */
   #waiting = new Set<VirtualMachineInterface>()
   #problems: readonly Problem[] = NO_PROBLEMS
   /** Some have no entry because of their MAC: then nothing is patched. */
   #isWhole = true
+  /** What a patch that came to no end took out, by uuid. */
+  readonly #taken = new Map<string, BridgeRoute>()
 
   get problems(): readonly Problem[] {
     return this.#problems
   }
 
   /**
-   * Sorted by MAC; the array of before when it says the same. To be called after each update of the pods. Yields now and then; one that is left in the
-   * middle has changed nothing.
+   * These entries of this node, sorted by MAC, and with them those of the pods on other nodes; the list of before when it says the same. To be called after each update of
+   * the pods. Yields now and then.
    */
-  *compute(pods: RemotePods, nodes: ReadonlyMap<string, RemoteNode>): Generator<void, readonly BridgeRoute[]> {
+  *compute(
+    pods: RemotePods,
+    nodes: ReadonlyMap<string, RemoteNode>,
+    own: readonly BridgeRoute[] = NO_ROUTES,
+  ): Generator<void, readonly BridgeRoute[]> {
     const { changes } = pods
-    if (pods === this.#pods && nodes === this.#nodes && changes.length === 0) return this.#routes
+    const isSame = pods === this.#pods && nodes === this.#nodes && changes.length === 0
+    if (isSame && own === this.#own) return this.#list
     const isPatched =
       pods === this.#pods &&
       this.#isWhole &&
@@ -53,21 +64,22 @@ export class RemoteMacs {
     if (!isPatched) yield* this.#rebuild(pods, nodes)
     this.#pods = pods
     this.#nodes = nodes
-    return this.#routes
+    this.#own = own
+    this.#list = keepList(this.#list, merged(own, this.#routes))
+    return this.#list
   }
 
   /** @returns false where somebody's MAC is refused: then all has to be looked at */
   #patch(changes: readonly RemoteChange[], nodes: ReadonlyMap<string, RemoteNode>): boolean {
-    if (changes.length === 0) return true
-    const owners = [...this.#owners]
-    const routes = [...this.#routes]
+    const [owners, routes] = [this.#owners, this.#routes]
     for (const { before, after } of changes) {
       let old: BridgeRoute | undefined
       if (before !== undefined && !this.#waiting.delete(before)) {
         const at = placeOfMac(owners, before.mac, macOf)
         if (owners[at] !== before) return false
         owners.splice(at, 1)
-        old = routes.splice(at, 1)[0]
+        old = routes.splice(at, 1)[0]!
+        this.#taken.set(before.uuid, old)
       }
       if (after === undefined) continue
       const node = nodes.get(after.node)
@@ -79,7 +91,7 @@ export class RemoteMacs {
         routes.splice(at, 0, routeOf(after, node, old))
       }
     }
-    this.#keep(owners, routes)
+    this.#taken.clear()
     return true
   }
 
@@ -109,7 +121,7 @@ export class RemoteMacs {
       else {
         const node = nodes.get(owner.node)!
         const at = known.get(owner.uuid) ?? -1
-        const old = this.#routes[at]
+        const old = this.#routes[at] ?? this.#taken.get(owner.uuid)
         const isSame = old !== undefined && this.#owners[at] === owner && isByTunnel(old, node)
         owners.push(owner)
         routes.push(isSame ? old : routeOf(owner, node, old))
@@ -119,12 +131,9 @@ export class RemoteMacs {
     this.#waiting = waiting
     this.#isWhole = refused.isNone
     this.#problems = refused.problems
-    this.#keep(owners, routes)
-  }
-
-  #keep(owners: readonly VirtualMachineInterface[], routes: readonly BridgeRoute[]): void {
     this.#owners = owners
-    this.#routes = keepList(this.#routes, routes)
+    this.#routes = routes
+    this.#taken.clear()
   }
 }
 

@@ -38,15 +38,17 @@ export class RouteList {
     if (changes.length === 0) return
     const placed = changes.map((change) => this.#place(change)).sort(comparePlaces)
     const old = this.#routes
-    const routes: Route[] = []
+    // Of its size from the start: a list that grows leaves copies behind, and tens of thousands of routes are half a megabyte.
+    const routes = new Array<Route>(old.length + grownBy(changes))
     let from = 0
+    let to = 0
     for (const { order, prefixLength, before, after } of placed) {
       const at = this.#find(order, prefixLength, from)
-      while (from < at) routes.push(old[from++]!)
+      while (from < at) routes[to++] = old[from++]!
       if (before !== undefined) from++
-      if (after !== undefined) routes.push(after)
+      if (after !== undefined) routes[to++] = after
     }
-    while (from < old.length) routes.push(old[from++]!)
+    while (from < old.length) routes[to++] = old[from++]!
     this.#routes = routes
     this.#versions.set(routes, ++this.#version)
     this.#remember(changes)
@@ -87,6 +89,10 @@ export class RouteList {
     }
     return low
   }
+}
+
+function grownBy(changes: readonly RouteChange[]): number {
+  return changes.reduce((sum, { before, after }) => sum + Number(after !== undefined) - Number(before !== undefined), 0)
 }
 
 function comparePlaces(a: PlacedChange, b: PlacedChange): number {
