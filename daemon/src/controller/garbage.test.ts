@@ -101,6 +101,16 @@ describe('garbage', () => {
       assert.equal(deletions(cluster).length, 1)
     })
 
+    it('goes, too, when nothing is heard of the node any more and its pod is called ready still', () => {
+      const cluster = make()
+      cluster.change('agents', 'kube-vrouter/vrouter-n1', {
+        status: { conditions: [{ type: 'Ready', status: 'True' }] },
+      })
+      cluster.change('nodes', 'n1', { status: { conditions: [{ type: 'Ready', status: 'Unknown' }] } })
+      cluster.wait(5_000)
+      assert.equal(deletions(cluster).length, 1)
+    })
+
     it('isn’t held by an interface of another node or network with the same address', () => {
       const cluster = make()
       cluster.interface('other', ['10.1.0.99'], { network: 'default-domain:k8s-default:blue' })

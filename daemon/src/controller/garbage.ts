@@ -6,8 +6,8 @@
 import { isSingle } from '../model/ipam.ts'
 import type { Action } from './actions.ts'
 import type { Durations } from './durations.ts'
-import { isReady } from './nodes.ts'
-import type { AgentPod, Resourceful } from './resources.ts'
+import { servedNodes } from './nodes.ts'
+import type { Resourceful } from './resources.ts'
 import type { View } from './view.ts'
 
 /** The pods that existed at a time. */
@@ -37,9 +37,7 @@ export function collectGarbage(view: View, { durations, goneMs, pods }: GarbageO
   if (nodes.size === 0) return []
   const actions: Action[] = []
   const isGone = (node: string) => !nodes.has(node) && durations.haveLasted(`node ${node} is gone`, goneMs)
-  const ready = new Set(
-    [...view.world.agents.values()].filter(isReady).map((pod) => (pod as AgentPod).spec?.nodeName ?? ''),
-  )
+  const ready = servedNodes(view.world)
   for (const { object, item } of view.blocks) {
     if (item === undefined) continue
     const { node, vn, cidr } = item

@@ -19,9 +19,11 @@ export interface NodeOptions {
 export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOptions): Action[] {
   const { nodes, agents, routers } = view.world
   const agentsOf = Map.groupBy(agents.values(), (pod) => (pod as AgentPod).spec?.nodeName ?? '')
-  const ready = new Set([...agentsOf].flatMap(([node, pods]) => (nodes.has(node) && pods.some(isReady) ? [node] : [])))
+  const ready = servedNodes(view.world)
   const holders = new Map(
-    view.routers.flatMap(({ item }) => (item && ready.has(item.name) ? [[item.address, item.name]] : [])),
+    view.routers.flatMap(({ item }) =>
+      item && nodes.has(item.name) && ready.has(item.name) ? [[item.address, item.name]] : [],
+    ),
   )
   const addresses = new Map(view.routers.flatMap(({ item }) => (item ? [[item.name, item.address]] : [])))
   const successorOf = (name: string) => holders.get(addresses.get(name) ?? '')
@@ -30,13 +32,13 @@ export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOpti
     const { name } = node.metadata
     const pods = agentsOf.get(name) ?? []
     const router = routers.get(name)
-    if (pods.some(isReady)) {
+    if (ready.has(name)) {
       return [...open(node, now), ...(router === undefined ? [] : told(router, true, 'AgentReady', '', now))]
     }
     // A node that never had a daemon isn't ours: its network may be another's.
     if (pods.length === 0 && router === undefined) return []
     const isLong = durations.haveLasted(`no ready agent on ${name}`, graceMs)
-    const message = pods.length === 0 ? `node ${name} has no vRouter daemon` : whyNotReady(pods[0]!)
+    const message = pods.length === 0 ? `node ${name} has no vRouter daemon` : whyNotReady(node, pods[0]!)
     // The machine runs under another name now: its traffic shall not wait for what it left behind.
     const successor = conditionOf(node, 'Ready')?.status === 'True' ? undefined : successorOf(name)
     const actions = isLong ? close(node, message, now) : []
@@ -55,12 +57,24 @@ export function reconcileNodes(view: View, { now, durations, graceMs }: NodeOpti
   return [...ofNodes, ...ofOrphans]
 }
 
+/** Nodes whose daemon is ready, as far as somebody says so. */
+export function servedNodes({ nodes, agents }: View['world']): ReadonlySet<string> {
+  const ready = [...agents.values()].filter(isReady).map((pod) => (pod as AgentPod).spec?.nodeName ?? '')
+  return new Set(ready.filter((name) => isHeardOf(nodes.get(name))))
+}
+
+/** When a kubelet falls silent, its pods keep their last conditions if the node was not ready just before: Kubernetes changes them only where it was. */
+function isHeardOf(node: Resourceful | undefined): boolean {
+  return node === undefined || conditionOf(node, 'Ready')?.status !== 'Unknown'
+}
+
 /** Of a daemon's pod. */
-export function isReady(pod: Resourceful): boolean {
+function isReady(pod: Resourceful): boolean {
   return conditionOf(pod, 'Ready')?.status === 'True' && (pod.metadata.deletionTimestamp ?? null) === null
 }
 
-function whyNotReady(pod: Resourceful): string {
+function whyNotReady(node: Resourceful, pod: Resourceful): string {
+  if (!isHeardOf(node)) return `nothing is heard of node ${node.metadata.name} (its condition Ready is Unknown)`
   const { name } = pod.metadata
   const reason = conditionOf(pod, 'Ready')?.message ?? conditionOf(pod, 'ContainersReady')?.message
   return `the vRouter daemon ${name} is not ready${reason === undefined || reason === '' ? '' : `: ${reason}`}`
