@@ -22,6 +22,8 @@ import { Vrouter } from './vrouter/vrouter.ts'
 
 /** By then the first rounds after the start are over. */
 const SETTLED_MS = 1500
+/** Bytes. */
+const LARGE_HEAP = 64 * 1024 * 1024
 
 const usage = `vrouter: the per-node daemon of kube-vrouter
 
@@ -117,7 +119,7 @@ async function main(argv: readonly string[]): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopped.resolve(signal))
     await using vrouter = await Vrouter.start({ config, nic, log, onFatal: stopped.reject })
     void vrouter
-    setTimeout(releaseMemory, SETTLED_MS).unref()
+    setTimeout(beThrifty, SETTLED_MS).unref()
     const signal = await stopped.promise
     log.info({ component: 'vrouter', signal }, 'stopping; the network stays as it is')
     return 0
@@ -127,11 +129,20 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** What the start leaves behind would stay resident for long: an idle daemon gives neither V8 nor libc a reason to let go of it. */
-function releaseMemory(): void {
-  setFlagsFromString('--expose-gc')
-  const collect: unknown = runInNewContext('gc')
-  if (typeof collect === 'function') collect()
+/**
+ * V8's thrifty mode, but for collecting everything whenever the heap has grown by a few percent: that costs a round more than its work.
+ *
+ * What the start leaves behind would stay resident for long: an idle daemon gives neither V8 nor libc a reason to let go of it. A large heap is that of a large cluster, which
+ * is never idle: V8 collects it soon by itself, and all at once would hold up the event loop for a tenth of a second.
+ */
+function beThrifty(): void {
+  setFlagsFromString('--optimize-for-size')
+  setFlagsFromString('--heap-growing-percent=15')
+  if (process.memoryUsage().heapUsed < LARGE_HEAP) {
+    setFlagsFromString('--expose-gc')
+    const collect: unknown = runInNewContext('gc')
+    if (typeof collect === 'function') collect()
+  }
   trimMalloc()
 }
 

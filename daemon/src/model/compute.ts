@@ -169,6 +169,7 @@ export class Model {
     const table = nexthops.finish(references, now)
     const neighbours = this.#neighbours.compute(this.#tunnels.wanted, facts)
     const peers = this.#peers.compute(source.routers, facts.underlay.address)
+    remote.settle()
     const routes = { inet, inet6, routeLog: rib }
     return { vrfs, vifs, nexthops: table, labels, ...routes, bridge, neighbours, peers, hostRoutes, problems }
   }

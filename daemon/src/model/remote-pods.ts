@@ -61,8 +61,7 @@ export class RemotePodTable {
    * is told of it, takes it as it is.
    */
   *update(source: Interfaces): Generator<void> {
-    for (const network of this.#changed) network.changes = []
-    this.#changed.clear()
+    this.settle()
     for (const [vn, { size }] of this.#networks) if (size === 0) this.#networks.delete(vn)
     const before = this.#source
     if (source === before) return
@@ -72,6 +71,12 @@ export class RemotePodTable {
       this.#put(uuid, source.get(uuid))
       if (++count % SLICE === 0) yield
     }
+  }
+
+  /** What the last update changed was heard by all: it isn't kept. */
+  settle(): void {
+    for (const network of this.#changed) network.changes = []
+    this.#changed.clear()
   }
 
   of(vn: FqName): RemotePods {

@@ -312,9 +312,25 @@ export class Cluster implements Disposable {
   }
 }
 
-/** Of tens of thousands of other nodes' interfaces it is not kept which container is behind them: a tenth of what they take. */
-function asRoutesNeedIt({ pod, ...rest }: VirtualMachineInterface): VirtualMachineInterface {
-  return { ...rest, pod: { name: pod.name, uid: '' }, containerId: '' }
+/**
+ * Of tens of thousands of other nodes' interfaces it is not kept which container is behind them: a tenth of what they take. Field by field: what is copied
+ * by `...` takes half as much again.
+ */
+function asRoutesNeedIt(one: VirtualMachineInterface): VirtualMachineInterface {
+  const { name, namespace, uuid, vn, node, pod, ifname, mac, addresses, label } = one
+  return {
+    name,
+    namespace,
+    uuid,
+    vn,
+    node,
+    pod: { name: pod.name, uid: '' },
+    containerId: '',
+    ifname,
+    mac,
+    addresses,
+    label,
+  }
 }
 
 /** Key of an item in its store. */

@@ -23,6 +23,15 @@ describe('views of a map that changes in place', () => {
     assert.deepEqual([...end.changedSince(start)!], ['y', 'x'])
   })
 
+  it('keep no keys of a whole list, and tell what changed after it', () => {
+    const start = MapView.of(map)
+    const listed = start.next(new Set(Array.from({ length: 5000 }, (_, at) => `${at}`)))
+    assert.equal(listed.changedSince(start), undefined)
+    const last = listed.next(new Set(['x']))
+    assert.equal(last.changedSince(start), undefined)
+    assert.deepEqual([...last.changedSince(listed)!], ['x'])
+  })
+
   it('don’t know what changed since views of other maps, or since long ago', () => {
     assert.equal(first.changedSince(undefined), undefined)
     assert.equal(first.changedSince(MapView.of(new Map())), undefined)

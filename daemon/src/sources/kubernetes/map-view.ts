@@ -7,6 +7,8 @@ import type { ChangeTold } from '../../model/remote-pods.ts'
 
 /** Views that may lie between two that are compared: whoever looks seldom gets no word of what changed, and compares everything. */
 const REMEMBERED = 64
+/** More changes than this at once aren't told. */
+const MANY = 4096
 
 export class MapView<K, V> implements ReadonlyMap<K, V>, ChangeTold<K> {
   readonly #map: ReadonlyMap<K, V>
@@ -29,7 +31,9 @@ export class MapView<K, V> implements ReadonlyMap<K, V>, ChangeTold<K> {
    * @param changed keys that came, went or have another value since this one, in the order of the changes
    */
   next(changed: ReadonlySet<K>): MapView<K, V> {
-    this.#changes.push(changed)
+    // To compare everything costs no more then, and the keys of a whole list needn't be kept.
+    if (changed.size > MANY) this.#changes.length = 0
+    else this.#changes.push(changed)
     if (this.#changes.length > REMEMBERED) this.#changes.shift()
     return new MapView(this.#map, this.#version + 1, this.#changes)
   }
