@@ -17,7 +17,6 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   'daemon/src/maps/constants.ts': GENERATED,
   'daemon/datapath/lib/types.h':
     'every number and structure that the programs share with user space, to be read beside each other',
-  'daemon/src/sources/objects/assemble.ts': 'checks of objects against each other, one after the other',
   'daemon/src/utilities/format-flow.ts': 'one text, field by field, as the original prints it',
   'linux/src/ffi.ts': 'the bindings of one library, function by function',
   'linux/src/bpf/map.ts': 'the operations of one kind of kernel object',

@@ -6,7 +6,8 @@
 import { resourceName } from '../kubernetes/objects.ts'
 import type { Cidr, FqName, Rejection, SourceState } from '../model/objects.ts'
 import { decodeObject } from '../sources/kubernetes/newer.ts'
-import { assemble, EMPTY_STATE, type LoadedFile } from '../sources/objects/assemble.ts'
+import { assemble, EMPTY_STATE } from '../sources/objects/assemble.ts'
+import type { LoadedFile } from '../sources/objects/collected.ts'
 import { BUILT_IN_LABEL, type Decoded, type Item, type Kind } from '../sources/objects/decode.ts'
 import { KINDS, type Resourceful, WATCHED, type Watched, type World } from './resources.ts'
 

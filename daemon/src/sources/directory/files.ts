@@ -4,7 +4,7 @@
  */
 import { isEqual, isSameList } from '../../model/equal.ts'
 import type { Rejection } from '../../model/objects.ts'
-import type { LoadedFile } from '../objects/assemble.ts'
+import type { LoadedFile } from '../objects/collected.ts'
 import { decode, type Item, idOf } from '../objects/decode.ts'
 import { parseText } from './documents.ts'
 

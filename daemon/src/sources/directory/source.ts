@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import { Pace } from '../../ground/pace.ts'
 import { isEqual, isSameList } from '../../model/equal.ts'
 import type { Address, Cidr, Published, Rejection, Source, SourceState, VirtualNetwork } from '../../model/objects.ts'
-import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
+import { Assembler, EMPTY_STATE } from '../objects/assemble.ts'
+import type { LoadedFile } from '../objects/collected.ts'
 import { SourceError } from './errors.ts'
 import { failedFile, loadText } from './files.ts'
 import { type Change, list, stampOf, Watches } from './folder.ts'
@@ -51,7 +52,7 @@ interface Entry {
 
 export class DirectorySource implements Source {
   readonly #options: DirectorySourceOptions
-  readonly #assemble: AssembleOptions
+  readonly #assembler: Assembler
   readonly #watches: Watches
   readonly #entries = new Map<string, Entry>()
   readonly #memory: NetworkMemory | undefined
@@ -78,7 +79,7 @@ export class DirectorySource implements Source {
   constructor(options: DirectorySourceOptions) {
     this.#options = options
     this.#published = join(options.path, PUBLISHED)
-    this.#assemble = { cluster: options.cluster, defaultSubnets: options.defaultSubnets ?? [] }
+    this.#assembler = new Assembler({ cluster: options.cluster, defaultSubnets: options.defaultSubnets ?? [] })
     this.#memory = options.memory === undefined ? undefined : new NetworkMemory(options.memory)
     this.#watches = new Watches(options.path, (change) => this.#heard(change))
   }
@@ -349,7 +350,7 @@ export class DirectorySource implements Source {
     if (settled !== undefined && isSameList(settled.files, files) && isEqual(settled.problems, problems)) return
     this.#settled = { files, problems }
     const before = this.#state
-    const assembled = assemble(files, this.#assemble, before, this.#remembered)
+    const assembled = this.#assembler.assemble(files, before, this.#remembered)
     const rejected = [...problems, ...assembled.rejected]
     const next: SourceState = { ...assembled, rejected }
     const isSame = (Object.keys(next) as (keyof SourceState)[]).every((key) =>

@@ -14,7 +14,8 @@ import type {
   VirtualMachineInterface,
   VirtualNetwork,
 } from '../../model/objects.ts'
-import { type AssembleOptions, assemble, EMPTY_STATE, type LoadedFile } from '../objects/assemble.ts'
+import { type AssembleOptions, Assembler, EMPTY_STATE } from '../objects/assemble.ts'
+import type { LoadedFile } from '../objects/collected.ts'
 import { type Item, idOf, type Kind } from '../objects/decode.ts'
 import { InterfaceIndex } from './interfaces.ts'
 import { type Accepted, KindStore } from './kind-store.ts'
@@ -68,6 +69,7 @@ export class Cluster implements Disposable {
   readonly #problems = new Problems(() => this.#schedule())
   readonly #podWaiters = new Set<(uid: string) => void>()
   #files: Partial<Record<WholeKind, LoadedFile>> = {}
+  readonly #assembler: Assembler
   #assembled = EMPTY_STATE
   #extra: readonly Rejection[] = []
   #state = EMPTY_STATE
@@ -85,7 +87,8 @@ export class Cluster implements Disposable {
   constructor(options: ClusterOptions) {
     this.#options = options
     this.#assembled = { ...EMPTY_STATE, virtualNetworks: options.accepted }
-    const { node } = options
+    const { cluster, defaultSubnets, node } = options
+    this.#assembler = new Assembler({ cluster, defaultSubnets, node })
     const whole = (kind: WholeKind) =>
       new KindStore<Item>({
         decode: (object) => this.#decode(kind, object),
@@ -230,14 +233,8 @@ export class Cluster implements Disposable {
       isWholeDirty = true
     }
     if (isWholeDirty) {
-      const { cluster, defaultSubnets, node } = this.#options
       const files = WHOLE_KINDS.map((kind) => this.#files[kind]!)
-      this.#assembled = assemble(
-        files,
-        { cluster, defaultSubnets, node },
-        this.#assembled,
-        this.#assembled.virtualNetworks,
-      )
+      this.#assembled = this.#assembler.assemble(files, this.#assembled)
     }
     const rejected = [
       ...this.#extra,

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { networkOfPod } from '../../model/namespace-network.ts'
 import type { Rejection, SourceState } from '../../model/objects.ts'
 import { loadText } from '../directory/files.ts'
-import type { LoadedFile } from './assemble.ts'
 import { assemble, EMPTY_STATE } from './assemble.ts'
+import type { LoadedFile } from './collected.ts'
 
 const options = { cluster: 'k8s', defaultSubnets: ['10.244.0.0/16'] }
 const RED = 'default-domain:k8s-default:red'

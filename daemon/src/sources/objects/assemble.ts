@@ -5,7 +5,7 @@
 
 import { bitsOf, contains, type Prefix, sizeOf } from '../../model/address.ts'
 import { builtInNetworks } from '../../model/built-in-networks.ts'
-import { isEqual, isSameMap, keepEqual } from '../../model/equal.ts'
+import { isEqual, isSameMap, keepEqual, keepList, Memo } from '../../model/equal.ts'
 import { poolOf } from '../../model/ipam.ts'
 import type {
   Cidr,
@@ -17,15 +17,8 @@ import type {
   VirtualRouter,
 } from '../../model/objects.ts'
 import { prefixOf } from '../../model/prefix-of.ts'
-import { BUILT_IN_LABEL, type Item, idOf, type Kind, type KnownRouter } from './decode.ts'
-
-/** What was read from one place (a file, or the API server's list of a kind). */
-export interface LoadedFile {
-  /** Where: a file relative to the source's folder; told with what is wrong with its items. */
-  readonly path: string
-  readonly items: readonly Item[]
-  readonly rejections: readonly Rejection[]
-}
+import { Collected, type LoadedFile } from './collected.ts'
+import { BUILT_IN_LABEL, type KnownRouter } from './decode.ts'
 
 export interface AssembleOptions {
   readonly cluster: string
@@ -46,24 +39,86 @@ export const EMPTY_STATE: SourceState = {
   rejected: [],
 }
 
-/** `accepted`: VNs as they were accepted before; what blocks were cut from can't change under them. */
+/** For a series of states: what rests on the same as before isn't gone through again. */
+export class Assembler {
+  readonly #options: AssembleOptions
+  readonly #collected = new Collected()
+  readonly #checked = new Memo<Checked>()
+  #dead: readonly string[] = []
+
+  constructor(options: AssembleOptions) {
+    this.#options = options
+  }
+
+  /** `accepted`: VNs as they were accepted before; what blocks were cut from can't change under them. */
+  assemble(
+    files: readonly LoadedFile[],
+    before: SourceState,
+    accepted: ReadonlyMap<FqName, VirtualNetwork> = before.virtualNetworks,
+  ): SourceState {
+    const collected = this.#collected
+    collected.read(files)
+    const namespaces = kept(before.namespaces, collected.map('Namespace'))
+    const known = collected.map('VirtualRouter')
+    const self = this.#options.node
+    const dead = [...known.values()].filter(({ name, isReady }) => isReady === false && name !== self)
+    this.#dead = keepList(
+      this.#dead,
+      dead.map(({ name }) => name),
+    )
+    const isAlive = (node: string) => node === self || known.get(node)?.isReady !== false
+    const checked = this.#checked.get(
+      [
+        ...[namespaces, collected.map('VirtualNetwork'), collected.map('IPAMBlock')],
+        ...[this.#dead, before.virtualNetworks, before.blocks, accepted],
+      ],
+      () => checkNetworks(collected, this.#options, { ...before, namespaces }, accepted, isAlive),
+    )
+    const rejected = [...files.flatMap(({ rejections }) => rejections), ...collected.doubles, ...checked.rejected]
+    const routers = new Map<string, VirtualRouter>()
+    const losers = sharedAddresses(known, isAlive, self, collected, rejected)
+    for (const [name, router] of known)
+      if (!losers.has(name)) routers.set(name, asPublished(router, before.routers.get(name)))
+    return {
+      namespaces,
+      virtualNetworks: checked.virtualNetworks,
+      blocks: checked.blocks,
+      interfaces: kept(before.interfaces, collected.map('VirtualMachineInterface')),
+      routers: kept(before.routers, routers),
+      networkRouters: kept(before.networkRouters, collected.map('VirtualNetworkRouter')),
+      pods: before.pods,
+      rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
+    }
+  }
+}
+
+/** One state; see Assembler for a series of them. */
 export function assemble(
-  files: Iterable<LoadedFile>,
+  files: readonly LoadedFile[],
   options: AssembleOptions,
   before: SourceState,
   accepted: ReadonlyMap<FqName, VirtualNetwork> = before.virtualNetworks,
 ): SourceState {
+  return new Assembler(options).assemble(files, before, accepted)
+}
+
+interface Checked extends Pick<SourceState, 'virtualNetworks' | 'blocks'> {
+  readonly rejected: readonly Rejection[]
+}
+
+/** Networks and blocks that count. */
+function checkNetworks(
+  collected: Collected,
+  options: AssembleOptions,
+  before: Pick<SourceState, 'namespaces' | 'virtualNetworks' | 'blocks'>,
+  accepted: ReadonlyMap<FqName, VirtualNetwork>,
+  isAlive: IsAlive,
+): Checked {
   const rejected: Rejection[] = []
-  const collected = new Collector(rejected)
-  for (const file of files) {
-    rejected.push(...file.rejections)
-    for (const item of file.items) collected.add(item, file.path)
-  }
-  const namespaces = collected.map('Namespace')
-  const blocks = collected.map('IPAMBlock')
-  const virtualNetworks = collected.map('VirtualNetwork')
+  const blocks = new Map(collected.map('IPAMBlock'))
+  const virtualNetworks = new Map(collected.map('VirtualNetwork'))
   const builtIn = new Map<FqName, VirtualNetwork>()
-  for (const network of builtInNetworks(options.cluster, options.defaultSubnets, namespaces.values())) {
+  for (const network of builtInNetworks(options.cluster, options.defaultSubnets, before.namespaces.values())) {
     const shown = virtualNetworks.get(network.fqName)
     if (shown !== undefined && !isShownBuiltIn(shown))
       rejected.push({ object: nameOf(shown), message: `is built in (${network.fqName}): choose another name` })
@@ -75,98 +130,16 @@ export function assemble(
   for (const [fqName, network] of builtIn) virtualNetworks.set(fqName, network)
   keepDeletedNetworks(virtualNetworks, blocks, accepted, rejected)
   keepCarvedNetworks(virtualNetworks, blocks, accepted, collected, rejected)
-  const known = collected.map('VirtualRouter')
-  const isAlive = (node: string) => node === options.node || known.get(node)?.isReady !== false
   dropOverlappingBlocks(blocks, virtualNetworks, isAlive, collected, rejected)
-  const routers = new Map<string, VirtualRouter>()
-  const losers = sharedAddresses(known, isAlive, options.node, collected, rejected)
-  for (const [name, router] of known)
-    if (!losers.has(name)) routers.set(name, asPublished(router, before.routers.get(name)))
   return {
-    namespaces: kept(before.namespaces, namespaces),
     virtualNetworks: kept(before.virtualNetworks, virtualNetworks),
     blocks: kept(before.blocks, blocks),
-    interfaces: kept(before.interfaces, collected.map('VirtualMachineInterface')),
-    routers: kept(before.routers, routers),
-    networkRouters: kept(before.networkRouters, collected.map('VirtualNetworkRouter')),
-    pods: before.pods,
-    rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
+    rejected,
   }
 }
 
 function kept<V>(before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
   return isSameMap(before, after) ? before : after
-}
-
-type ObjectOf<K extends Kind> = Extract<Item, { kind: K }>['object']
-
-/** One object of each identity: of several, that of the file whose name comes first. */
-class Collector {
-  readonly #rejected: Rejection[]
-  readonly #objects = perKind(() => new Map<string, Item['object']>())
-  readonly #files = perKind(() => new Map<string, string>())
-
-  constructor(rejected: Rejection[]) {
-    this.#rejected = rejected
-  }
-
-  add(item: Item, file: string): void {
-    const objects = this.#objects[item.kind]
-    const key = identityOf(item)
-    const known = objects.get(key)
-    if (known === undefined) {
-      objects.set(key, item.object)
-      this.#files[item.kind].set(key, file)
-      return
-    }
-    const rival = { item: { kind: item.kind, object: known } as Item, file: this.fileOf(item.kind, key)! }
-    const [winner, loser] = rival.file <= file ? [rival, { item, file }] : [{ item, file }, rival]
-    objects.set(key, winner.item.object)
-    this.#files[item.kind].set(key, winner.file)
-    this.#rejected.push({
-      object: idOf(loser.item),
-      file: loser.file,
-      value: key,
-      message: `is defined in ${winner.file} already (${idOf(winner.item)}), which counts: remove one of them`,
-    })
-  }
-
-  /** All of a kind, for whoever asks to change. */
-  map<K extends Kind>(kind: K): Map<string, ObjectOf<K>> {
-    return this.#objects[kind] as Map<string, ObjectOf<K>>
-  }
-
-  fileOf(kind: Kind, key: string): string | undefined {
-    return this.#files[kind].get(key)
-  }
-}
-
-function perKind<T>(make: () => T): Record<Kind, T> {
-  return {
-    Namespace: make(),
-    VirtualNetwork: make(),
-    VirtualNetworkRouter: make(),
-    IPAMBlock: make(),
-    VirtualMachineInterface: make(),
-    VirtualRouter: make(),
-  }
-}
-
-function identityOf(item: Item): string {
-  switch (item.kind) {
-    case 'VirtualNetwork':
-      return item.object.fqName
-    case 'VirtualNetworkRouter':
-      return `${item.object.namespace}/${item.object.name}`
-    case 'VirtualMachineInterface':
-      return item.object.uuid
-    case 'Namespace':
-    case 'IPAMBlock':
-    case 'VirtualRouter':
-      return item.object.name
-    default:
-      return item satisfies never
-  }
 }
 
 function nameOf(vn: VirtualNetwork): string {
@@ -215,7 +188,7 @@ function keepCarvedNetworks(
   networks: Map<FqName, VirtualNetwork>,
   blocks: ReadonlyMap<string, IpamBlock>,
   accepted: ReadonlyMap<FqName, VirtualNetwork>,
-  collected: Collector,
+  collected: Collected,
   rejected: Rejection[],
 ): void {
   const changed = [...networks.values()].filter((vn) => {
@@ -281,7 +254,7 @@ function dropOverlappingBlocks(
   blocks: Map<string, IpamBlock>,
   networks: ReadonlyMap<FqName, VirtualNetwork>,
   isAlive: IsAlive,
-  collected: Collector,
+  collected: Collected,
   rejected: Rejection[],
 ): void {
   const drop = ({ block }: Claim, rival: Claim) => {
@@ -375,7 +348,7 @@ function sharedAddresses(
   known: ReadonlyMap<string, KnownRouter>,
   isAlive: IsAlive,
   self: string | undefined,
-  collected: Collector,
+  collected: Collected,
   rejected: Rejection[],
 ): ReadonlySet<string> {
   const rank = (name: string) => (name === self ? 0 : isAlive(name) ? 1 : 2)

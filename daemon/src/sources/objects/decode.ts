@@ -71,7 +71,7 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   VirtualRouter: 'vrouter.dev/v1alpha1',
 }
 
-const KINDS = Object.keys(API_VERSIONS) as Kind[]
+export const KINDS = Object.keys(API_VERSIONS) as Kind[]
 
 export const SCHEMAS: Readonly<Record<Kind, Schema>> = {
   Namespace: new Schema(namespaceSchema),
