@@ -346,21 +346,25 @@ export class Model {
   #sweep(vrfs: ReadonlyMap<FqName, NetworkVrf>, pods: readonly LocalPod[], now: number): void {
     const vrfIds = new Set<number>()
     const vifIds = new Set<number>()
-    const labels = new Set<number | undefined>([this.#ids.get('label', keys.VHOST_LABEL)])
+    const labels = new Set<number>()
+    const keepLabel = (label: number | undefined) => label !== undefined && labels.add(label)
+    keepLabel(this.#ids.get('label', keys.VHOST_LABEL))
     const indices = new Set(this.#bridge.indices())
     for (const { id, label } of vrfs.values()) {
       vrfIds.add(id)
-      labels.add(label)
+      keepLabel(label)
     }
     for (const { vif, label, bridgeIndex } of pods) {
       vifIds.add(vif)
       labels.add(label)
       indices.add(bridgeIndex)
     }
-    this.#ids.sweep('vrf', (_key, id) => vrfIds.has(id), now)
-    this.#ids.sweep('vif', (_key, id) => vifIds.has(id), now)
-    this.#ids.sweep('label', (_key, id) => labels.has(id), now)
-    this.#ids.sweep('bridge', (_key, index) => indices.has(index), now)
+    const numbers = { vrf: vrfIds, vif: vifIds, label: labels, bridge: indices }
+    for (const kind of ['vrf', 'vif', 'label', 'bridge'] as const) {
+      const alive = numbers[kind]
+      // All of these are in use: as many as are in use are all that are.
+      if (this.#ids.used(kind).size !== alive.size) this.#ids.sweep(kind, (_key, id) => alive.has(id), now)
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import { type IdKind, Ids } from './ids.ts'
 import { interfaceUuid, podMac, tapName } from './names.ts'
 import type { Namespace, SourceState, VirtualNetwork } from './objects.ts'
 import { VrfRib } from './rib/rib.ts'
+import { RibTable } from './rib/rib-table.ts'
 
 const LATER = '2026-01-02T00:00:00Z'
 const limits = { vrf: 4096, nexthop: 65_536, label: 5120, vif: 1024, bridge: 65_536 }
@@ -19,16 +20,26 @@ interface Work {
   numbers: number
   /** Routes that were offered to the RIB, or withdrawn. */
   offers: number
+  /** How often VRFs were asked whether they have something to select, or problems. */
+  asked: number
 }
 
-const NOTHING: Work = { reads: 0, numbers: 0, offers: 0 }
+const NOTHING: Work = { reads: 0, numbers: 0, offers: 0, asked: 0 }
 
 class CountingIds extends Ids {
+  /** Numbers that were looked at for whether they are to be given back. */
+  swept = 0
   readonly #work: Work
 
   constructor(work: Work) {
     super({ limits })
     this.#work = work
+  }
+
+  override sweep(kind: IdKind, isAlive: (key: string, id: number) => boolean, now: number): void {
+    // Nexthops are looked through for their numbers of references in any case.
+    if (kind !== 'nexthop') this.swept += this.used(kind).size
+    super.sweep(kind, isAlive, now)
   }
 
   override allocate(kind: IdKind, key: string, now: number): number | undefined {
@@ -42,6 +53,7 @@ const vnOf = (at: number) => `default-domain:k8s-t${at}:net`
 /** A pod with the same address in each of so many networks; four times as many are defined in the cluster. */
 class Node {
   readonly work: Work = { ...NOTHING }
+  readonly ids = new CountingIds(this.work)
   readonly #model: Model
   readonly #source: SourceState
   #ports: readonly Port[]
@@ -58,7 +70,7 @@ class Node {
     const others = { blocks: none, interfaces: none, routers: none, networkRouters: none, pods: none, rejected: [] }
     this.#source = { virtualNetworks, namespaces, ...others }
     const options = { node: 'n1', cluster: 'k8s', limits: { routes: 65_536 }, flowsPerVif: 100, snat: true }
-    this.#model = new Model(options, new CountingIds(this.work))
+    this.#model = new Model(options, this.ids)
     this.#ports = Array.from({ length: networks }, (_, at) => port(`pod-${at}`, at))
     this.#update()
   }
@@ -123,9 +135,24 @@ describe('a round of a node with many networks', () => {
       }
     VrfRib.prototype.offer = counted(offer)
     VrfRib.prototype.withdraw = counted(withdraw)
+    for (const name of ['isPending', 'hasProblems'] as const) {
+      const known = Object.getOwnPropertyDescriptor(RibTable.prototype, name)!
+      Object.defineProperty(RibTable.prototype, name, {
+        configurable: true,
+        get(this: RibTable) {
+          if (working !== undefined) working.asked++
+          return known.get!.call(this)
+        },
+      })
+      undo.push(() => Object.defineProperty(RibTable.prototype, name, known))
+    }
   })
 
-  after(() => Object.assign(VrfRib.prototype, { offer, withdraw }))
+  const undo: (() => void)[] = []
+  after(() => {
+    Object.assign(VrfRib.prototype, { offer, withdraw })
+    for (const one of undo) one()
+  })
 
   function costs(networks: number): Record<string, Work> {
     const node = new Node(networks)
@@ -147,7 +174,20 @@ describe('a round of a node with many networks', () => {
     const few = costs(5)
     assert.deepEqual(costs(80), few)
     const fresh = few['the first pod of a network comes']!
-    assert.ok(fresh.reads > 0 && fresh.numbers > 0 && fresh.offers > 0, 'what is counted is counted')
+    assert.ok(fresh.reads > 0 && fresh.numbers > 0 && fresh.offers > 0 && fresh.asked > 0, 'what is counted is counted')
     assert.equal(few['nothing is new']!.reads, 0)
+  })
+
+  it('looks for numbers to give back only when something is gone', () => {
+    const node = new Node(5)
+    const swept = (...ports: readonly Port[]) => {
+      node.ids.swept = 0
+      node.round(...ports)
+      return node.ids.swept
+    }
+    const one = port('first', 5)
+    assert.deepEqual([swept(), swept(one), swept(one)], [0, 0, 0])
+    assert.ok(swept() > 0)
+    assert.deepEqual([swept(), node.ids.used('vif').size], [0, 5])
   })
 })

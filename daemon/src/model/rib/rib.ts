@@ -13,18 +13,32 @@ import { keyOf } from './route-changes.ts'
 export class VrfRib {
   readonly vrf: RibVrf
   readonly tables: Readonly<Record<Family, RibTable>>
+  readonly #touched: Set<VrfRib>
 
-  constructor(vrf: RibVrf) {
+  /** `touched`: hears of each that is offered something, or has it withdrawn. */
+  constructor(vrf: RibVrf, touched: Set<VrfRib>) {
     this.vrf = vrf
+    this.#touched = touched
     this.tables = { 4: new RibTable(vrf, 4), 6: new RibTable(vrf, 6) }
   }
 
   offer(offer: Offer): void {
+    this.#touched.add(this)
     this.tables[familyOf(offer.route.address)].offer(offer)
   }
 
   withdraw(address: Address, prefixLength: number, who: OfferKey): void {
+    this.#touched.add(this)
     this.tables[familyOf(address)].withdraw(keyOf(address, prefixLength), who)
+  }
+
+  /** Whether there is something to select. */
+  get isPending(): boolean {
+    return this.tables[4].isPending || this.tables[6].isPending
+  }
+
+  get hasProblems(): boolean {
+    return this.tables[4].hasProblems || this.tables[6].hasProblems
   }
 
   /** All that is offered for a prefix. */
@@ -40,11 +54,14 @@ const SLICE = 1024
 
 export class Rib implements RouteLog {
   readonly #vrfs = new Map<number, VrfRib>()
+  /** Those in which something may be to be selected: of hundreds of VRFs a few. */
+  readonly #touched = new Set<VrfRib>()
+  readonly #withProblems = new Set<VrfRib>()
   readonly #references = new Map<number, number>()
 
   /** The VRF is there from now on, and has nothing yet. Not for one whose number is in use: that one is closed first. */
   open(vrf: RibVrf): VrfRib {
-    const rib = new VrfRib(vrf)
+    const rib = new VrfRib(vrf, this.#touched)
     this.#vrfs.set(vrf.id, rib)
     return rib
   }
@@ -54,6 +71,7 @@ export class Rib implements RouteLog {
     const rib = this.#vrfs.get(id)
     if (rib === undefined) return
     this.#vrfs.delete(id)
+    this.#withProblems.delete(rib)
     let count = 0
     for (const family of [4, 6] as const) {
       for (const route of rib.tables[family].list.routes) {
@@ -65,9 +83,16 @@ export class Rib implements RouteLog {
 
   /** Brings the routes to what is offered now. Yields now and then. */
   *commit(compose: Compose): Generator<void> {
-    const pending = [...this.#vrfs.values()].filter(({ tables }) => tables[4].isPending || tables[6].isPending)
-    for (const { tables } of pending.sort((a, b) => a.vrf.id - b.vrf.id))
-      for (const family of [4, 6] as const) yield* tables[family].commit(compose, (changes) => this.#count(changes))
+    for (const rib of [...this.#touched].sort((a, b) => a.vrf.id - b.vrf.id)) {
+      this.#touched.delete(rib)
+      // What was closed since isn't counted any more.
+      if (this.#vrfs.get(rib.vrf.id) !== rib) continue
+      for (const family of [4, 6] as const) yield* rib.tables[family].commit(compose, (changes) => this.#count(changes))
+      // What got no number is tried again.
+      if (rib.isPending) this.#touched.add(rib)
+      if (rib.hasProblems) this.#withProblems.add(rib)
+      else this.#withProblems.delete(rib)
+    }
   }
 
   /** Sorted; the same list as long as nothing in it changes. */
@@ -86,8 +111,8 @@ export class Rib implements RouteLog {
   }
 
   *problems(): Generator<Problem> {
-    for (const { tables } of this.#vrfs.values())
-      for (const table of [tables[4], tables[6]]) if (table.hasProblems) yield* table.problems
+    for (const { tables } of [...this.#withProblems].sort((a, b) => a.vrf.id - b.vrf.id))
+      for (const table of [tables[4], tables[6]]) yield* table.problems
   }
 
   /** Routes and their paths by nexthop (references.ts). */
