@@ -69,7 +69,7 @@ export class BridgeTable {
           room -= remotePods.size
           const known = this.#remote.get(vrf.vn) ?? new RemoteMacs()
           networks.set(vrf.vn, known)
-          routes = yield* known.compute(remotePods, nodes, own)
+          routes = known.known(remotePods, nodes, own) ?? (yield* known.compute(remotePods, nodes, own))
           problems.push(...known.problems)
         } else {
           problems.push({

@@ -43,6 +43,16 @@ export class RemoteMacs {
     return this.#problems
   }
 
+  /** As of the last call of `compute`, where that was of the same; undefined: it is to be called. */
+  known(
+    pods: RemotePods,
+    nodes: ReadonlyMap<string, RemoteNode>,
+    own: readonly BridgeRoute[],
+  ): readonly BridgeRoute[] | undefined {
+    const isSame = pods === this.#pods && nodes === this.#nodes && own === this.#own && pods.changes.length === 0
+    return isSame ? this.#list : undefined
+  }
+
   /**
    * These entries of this node, sorted by MAC, and with them those of the pods on other nodes; the list of before when it says the same. To be called after each update of
    * the pods. Yields now and then.
@@ -52,9 +62,9 @@ export class RemoteMacs {
     nodes: ReadonlyMap<string, RemoteNode>,
     own: readonly BridgeRoute[] = NO_ROUTES,
   ): Generator<void, readonly BridgeRoute[]> {
+    const known = this.known(pods, nodes, own)
+    if (known !== undefined) return known
     const { changes } = pods
-    const isSame = pods === this.#pods && nodes === this.#nodes && changes.length === 0
-    if (isSame && own === this.#own) return this.#list
     const isPatched =
       pods === this.#pods &&
       this.#isWhole &&

@@ -72,9 +72,9 @@ export function contextFromTables(
   const before = known.get(routeLog)
   const made = new Map<number, Known>()
   for (const { id } of tables.vrfs) {
-    const lists = { inet: tables.inet.get(id) ?? NONE, inet6: tables.inet6.get(id) ?? NONE }
-    const routed = routedContext(id, lists, before?.get(id), routeLog)
-    made.set(id, { ...lists, context: routed })
+    const routes = knownOf(id, tables.inet.get(id) ?? NONE, tables.inet6.get(id) ?? NONE, before?.get(id), routeLog)
+    made.set(id, routes)
+    const routed = routes.context
     const host = hosts.filter(({ vrf }) => vrf === id).flatMap(hostSubnets)
     const vrf = host.length === 0 ? routed : { ...routed, subnets: [...routed.subnets, ...host] }
     if (vrf.own.length > 0 || vrf.subnets.length > 0) vrfs.set(id, vrf)
@@ -131,12 +131,9 @@ function hostSubnets({ ip4, ip6 }: Vif): RouterSubnet[] {
   ]
 }
 
-interface Lists {
+interface Known {
   readonly inet: readonly Route[]
   readonly inet6: readonly Route[]
-}
-
-interface Known extends Lists {
   readonly context: VrfContext
 }
 
@@ -148,12 +145,19 @@ const NO_LOG: RouteLog = { changesBetween: () => undefined }
 const known = new WeakMap<RouteLog, ReadonlyMap<number, Known>>()
 
 /** What the routes of a VRF say, under the same identity as long as those are the same ones that the router itself has a part in. */
-function routedContext(vrf: number, lists: Lists, before: Known | undefined, log: RouteLog): VrfContext {
+function knownOf(
+  vrf: number,
+  inet: readonly Route[],
+  inet6: readonly Route[],
+  before: Known | undefined,
+  log: RouteLog,
+): Known {
+  if (before !== undefined && before.inet === inet && before.inet6 === inet6) return before
   const isSame =
     before !== undefined &&
-    hasSameOwn(before.inet, lists.inet, log.changesBetween(vrf, 4, before.inet, lists.inet)) &&
-    hasSameOwn(before.inet6, lists.inet6, log.changesBetween(vrf, 6, before.inet6, lists.inet6))
-  return isSame ? before.context : contextOf(lists)
+    hasSameOwn(before.inet, inet, log.changesBetween(vrf, 4, before.inet, inet)) &&
+    hasSameOwn(before.inet6, inet6, log.changesBetween(vrf, 6, before.inet6, inet6))
+  return { inet, inet6, context: isSame ? before.context : contextOf(inet, inet6) }
 }
 
 function hasSameOwn(
@@ -169,7 +173,7 @@ function isOwnRoute(route: Route | undefined): boolean {
   return route?.kind === 'gateway' || route?.kind === 'service' || route?.kind === 'subnet'
 }
 
-function contextOf({ inet, inet6 }: Lists): VrfContext {
+function contextOf(inet: readonly Route[], inet6: readonly Route[]): VrfContext {
   // Of tens of thousands of routes a few.
   const routes = [...inet.filter(isOwnRoute), ...inet6.filter(isOwnRoute)]
   const gateways = routes
