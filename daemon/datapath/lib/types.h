@@ -110,6 +110,7 @@ enum nh_flags {
 	NH_FLAG_COMPOSITE_EVPN = 0x1000,
 	NH_FLAG_COMPOSITE_ENCAP = 0x2000,
 	NH_FLAG_ETREE_ROOT = 0x200000,
+	NH_FLAG_SERVICE = 0x40000000, /* ours, of VRF_TRANSLATE: into a service network, whose addresses are fronts (service.h) */
 	NH_FLAG_SNAT = 0x80000000, /* ours, of VRF_TRANSLATE: out of the overlay, with the node's address for the workload's */
 };
 
@@ -472,6 +473,80 @@ struct held_fragment {
 	__u16 length;
 	__u16 copy; /* the packet itself went to the host */
 	__u8 frame[HELD_FRAME];
+};
+
+/* ---- services ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Map `service_fronts`: hash, struct front_key -> struct front. An address of a service network, with a port and protocol that it has.
+ * Protocol and port 0: the address itself, which says that everything else at it is refused.
+ */
+struct front_key {
+	__u32 vrf; /* of the service network; 0 = the underlay: NodePorts, and addresses that load balancers bring */
+	__be16 port;
+	__u8 proto;
+	__u8 family; /* AF_INET, AF_INET6 */
+	__u8 ip[16]; /* IPv4: the first four bytes, the others zero */
+};
+/* Backs that one may be chosen of: a block of the map `service_backs`. */
+struct back_set {
+	__u32 first;
+	__u32 count;
+};
+enum front_flags {
+	FRONT_DROP_INSIDE = 0x1,  /* an empty set is silence, not a refusal: for those inside, and for what comes from outside */
+	FRONT_DROP_OUTSIDE = 0x2,
+	FRONT_SOURCE_RANGES = 0x4, /* only sources in map `service_ranges` */
+};
+struct front {
+	__u32 service;   /* id of the service port: what affinity, source ranges and counters are kept under */
+	__u32 flags;     /* enum front_flags */
+	struct back_set inside;  /* for pods of this node, and its host */
+	struct back_set outside; /* for what comes from elsewhere */
+	__u32 affinity_s; /* 0 = none; idle time of a client's affinity */
+	__u32 pad;
+};
+
+/* Map `service_backs`: array, index -> struct back. */
+enum back_flags {
+	BACK_HOST = 0x1, /* an address of the underlay, none of a network: a node's own, or another host's */
+};
+struct back {
+	__u8 ip[16];
+	__be16 port;
+	__u16 flags; /* enum back_flags */
+	__u32 vrf;   /* of the endpoint's network on this node, LABEL_NONE = it has none here */
+	__u32 nh;    /* where the endpoint is, for clients whose own routes don't lead there: its interface here, or a tunnel; 0 = by route */
+	__u32 label; /* with a tunnel */
+};
+
+/* Map `service_affinity`: LRU hash, struct affinity_key -> struct affinity. */
+struct affinity_key {
+	__u32 service;
+	__u32 vrf; /* of the client: addresses of networks overlap */
+	__u8 ip[16];
+};
+struct affinity {
+	__u8 ip[16]; /* the endpoint's */
+	__be16 port;
+	__u16 pad;
+	__u32 pad2;
+	__u64 expires_ns; /* bpf_ktime_get_coarse_ns() */
+};
+
+/* Map `service_ranges`: LPM trie, struct range_key -> 1. prefixlen counts the 64 bits of service and family, too. */
+struct range_key {
+	__u32 prefixlen;
+	__be32 service_be;
+	__be32 family_be;
+	__u8 ip[16];
+};
+
+/* Map `service_stats`: per-CPU array, service id -> struct service_stats. */
+struct service_stats {
+	__u64 connections; /* flows that were given a back */
+	__u64 refused;     /* answered that there is none */
+	__u64 dropped;
 };
 
 /* ---- globals ----------------------------------------------------------------------------------------------------- */

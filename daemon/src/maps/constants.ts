@@ -120,6 +120,8 @@ export const NH_FLAG_COMPOSITE_ECMP = 0x400
 export const NH_FLAG_COMPOSITE_EVPN = 0x1000
 export const NH_FLAG_COMPOSITE_ENCAP = 0x2000
 export const NH_FLAG_ETREE_ROOT = 0x200000
+/** ours, of VRF_TRANSLATE: into a service network, whose addresses are fronts (service.h) */
+export const NH_FLAG_SERVICE = 0x40000000
 /** ours, of VRF_TRANSLATE: out of the overlay, with the node's address for the workload's */
 export const NH_FLAG_SNAT = 0x80000000
 
@@ -136,6 +138,7 @@ export const NH_FLAGS = {
   NH_FLAG_COMPOSITE_EVPN,
   NH_FLAG_COMPOSITE_ENCAP,
   NH_FLAG_ETREE_ROOT,
+  NH_FLAG_SERVICE,
   NH_FLAG_SNAT,
 } as const
 
@@ -269,6 +272,21 @@ export const FLOW_SLOT_STATE = 5
 
 /** enum flow_slot_bits */
 export const FLOW_SLOT_BITS = { FLOW_SLOT_CLOSED, FLOW_SLOT_SNAT_PORT, FLOW_SLOT_STATE } as const
+
+/** an empty set is silence, not a refusal: for those inside, and for what comes from outside */
+export const FRONT_DROP_INSIDE = 0x1
+export const FRONT_DROP_OUTSIDE = 0x2
+/** only sources in map `service_ranges` */
+export const FRONT_SOURCE_RANGES = 0x4
+
+/** enum front_flags */
+export const FRONT_FLAGS = { FRONT_DROP_INSIDE, FRONT_DROP_OUTSIDE, FRONT_SOURCE_RANGES } as const
+
+/** an address of the underlay, none of a network: a node's own, or another host's */
+export const BACK_HOST = 0x1
+
+/** enum back_flags */
+export const BACK_FLAGS = { BACK_HOST } as const
 
 /** tunnels are taken at the port of the first MPLSoUDP drafts, too */
 export const OPTION_MPLS_PORT_OLD = 1

@@ -1061,6 +1061,208 @@ export const heldFragmentCodec: Codec<HeldFragmentStruct> = {
   },
 }
 
+export interface FrontKeyStruct {
+  /** of the service network; 0 = the underlay: NodePorts, and addresses that load balancers bring */
+  readonly vrf: number
+  readonly port: number
+  readonly proto: number
+  /** AF_INET, AF_INET6 */
+  readonly family: number
+  /** IPv4: the first four bytes, the others zero */
+  readonly ip: Uint8Array
+}
+
+export const frontKeyCodec: Codec<FrontKeyStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    vrf: view.getUint32(offset, true),
+    port: view.getUint16(offset + 4, false),
+    proto: view.getUint8(offset + 6),
+    family: view.getUint8(offset + 7),
+    ip: bytesAt(view, offset + 8, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.vrf, true)
+    into.setUint16(offset + 4, value.port, false)
+    into.setUint8(offset + 6, value.proto)
+    into.setUint8(offset + 7, value.family)
+    putBytes(into, offset + 8, 16, value.ip)
+  },
+}
+
+/** Backs that one may be chosen of: a block of the map `service_backs`. */
+export interface BackSetStruct {
+  readonly first: number
+  readonly count: number
+}
+
+export const backSetCodec: Codec<BackSetStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    first: view.getUint32(offset, true),
+    count: view.getUint32(offset + 4, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.first, true)
+    into.setUint32(offset + 4, value.count, true)
+  },
+}
+
+export interface FrontStruct {
+  /** id of the service port: what affinity, source ranges and counters are kept under */
+  readonly service: number
+  /** enum front_flags */
+  readonly flags: number
+  readonly inside: BackSetStruct
+  readonly outside: BackSetStruct
+  /** 0 = none; idle time of a client's affinity */
+  readonly affinityS: number
+}
+
+export const frontCodec: Codec<FrontStruct> = {
+  size: 32,
+  decode: (view, offset = 0) => ({
+    service: view.getUint32(offset, true),
+    flags: view.getUint32(offset + 4, true),
+    inside: backSetCodec.decode(view, offset + 8),
+    outside: backSetCodec.decode(view, offset + 16),
+    affinityS: view.getUint32(offset + 24, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 32)
+    into.setUint32(offset, value.service, true)
+    into.setUint32(offset + 4, value.flags, true)
+    backSetCodec.encode(value.inside, into, offset + 8)
+    backSetCodec.encode(value.outside, into, offset + 16)
+    into.setUint32(offset + 24, value.affinityS, true)
+  },
+}
+
+export interface BackStruct {
+  readonly ip: Uint8Array
+  readonly port: number
+  /** enum back_flags */
+  readonly flags: number
+  /** of the endpoint's network on this node, LABEL_NONE = it has none here */
+  readonly vrf: number
+  /** where the endpoint is, for clients whose own routes don't lead there: its interface here, or a tunnel; 0 = by route */
+  readonly nh: number
+  /** with a tunnel */
+  readonly label: number
+}
+
+export const backCodec: Codec<BackStruct> = {
+  size: 32,
+  decode: (view, offset = 0) => ({
+    ip: bytesAt(view, offset, 16),
+    port: view.getUint16(offset + 16, false),
+    flags: view.getUint16(offset + 18, true),
+    vrf: view.getUint32(offset + 20, true),
+    nh: view.getUint32(offset + 24, true),
+    label: view.getUint32(offset + 28, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    putBytes(into, offset, 16, value.ip)
+    into.setUint16(offset + 16, value.port, false)
+    into.setUint16(offset + 18, value.flags, true)
+    into.setUint32(offset + 20, value.vrf, true)
+    into.setUint32(offset + 24, value.nh, true)
+    into.setUint32(offset + 28, value.label, true)
+  },
+}
+
+/** Map `service_affinity`: LRU hash, struct affinity_key -> struct affinity. */
+export interface AffinityKeyStruct {
+  readonly service: number
+  /** of the client: addresses of networks overlap */
+  readonly vrf: number
+  readonly ip: Uint8Array
+}
+
+export const affinityKeyCodec: Codec<AffinityKeyStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    service: view.getUint32(offset, true),
+    vrf: view.getUint32(offset + 4, true),
+    ip: bytesAt(view, offset + 8, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.service, true)
+    into.setUint32(offset + 4, value.vrf, true)
+    putBytes(into, offset + 8, 16, value.ip)
+  },
+}
+
+export interface AffinityStruct {
+  /** the endpoint's */
+  readonly ip: Uint8Array
+  readonly port: number
+  /** bpf_ktime_get_coarse_ns() */
+  readonly expiresNs: bigint
+}
+
+export const affinityCodec: Codec<AffinityStruct> = {
+  size: 32,
+  decode: (view, offset = 0) => ({
+    ip: bytesAt(view, offset, 16),
+    port: view.getUint16(offset + 16, false),
+    expiresNs: view.getBigUint64(offset + 24, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 32)
+    putBytes(into, offset, 16, value.ip)
+    into.setUint16(offset + 16, value.port, false)
+    into.setBigUint64(offset + 24, value.expiresNs, true)
+  },
+}
+
+/** Map `service_ranges`: LPM trie, struct range_key -> 1. prefixlen counts the 64 bits of service and family, too. */
+export interface RangeKeyStruct {
+  readonly prefixlen: number
+  readonly service: number
+  readonly family: number
+  readonly ip: Uint8Array
+}
+
+export const rangeKeyCodec: Codec<RangeKeyStruct> = {
+  size: 28,
+  decode: (view, offset = 0) => ({
+    prefixlen: view.getUint32(offset, true),
+    service: view.getUint32(offset + 4, false),
+    family: view.getUint32(offset + 8, false),
+    ip: bytesAt(view, offset + 12, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.prefixlen, true)
+    into.setUint32(offset + 4, value.service, false)
+    into.setUint32(offset + 8, value.family, false)
+    putBytes(into, offset + 12, 16, value.ip)
+  },
+}
+
+/** Map `service_stats`: per-CPU array, service id -> struct service_stats. */
+export interface ServiceStatsStruct {
+  /** flows that were given a back */
+  readonly connections: bigint
+  /** answered that there is none */
+  readonly refused: bigint
+  readonly dropped: bigint
+}
+
+export const serviceStatsCodec: Codec<ServiceStatsStruct> = {
+  size: 24,
+  decode: (view, offset = 0) => ({
+    connections: view.getBigUint64(offset, true),
+    refused: view.getBigUint64(offset + 8, true),
+    dropped: view.getBigUint64(offset + 16, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setBigUint64(offset, value.connections, true)
+    into.setBigUint64(offset + 8, value.refused, true)
+    into.setBigUint64(offset + 16, value.dropped, true)
+  },
+}
+
 /** Map `globals`: array of one struct globals, written by the daemon. */
 export interface GlobalsStruct {
   /** DATAPATH_ABI */

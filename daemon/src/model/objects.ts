@@ -97,6 +97,68 @@ export interface VirtualNetworkRouter {
   }[]
 }
 
+export type ServiceProtocol = 'TCP' | 'UDP' | 'SCTP'
+
+/** A Service that a proxy serves: no headless one, no ExternalName, none that another proxy was named for. */
+export interface Service {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer'
+  /** One for each family; each is a Service of its own for the datapath. */
+  readonly clusterIps: readonly Address[]
+  readonly ports: readonly ServicePort[]
+  readonly externalIps: readonly Address[]
+  /** status.loadBalancer.ingress, those of ipMode VIP. */
+  readonly loadBalancerIps: readonly Address[]
+  /** spec.loadBalancerSourceRanges, canonical. */
+  readonly sourceRanges: readonly Cidr[]
+  readonly internalTrafficPolicy: 'Cluster' | 'Local'
+  readonly externalTrafficPolicy: 'Cluster' | 'Local'
+  /** Seconds; absent: no affinity. */
+  readonly affinitySeconds?: number
+  readonly healthCheckNodePort?: number
+}
+
+export interface ServicePort {
+  /** Joins it with a port of the slices; '' = the only one. */
+  readonly name: string
+  readonly protocol: ServiceProtocol
+  readonly port: number
+  readonly nodePort?: number
+}
+
+/** An EndpointSlice (discovery.k8s.io/v1) of a Service. */
+export interface EndpointSlice {
+  readonly namespace: string
+  readonly name: string
+  /** Of its own namespace. */
+  readonly service: string
+  readonly family: 4 | 6
+  readonly ports: readonly SlicePort[]
+  readonly endpoints: readonly Endpoint[]
+}
+
+export interface SlicePort {
+  readonly name: string
+  readonly protocol: ServiceProtocol
+  readonly port: number
+}
+
+export interface Endpoint {
+  /** addresses[0]: the only one that counts. */
+  readonly address: Address
+  readonly isReady: boolean
+  readonly isServing: boolean
+  readonly isTerminating: boolean
+  readonly node?: string
+  readonly zone?: string
+  readonly hintedZones?: readonly string[]
+  readonly hintedNodes?: readonly string[]
+  /** The pod behind it, of the slice's namespace; absent: resolved by its address in the Service's network, then in the underlay. */
+  readonly pod?: string
+}
+
 /** A node's share of a VN's subnet: addresses inside it are given out by that node alone. */
 export interface IpamBlock {
   readonly name: string
@@ -148,6 +210,12 @@ export interface SourceState {
   readonly routers: ReadonlyMap<string, VirtualRouter>
   /** By `<namespace>/<name>`. */
   readonly networkRouters: ReadonlyMap<string, VirtualNetworkRouter>
+  /** By `<namespace>/<name>`. Absent, as the next two: the source doesn't know all of them (yet), and what is in the kernel stays. */
+  readonly services?: ReadonlyMap<string, Service>
+  /** By `<namespace>/<name>`. */
+  readonly slices?: ReadonlyMap<string, EndpointSlice>
+  /** ServiceCIDRs of the cluster. */
+  readonly serviceRanges?: readonly Cidr[]
   /** Pods of this node by uid; empty where the source knows no pods (a directory). */
   readonly pods: ReadonlyMap<string, Pod>
   /** Objects that were set aside, and why; shown in introspect and once in the log. */

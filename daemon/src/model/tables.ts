@@ -3,7 +3,7 @@
  * restarts (ids.ts). All lists are sorted by id, or by prefix (address, then shorter prefix first).
  */
 import type { SpokenEncapsulation } from './encapsulations.ts'
-import type { Address, FqName, Mac } from './objects.ts'
+import type { Address, Cidr, FqName, Mac, ServiceProtocol } from './objects.ts'
 
 export interface Tables {
   readonly vrfs: readonly Vrf[]
@@ -22,6 +22,8 @@ export interface Tables {
   readonly peers: readonly TunnelPeer[]
   /** Routes that lead the host's own packets to vhost0, whatever its other routes say. */
   readonly hostRoutes: readonly HostRoute[]
+  /** Fronts of Services, by VRF, address, protocol and port. Absent: what Services there are isn't known, and those in the kernel stay. */
+  readonly fronts?: readonly Front[]
   /** Ports and objects that could not be turned into table entries, and why. */
   readonly problems: readonly Problem[]
 }
@@ -143,6 +145,8 @@ export type Nexthop =
       readonly vrf: number
       /** What leaves by the NIC after the lookup there gets the node's address as its source; nothing else may pass. */
       readonly snat?: true
+      /** Into a service network: its addresses are fronts, and no route of its own counts. */
+      readonly service?: true
     }
   | { readonly type: 'l2-receive' }
   | {
@@ -260,6 +264,51 @@ export interface HostRoute {
   readonly prefixLength: number
   readonly gateway: Address
   readonly source: Address
+}
+
+/** An address at which a Service is reached (`struct front`). */
+export interface Front {
+  /** Of the service network; 0: the underlay. */
+  readonly vrf: number
+  readonly address: Address
+  /** Absent: the address itself, at which everything but its ports is refused. */
+  readonly listener?: { readonly protocol: ServiceProtocol; readonly port: number }
+  readonly kind: 'cluster-ip' | 'node-port' | 'load-balancer' | 'external-ip'
+  readonly service: ServicePortName
+  /** Number of the service port: its fronts share it. */
+  readonly id: number
+  /** For pods of this node and its host, and for what comes from elsewhere. Equal sets of a service port are the same object, for as long as they are equal. */
+  readonly inside: BackSet
+  readonly outside: BackSet
+  readonly affinitySeconds?: number
+  /** Sources that may come; absent: all. */
+  readonly sourceRanges?: readonly Cidr[]
+}
+
+export interface ServicePortName {
+  readonly namespace: string
+  readonly name: string
+  /** Name of the port; '' = the only one. */
+  readonly port: string
+  readonly family: 4 | 6
+}
+
+export interface BackSet {
+  readonly backs: readonly Back[]
+  readonly whenEmpty: 'reject' | 'drop'
+}
+
+/** An endpoint, as one of a front's may be chosen (`struct back`). */
+export interface Back {
+  readonly address: Address
+  readonly port: number
+  /** An address of the underlay: a node's own, or another host's. */
+  readonly isHost?: true
+  /** VRF of its network on this node; absent: that network has none here. */
+  readonly vrf?: number
+  /** Where it is, for clients whose own routes don't lead there: its interface's nexthop here, or a tunnel and its label. */
+  readonly nexthop?: number
+  readonly label?: number
 }
 
 export interface BridgeRoute {
