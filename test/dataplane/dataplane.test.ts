@@ -31,7 +31,7 @@ import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
 
 const limits: Config['limits'] = {
   ...{ vifs: 256, vrfs: 64, nexthops: 1024, labels: 512, routes: 32768, flows4: 1024, flows6: 512 },
-  ...{ flowsPerVif: 100, trapRate: 100, trapBurst: 200 },
+  ...{ services: 64, backends: 512, flowsPerVif: 100, trapRate: 100, trapBurst: 200 },
 }
 
 describe('Dataplane', function () {

@@ -69,6 +69,10 @@ export interface Config {
     readonly nexthops: number
     readonly labels: number
     readonly routes: number
+    /** Ports of Services. */
+    readonly services: number
+    /** Endpoints that they choose from. */
+    readonly backends: number
     readonly flows4: number
     readonly flows6: number
     readonly flowsPerVif: number

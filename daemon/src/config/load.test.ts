@@ -43,6 +43,8 @@ describe('the configuration', () => {
       nexthops: 65536,
       labels: 5120,
       routes: 131072,
+      services: 32768,
+      backends: 262144,
       flows4: 131072,
       flows6: 65536,
       flowsPerVif: 0,

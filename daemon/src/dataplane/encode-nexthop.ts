@@ -14,6 +14,7 @@ import {
   NH_FLAG_MCAST,
   NH_FLAG_POLICY_ENABLED,
   NH_FLAG_RELAXED_POLICY,
+  NH_FLAG_SERVICE,
   NH_FLAG_SNAT,
   NH_FLAG_TUNNEL_UDP_MPLS,
   NH_FLAG_VALID,
@@ -132,7 +133,7 @@ export function encodeNexthop({ nexthop, isValid }: NumberedNexthop, vifs: Reado
       return {
         ...NO_NEXTHOP,
         type: NH_VRF_TRANSLATE,
-        flags: (valid | (nexthop.snat ? NH_FLAG_SNAT : 0)) >>> 0,
+        flags: (valid | (nexthop.snat ? NH_FLAG_SNAT : 0) | (nexthop.service ? NH_FLAG_SERVICE : 0)) >>> 0,
         vrf: nexthop.vrf,
       }
     case 'l2-receive':

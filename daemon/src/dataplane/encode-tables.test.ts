@@ -10,6 +10,7 @@ import {
   NH_ENCAP,
   NH_FLAG_COMPOSITE_ECMP,
   NH_FLAG_POLICY_ENABLED,
+  NH_FLAG_SERVICE,
   NH_FLAG_SNAT,
   NH_FLAG_TUNNEL_UDP_MPLS,
   NH_FLAG_VALID,
@@ -267,6 +268,10 @@ describe('encodeTables', () => {
     assert.equal(
       nexthop({ nexthop: { type: 'vrf-translate', vrf: 0, snat: true } }).nh.flags,
       NH_FLAG_VALID + NH_FLAG_SNAT,
+    )
+    assert.equal(
+      nexthop({ nexthop: { type: 'vrf-translate', vrf: 9, service: true } }).nh.flags,
+      NH_FLAG_VALID + NH_FLAG_SERVICE,
     )
     assert.equal(nexthop({ nexthop: { type: 'l2-receive' } }).nh.type, NH_L2_RCV)
     const { nh: discard } = nexthop({ nexthop: { type: 'discard' } })

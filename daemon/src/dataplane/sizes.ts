@@ -3,6 +3,9 @@ import type { Config } from '../config/config.ts'
 import { type MapName, mapDefinitions } from '../maps/definitions.ts'
 import { MORE_ADDRESSES } from '../model/namespace-network.ts'
 
+/** Of a port of a Service: its address with the port, and for some the node's or a load balancer's; the address alone is shared by its ports. */
+const FRONTS_PER_SERVICE = 2
+
 export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
   switch (name) {
     case 'vifs':
@@ -31,6 +34,14 @@ export function maxEntriesOf(name: MapName, limits: Config['limits']): number {
     case 'route6_lpm':
     case 'bridge':
       return limits.routes
+    case 'service_stats':
+      return limits.services
+    case 'service_fronts':
+      return limits.services * FRONTS_PER_SERVICE
+    case 'service_ranges':
+      return Math.ceil(limits.services / 2)
+    case 'service_backs':
+      return limits.backends
     case 'flow4':
       return limits.flows4
     case 'flow6':

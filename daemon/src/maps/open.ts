@@ -17,6 +17,7 @@ import { type CompositeTable, compositeTable, type NexthopTable, nexthopTable } 
 import { type PathMtuTable, pathMtuTable } from './path-mtus.ts'
 import { type PeerTables, peerTables } from './peers.ts'
 import { type RouteTables, routeTables } from './routes.ts'
+import { type ServiceTables, serviceTables } from './services.ts'
 import {
   type UnderlayStatsTable,
   underlayStatsTable,
@@ -60,6 +61,7 @@ export interface PinnedMaps extends Disposable {
   readonly routes: RouteTables
   readonly bridge: BridgeTable
   readonly flows: FlowTables
+  readonly services: ServiceTables
 }
 
 /** The maps of the set that is in use lie here; `pins` is paths.pins of the configuration. */
@@ -130,6 +132,7 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
     routes: routeTables(map),
     bridge: bridgeTable(map('bridge')),
     flows: flowTables(map),
+    services: serviceTables(map),
     [Symbol.dispose]: () => owner[Symbol.dispose](),
   }
 }

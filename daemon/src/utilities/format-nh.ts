@@ -16,6 +16,7 @@ import {
   NH_FLAG_MCAST,
   NH_FLAG_POLICY_ENABLED,
   NH_FLAG_RELAXED_POLICY,
+  NH_FLAG_SERVICE,
   NH_FLAG_SNAT,
   NH_FLAG_TUNNEL_UDP_MPLS,
   NH_FLAG_TUNNEL_VXLAN,
@@ -54,6 +55,7 @@ const FLAG_NAMES: readonly (readonly [bit: number, name: string, onlyType?: numb
   [NH_FLAG_ETREE_ROOT, 'Etree Root'],
   [0x400000, 'Indirect'],
   [0x800000, 'Evpn Control Word'],
+  [NH_FLAG_SERVICE, 'Service', NH_VRF_TRANSLATE],
   [NH_FLAG_SNAT, 'Snat', NH_VRF_TRANSLATE],
 ]
 

@@ -19,6 +19,18 @@ export const ENTRIES: Readonly<Partial<Record<MapName, Migration>>> = {
   vrf_stats: {},
   drop_stats: {},
   underlay_stats: {},
+  service_affinity: {},
+  service_stats: {},
+}
+
+/**
+ * Tables of the model that stay as they are while it doesn't know what belongs in there (no source has answered yet): copied before the first pass
+ * reads back what there is.
+ */
+export const KEPT: Readonly<Partial<Record<MapName, Migration>>> = {
+  service_backs: {},
+  service_ranges: {},
+  service_fronts: {},
 }
 
 export const FLOWS: Migration = {}
@@ -46,6 +58,8 @@ export const GROUPS: readonly (readonly MapName[])[] = [
     'vif_state',
     'vrf_flows',
   ],
+  // While the old programs run, nobody exchanges the blocks that their fronts name.
+  ['service_fronts', 'service_backs'],
   ['held_fragments', 'held_counts'],
   // What is cached holds for an epoch.
   ['globals', 'peer_cache'],

@@ -23,7 +23,7 @@ import { decode, encode, u32Codec } from '../../maps/table.ts'
 import type { MapSet } from '../map-set.ts'
 import { type Carrier, carrier } from './carry.ts'
 import { FlowImporter, type FlowsCarried } from './flows.ts'
-import { ENTRIES, FLOW_COUNTS, GLOBALS, type Migration } from './migrations.ts'
+import { ENTRIES, FLOW_COUNTS, GLOBALS, KEPT, type Migration } from './migrations.ts'
 
 /** Longer than the change-over takes, and short for those who wait when the daemon is killed in it. */
 const NAT_WAITS_NS = 1_000_000_000n
@@ -49,8 +49,9 @@ export class Upgrade implements Disposable {
 
   /** Undefined: no map is replaced. `load` loads `import.bpf.o` for as long as this lives. Writes what the flow table and the settings begin with. */
   static begin(maps: MapSet, load: () => BpfObject, log: Log): Upgrade | undefined {
-    const replaced = [...Object.keys(ENTRIES), 'globals', 'flow_alloc'].some((name) => maps.former(name as MapName))
-    if (!replaced) return undefined
+    const carried = [...Object.keys(ENTRIES), ...Object.keys(KEPT), 'globals', 'flow_alloc']
+    if (!carried.some((name) => maps.former(name as MapName))) return undefined
+    for (const [name, migration] of Object.entries(KEPT)) carryEntries(maps, name as MapName, migration)
     carryElement(maps, 'globals', GLOBALS)
     const flows = FlowImporter.open(maps, load)
     if (flows) carryCounts(maps)
