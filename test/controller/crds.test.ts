@@ -91,7 +91,7 @@ function differences(path: string, ours: Schema, theirs: Schema): string[] {
 }
 
 describe('the CRDs', () => {
-  const kinds = (Object.keys(SCHEMAS) as Kind[]).filter((kind) => kind !== 'Namespace')
+  const kinds = (Object.keys(SCHEMAS) as Kind[]).filter((kind) => API_VERSIONS[kind].startsWith('vrouter.dev/'))
 
   it('are one for each kind of manifest, with short names, the category and a status', () => {
     assert.deepEqual(crds.map((crd) => crd.spec.names.kind).sort(), [...kinds].sort())

@@ -21,6 +21,10 @@ export interface FakeObject {
   }
   spec?: unknown
   status?: unknown
+  /** Of an EndpointSlice. */
+  addressType?: string
+  ports?: unknown
+  endpoints?: unknown
 }
 
 export interface FakeRequest {
@@ -59,6 +63,7 @@ const NAMESPACED = new Set([
   'virtualnetworkrouters',
   'virtualmachineinterfaces',
   'events',
+  'services',
   'endpointslices',
 ])
 
@@ -204,7 +209,8 @@ export class FakeApiServer implements AsyncDisposable {
 
   #tell(watch: OpenWatch, { resource, type, object }: HistoryEntry): void {
     if (watch.target.resource !== resource || !isSelected(watch.target, watch.query, object)) return
-    this.#line(watch, { type, object })
+    if (hasLabels(watch.query, object)) this.#line(watch, { type, object })
+    else if (type !== 'ADDED') this.#line(watch, { type: 'DELETED', object })
   }
 
   #line({ response, target }: OpenWatch, event: unknown): void {
@@ -302,7 +308,7 @@ export class FakeApiServer implements AsyncDisposable {
   #list(target: Target, { query }: FakeRequest, response: ServerResponse): void {
     const selected = [...this.#of(target.resource)]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .filter(([, object]) => isSelected(target, query, object))
+      .filter(([, object]) => isSelected(target, query, object) && hasLabels(query, object))
     const [version, from] = (query.get('continue') ?? `${this.#version}:0`).split(':').map(Number) as [number, number]
     if (version < this.#oldest) {
       answer(response, 410, statusBody(410, 'the provided continue parameter is too old'))
@@ -352,6 +358,12 @@ function isSelected({ namespace, resource }: Target, query: URLSearchParams, obj
   const [field, value] = (query.get('fieldSelector') ?? '').split('=')
   if (field === 'metadata.name' && object.metadata.name !== value) return false
   return field !== 'spec.nodeName' || (object.spec as { nodeName?: string } | undefined)?.nodeName === value
+}
+
+/** Of label selectors only `!key`. */
+function hasLabels(query: URLSearchParams, { metadata: { labels = {} } }: FakeObject): boolean {
+  const unwanted = (query.get('labelSelector') ?? '').split(',').filter((term) => term !== '')
+  return unwanted.every((term) => !Object.hasOwn(labels, term.slice(1)))
 }
 
 function keyOf({ metadata: { namespace, name } }: FakeObject): string {

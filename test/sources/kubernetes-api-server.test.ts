@@ -103,6 +103,37 @@ describe('the kubernetes source and a real API server', function () {
     await eventually('they are gone', async () => other.state().interfaces.size === 0)
   })
 
+  it('reads Services, their endpoints and the ranges of the cluster, as labels come and go', async () => {
+    const source = await started()
+    const service = (labels: object) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'web', namespace: 'default', labels },
+      spec: { ports: [{ port: 80 }] },
+    })
+    await server.apply(service({}), {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'web-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } },
+      addressType: 'IPv4',
+      ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+      endpoints: [{ addresses: ['10.1.0.5'], conditions: { ready: true } }],
+    })
+    await eventually('both are known', async () => source.state().slices?.has('default/web-1') === true)
+    const { spec } = await server.get<{ spec: { clusterIP: string } }>('service', 'web')
+    assert.deepEqual(source.state().services!.get('default/web')!.clusterIps, [spec.clusterIP])
+    assert.deepEqual(source.state().services!.get('default/kubernetes')!.ports, [
+      { name: 'https', protocol: 'TCP', port: 443 },
+    ])
+    const range = await server.get<{ spec: { cidrs: string[] } }>('servicecidr', 'kubernetes')
+    assert.deepEqual(source.state().serviceRanges, range.spec.cidrs)
+    await server.apply(service({ 'service.kubernetes.io/service-proxy-name': 'other' }))
+    await eventually('it is another proxy’s', async () => !source.state().services!.has('default/web'))
+    await server.apply(service({}))
+    await eventually('it is ours again', async () => source.state().services!.has('default/web'))
+    assert.deepEqual(source.state().rejected, [])
+  })
+
   it('lets one of two nodes have a block', async () => {
     const sources = [await started(), await started('node-2')]
     for (let i = 0; i < 10; i++) {

@@ -34,6 +34,8 @@ const VN = 'vrouter.dev/virtualnetworks'
 const VMI = 'vrouter.dev/virtualmachineinterfaces'
 const BLOCK = 'vrouter.dev/ipamblocks'
 const ROUTER = 'vrouter.dev/virtualrouters'
+/** Kinds that a source follows: eight, three of Services, and the endpoints of the API server itself. */
+const WATCHES = 12
 
 let server: FakeApiServer
 let folder: string
@@ -121,7 +123,7 @@ describe('the kubernetes source', () => {
       [false, true, true],
     )
 
-    await eventually(() => assert.equal(server.watches, 9))
+    await eventually(() => assert.equal(server.watches, WATCHES))
     await sleep(100)
     changes = 0
     const before = source.state().interfaces
@@ -180,7 +182,7 @@ describe('the kubernetes source', () => {
 
   it('finds a pod by the watch, by asking, or not at all', async () => {
     const source = await started({ timings: { podSeenMs: 1000 } })
-    await eventually(() => assert.equal(server.watches, 9))
+    await eventually(() => assert.equal(server.watches, WATCHES))
     const found = source.findPod({ namespace: 'default', name: 'late', uid: 'u-1' })
     await sleep(20)
     server.put('/pods', pod('late', { uid: 'u-1', annotations: { 'vrouter.dev/network': 'red' } }))
@@ -339,7 +341,7 @@ describe('the kubernetes source and a server that lies', () => {
 
   it('resumes a watch where it stood, and lists again when that version is forgotten', async () => {
     const source = await started()
-    await eventually(() => assert.equal(server.watches, 9))
+    await eventually(() => assert.equal(server.watches, WATCHES))
     const lists = () =>
       server.requests.filter(
         ({ isWatch, method, path }) => !isWatch && method === 'GET' && path.endsWith('/virtualmachineinterfaces'),
@@ -375,7 +377,7 @@ describe('the kubernetes source and a server that lies', () => {
       () => '{"type":"ERROR","object":{"code":500,"message":"etcdserver: leader changed"}}\n',
       () => '\n\nnull\n',
     ].entries()) {
-      await eventually(() => assert.equal(server.watches, 9))
+      await eventually(() => assert.equal(server.watches, WATCHES))
       server.onWatchLine = (line) => {
         server.onWatchLine = (other) => other
         setTimeout(() => server.cut(), 5)
@@ -388,7 +390,7 @@ describe('the kubernetes source and a server that lies', () => {
 
   it('takes a silent watch for dead', async () => {
     const source = await started({ timings: { idleMs: 200 } })
-    await eventually(() => assert.equal(server.watches, 9))
+    await eventually(() => assert.equal(server.watches, WATCHES))
     const watches = () => server.requests.filter(({ isWatch }) => isWatch).length
     const before = watches()
     for (let i = 0; i < 10; i++) {
@@ -498,7 +500,7 @@ describe('the kubernetes source and a server that lies', () => {
     await source.publish({ kind: 'VirtualMachineInterface', object: { ...ownInterface(1), label: 99 } })
     const stale = structuredClone(server.get(VMI, 'default/pod-1-x')!)
     await source.publish({ kind: 'VirtualMachineInterface', object: { ...ownInterface(1), label: 100 } })
-    await eventually(() => assert.equal(server.watches, 9))
+    await eventually(() => assert.equal(server.watches, WATCHES))
     const labels = new Set<number>()
     const watchLabels = setInterval(() => labels.add(source.state().interfaces.values().next().value?.label ?? 0), 1)
     server.replay(VMI, 'MODIFIED', stale)
@@ -677,7 +679,7 @@ describe('the kubernetes source and a server that lies', () => {
 
   it('says that the server is away, and that it is back', async () => {
     const source = await started({ timings: { awayMs: 200 } })
-    await eventually(() => assert.equal(server.watches, 9))
+    await eventually(() => assert.equal(server.watches, WATCHES))
     await server.close()
     await eventually(() => assert.match(rejectedTexts(source).join(), /API server : can not be reached/))
     await server.listen()

@@ -11,6 +11,7 @@ export function openSource(config: Config, log: Log): Source {
     node: config.node,
     cluster: config.cluster.name,
     defaultSubnets: config.defaultNetwork.subnets,
+    serviceRanges: config.services.clusterIPRanges,
   }
   switch (config.source.type) {
     case 'directory':

@@ -26,6 +26,9 @@ export function nodeOf(item: Item): string | undefined {
     case 'Namespace':
     case 'VirtualNetwork':
     case 'VirtualNetworkRouter':
+    case 'Service':
+    case 'EndpointSlice':
+    case 'ServiceCIDR':
       return undefined
     default:
       return item satisfies never

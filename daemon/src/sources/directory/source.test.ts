@@ -96,6 +96,40 @@ describe('the directory source', () => {
     assert.equal(folder.changes, 0)
   })
 
+  it('knows Services, their endpoints and their ranges, all of them from the start', async () => {
+    await using folder = new Folder()
+    const service = (ip: string) =>
+      `{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: ${ip}, ports: [{port: 80}]}}\n`
+    const headless = '---\n{apiVersion: v1, kind: Service, metadata: {name: none}, spec: {clusterIP: None}}\n'
+    const slice =
+      '---\n{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, ports: [{port: 8080}], ' +
+      'metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}, endpoints: [{addresses: [10.1.0.5]}]}\n'
+    folder.write('a.yaml', service('10.96.0.7') + headless + slice)
+    const source = await folder.source({ serviceRanges: ['10.96.0.0/12'] })
+    const before = source.state()
+    assert.deepEqual([...before.services!.keys()], ['default/web'])
+    assert.deepEqual(before.slices!.get('default/web-1')!.endpoints[0]!.address, '10.1.0.5')
+    assert.deepEqual(before.serviceRanges, ['10.96.0.0/12'])
+    assert.deepEqual(before.rejected, [])
+    folder.write('b.yaml', network('red', '10.1.0.0/16'))
+    await until(() => source.state().virtualNetworks.size > before.virtualNetworks.size, 'another object')
+    assert.equal(source.state().services, before.services)
+    assert.equal(source.state().slices, before.slices)
+    assert.equal(source.state().serviceRanges, before.serviceRanges)
+    folder.write('a.yaml', headless)
+    folder.write(
+      'r.yaml',
+      '{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: k}, spec: {cidrs: [10.97.0.0/16]}}',
+    )
+    await until(() => source.state().services!.size === 0 && source.state().slices!.size === 0, 'they are gone')
+    await until(() => source.state().serviceRanges![0] === '10.97.0.0/16', 'the range')
+    folder.write('b.yaml', service('10.96.0.8'))
+    folder.write('c.yaml', service('10.96.0.9'))
+    await until(() => source.state().rejected.length > 0, 'the duplicate')
+    assert.equal(source.state().services!.get('default/web')!.clusterIps[0], '10.96.0.8')
+    assert.match(source.state().rejected.at(-1)!.message, /is defined in b\.yaml already \(Service default\/web\)/)
+  })
+
   it('of nothing at all is the built-in networks', async () => {
     await using folder = new Folder()
     const source = await folder.source({ defaultSubnets: ['10.244.0.0/16'] })

@@ -28,6 +28,8 @@ export interface DirectorySourceOptions {
   readonly node: string
   /** Subnets of the default pod network; empty: none. */
   readonly defaultSubnets?: readonly Cidr[]
+  /** CIDRs of Services, where no ServiceCIDR says others. */
+  readonly serviceRanges?: readonly Cidr[]
   /** File that keeps the networks in use over restarts, such as `<state>/networks.json`; absent: a restart takes them as they are. */
   readonly memory?: string
   /** Quiet time after a change before files are read, milliseconds; default 25. */
@@ -79,7 +81,8 @@ export class DirectorySource implements Source {
   constructor(options: DirectorySourceOptions) {
     this.#options = options
     this.#published = join(options.path, PUBLISHED)
-    this.#assembler = new Assembler({ cluster: options.cluster, defaultSubnets: options.defaultSubnets ?? [] })
+    const { cluster, defaultSubnets = [], serviceRanges = [] } = options
+    this.#assembler = new Assembler({ cluster, defaultSubnets, serviceRanges })
     this.#memory = options.memory === undefined ? undefined : new NetworkMemory(options.memory)
     this.#watches = new Watches(options.path, (change) => this.#heard(change))
   }

@@ -7,6 +7,7 @@ import type { ApiError } from '../../kubernetes/errors.ts'
 import { type KubeObject, resourceName } from '../../kubernetes/objects.ts'
 import { isEqual } from '../../model/equal.ts'
 import type {
+  Cidr,
   FqName,
   Pod,
   Rejection,
@@ -23,11 +24,14 @@ import { decodeObject } from './newer.ts'
 import { decodePod, type KnownPod } from './pods.ts'
 import { Problems } from './problems.ts'
 import { RESOURCES } from './resources.ts'
+import { SERVICE_KINDS, ServiceObjects, type ServicesState } from './services.ts'
 
-export interface ClusterOptions extends AssembleOptions {
+export interface ClusterOptions extends Omit<AssembleOptions, 'serviceRanges'> {
   readonly node: string
   /** Networks as they were accepted before this start. */
   readonly accepted: ReadonlyMap<FqName, VirtualNetwork>
+  /** CIDRs of Services, where the cluster has no ServiceCIDR. */
+  readonly serviceRanges?: readonly Cidr[]
   /** The state is a new one. */
   readonly onChange: () => void
   /** The API server says that an object is otherwise than before; undefined: it is gone. */
@@ -44,7 +48,12 @@ export const WHOLE_KINDS = [
 ] as const
 export type WholeKind = (typeof WHOLE_KINDS)[number]
 /** All that is kept. */
-export type StoredKind = Kind | 'Pod' | 'Node'
+export type StoredKind = Kind | 'Pod' | 'Node' | 'ServicesComplete'
+
+/** What takes what is on disk. */
+interface Seeded {
+  seed(key: string, value: unknown): void
+}
 
 /** A burst of changes makes one state, milliseconds. Where states take long to make (thousands of nodes), they get rarer. */
 const GATHER_MS = 5
@@ -59,6 +68,7 @@ export class Cluster implements Disposable {
   readonly interfaces: KindStore<VirtualMachineInterface>
   readonly pods: KindStore<KnownPod>
   readonly nodes: KindStore<string>
+  readonly services: ServiceObjects
   readonly #options: ClusterOptions
   readonly #index = new InterfaceIndex()
   readonly #podsByUid = new Map<string, KnownPod>()
@@ -112,7 +122,7 @@ export class Cluster implements Disposable {
     this.interfaces = new KindStore<VirtualMachineInterface>({
       decode: (object) => {
         const accepted = this.#decode('VirtualMachineInterface', object)
-        if (!accepted.ok) return accepted
+        if (!accepted.ok || accepted.value === undefined) return accepted as Accepted<VirtualMachineInterface>
         const value = accepted.value.object as VirtualMachineInterface
         return { ok: true, value: value.node === node ? value : asRoutesNeedIt(value) }
       },
@@ -140,12 +150,26 @@ export class Cluster implements Disposable {
       onFlush: () => undefined,
       onProblem: (error) => this.#problems.note('nodes', error),
     })
+    this.services = new ServiceObjects({
+      decode: (kind, object) => {
+        const accepted = this.#decode(kind, object)
+        return accepted.ok ? { ok: true, value: accepted.value?.object } : accepted
+      },
+      configuredRanges: options.serviceRanges ?? [],
+      reactions: (kind, name) => this.#reactions(kind, name),
+      onComplete: () => options.onNews?.('ServicesComplete', '', true),
+    })
   }
 
   /** Undefined: there is none for that word. */
-  store(kind: StoredKind): KindStore<unknown> | undefined {
-    const others = { VirtualMachineInterface: this.interfaces, Pod: this.pods, Node: this.nodes }
-    return ({ ...this.whole, ...others } as Record<string, unknown>)[kind] as KindStore<unknown> | undefined
+  store(kind: StoredKind): Seeded | undefined {
+    const { services, slices, ranges } = this.services
+    const others = {
+      ...{ VirtualMachineInterface: this.interfaces, Pod: this.pods, Node: this.nodes },
+      ...{ Service: services, EndpointSlice: slices, ServiceCIDR: ranges },
+      ServicesComplete: { seed: () => this.services.seedComplete() },
+    }
+    return ({ ...this.whole, ...others } as Record<string, unknown>)[kind] as Seeded | undefined
   }
 
   /** Of what counts first to what counts last, where two objects are in each other's way. */
@@ -192,6 +216,7 @@ export class Cluster implements Disposable {
   open(): void {
     this.#isOpen = true
     for (const kind of WHOLE_KINDS) this.#dirty.add(kind)
+    for (const kind of SERVICE_KINDS) this.#dirty.add(kind)
     this.#dirty.add('VirtualMachineInterface').add('Pod')
     this.settle()
   }
@@ -241,12 +266,14 @@ export class Cluster implements Disposable {
       ...this.#problems.lasting(),
       ...this.#assembled.rejected.map(({ file: _, ...rejection }) => rejection),
       ...this.interfaces.rejections,
+      ...this.services.rejections,
       ...this.#index.rejections(),
     ]
     return {
       ...this.#assembled,
       interfaces: dirty.has('VirtualMachineInterface') ? this.#index.view() : before.interfaces,
       pods: dirty.has('Pod') ? this.#podMap() : before.pods,
+      ...(SERVICE_KINDS.some((kind) => dirty.has(kind)) ? this.services.state() : servicesOf(before)),
       rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
     }
   }
@@ -271,6 +298,7 @@ export class Cluster implements Disposable {
   #decode(kind: Kind, object: KubeObject): Accepted<Item> {
     const decoded = decodeObject(kind, object, this.#options.cluster)
     if (decoded.ok) return { ok: true, value: decoded.item }
+    if (decoded.isIgnored) return { ok: true, value: undefined }
     const rejections = decoded.issues.map(({ field, value, message }) => ({
       object: decoded.id,
       ...(field !== '' && { field }),
@@ -307,6 +335,10 @@ export class Cluster implements Disposable {
     const before = this.#state.pods
     return before.size === pods.size && [...pods].every(([uid, pod]) => before.get(uid) === pod) ? before : pods
   }
+}
+
+function servicesOf({ services, slices, serviceRanges }: SourceState): ServicesState {
+  return services === undefined ? {} : { services, slices, serviceRanges }
 }
 
 /**

@@ -9,7 +9,8 @@ import { isEqual } from '../../model/equal.ts'
 import type { Rejection } from '../../model/objects.ts'
 
 export type Accepted<T> =
-  | { readonly ok: true; readonly value: T }
+  /** No value: it is in order, and doesn't concern us; what was known under its name is gone. */
+  | { readonly ok: true; readonly value: T | undefined }
   | { readonly ok: false; readonly rejections: readonly Rejection[] }
 
 export interface KindStoreOptions<T> {
@@ -52,6 +53,11 @@ export class KindStore<T> implements Handler {
 
   get rejections(): Rejection[] {
     return [...this.#rejections.values()].flat()
+  }
+
+  /** All of them were listed once: what isn't here doesn't exist. */
+  get isListed(): boolean {
+    return this.#isListed
   }
 
   /** A list is under way: what is gone isn't known before its end. */
@@ -159,6 +165,10 @@ export class KindStore<T> implements Handler {
     }
     if (this.#rejections.delete(key)) this.#hasChanged = true
     const { value } = accepted
+    if (value === undefined) {
+      this.#remove(key)
+      return
+    }
     if (uid !== undefined && this.#options.isOwn?.(value) === true) this.#own.set(key, { uid, resourceVersion })
     else this.#own.delete(key)
     if (before !== undefined && isEqual(before, value)) return

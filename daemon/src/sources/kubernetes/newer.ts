@@ -30,19 +30,27 @@ function readiness(status: unknown): boolean | undefined {
   return ready?.status === 'False' ? false : undefined
 }
 
-function decodeKnown(kind: Kind, { metadata, spec, status }: KubeObject, cluster: string): Decoded {
-  const { name, namespace, labels, annotations, deletionTimestamp = null } = metadata
-  const document = {
-    apiVersion: API_VERSIONS[kind],
-    kind,
-    metadata:
-      kind === 'Namespace'
-        ? { name, labels, annotations: withoutBulk(annotations) }
-        : { name, namespace, labels, ...(deletionTimestamp !== null && { deletionTimestamp }) },
-    ...(kind !== 'Namespace' && { spec, ...(kind === 'VirtualNetwork' && status !== undefined && { status }) }),
-  }
+/** Kubernetes' own, whose fields aren't all in `spec`. */
+function isServiceKind(kind: Kind): boolean {
+  return kind === 'Service' || kind === 'EndpointSlice' || kind === 'ServiceCIDR'
+}
+
+function decodeKnown(kind: Kind, object: KubeObject, cluster: string): Decoded {
+  const { metadata, spec, status } = object
+  const { name, namespace, uid, labels, annotations, deletionTimestamp = null } = metadata
+  const document = isServiceKind(kind)
+    ? { ...object, apiVersion: API_VERSIONS[kind], kind, metadata: { name, namespace, labels, uid } }
+    : {
+        apiVersion: API_VERSIONS[kind],
+        kind,
+        metadata:
+          kind === 'Namespace'
+            ? { name, labels, annotations: withoutBulk(annotations) }
+            : { name, namespace, labels, ...(deletionTimestamp !== null && { deletionTimestamp }) },
+        ...(kind !== 'Namespace' && { spec, ...(kind === 'VirtualNetwork' && status !== undefined && { status }) }),
+      }
   const decoded = decode(document, cluster)
-  if (decoded.ok) return decoded
+  if (decoded.ok || decoded.isIgnored) return decoded
   const known = withoutUnknown(SCHEMAS[kind].json as JsonSchema, document)
   return known === document ? decoded : decode(known, cluster)
 }

@@ -12,6 +12,9 @@ export const RESOURCES: Readonly<Record<Kind, Resource>> = {
   IPAMBlock: ours('ipamblocks'),
   VirtualMachineInterface: ours('virtualmachineinterfaces'),
   VirtualRouter: ours('virtualrouters'),
+  Service: core('services'),
+  EndpointSlice: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
+  ServiceCIDR: { group: 'networking.k8s.io', version: 'v1', plural: 'servicecidrs' },
 }
 
 export const NODES = core('nodes')

@@ -2,8 +2,9 @@
  * The text of a snapshot: a JSON document with an object a line, so that both ways go in pieces that don't hold up other work.
  */
 import { Pace } from '../../ground/pace.ts'
-import type { VirtualMachineInterface } from '../../model/objects.ts'
+import type { EndpointSlice, Service, VirtualMachineInterface } from '../../model/objects.ts'
 import type { Item } from '../objects/decode.ts'
+import type { ServiceRange } from '../objects/service.ts'
 import { type Cluster, WHOLE_KINDS, type WholeKind } from './cluster.ts'
 import type { KnownPod } from './pods.ts'
 
@@ -13,6 +14,8 @@ interface Head {
   readonly cluster: string
   readonly node: string
   readonly nodeUid?: string | undefined
+  /** Services and their endpoints are all there were. */
+  readonly hasServices?: boolean
   /** Name of the file, beside this one, that goes on from here. */
   readonly journal?: string
 }
@@ -21,6 +24,9 @@ export interface Snapshot extends Head {
   readonly objects: Readonly<Record<WholeKind, readonly Item['object'][]>>
   readonly interfaces: readonly VirtualMachineInterface[]
   readonly pods: readonly KnownPod[]
+  readonly services: readonly Service[]
+  readonly slices: readonly EndpointSlice[]
+  readonly serviceRanges: readonly ServiceRange[]
 }
 
 /** The text of a snapshot, in pieces of some 64 kB. Objects that come or go while it is made are in it or not. */
@@ -48,7 +54,14 @@ export async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<stri
     yield* list(kind, objectsOf(cluster.items(kind)))
   }
   text += '},\n'
+  const { services, slices, ranges } = cluster.services
   yield* list('interfaces', cluster.interfaces.values.values())
+  text += ',\n'
+  yield* list('services', services.values.values())
+  text += ',\n'
+  yield* list('slices', slices.values.values())
+  text += ',\n'
+  yield* list('serviceRanges', ranges.values.values())
   text += ',\n'
   yield* list('pods', cluster.pods.values.values())
   yield `${text}}\n`
@@ -79,8 +92,9 @@ export function* parseSnapshot(text: string): Generator<void, Snapshot> {
   // Its last brace comes last: what was cut off isn't whole.
   if (head === undefined || missing !== undefined || !text.endsWith(']}\n'))
     throw new SyntaxError(missing === undefined ? 'is not whole' : `has no ${missing}`)
-  const { interfaces, pods, ...objects } = lists
-  return { ...head, objects, interfaces, pods } as unknown as Snapshot
+  // A version that knew no Services left their lists out.
+  const { interfaces, pods, services = [], slices = [], serviceRanges = [], ...objects } = lists
+  return { ...head, objects, interfaces, pods, services, slices, serviceRanges } as unknown as Snapshot
 }
 
 function* linesOf(text: string): Generator<string> {

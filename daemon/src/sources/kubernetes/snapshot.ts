@@ -11,6 +11,7 @@ import { Pace } from '../../ground/pace.ts'
 import type { Item } from '../objects/decode.ts'
 import { type Cluster, keyOfItem, type StoredKind, WHOLE_KINDS } from './cluster.ts'
 import { lineOf, readJournal } from './journal.ts'
+import type { ServiceObjects } from './services.ts'
 import { parseSnapshot, pieces, type Snapshot } from './snapshot-text.ts'
 
 const VERSION = 1
@@ -143,7 +144,7 @@ export class SnapshotFile implements AsyncDisposable {
       this.#nextJournal = journal
       const head = {
         ...{ version: VERSION, cluster: this.#options.cluster, node },
-        ...{ nodeUid: cluster.nodeUid, journal: basename(journal.path) },
+        ...{ nodeUid: cluster.nodeUid, journal: basename(journal.path), hasServices: cluster.services.isComplete },
       }
       const bytes = await writeWhole(temporary, pieces(cluster, head))
       this.#append()
@@ -185,7 +186,8 @@ async function writeWhole(path: string, text: AsyncIterable<string>): Promise<nu
   return bytes
 }
 
-function* seed(cluster: Cluster, { objects, interfaces, pods, node, nodeUid }: Snapshot): Generator<void> {
+function* seed(cluster: Cluster, snapshot: Snapshot): Generator<void> {
+  const { objects, interfaces, pods, node, nodeUid, hasServices } = snapshot
   for (const kind of WHOLE_KINDS) {
     for (const object of objects[kind]) {
       const item = { kind, object } as Item
@@ -197,6 +199,20 @@ function* seed(cluster: Cluster, { objects, interfaces, pods, node, nodeUid }: S
     cluster.interfaces.seed(`${one.namespace}/${one.name}`, one)
     yield
   }
+  yield* seedServices(cluster.services, snapshot)
+  if (hasServices === true) cluster.services.seedComplete()
   for (const known of pods) cluster.pods.seed(`${known.pod.namespace}/${known.pod.name}`, known)
   if (nodeUid !== undefined) cluster.nodes.seed(node, nodeUid)
+}
+
+function* seedServices(known: ServiceObjects, { services, slices, serviceRanges }: Snapshot): Generator<void> {
+  for (const service of services) {
+    known.services.seed(`${service.namespace}/${service.name}`, service)
+    yield
+  }
+  for (const slice of slices) {
+    known.slices.seed(`${slice.namespace}/${slice.name}`, slice)
+    yield
+  }
+  for (const range of serviceRanges) known.ranges.seed(range.name, range)
 }

@@ -10,7 +10,7 @@ import { ApiClient } from '../../kubernetes/client.ts'
 import { followApiServers } from '../../kubernetes/discovery.ts'
 import { ApiError, isApiError } from '../../kubernetes/errors.ts'
 import { type KubeObject, pathOf, type Resource } from '../../kubernetes/objects.ts'
-import { type Handler, Reflector } from '../../kubernetes/reflector.ts'
+import { type Handler, Reflector, type ReflectorOptions } from '../../kubernetes/reflector.ts'
 import { errorFields, type Log } from '../../log.ts'
 import type { Address, Cidr, Pod, Published, Report, Source, SourceState } from '../../model/objects.ts'
 import { NetworkMemory } from '../directory/memory.ts'
@@ -18,6 +18,7 @@ import { Cluster, WHOLE_KINDS } from './cluster.ts'
 import { decodePod } from './pods.ts'
 import { Reporter } from './reports.ts'
 import { NODES, PODS, RESOURCES } from './resources.ts'
+import { SERVED_SELECTOR, SERVICE_KINDS } from './services.ts'
 import { SnapshotFile } from './snapshot.ts'
 import { Writer } from './writer.ts'
 
@@ -27,6 +28,8 @@ export interface KubernetesSourceOptions {
   readonly cluster: string
   /** Subnets of the default pod network; empty: none. */
   readonly defaultSubnets: readonly Cidr[]
+  /** CIDRs of Services, where the cluster has no ServiceCIDR. */
+  readonly serviceRanges?: readonly Cidr[]
   /** Path of a kubeconfig; empty: the pod's service account. */
   readonly kubeconfig: string
   /** URL of the API server; empty: as the kubeconfig or the environment says. */
@@ -81,7 +84,10 @@ export class KubernetesSource implements Source {
   readonly #snapshot: SnapshotFile
   readonly #writer: Writer
   readonly #reporter: Reporter
+  /** What must be known before there is a state. */
   readonly #reflectors: readonly Reflector[]
+  /** Services and their endpoints: until they are known, the state says nothing of them. */
+  readonly #serviceReflectors: readonly Reflector[]
   readonly #pods: Reflector
   #onChange: () => void = () => undefined
   #remembering: Promise<void> = Promise.resolve()
@@ -93,7 +99,7 @@ export class KubernetesSource implements Source {
     this.#stopped.promise.catch(() => undefined)
     this.#options = options
     this.#timings = { ...TIMINGS, ...options.timings }
-    const { node, cluster, defaultSubnets, state, log } = options
+    const { node, cluster, defaultSubnets, serviceRanges, state, log } = options
     this.#client = this.#owned.use(
       new ApiClient({
         kubeconfig: options.kubeconfig,
@@ -109,6 +115,7 @@ export class KubernetesSource implements Source {
         node,
         cluster,
         defaultSubnets,
+        serviceRanges,
         accepted: this.#remembered(),
         onChange: () => this.#changed(),
         onNews: (kind, key, value) => this.#snapshot.note(kind, key, value),
@@ -124,13 +131,21 @@ export class KubernetesSource implements Source {
     )
     this.#writer = new Writer({ client: this.#client, cluster: this.#cluster, node, timeoutMs: this.#timings.writeMs })
     this.#reporter = this.#owned.use(new Reporter({ client: this.#client, cluster: this.#cluster, node, log }))
-    this.#pods = this.#reflect(PODS, this.#cluster.pods, `spec.nodeName=${node}`)
+    this.#pods = this.#reflect(PODS, this.#cluster.pods, { fieldSelector: `spec.nodeName=${node}` })
     this.#reflectors = [
       ...WHOLE_KINDS.map((kind) => this.#reflect(RESOURCES[kind], this.#cluster.whole[kind])),
       this.#reflect(RESOURCES.VirtualMachineInterface, this.#cluster.interfaces),
-      this.#reflect(NODES, this.#cluster.nodes, `metadata.name=${node}`),
+      this.#reflect(NODES, this.#cluster.nodes, { fieldSelector: `metadata.name=${node}` }),
       this.#pods,
     ]
+    this.#serviceReflectors = SERVICE_KINDS.map((kind) =>
+      this.#reflect(
+        RESOURCES[kind],
+        this.#cluster.services.store(kind),
+        // A server without ServiceCIDRs stays so for as long as it runs.
+        kind === 'ServiceCIDR' ? { longestMissingMs: 60_000 } : { labelSelector: SERVED_SELECTOR },
+      ),
+    )
   }
 
   /**
@@ -142,7 +157,7 @@ export class KubernetesSource implements Source {
     this.#client.checkCredentials()
     mkdirSync(this.#options.state, { recursive: true })
     const startedAt = performance.now()
-    for (const reflector of this.#reflectors) reflector.start()
+    for (const reflector of [...this.#reflectors, ...this.#serviceReflectors]) reflector.start()
     const servers = this.#owned.use(followApiServers(this.#client, log, this.#timings.backOff))
     servers.start()
     const synced = Promise.all(this.#reflectors.map((reflector) => reflector.synced))
@@ -225,13 +240,17 @@ export class KubernetesSource implements Source {
     await this.#remembering
   }
 
-  #reflect(resource: Resource, handler: Handler, fieldSelector?: string): Reflector {
+  #reflect(
+    resource: Resource,
+    handler: Handler,
+    more: Pick<ReflectorOptions, 'fieldSelector' | 'labelSelector' | 'longestMissingMs'> = {},
+  ): Reflector {
     const { idleMs, backOff, missingMs, pageSize } = this.#timings
     return this.#owned.use(
       new Reflector({
         client: this.#client,
         resource,
-        fieldSelector,
+        ...more,
         handler,
         log: this.#options.log,
         idleMs,

@@ -26,6 +26,8 @@ export interface AssembleOptions {
   readonly defaultSubnets: readonly Cidr[]
   /** The node that looks: it knows that it is alive, whatever the controller says. Absent: none of them. */
   readonly node?: string
+  /** CIDRs of Services, where no ServiceCIDR says others. Absent: Services don't come from these files, and the state says nothing of them. */
+  readonly serviceRanges?: readonly Cidr[]
 }
 
 export const EMPTY_STATE: SourceState = {
@@ -86,6 +88,7 @@ export class Assembler {
       interfaces: kept(before.interfaces, collected.map('VirtualMachineInterface')),
       routers: kept(before.routers, routers),
       networkRouters: kept(before.networkRouters, collected.map('VirtualNetworkRouter')),
+      ...(this.#options.serviceRanges !== undefined && servicesOf(collected, this.#options.serviceRanges, before)),
       pods: before.pods,
       rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
     }
@@ -138,8 +141,22 @@ function checkNetworks(
   }
 }
 
-function kept<V>(before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
-  return isSameMap(before, after) ? before : after
+function servicesOf(collected: Collected, configured: readonly Cidr[], before: SourceState): Partial<SourceState> {
+  const ranges = [...collected.map('ServiceCIDR').values()].flatMap(({ cidrs }) => cidrs)
+  return {
+    services: kept(before.services, collected.map('Service')),
+    slices: kept(before.slices, collected.map('EndpointSlice')),
+    serviceRanges: keepEqual(before.serviceRanges, serviceRanges(ranges, configured)),
+  }
+}
+
+/** Sorted, each once. */
+export function serviceRanges(ofObjects: readonly Cidr[], configured: readonly Cidr[]): readonly Cidr[] {
+  return [...new Set(ofObjects.length > 0 ? ofObjects : configured)].sort()
+}
+
+function kept<V>(before: ReadonlyMap<string, V> | undefined, after: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
+  return before !== undefined && isSameMap(before, after) ? before : after
 }
 
 function nameOf(vn: VirtualNetwork): string {

@@ -96,12 +96,15 @@ function identityOf(item: Item): string {
     case 'VirtualNetwork':
       return item.object.fqName
     case 'VirtualNetworkRouter':
+    case 'Service':
+    case 'EndpointSlice':
       return `${item.object.namespace}/${item.object.name}`
     case 'VirtualMachineInterface':
       return item.object.uuid
     case 'Namespace':
     case 'IPAMBlock':
     case 'VirtualRouter':
+    case 'ServiceCIDR':
       return item.object.name
     default:
       return item satisfies never

@@ -13,9 +13,11 @@ import { reservedAddresses } from '../../model/ipam.ts'
 import { HOME_NAMESPACE, networkFqName, uuidOf } from '../../model/names.ts'
 import type {
   Encapsulation,
+  EndpointSlice,
   IpamBlock,
   LabelSelector,
   Namespace,
+  Service,
   Subnet,
   VirtualMachineInterface,
   VirtualNetwork,
@@ -25,12 +27,18 @@ import type {
 import { prefixOf } from '../../model/prefix-of.ts'
 import { longestSubnet, Schema, type SchemaIssue, shorten } from '../../schema/check.ts'
 import { suggestion } from '../../schema/suggestion.ts'
+import { decodeSlice, type SliceManifest } from './endpoint-slice.ts'
+import { intern } from './intern.ts'
+import endpointSliceSchema from './schemas/endpoint-slice.json' with { type: 'json' }
 import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
 import namespaceSchema from './schemas/namespace.json' with { type: 'json' }
+import serviceSchema from './schemas/service.json' with { type: 'json' }
+import serviceRangeSchema from './schemas/service-cidr.json' with { type: 'json' }
 import interfaceSchema from './schemas/virtual-machine-interface.json' with { type: 'json' }
 import networkSchema from './schemas/virtual-network.json' with { type: 'json' }
 import networkRouterSchema from './schemas/virtual-network-router.json' with { type: 'json' }
 import routerSchema from './schemas/virtual-router.json' with { type: 'json' }
+import { decodeService, decodeServiceRange, type ServiceManifest, type ServiceRange } from './service.ts'
 
 export type Item =
   | { readonly kind: 'Namespace'; readonly object: Namespace }
@@ -39,6 +47,9 @@ export type Item =
   | { readonly kind: 'IPAMBlock'; readonly object: IpamBlock }
   | { readonly kind: 'VirtualMachineInterface'; readonly object: VirtualMachineInterface }
   | { readonly kind: 'VirtualRouter'; readonly object: KnownRouter }
+  | { readonly kind: 'Service'; readonly object: Service }
+  | { readonly kind: 'EndpointSlice'; readonly object: EndpointSlice }
+  | { readonly kind: 'ServiceCIDR'; readonly object: ServiceRange }
 
 /** What a node says of itself, and what the controller says of the node: of two that are in each other's way, one that is ready counts. */
 export interface KnownRouter extends VirtualRouter {
@@ -51,7 +62,13 @@ export type Kind = Item['kind']
 /** The label of objects that show a built-in network (the controller makes them): they add to it, and define nothing. */
 export const BUILT_IN_LABEL = 'vrouter.dev/built-in'
 
-const NAMESPACED: ReadonlySet<Kind> = new Set(['VirtualNetwork', 'VirtualNetworkRouter', 'VirtualMachineInterface'])
+const NAMESPACED: ReadonlySet<Kind> = new Set([
+  'VirtualNetwork',
+  'VirtualNetworkRouter',
+  'VirtualMachineInterface',
+  'Service',
+  'EndpointSlice',
+])
 
 /** What people call it: `VirtualNetwork default/red`. Made when it is needed: there are thousands of items. */
 export function idOf({ kind, object }: Item): string {
@@ -69,6 +86,9 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   IPAMBlock: 'vrouter.dev/v1alpha1',
   VirtualMachineInterface: 'vrouter.dev/v1alpha1',
   VirtualRouter: 'vrouter.dev/v1alpha1',
+  Service: 'v1',
+  EndpointSlice: 'discovery.k8s.io/v1',
+  ServiceCIDR: 'networking.k8s.io/v1',
 }
 
 export const KINDS = Object.keys(API_VERSIONS) as Kind[]
@@ -80,12 +100,17 @@ export const SCHEMAS: Readonly<Record<Kind, Schema>> = {
   IPAMBlock: new Schema(ipamBlockSchema),
   VirtualMachineInterface: new Schema(interfaceSchema),
   VirtualRouter: new Schema(routerSchema),
+  Service: new Schema(serviceSchema),
+  EndpointSlice: new Schema(endpointSliceSchema),
+  ServiceCIDR: new Schema(serviceRangeSchema),
 }
 
 export type Decoded =
   | { readonly ok: true; readonly item: Item }
   /** `id`: what the document would be, such as `VirtualNetwork default/red`; `document` where not even that is known. */
-  | { readonly ok: false; readonly id: string; readonly issues: readonly SchemaIssue[] }
+  | { readonly ok: false; readonly id: string; readonly issues: readonly SchemaIssue[]; readonly isIgnored?: false }
+  /** In order, and nothing that concerns us, such as a headless Service. */
+  | { readonly ok: false; readonly id: string; readonly issues: readonly []; readonly isIgnored: true }
 
 interface Manifest {
   readonly metadata: {
@@ -128,6 +153,26 @@ export function decode(document: unknown, cluster: string): Decoded {
       return { ok: true, item: { kind, object: decodeInterface(manifest) } }
     case 'VirtualRouter':
       return decodeRouter(manifest, id)
+    case 'Service': {
+      const decoded = decodeService(document as ServiceManifest)
+      if (decoded === undefined) return { ok: false, id, issues: [], isIgnored: true }
+      return 'issues' in decoded
+        ? { ok: false, id, issues: decoded.issues }
+        : { ok: true, item: { kind, object: decoded.service } }
+    }
+    case 'EndpointSlice': {
+      const decoded = decodeSlice(document as SliceManifest)
+      if (decoded === undefined) return { ok: false, id, issues: [], isIgnored: true }
+      return 'issues' in decoded
+        ? { ok: false, id, issues: decoded.issues }
+        : { ok: true, item: { kind, object: decoded.slice } }
+    }
+    case 'ServiceCIDR': {
+      const decoded = decodeServiceRange(manifest)
+      return 'issues' in decoded
+        ? { ok: false, id, issues: decoded.issues }
+        : { ok: true, item: { kind, object: decoded.range } }
+    }
     default:
       return kind satisfies never
   }
@@ -345,16 +390,4 @@ function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
     vhostLabel,
   }
   return { ok: true, item: { kind: 'VirtualRouter', object } }
-}
-
-/** Texts that thousands of objects share are kept once. */
-const interned = new Map<string, string>()
-
-function intern(text: string): string {
-  const known = interned.get(text)
-  if (known !== undefined) return known
-  // Names come and go with nodes and networks; a bound keeps a long life from collecting them all.
-  if (interned.size > 50_000) interned.clear()
-  interned.set(text, text)
-  return text
 }
