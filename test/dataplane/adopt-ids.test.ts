@@ -102,7 +102,7 @@ describe('adopting ids from the maps', () => {
     }
     const encoded = await new Pace().run(encodeTables(tables))
     for (const name of TABLE_MAPS) {
-      for (const [key, value] of encoded[name])
+      for (const [key, value] of encoded[name] ?? [])
         opened.get(name)!.update(Buffer.from(key, 'latin1'), Buffer.from(value, 'latin1'))
     }
 

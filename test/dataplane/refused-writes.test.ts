@@ -13,7 +13,7 @@ const ENOMEM = 12
 
 /** All that ADD of the first pod of a network writes, with an address beside its first, and where it counts. */
 const MAPS = [
-  ...TABLE_MAPS.filter((name) => !['composites', 'peers4', 'peers6'].includes(name)),
+  ...TABLE_MAPS.filter((name) => !['composites', 'peers4', 'peers6'].includes(name) && !name.startsWith('service_')),
   ...(['vif_stats', 'vif_drop_stats', 'vrf_stats'] as const),
 ] satisfies MapName[]
 

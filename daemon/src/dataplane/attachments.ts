@@ -5,7 +5,7 @@ import type { Pace } from '../ground/pace.ts'
 import type { Log } from '../log.ts'
 import type { Vif } from '../model/tables.ts'
 import { type Attachment, type AttachResult, isExitLink, type Links, linkName, programOf } from './links.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 import { configureNewTap, configureTap, hasDevice, retireTap } from './tap-device.ts'
 
 /** What this needs of `Links`. */

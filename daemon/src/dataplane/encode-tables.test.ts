@@ -140,7 +140,7 @@ describe('encodeTables', () => {
       ],
     })
     for (const name of TABLE_MAPS) {
-      for (const [key, value] of all[name]) {
+      for (const [key, value] of all[name] ?? []) {
         assert.equal(key.length, mapDefinitions[name].keySize, name)
         assert.equal(value.length, mapDefinitions[name].valueSize, name)
       }

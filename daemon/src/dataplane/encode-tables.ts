@@ -17,7 +17,7 @@ import {
   VRF_TAKES_OUTSIDE,
   VRF_VALID,
 } from '../maps/constants.ts'
-import type { MapName } from '../maps/definitions.ts'
+import { type MapName, mapDefinitions } from '../maps/definitions.ts'
 import {
   bridgeEntryCodec,
   bridgeKeyCodec,
@@ -62,6 +62,7 @@ import {
   vifTypeNumbers,
 } from './encode-nexthop.ts'
 import { type Entries, ListEncoder } from './list-encoder.ts'
+import { type Held, ServiceEncoder, type ServiceMap } from './services/service-encoder.ts'
 
 /** The maps that hold desired state, in the order in which they are written; deletions go the other way round. */
 export const TABLE_MAPS = [
@@ -71,6 +72,9 @@ export const TABLE_MAPS = [
   'composites',
   'nexthops',
   'mpls',
+  'service_backs',
+  'service_ranges',
+  'service_fronts',
   'bridge',
   'route6_lpm',
   'route6_host',
@@ -83,7 +87,10 @@ export const TABLE_MAPS = [
 
 export type TableMap = (typeof TABLE_MAPS)[number]
 
-export type EncodedTables = { readonly [map in TableMap]: ReadonlyMap<string, string> }
+/** What isn't known, such as what Services there are, is absent: those maps stay as they are. */
+export type EncodedTables = { readonly [map in Exclude<TableMap, ServiceMap>]: ReadonlyMap<string, string> } & {
+  readonly [map in ServiceMap]?: ReadonlyMap<string, string>
+}
 
 /** Tables of which only some entries are different from those of the call before, and which. The maps are the same maps. */
 export type Touched = { readonly [map in TableMap]?: ReadonlySet<string> }
@@ -91,7 +98,11 @@ export type Touched = { readonly [map in TableMap]?: ReadonlySet<string> }
 export interface Encoding {
   readonly tables: EncodedTables
   readonly touched: Touched
+  /** Numbers of service ports that are new: what was counted under them isn't theirs. */
+  readonly newServices: readonly number[]
 }
+
+const NOTHING_HELD: Held = { known: () => new Map() }
 
 /** For one set of tables; see Encoder for a series of them. */
 export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
@@ -100,6 +111,7 @@ export function* encodeTables(tables: Tables): Generator<void, EncodedTables> {
 
 /** Encodes one set of tables after the other, of each only what is different from the last one. */
 export class Encoder {
+  readonly services: ServiceEncoder
   readonly #routes4 = new VrfListEncoder<'route4_host' | 'route4_lpm', Route>({
     maps: ['route4_host', 'route4_lpm'],
     keyOf: keyOfRoute4,
@@ -139,12 +151,20 @@ export class Encoder {
   /** The last call came to its end: what it told of changes was heard. */
   #isWhole = false
 
-  /** Yields now and then, so that the caller can give the event loop a turn. The maps are those of the next call, too. */
-  encode(tables: Tables): Generator<void, Encoding> {
-    return this.#steps(tables)
+  /** `backs`: elements of the array of backs. */
+  constructor(backs: number = mapDefinitions.service_backs.maxEntries) {
+    this.services = new ServiceEncoder({ capacity: backs })
   }
 
-  *#steps(tables: Tables): Generator<void, Encoding> {
+  /**
+   * Yields now and then, so that the caller can give the event loop a turn. The maps are those of the next call, too. `held`: what the kernel is known
+   * to hold.
+   */
+  encode(tables: Tables, held: Held = NOTHING_HELD): Generator<void, Encoding> {
+    return this.#steps(tables, held)
+  }
+
+  *#steps(tables: Tables, held: Held): Generator<void, Encoding> {
     const wasWhole = this.#isWhole
     this.#isWhole = false
     this.#byId = new Map(tables.vifs.map((vif) => [vif.id, vif]))
@@ -167,6 +187,7 @@ export class Encoder {
     const inet = yield* this.#routes4.encode(tables.inet, routeChanges(4, tables.routeLog))
     const inet6 = yield* this.#routes6.encode(tables.inet6, routeChanges(6, tables.routeLog))
     const peers = this.#encodePeers(tables.peers)
+    const services = yield* this.services.encode(tables.fronts, held)
     this.#isWhole = true
     return {
       tables: {
@@ -176,6 +197,7 @@ export class Encoder {
         ...peers.tables,
         ...inet.tables,
         ...inet6.tables,
+        ...services?.tables,
       },
       touched: wasWhole
         ? {
@@ -184,8 +206,10 @@ export class Encoder {
             ...peers.touched,
             ...inet.touched,
             ...inet6.touched,
+            ...services?.touched,
           }
         : {},
+      newServices: services?.fresh ?? [],
     }
   }
 

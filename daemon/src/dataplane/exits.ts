@@ -11,7 +11,7 @@ import { type ExitStruct, exitCodec } from '../maps/structs.ts'
 import { encode } from '../maps/table.ts'
 import type { OtherDevice } from '../model/facts.ts'
 import { type Attachment, isExitLink, type Links, linkName } from './links.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 
 /** In `snat.interfaces`: the devices that lead to a wire. */
 const AUTOMATIC = 'auto'

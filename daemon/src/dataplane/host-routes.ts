@@ -10,7 +10,7 @@ import { type NewRoute, type RouteInfo, type RouteSocket, RouteTable } from '@ku
 import { reasonOf } from '../errors.ts'
 import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
 import type { HostRoute } from '../model/tables.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 
 /** Stands behind whatever the administrator has for the same destination. */
 const METRIC = 4096

@@ -6,12 +6,14 @@
 import { Pace } from '../ground/pace.ts'
 import type { Log } from '../log.ts'
 import { flowCounters } from '../maps/flows.ts'
+import { frontCodec } from '../maps/structs.ts'
 import { decode, u32Codec } from '../maps/table.ts'
 import type { MovedAddress } from '../model/tables.ts'
 import { type Encoding, TABLE_MAPS, type TableMap } from './encode-tables.ts'
 import type { MapSet } from './map-set.ts'
 import { MovedAddresses } from './moved-addresses.ts'
-import { type OnChange, type TableFailure, TableWriter } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
+import { type OnChange, TableWriter } from './table-writer.ts'
 
 export interface TableUsage {
   /** `flow_slots` is filled by the datapath, the others by the daemon. */
@@ -47,6 +49,10 @@ export class KernelTables {
   readonly #maps: MapSet
   readonly #log: Log
   readonly #moved = new MovedAddresses()
+  /** Service ports whose counters are to begin at zero. */
+  readonly #newServices = new Set<number>()
+  /** What belongs in there isn't known: they stay as they are. */
+  #unknown: ReadonlySet<TableMap> = new Set()
   readonly #warned = new Set<TableUsage['table']>()
 
   constructor(maps: MapSet, log: Log) {
@@ -68,14 +74,22 @@ export class KernelTables {
 
   /** Writes all that is missing or different. Returns the number of entries, and whether flows have to look again. */
   async write(
-    { tables, touched }: Encoding,
+    { tables, touched, newServices }: Encoding,
     pace: Pace,
   ): Promise<{ readonly written: number; readonly routing: boolean }> {
     let written = 0
     let routing = false
+    for (const service of newServices) this.#newServices.add(service)
+    this.#unknown = new Set(TABLE_MAPS.filter((name) => tables[name] === undefined))
     // All of them first: what was touched is told once.
-    for (const [name, writer] of this.#writers) writer.delta.setDesired(tables[name], touched[name])
     for (const [name, writer] of this.#writers) {
+      const desired = tables[name]
+      if (desired !== undefined) writer.delta.setDesired(desired, touched[name])
+    }
+    for (const [name, writer] of this.#writers) {
+      if (this.#unknown.has(name)) continue
+      // A front may name none but whole blocks.
+      if (name === 'service_fronts' && this.#writer('service_backs').failures.length > 0) continue
       const count = await writer.write(pace, this.#preparation(name))
       written += count
       routing ||= count > 0 && ROUTING.has(name)
@@ -88,7 +102,7 @@ export class KernelTables {
     let deleted = 0
     let routing = false
     for (const name of TABLE_MAPS.toReversed()) {
-      if (REFERRED_TO.has(name)) continue
+      if (REFERRED_TO.has(name) || this.#unknown.has(name)) continue
       const count = await this.#writer(name).sweep(pace)
       deleted += count
       routing ||= count > 0 && ROUTING.has(name)
@@ -103,6 +117,11 @@ export class KernelTables {
     for (const name of TABLE_MAPS.toReversed())
       if (REFERRED_TO.has(name)) deleted += await this.#writer(name).sweep(pace)
     return { deleted, removedNexthops }
+  }
+
+  /** What is known to be in the kernel. */
+  known(map: TableMap): ReadonlyMap<string, string> {
+    return this.#writer(map).delta.known
   }
 
   /** Addresses that got a new owner since the last call. */
@@ -173,6 +192,16 @@ export class KernelTables {
       case 'vrfs': {
         const { vrfStats } = this.#maps.typed
         return (key) => vrfStats.clear(idOf(key))
+      }
+      case 'service_fronts': {
+        const { stats } = this.#maps.typed.services
+        return (key) => {
+          const value = this.#writer(name).delta.desired.get(key)
+          const service = value === undefined ? undefined : decode(frontCodec, Buffer.from(value, 'latin1')).service
+          if (service === undefined || !this.#newServices.has(service)) return
+          stats.clear(service)
+          this.#newServices.delete(service)
+        }
       }
       default:
         return undefined

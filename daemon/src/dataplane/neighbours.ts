@@ -8,7 +8,7 @@ import { isErrno } from '@kube-vrouter/linux/errors'
 import type { NeighbourInfo, RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { reasonOf } from '../errors.ts'
 import { VROUTER_PROTOCOL } from '../ground/route-protocol.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 
 function isOurs({ managed, protocol }: NeighbourInfo): boolean {
   return managed && protocol === VROUTER_PROTOCOL

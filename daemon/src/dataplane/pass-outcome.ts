@@ -2,7 +2,7 @@
 import { errorFields, type Log } from '../log.ts'
 import type { Problem, Tables } from '../model/tables.ts'
 import { faultsByVif } from './port-faults.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 
 /** How far one attachment is: in the kernel with all that it needs, or kept from there by a failure that is tried again. */
 export type PortState =

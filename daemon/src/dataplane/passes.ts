@@ -27,7 +27,7 @@ import type { NodeWatch } from './node-watch.ts'
 import { PassOutcome } from './pass-outcome.ts'
 import type { Programs } from './programs.ts'
 import { PortReservation } from './reserved-ports.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 import { ChangeOver } from './upgrade/change-over.ts'
 
 /** What looking at all attachments in a resync may cost at a time: new pods don't wait longer for it. */
@@ -68,7 +68,7 @@ export class Passes implements AsyncDisposable {
   readonly #log: Log
   readonly #kernel: Kernel
   readonly #maps: PinnedMaps
-  readonly #encoder = new Encoder()
+  readonly #encoder: Encoder
   readonly #neighbours: Neighbours
   readonly #hostRoutes: HostRoutes
   readonly #exits: Exits
@@ -88,6 +88,7 @@ export class Passes implements AsyncDisposable {
     const maps = programs.maps.typed
     this.#maps = maps
     this.#options = options
+    this.#encoder = new Encoder(maps.services.backs.maxEntries)
     this.#log = log
     this.#kernel = kernel
     this.tables = new KernelTables(programs.maps, log)
@@ -139,7 +140,7 @@ export class Passes implements AsyncDisposable {
     const neighbourFailures = this.#neighbours.ensure(vhost.ifindex, tables.neighbours, again)
     const routeFailures = this.#hostRoutes.ensure(vhost.ifindex, tables.hostRoutes, again)
 
-    const encoded = await pace.run(this.#encoder.encode(tables))
+    const encoded = await pace.run(this.#encoder.encode(tables, this.tables))
     const { written, routing } = await this.tables.write(encoded, pace)
     this.#isEpochDue ||= routing
     await this.#changeOver.begin(pace)
@@ -155,13 +156,15 @@ export class Passes implements AsyncDisposable {
     if (this.#isEpochDue) raiseEpoch(maps)
     this.#isEpochDue = false
     const { deleted, removedNexthops } = await this.tables.sweepReferredTo(pace)
+    this.#encoder.services.settle(this.tables)
     this.#neighbours.prune(tables.neighbours)
     const moved = this.tables.takeMoved()
     if (moved.length > 0) for (const callback of this.#onMoved) callback(moved, tables)
 
     this.tables.markCounts()
     const failures = [
-      ...this.tables.failures,
+      ...this.#encoder.services.explain(this.tables.failures),
+      ...this.#encoder.services.failures,
       ...this.attachments.failures,
       ...neighbourFailures,
       ...routeFailures,

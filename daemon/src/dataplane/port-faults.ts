@@ -66,6 +66,10 @@ class Concerned {
       }
       case 'network':
       case 'peer':
+      case 'service':
+      case 'front':
+      case 'back':
+      case 'range':
       case 'node':
         return []
       default:

@@ -11,7 +11,7 @@ import type { Config } from '../config/config.ts'
 import { reasonOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { type PortRange, parsePortRange } from '../schema/port-range.ts'
-import type { TableFailure } from './table-writer.ts'
+import type { TableFailure } from './table-failure.ts'
 
 const RECORD_FILE = 'reserved-ports.json'
 const LOCAL = 'net/ipv4/ip_local_port_range'

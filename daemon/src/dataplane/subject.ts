@@ -1,9 +1,12 @@
 /** What a map entry is about: the object of the field behind its key, and its name in words. Pure. */
 import { ip4Text, ip6Text, macText } from '../maps/addresses.ts'
+import { addressText } from '../maps/services.ts'
 import {
   bridgeKeyCodec,
+  frontKeyCodec,
   peer4KeyCodec,
   peer6KeyCodec,
+  rangeKeyCodec,
   route4KeyCodec,
   route4LpmKeyCodec,
   route6KeyCodec,
@@ -13,6 +16,7 @@ import {
 import { decode, u32Codec } from '../maps/table.ts'
 import type { Subject } from '../model/tables.ts'
 import type { TableMap } from './encode-tables.ts'
+import { describeService } from './services/names.ts'
 
 /** `key` as in delta.ts. */
 export function subjectOf(map: TableMap, key: string): Subject {
@@ -36,6 +40,14 @@ export function subjectOf(map: TableMap, key: string): Subject {
       return { kind: 'vif', id: decode(vifAddressKeyCodec, bytes).vif, part: 'addresses' }
     case 'vifs':
       return { kind: 'device', ifindex: decode(u32Codec, bytes) }
+    case 'service_backs':
+      return { kind: 'back', index: decode(u32Codec, bytes) }
+    case 'service_ranges':
+      return { kind: 'range', service: decode(rangeKeyCodec, bytes).service }
+    case 'service_fronts': {
+      const { vrf, family, ip, proto, port } = decode(frontKeyCodec, bytes)
+      return { kind: 'front', vrf, address: addressText(family, ip), protocol: proto, port }
+    }
     case 'bridge': {
       const { mac, vrf } = decode(bridgeKeyCodec, bytes)
       return { kind: 'bridge', vrf, mac: macText(mac) }
@@ -88,6 +100,14 @@ function describe(subject: Subject): string {
       return `bridge entry ${subject.mac} of VRF ${subject.vrf}`
     case 'peer':
       return `tunnel peer ${subject.address}`
+    case 'service':
+      return describeService(subject)
+    case 'front':
+      return `front ${subject.address} port ${subject.port} protocol ${subject.protocol} of VRF ${subject.vrf}`
+    case 'back':
+      return `back ${subject.index}`
+    case 'range':
+      return `source ranges of service port ${subject.service}`
     case 'node':
       return 'the node'
     default:

@@ -4,25 +4,16 @@
  */
 import type { BpfMap, MapEntry } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
-import { isErrno } from '@kube-vrouter/linux/errors'
+import { isErrno, SystemError } from '@kube-vrouter/linux/errors'
 import { reasonOf, VrouterError } from '../errors.ts'
 import type { Pace } from '../ground/pace.ts'
 import { decode, u32Codec } from '../maps/table.ts'
-import type { Subject } from '../model/tables.ts'
 import { Delta } from './delta.ts'
 import { forgetLearntMac } from './encode-nexthop.ts'
 import { BRIDGE_COUNTER_AT, type TableMap } from './encode-tables.ts'
 import { describeEntry, subjectOf } from './subject.ts'
 import { hashOfBytes } from './table-digest.ts'
-
-export interface TableFailure {
-  readonly subject: Subject
-  /** The same, in words. */
-  readonly object: string
-  readonly error: Error
-  /** Passes by itself: no error for the log. */
-  readonly isExpected?: boolean
-}
+import type { TableFailure } from './table-failure.ts'
 
 export interface TableChanges {
   readonly written: number
@@ -151,7 +142,7 @@ export class TableWriter {
 
   /** Writes what is missing or different. `prepare` is done before an entry that wasn't there; without it the entry isn't written either. */
   async write(pace: Pace, prepare?: (key: string) => void): Promise<number> {
-    let written = 0
+    let written = await this.#writeAtOnce(pace)
     this.#failures.clear()
     for (const [key, value] of this.delta.writes()) {
       const put = (): void => {
@@ -165,6 +156,32 @@ export class TableWriter {
       }
       if (pace.isDue) await pace.rest()
     }
+    return written
+  }
+
+  /** Backs of services, of which there are many: with one call for a page of them. What is refused so is left to be written one by one. */
+  async #writeAtOnce(pace: Pace): Promise<number> {
+    if (this.name !== 'service_backs') return 0
+    let written = 0
+    let page: [key: string, value: string][] = []
+    const flush = async (): Promise<void> => {
+      try {
+        this.#map.updateBatch(page.map(([key, value]) => ({ key: bytes(key), value: bytes(value) })))
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error
+        page = []
+        return
+      }
+      for (const [key, value] of page) this.delta.setKnown(key, value)
+      written += page.length
+      page = []
+      if (pace.isDue) await pace.rest()
+    }
+    for (const [key, value] of this.delta.writes()) {
+      page.push([key, value])
+      if (page.length === PAGE) await flush()
+    }
+    if (page.length > 0) await flush()
     return written
   }
 

@@ -32,7 +32,7 @@ export function verifyPort(port: string, tables: Tables, kernel: Kernel): Findin
   note(`program tap on ${vif.name}`, kernel.programFault(vif.id, vif.ifindex))
   const encoded = finish(encodeTables(tablesOfVif(tables, vif.id)))
   for (const map of TABLE_MAPS) {
-    for (const [key, value] of encoded[map]) {
+    for (const [key, value] of encoded[map] ?? []) {
       const what = describeEntry(map, key)
       const found = kernel.lookup(map, Buffer.from(key, 'latin1'))
       note(
@@ -51,8 +51,9 @@ function tablesOfVif(tables: Tables, vif: number): Tables {
   const isOurs = ({ nexthop }: { readonly nexthop: number }): boolean => ids.has(nexthop)
   const filtered = <T extends Pick<Route, 'nexthop'>>(lists: ReadonlyMap<number, readonly T[]>) =>
     new Map([...lists].map(([vrf, list]) => [vrf, list.filter(isOurs)]))
+  const { fronts: _, ...others } = tables
   return {
-    ...tables,
+    ...others,
     vrfs: [],
     vifs: tables.vifs.filter(({ id }) => id === vif),
     nexthops,

@@ -44,6 +44,25 @@ export type Subject =
   | { readonly kind: 'bridge'; readonly vrf: number; readonly mac: Mac }
   /** Another node or a gateway, from which tunnels are taken, by an address of it in the underlay. */
   | { readonly kind: 'peer'; readonly address: Address }
+  /** A port of a Service. */
+  | {
+      readonly kind: 'service'
+      readonly namespace: string
+      readonly name: string
+      readonly port: string
+      readonly family: 4 | 6
+    }
+  /** An address of a service network; protocol (as a number) and port 0: the address itself. */
+  | {
+      readonly kind: 'front'
+      readonly vrf: number
+      readonly address: Address
+      readonly protocol: number
+      readonly port: number
+    }
+  | { readonly kind: 'back'; readonly index: number }
+  /** The sources that may come to a service port, by its number. */
+  | { readonly kind: 'range'; readonly service: number }
   /** What concerns the node's own network: no pod waits for it. */
   | { readonly kind: 'node' }
 

@@ -1,0 +1,87 @@
+/** Fronts, backs and source ranges of the model as the entries of their maps; bytes are latin1 strings (see delta.ts). Pure. */
+import {
+  BACK_HOST,
+  FRONT_DROP_INSIDE,
+  FRONT_DROP_OUTSIDE,
+  FRONT_SOURCE_RANGES,
+  LABEL_NONE,
+} from '../../maps/constants.ts'
+import { addressBytes, RANGE_HEAD_BITS } from '../../maps/services.ts'
+import {
+  type BackSetStruct,
+  backCodec,
+  type Codec,
+  type FrontStruct,
+  frontCodec,
+  frontKeyCodec,
+  rangeKeyCodec,
+} from '../../maps/structs.ts'
+import { decode, u32Codec } from '../../maps/table.ts'
+import type { Cidr, ServiceProtocol } from '../../model/objects.ts'
+import type { Back, BackSet, Front } from '../../model/tables.ts'
+
+export const PROTOCOL_NUMBERS: Readonly<Record<ServiceProtocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
+
+export const NO_BACKS: BackSetStruct = { first: 0, count: 0 }
+
+export const BACK_BYTES = backCodec.size
+
+export function frontKey({ vrf, address, listener }: Front): string {
+  const proto = listener === undefined ? 0 : PROTOCOL_NUMBERS[listener.protocol]
+  return text(frontKeyCodec, { vrf, port: listener?.port ?? 0, proto, ...addressBytes(address) })
+}
+
+export function frontValue(front: Front, inside: BackSetStruct, outside: BackSetStruct): string {
+  const flags =
+    (drops(front.inside) ? FRONT_DROP_INSIDE : 0) |
+    (drops(front.outside) ? FRONT_DROP_OUTSIDE : 0) |
+    (front.sourceRanges === undefined ? 0 : FRONT_SOURCE_RANGES)
+  return text(frontCodec, { service: front.id, flags, inside, outside, affinityS: front.affinitySeconds ?? 0 })
+}
+
+function drops({ whenEmpty }: BackSet): boolean {
+  return whenEmpty === 'drop'
+}
+
+/** One entry after the other. */
+export function backValues(backs: readonly Back[]): string {
+  const bytes = Buffer.allocUnsafe(backs.length * BACK_BYTES)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  for (const [at, { address, port, isHost, vrf, nexthop, label }] of backs.entries()) {
+    backCodec.encode(
+      {
+        ip: addressBytes(address).ip,
+        port,
+        flags: isHost ? BACK_HOST : 0,
+        vrf: vrf ?? LABEL_NONE,
+        nh: nexthop ?? 0,
+        label: label ?? LABEL_NONE,
+      },
+      view,
+      at * BACK_BYTES,
+    )
+  }
+  return bytes.toString('latin1')
+}
+
+export function indexKey(index: number): string {
+  return text(u32Codec, index)
+}
+
+export function rangeKey(service: number, source: Cidr): string {
+  const [address = '', length] = source.split('/')
+  const { family, ip } = addressBytes(address)
+  return text(rangeKeyCodec, { prefixlen: RANGE_HEAD_BITS + Number(length), service, family, ip })
+}
+
+export const RANGE_VALUE = text(u32Codec, 1)
+
+export function decodeFront(value: string): FrontStruct {
+  return decode(frontCodec, Buffer.from(value, 'latin1'))
+}
+
+function text<T>(codec: Codec<T>, value: T): string {
+  const bytes = Buffer.allocUnsafe(codec.size)
+  codec.encode(value, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  return bytes.toString('latin1')
+}
