@@ -79,13 +79,13 @@ describe('adopting ids from the maps', () => {
   })
 
   it('gives everything the number that it had', async () => {
-    const limits = { vrf: 64, nexthop: 1024, label: 512, vif: 64, bridge: 1024 }
+    const limits = { vrf: 64, nexthop: 1024, label: 512, vif: 64, bridge: 1024, service: 64 }
     const modelOf = (ids: Ids) =>
       new Model(
         { node: 'node-1', cluster: 'k8s', limits: { routes: 1000 }, flowsPerVif: 0, snat: true, now: () => 0 },
         ids,
       )
-    const original = new Ids({ limits, quarantineMs: { vif: 0, nexthop: 0, label: 0, vrf: 0, bridge: 0 } })
+    const original = new Ids({ limits, quarantineMs: { vif: 0, nexthop: 0, label: 0, vrf: 0, bridge: 0, service: 0 } })
     const model = modelOf(original)
     // Numbers with gaps, and not in the order in which they would be given out.
     model.update({ source, facts, ports: [port(4, blue), port(5, red)] })

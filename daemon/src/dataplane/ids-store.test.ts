@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { silent } from '../log.ts'
 import { IdsStore } from './ids-store.ts'
 
-const options = { limits: { vrf: 100, nexthop: 100, label: 100, vif: 100, bridge: 100 } }
+const options = { limits: { vrf: 100, nexthop: 100, label: 100, vif: 100, bridge: 100, service: 100 } }
 
 describe('IdsStore', () => {
   let folder: string

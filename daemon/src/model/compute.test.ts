@@ -222,7 +222,7 @@ const life: fc.Arbitrary<World[]> = fc
     return worlds
   })
 
-const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000 }
+const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000, service: 100 }
 let time = 0
 function model(ids: Ids, routeLimit = 1000, insideRanges: readonly string[] = []): Model {
   const limits = { routes: routeLimit }
@@ -922,7 +922,7 @@ describe('bridge tables', () => {
 
 describe('full tables', () => {
   it('refuse what doesn’t fit with a reason, and serve the rest', () => {
-    const small: IdLimits = { vrf: 3, nexthop: 1000, label: 1000, vif: 5, bridge: 1000 }
+    const small: IdLimits = { vrf: 3, nexthop: 1000, label: 1000, vif: 5, bridge: 1000, service: 100 }
     const source = {
       namespaces: new Map(),
       virtualNetworks: new Map(networks.map((vn) => [vn.fqName, vn])),
@@ -952,7 +952,14 @@ describe('full tables', () => {
     const size = fc.integer({ min: 0, max: 12 })
     fc.assert(
       fc.property(world, size, size, size, size, size, (w, vrf, nexthop, label, vif, bridge) => {
-        const tight = { vrf: 2 + vrf, nexthop: 8 + nexthop, label: 16 + label, vif: 3 + vif, bridge: 1 + bridge }
+        const tight = {
+          vrf: 2 + vrf,
+          nexthop: 8 + nexthop,
+          label: 16 + label,
+          vif: 3 + vif,
+          bridge: 1 + bridge,
+          service: 1,
+        }
         const tables = model(new Ids({ limits: tight })).update(w)
         for (const { id } of tables.nexthops) assert.ok(id < tight.nexthop)
         for (const { label: one } of tables.labels) assert.ok(one < tight.label)

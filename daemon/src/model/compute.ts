@@ -6,7 +6,6 @@
  * `update` may be called only with complete input: the source in sync, all port records read. A number whose owner is missing is
  * given back.
  */
-import { VIF_ID_AGENT, VIF_ID_FABRIC, VIF_ID_VHOST } from '../maps/constants.ts'
 import { BridgeTable } from './bridge.ts'
 import { bridgeChanges } from './bridge-list.ts'
 import type { NodeFacts, Port } from './facts.ts'
@@ -17,14 +16,17 @@ import { InterfaceTable, type LocalPod } from './interfaces.ts'
 import * as keys from './keys.ts'
 import { LabelTable } from './labels.ts'
 import { type Leaks, LeakTable } from './leaks.ts'
-import { AGENT_MAC, defaultPodNetwork, ROUTER_MAC } from './names.ts'
+import { defaultPodNetwork } from './names.ts'
 import { NeighbourTable } from './neighbours.ts'
 import type { NetworkInput } from './network-routes.ts'
 import { NexthopTable } from './nexthops.ts'
+import { type NodeNexthops, nodeNexthops } from './node-nexthops.ts'
 import type { Address, FqName, Pod, SourceState, VirtualNetwork } from './objects.ts'
 import { compareText } from './order.ts'
 import type { Compose } from './rib/rib-table.ts'
 import { Routing } from './routing.ts'
+import { ServiceVrfTable } from './services/service-vrfs.ts'
+import { Services } from './services/services.ts'
 import { SLICE } from './slices.ts'
 import type { BridgeRoute, HostRoute, Problem, Tables } from './tables.ts'
 import { TunnelPeerTable } from './tunnel-peers.ts'
@@ -59,15 +61,6 @@ export interface ModelInput {
   readonly unmanaged?: readonly Pod[]
 }
 
-/** Nexthops that every node has. */
-interface NodeNexthops {
-  readonly receive: number
-  readonly receiveBroadcast: number
-  readonly resolve: number
-  readonly agent: number
-  readonly l2Receive: number
-}
-
 const NO_RANGES: readonly string[] = []
 
 export class Model {
@@ -86,7 +79,9 @@ export class Model {
   readonly #podsOf = new PodsByNetwork()
   readonly #inputProblems: InputProblems
   #bridgeCounts = new Map<number, { readonly routes: readonly BridgeRoute[]; readonly counts: Counts }>()
+  readonly #serviceVrfs: ServiceVrfTable
   #routing: Routing
+  #services: Services
   /** The last pass came to its end. */
   #isWhole = true
 
@@ -94,7 +89,9 @@ export class Model {
     this.#options = options
     this.#ids = ids
     this.#nexthops = new NexthopTable(ids)
+    this.#serviceVrfs = new ServiceVrfTable(ids, this.#nexthops)
     this.#routing = new Routing(options.node)
+    this.#services = this.#newServices()
     this.#inputProblems = new InputProblems(options.cluster)
     this.#peers = new TunnelPeerTable(options.node, options.tunnelPeers ?? [])
   }
@@ -110,15 +107,23 @@ export class Model {
 
   /** Yields now and then, so that the caller can give the event loop a turn. After one that isn't brought to its end routes begin from nothing. */
   *steps(input: ModelInput): Generator<void, Tables> {
-    if (!this.#isWhole) this.#routing = new Routing(this.#options.node)
+    if (!this.#isWhole) {
+      this.#routing = new Routing(this.#options.node)
+      this.#services = this.#newServices()
+    }
     this.#isWhole = false
     const tables = yield* this.#compute(input)
     this.#isWhole = true
     return tables
   }
 
+  #newServices(): Services {
+    const { node, cluster, insideRanges = NO_RANGES } = this.#options
+    return new Services({ node, cluster, ranges: insideRanges }, this.#ids, this.#serviceVrfs)
+  }
+
   *#compute(input: ModelInput): Generator<void, Tables> {
-    const { source, facts, ports: unsorted, unmanaged = [] } = input
+    const { source, facts, ports: unsorted, unmanaged = [], hostPeers = [] } = input
     const now = (this.#options.now ?? Date.now)()
     const { rib, remote } = this.#routing
     yield* remote.update(source.interfaces)
@@ -129,12 +134,12 @@ export class Model {
     const ids = this.#ids
     const nexthops = this.#nexthops
     nexthops.begin()
-    const common = this.#nodeNexthops(now)
+    const common = nodeNexthops(nexthops, now)
     const vhost = { label: ids.allocate('label', keys.VHOST_LABEL, now), nexthop: common.receive }
 
     const ports = [...unsorted].sort((a, b) => compareText(a.createdAt, b.createdAt) || compareText(a.uuid, b.uuid))
     const defaultVn = defaultPodNetwork(this.#options.cluster)
-    const { byNetwork, vrfs } = this.#vrfs.compute(ports, defaultVn, ids, nexthops, now, problems)
+    const { byNetwork, vrfs: ofPods } = this.#vrfs.compute(ports, defaultVn, ids, nexthops, now, problems)
     const allPods = this.#interfaces.pods(ports, byNetwork, ids, nexthops, now, problems)
     const pods = allPods.filter((pod) => pod.port.ifindex !== undefined)
 
@@ -142,6 +147,9 @@ export class Model {
     const leaks = this.#leaks.compute(source)
     problems.push(...leaks.problems)
     const nodes = this.#nodes(source, byNetwork, leaks, underlay, now, problems)
+    const around = { source, facts, hostPeers, vrfs: byNetwork, pods, remote, nodes }
+    yield* this.#services.update(around, now, problems)
+    const vrfs = this.#serviceVrfs.with(ofPods)
     const hostRoutes = yield* this.#route(input, byNetwork, leaks, pods, nodes, underlay, common, now, problems)
     const inet = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 4)]))
     const inet6 = new Map(vrfs.map(({ id }) => [id, rib.routes(id, 6)]))
@@ -171,32 +179,11 @@ export class Model {
     const peers = this.#peers.compute(source.routers, facts.underlay.address)
     remote.settle()
     const routes = { inet, inet6, routeLog: rib }
-    return { vrfs, vifs, nexthops: table, labels, ...routes, bridge, neighbours, peers, hostRoutes, problems }
-  }
-
-  /** These are the first of a fresh table: no limit is so low that they don't fit. */
-  #nodeNexthops(now: number): NodeNexthops {
-    const receive = { type: 'receive', vif: VIF_ID_VHOST, vrf: FABRIC_VRF_ID } as const
-    const keep = (...[key, nexthop]: [string, Parameters<NexthopTable['keep']>[1]]) => {
-      const id = this.#nexthops.keep(key, nexthop, now)
-      if (id === undefined) throw new RangeError(`no nexthop number is left for ${key}`)
-      return id
-    }
+    const { fronts } = this.#services
     return {
-      receive: keep(keys.RECEIVE_POLICY, { ...receive, policy: true }),
-      receiveBroadcast: keep(keys.RECEIVE, { ...receive, policy: false }),
-      resolve: keep(keys.RESOLVE, { type: 'resolve', vif: VIF_ID_FABRIC }),
-      agent: keep(keys.AGENT, {
-        type: 'encap',
-        family: 'inet',
-        vif: VIF_ID_AGENT,
-        vrf: FABRIC_VRF_ID,
-        dstMac: AGENT_MAC,
-        srcMac: ROUTER_MAC,
-        policy: true,
-        role: 'interface',
-      }),
-      l2Receive: keep(keys.L2_RECEIVE, { type: 'l2-receive' }),
+      ...{ vrfs, vifs, nexthops: table, labels, ...routes, bridge, neighbours, peers, hostRoutes },
+      ...(fronts !== undefined && { fronts }),
+      problems,
     }
   }
 
@@ -218,7 +205,9 @@ export class Model {
       for (const name of this.#blocks.nodesOf(network)) needed.add(name)
       for (const name of this.#routing.remote.of(network).nodes()) needed.add(name)
     }
-    if (vrfs.has(vn)) for (const name of source.routers.keys()) needed.add(name)
+    // Endpoints of Services are on any of them, whoever has pods here.
+    if (vrfs.has(vn) || source.services !== undefined || this.#services.fronts !== undefined)
+      for (const name of source.routers.keys()) needed.add(name)
     const { routers } = source
     const tunnels = { node, underlay, routers, needed, ids: this.#ids, nexthops: this.#nexthops, now }
     return this.#tunnels.compute(tunnels, problems)
@@ -264,6 +253,7 @@ export class Model {
         reachesNodes: vn === defaultVn,
         snatNexthop: wantsSnat(network) ? snatNexthop : undefined,
         insideRanges: this.#options.insideRanges ?? NO_RANGES,
+        services: this.#services.routesOf(vn),
         isCompact,
       }
       return { vrf, input }
@@ -283,7 +273,17 @@ export class Model {
     }
     const network = source.virtualNetworks.get(defaultVn)
     const defaultNetwork = { vn: defaultVn, network, nodes, ...contentOf(defaultVn) }
-    const fabric = { ...common, facts, neighbour, neighbours, pods, source, hostPeers, defaultNetwork }
+    const fabric = {
+      ...common,
+      facts,
+      neighbour,
+      neighbours,
+      pods,
+      source,
+      hostPeers,
+      defaultNetwork,
+      services: this.#services.routes,
+    }
     const compose: Compose = (vrf, prefix, members) =>
       this.#nexthops.define(
         keys.compositeNexthop(vrf.name, prefix),
@@ -350,6 +350,7 @@ export class Model {
     const keepLabel = (label: number | undefined) => label !== undefined && labels.add(label)
     keepLabel(this.#ids.get('label', keys.VHOST_LABEL))
     const indices = new Set(this.#bridge.indices())
+    for (const { id } of this.#serviceVrfs.vrfs.byNetwork.values()) vrfIds.add(id)
     for (const { id, label } of vrfs.values()) {
       vrfIds.add(id)
       keepLabel(label)

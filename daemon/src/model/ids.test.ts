@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { FIRST_ID, ID_KINDS, type IdKind, type IdLimits, Ids, IdsCorruptError } from './ids.ts'
 
-const limits: IdLimits = { vrf: 6, nexthop: 8, label: 20, vif: 7, bridge: 5 }
-const quarantineMs = { vrf: 100, nexthop: 100, label: 100, vif: 100, bridge: 100 }
+const limits: IdLimits = { vrf: 6, nexthop: 8, label: 20, vif: 7, bridge: 5, service: 5 }
+const quarantineMs = { vrf: 100, nexthop: 100, label: 100, vif: 100, bridge: 100, service: 100 }
 const fresh = () => new Ids({ limits, quarantineMs })
 
 describe('ids', () => {

@@ -8,7 +8,7 @@
  */
 import { LABEL_FIRST, VIF_ID_FIRST_POD } from '../maps/constants.ts'
 
-export const ID_KINDS = ['vrf', 'nexthop', 'label', 'vif', 'bridge'] as const
+export const ID_KINDS = ['vrf', 'nexthop', 'label', 'vif', 'bridge', 'service'] as const
 export type IdKind = (typeof ID_KINDS)[number]
 
 /** First number that is given out: those below are fixed (VRF 0 and 1, nexthop 0 and 1, vif 0 to 2) or reserved (RFC 3032 labels). */
@@ -18,6 +18,7 @@ export const FIRST_ID: Readonly<Record<IdKind, number>> = {
   label: LABEL_FIRST,
   vif: VIF_ID_FIRST_POD,
   bridge: 1,
+  service: 1,
 }
 
 /** Milliseconds that a freed number rests. Labels longest: other nodes learn late that they are gone. */
@@ -27,6 +28,7 @@ export const QUARANTINE_MS: Readonly<Record<IdKind, number>> = {
   label: 120_000,
   vif: 30_000,
   bridge: 30_000,
+  service: 60_000,
 }
 
 /** Table sizes: numbers go up to size - 1. */
@@ -80,6 +82,7 @@ export class Ids {
       label: pool('label'),
       vif: pool('vif'),
       bridge: pool('bridge'),
+      service: pool('service'),
     }
   }
 
@@ -170,6 +173,8 @@ export class Ids {
       throw new IdsCorruptError('not a version 1 table of ids')
     }
     for (const kind of ID_KINDS) {
+      // A file of before there were Services.
+      if (kind === 'service' && root.kinds?.[kind] === undefined) continue
       const pool = ids.#pools[kind]
       const { used, released } = root.kinds?.[kind] ?? {}
       if (!isRecord(used) || !isRecord(released)) throw new IdsCorruptError(`kinds.${kind} isn't complete`)

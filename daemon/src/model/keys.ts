@@ -1,11 +1,15 @@
 /**
  * Identity strings of `Ids`: what a number stands for, whatever the order in which things came. Kept on disk, so they don't change.
  */
-import type { Address, FqName, Mac } from './objects.ts'
+import type { Address, FqName, Mac, ServiceProtocol } from './objects.ts'
+import type { ServicePortName } from './tables.ts'
 
 export const vrfKey = (vrf: FqName) => vrf
 export const vifKey = (port: string) => port
 export const bridgeKey = (vrf: FqName, mac: Mac) => `${vrf} ${mac}`
+
+export const servicePort = ({ namespace, name, port, family }: ServicePortName, protocol: ServiceProtocol) =>
+  `${namespace}/${name} ${protocol} ${port} ${family}`
 
 export const VHOST_LABEL = 'vhost'
 export const vrfLabel = (vrf: FqName) => `vrf ${vrf}`
@@ -17,6 +21,7 @@ export const RESOLVE = 'resolve'
 export const AGENT = 'agent'
 export const L2_RECEIVE = 'l2-receive'
 export const SNAT = 'snat'
+export const serviceNexthop = (vrf: FqName) => `service ${vrf}`
 export const podNexthop = (port: string) => `pod ${port}`
 export const podBridgeNexthop = (port: string) => `bridge ${port}`
 export const vrfNexthop = (vrf: FqName) => `vrf ${vrf}`

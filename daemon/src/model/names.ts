@@ -50,6 +50,20 @@ export function isolatedPodNetwork(cluster: string, namespace: string): FqName {
   return networkFqName(cluster, namespace, podNetworkName(cluster, namespace))
 }
 
+/** Network that the addresses of Services are in; that of an isolated namespace is its own. */
+export function serviceNetwork(cluster: string, namespace: string): FqName {
+  return networkFqName(cluster, namespace, `${projectOfNamespace(cluster, namespace)}-service-network`)
+}
+
+/** The service network of the namespace whose pod network has that name. */
+export function serviceNetworkOf(podNetwork: FqName): FqName {
+  return podNetwork.replace(/-pod-network$/, '-service-network')
+}
+
+export function defaultServiceNetwork(cluster: string): FqName {
+  return serviceNetwork(cluster, HOME_NAMESPACE)
+}
+
 /** IPAM that the default pod VN and the isolated ones draw from: their addresses are unique in the cluster. */
 export function podIpam(cluster: string): string {
   return `${cluster}-pod-ipam`

@@ -10,6 +10,7 @@ import { Leak, type LeakedNetwork } from './contributors/leak.ts'
 import { type Host, Nodes } from './contributors/nodes.ts'
 import { OwnPods } from './contributors/own-pods.ts'
 import { RemotePodRoutes } from './contributors/remote-pods.ts'
+import { ServiceAddresses } from './contributors/services.ts'
 import { Subnets } from './contributors/subnets.ts'
 import { WayOut } from './contributors/way-out.ts'
 import { Inputs, Memo } from './equal.ts'
@@ -18,6 +19,7 @@ import type { FqName, IpamBlock, VirtualNetwork } from './objects.ts'
 import type { RemotePods } from './remote-pods.ts'
 import { IN_NETWORK } from './rib/preferences.ts'
 import type { VrfRib } from './rib/rib.ts'
+import type { ServiceRoute } from './services/service-routes.ts'
 import type { Problem } from './tables.ts'
 import type { RemoteNode } from './tunnels.ts'
 
@@ -41,6 +43,8 @@ export interface NetworkInput {
   readonly snatNexthop: number | undefined
   /** Ranges that it doesn't lead to. */
   readonly insideRanges: readonly string[]
+  /** Addresses of Services that it sees: those of its own service network, and those that everybody sees. */
+  readonly services: { readonly own: readonly ServiceRoute[]; readonly common: readonly ServiceRoute[] }
   /** Leave out remote pods that their node's block route covers: the route table is full. */
   readonly isCompact: boolean
 }
@@ -49,6 +53,7 @@ export class NetworkRoutes {
   readonly #rib: VrfRib
   readonly #vn: FqName
   readonly #subnets: Subnets
+  readonly #services: ServiceAddresses
   readonly #wayOut: WayOut
   readonly #nodes: Nodes
   readonly #pods: OwnPods
@@ -65,6 +70,7 @@ export class NetworkRoutes {
     this.#rib = rib
     this.#vn = rib.vrf.vn
     this.#subnets = new Subnets(rib)
+    this.#services = new ServiceAddresses(rib, IN_NETWORK)
     this.#wayOut = new WayOut(rib)
     this.#nodes = new Nodes(rib)
     this.#pods = new OwnPods(rib, IN_NETWORK.pod)
@@ -79,6 +85,7 @@ export class NetworkRoutes {
     const { network, pods, blocks, remote, nodes, host, isCompact } = input
     const vn = this.#vn
     this.#subnets.update(network, input.agentNexthop)
+    this.#services.update(input.services.own, input.services.common)
     this.#wayOut.update({ ...input, hasInet6: host.address6 !== undefined })
     this.#nodes.update(host, input.reachesNodes ? nodes : undefined)
     const admission = this.#admission.get(isCompact ? [network, blocks, nodes] : [network], () =>
@@ -98,10 +105,10 @@ export class NetworkRoutes {
 
   /** Most networks are as they were: then nothing of them is looked at. */
   #isOther({ network, pods, blocks, remote, leaks, nodes, host, ...rest }: NetworkInput): boolean {
-    const { agentNexthop, reachesNodes, snatNexthop, insideRanges, isCompact } = rest
+    const { agentNexthop, reachesNodes, snatNexthop, insideRanges, services, isCompact } = rest
     const isOther = this.#inputs.areOther(
       ...[network, pods, blocks, remote, nodes, host.address, host.address6, host.nexthop],
-      ...[agentNexthop, reachesNodes, snatNexthop, insideRanges, isCompact],
+      ...[agentNexthop, reachesNodes, snatNexthop, insideRanges, services.own, services.common, isCompact],
     )
     return isOther || remote.changes.length > 0 || leaks.length > 0 || this.#leaks.size > 0
   }

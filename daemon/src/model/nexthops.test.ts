@@ -4,7 +4,7 @@ import { NexthopTable } from './nexthops.ts'
 import type { Nexthop } from './tables.ts'
 
 describe('composite nexthops', () => {
-  const limits = { vrf: 10, nexthop: 100, label: 100, vif: 10, bridge: 10 }
+  const limits = { vrf: 10, nexthop: 100, label: 100, vif: 10, bridge: 10, service: 10 }
   const composite = (kind: 'l2-multicast' | 'l2-interface', ...members: number[]): Nexthop => ({
     ...{ type: 'composite', kind, vrf: 2 },
     members: members.map((nexthop) => ({ nexthop })),

@@ -216,6 +216,8 @@ export interface SourceState {
   readonly slices?: ReadonlyMap<string, EndpointSlice>
   /** ServiceCIDRs of the cluster. */
   readonly serviceRanges?: readonly Cidr[]
+  /** Zone of this node: label topology.kubernetes.io/zone of its Node object. */
+  readonly zone?: string
   /** Pods of this node by uid; empty where the source knows no pods (a directory). */
   readonly pods: ReadonlyMap<string, Pod>
   /** Objects that were set aside, and why; shown in introspect and once in the log. */

@@ -79,6 +79,16 @@ export class RemotePodTable {
     this.#changed.clear()
   }
 
+  /** Those of all networks. */
+  all(): Iterable<VirtualMachineInterface> {
+    return this.#known.values()
+  }
+
+  /** What the last update changed in any network; one that went from one to another is gone there, and new here. */
+  *changes(): Generator<RemoteChange> {
+    for (const { changes } of this.#changed) yield* changes
+  }
+
   of(vn: FqName): RemotePods {
     return this.#networks.get(vn) ?? NONE
   }

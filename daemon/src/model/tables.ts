@@ -245,6 +245,8 @@ export interface Route {
     | 'ecmp'
     | 'node'
     | 'snat'
+    /** Into a service network's VRF, or to what is public. */
+    | 'service-network'
 }
 
 /** A prefix whose route came, went, or is another one. */

@@ -11,7 +11,7 @@ import { VrfRib } from './rib/rib.ts'
 import { RibTable } from './rib/rib-table.ts'
 
 const LATER = '2026-01-02T00:00:00Z'
-const limits = { vrf: 4096, nexthop: 65_536, label: 5120, vif: 1024, bridge: 65_536 }
+const limits = { vrf: 4096, nexthop: 65_536, label: 5120, vif: 1024, bridge: 65_536, service: 32_768 }
 
 interface Work {
   /** Fields of networks and namespaces that were read. */

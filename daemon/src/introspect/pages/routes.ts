@@ -216,6 +216,7 @@ function isIpamHostRoute(route: Route): boolean {
     case 'receive':
     case 'node':
     case 'snat':
+    case 'service-network':
       return false
     default: {
       const never: never = route.kind
@@ -261,6 +262,7 @@ function encapsulations(kind: Route['kind']): PathSandeshData {
     case 'gateway':
     case 'service':
     case 'snat':
+    case 'service-network':
       return ANY_TUNNEL
     default: {
       const never: never = kind

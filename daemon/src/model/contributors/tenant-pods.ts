@@ -20,10 +20,11 @@ export class TenantPods {
     this.#gateway = new OfferSet(rib)
   }
 
-  update(reached: readonly ReachedPod[]): void {
+  /** `isAsked6`: other routes of the host's lead to the gateway, too. */
+  update(reached: readonly ReachedPod[], isAsked6: boolean): void {
     this.#pods.set(reached)
     // IPv6 has no address that the datapath answers for by itself, as it does for 169.254/16: the gateway needs a route.
-    const isNeeded = reached.some(({ address }) => familyOf(address) === 6)
+    const isNeeded = isAsked6 || reached.some(({ address }) => familyOf(address) === 6)
     this.#gateway.setFrom([isNeeded], () => {
       const discard = path('Local', NH_ID_DISCARD, FABRIC_VN)
       return isNeeded ? [fabricOffer('node-gateway', NODE_GATEWAY[6], 128, discard, 'gateway', PROXY)] : []

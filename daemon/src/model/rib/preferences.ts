@@ -9,6 +9,8 @@ const OF_NETWORKS = [
   'subnet',
   'gateway',
   'service',
+  /** Ranges of cluster IPs, into the service network. */
+  'service-range',
   /** The way out, and ranges that it doesn't lead to. */
   'way-out',
   'inside-range',
@@ -19,6 +21,8 @@ const OF_NETWORKS = [
   'leaked-pod',
   /** This node, in all other networks. */
   'own-node',
+  /** Single addresses of Services: they take nobody's. */
+  'service-address',
   'block',
   'leaked-subnet',
   'leaked-block',
@@ -33,6 +37,9 @@ const OF_FABRIC = [
   'node-gateway',
   'subnet',
   'gateway',
+  /** Addresses of Services. What the node reaches in its own way otherwise is theirs while there is such a Service. */
+  'service-range',
+  'service-address',
   /** Where the kernel's routes lead. */
   'kernel',
   'neighbour',

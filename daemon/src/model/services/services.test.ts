@@ -1,0 +1,421 @@
+import assert from 'node:assert/strict'
+import { nodeFacts } from '../../../../test/doubles/node-facts.ts'
+import { byName, endpointOf, serviceOf, sliceOf } from '../../../../test/doubles/service-objects.ts'
+import { contains, longestMatch, mustParseAddress } from '../address.ts'
+import { builtInNetworks, defaultSubnet } from '../built-in-networks.ts'
+import { Model, type ModelInput } from '../compute.ts'
+import type { NodeFacts, Port } from '../facts.ts'
+import { type IdLimits, Ids } from '../ids.ts'
+import { interfaceUuid, podMac, tapName } from '../names.ts'
+import type {
+  EndpointSlice,
+  Namespace,
+  Service,
+  SourceState,
+  VirtualMachineInterface,
+  VirtualNetwork,
+  VirtualRouter,
+} from '../objects.ts'
+import type { Back, BackSet, Front, Tables } from '../tables.ts'
+
+const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000, service: 100 }
+const facts: NodeFacts = { ...nodeFacts, underlay: { ...nodeFacts.underlay, address6: '2001:db8::11' } }
+const none = new Map<string, never>()
+
+const isolated: Namespace = { name: 'dev', labels: {}, annotations: { 'vrouter.dev/isolation': 'true' } }
+const networks = builtInNetworks('k8s', ['10.244.0.0/16', 'fd00:10:244::/48'], [isolated])
+const [standard, dev] = networks as [VirtualNetwork, VirtualNetwork]
+const red: VirtualNetwork = {
+  namespace: 'default',
+  name: 'red',
+  fqName: 'default-domain:k8s-default:red',
+  uuid: 'red',
+  subnets: [defaultSubnet('10.1.0.0/16')],
+  blockSize4: 26,
+  blockSize6: 122,
+}
+const DEFAULT_SERVICES = 'default-domain:k8s-default:k8s-default-service-network'
+const DEV_SERVICES = 'default-domain:k8s-dev:k8s-dev-service-network'
+
+function router(name: string, at: number): VirtualRouter {
+  const [address, vhostLabel] = [`192.0.2.${at}`, 16]
+  return { name, address, encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel }
+}
+
+function port(name: string, vn: VirtualNetwork, address: string, namespace = 'default'): Port {
+  const uuid = interfaceUuid(name, 'eth0')
+  return {
+    ...{ uuid, containerId: name, ifname: 'eth0', namespace, pod: { name, uid: uuid }, vn: vn.fqName },
+    ...{ mac: podMac(uuid), addresses: [address], tap: tapName(name, 'eth0'), ifindex: 10, mtu: 1468, labels: {} },
+    createdAt: name,
+  }
+}
+
+function remote(name: string, vn: VirtualNetwork, address: string, label: number, namespace = 'default', node = 'n2') {
+  const uuid = interfaceUuid(`${node} ${name}`, 'eth0')
+  const [pod, mac] = [{ name, uid: '' }, podMac(uuid)]
+  const common = { uuid, vn: vn.fqName, node, pod, containerId: name, ifname: 'eth0', mac, label }
+  return { name, namespace, addresses: [address], ...common } satisfies VirtualMachineInterface
+}
+
+interface World {
+  readonly services?: readonly Service[]
+  readonly slices?: readonly EndpointSlice[]
+  readonly ports?: readonly Port[]
+  readonly interfaces?: readonly VirtualMachineInterface[]
+  readonly namespaces?: readonly Namespace[]
+  readonly more?: Partial<SourceState>
+  readonly hostPeers?: readonly string[]
+  readonly facts?: NodeFacts
+}
+
+function inputOf({
+  services = [],
+  slices = [],
+  ports = [],
+  interfaces = [],
+  namespaces = [],
+  ...world
+}: World): ModelInput {
+  const source: SourceState = {
+    namespaces: new Map(namespaces.map((one) => [one.name, one])),
+    virtualNetworks: new Map([...networks, red].map((vn) => [vn.fqName, vn])),
+    ...{ blocks: none, networkRouters: none, pods: none, rejected: [] },
+    interfaces: new Map(interfaces.map((one) => [one.uuid, one])),
+    routers: new Map([router('n1', 11), router('n2', 12)].map((one) => [one.name, one])),
+    services: byName(services),
+    slices: byName(slices),
+    serviceRanges: ['10.96.0.0/12', 'fd00:96::/108'],
+    ...world.more,
+  }
+  return { source, facts: world.facts ?? facts, ports, hostPeers: world.hostPeers ?? [] }
+}
+
+let time = 0
+function modelOf(ids = new Ids({ limits })): Model {
+  const options = { node: 'n1', cluster: 'k8s', limits: { routes: 10_000 }, flowsPerVif: 5, snat: true }
+  return new Model({ ...options, insideRanges: ['10.96.0.0/12'], now: () => time }, ids)
+}
+
+function tablesOf(world: World): Tables {
+  return modelOf().update(inputOf(world))
+}
+
+function networkOf(tables: Tables, vrf: number | undefined): string {
+  return tables.vrfs.find(({ id }) => id === vrf)?.vn ?? (vrf === 0 ? 'underlay' : `no VRF ${vrf}`)
+}
+
+function wordsOf(tables: Tables, back: Back): string {
+  const { address, port, isHost, vrf, nexthop, label } = back
+  const found = tables.nexthops.find(({ id }) => id === nexthop)?.nexthop
+  const network = vrf === undefined ? '' : ` in ${networkOf(tables, vrf).split(':').at(-1)}`
+  const way =
+    found?.type === 'tunnel'
+      ? ` by ${found.destination} ${label}`
+      : found?.type === 'encap'
+        ? ` at ${tables.vifs.find(({ id }) => id === found.vif)?.name}`
+        : nexthop === undefined
+          ? ''
+          : ' nowhere'
+  return `${address}:${port}${isHost ? ' host' : ''}${network}${way}`
+}
+
+function setWords(tables: Tables, { backs, whenEmpty }: BackSet): string {
+  return backs.length === 0 ? whenEmpty : backs.map((back) => wordsOf(tables, back)).join(', ')
+}
+
+/** `kind address[:port/protocol]` → its sets; one text where they are the same. */
+function frontsOf(tables: Tables, of: (front: Front) => boolean = () => true): Record<string, string> {
+  return Object.fromEntries(
+    tables.fronts!.filter(of).map((front) => {
+      const { kind, vrf, address, listener } = front
+      const [inside, outside] = [setWords(tables, front.inside), setWords(tables, front.outside)]
+      const at = listener === undefined ? address : `${address}:${listener.port}/${listener.protocol}`
+      const network = networkOf(tables, vrf).split(':').at(-1)
+      return [`${network} ${kind} ${at}`, inside === outside ? inside : `inside ${inside}; outside ${outside}`]
+    }),
+  )
+}
+
+/** Where a packet to an address goes that comes from there. */
+function routeOf(tables: Tables, vn: string, address: string): string {
+  const vrf = vn === 'underlay' ? 0 : tables.vrfs.find((one) => one.vn === vn)!.id
+  const parsed = mustParseAddress(address)
+  const routes = (parsed.family === 4 ? tables.inet : tables.inet6).get(vrf) ?? []
+  const entries = routes.map((route) => ({
+    route,
+    prefix: { ...mustParseAddress(route.address), length: route.prefixLength },
+  }))
+  const found = longestMatch(entries, parsed)?.route
+  const nexthop = tables.nexthops.find(({ id }) => id === found?.nexthop)?.nexthop
+  if (nexthop?.type !== 'vrf-translate') return nexthop?.type ?? 'none'
+  return nexthop.snat ? 'out' : `${nexthop.service ? 'services of' : 'vrf'} ${networkOf(tables, nexthop.vrf)}`
+}
+
+const webPods = [port('web-1', standard, '10.244.0.4'), port('red-1', red, '10.1.0.4')]
+const webRemote = remote('web-2', standard, '10.244.1.4', 30)
+const webSlice = sliceOf('web', [
+  endpointOf('10.244.0.4', { node: 'n1', pod: 'web-1' }),
+  endpointOf('10.244.1.4', { node: 'n2', pod: 'web-2' }),
+])
+
+describe('Services of a node', () => {
+  it('are fronts of the service network, with the pods of this node and of others behind them', () => {
+    const tables = tablesOf({
+      services: [serviceOf('web')],
+      slices: [webSlice],
+      ports: webPods,
+      interfaces: [webRemote],
+    })
+    const tap = webPods[0]!.tap
+    const all = `10.244.0.4:8080 in k8s-default-pod-network at ${tap}, 10.244.1.4:8080 in k8s-default-pod-network by 192.0.2.12 30`
+    assert.deepEqual(frontsOf(tables), {
+      'k8s-default-service-network cluster-ip 10.96.0.10': 'reject',
+      'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP': all,
+    })
+    assert.deepEqual(tables.problems, [])
+  })
+
+  it('are not told while what there is of them is not known, and stay when it is known no longer', () => {
+    const unknown = {
+      services: undefined,
+      slices: undefined,
+      serviceRanges: undefined,
+    } as unknown as Partial<SourceState>
+    const world = { services: [serviceOf('web')], slices: [webSlice], ports: webPods }
+    assert.equal(tablesOf({ ...world, more: unknown }).fronts, undefined)
+    const model = modelOf()
+    const before = model.update(inputOf(world))
+    const after = model.update(inputOf({ ...world, more: unknown }))
+    assert.equal(after.fronts, before.fronts)
+    assert.equal(after.vrfs, before.vrfs)
+    assert.equal(routeOf(after, standard.fqName, '10.96.0.10'), `services of ${DEFAULT_SERVICES}`)
+  })
+
+  it('have NodePorts on the primary addresses, and public addresses in the underlay, with the local endpoints for others only', () => {
+    const service = serviceOf('web', {
+      ...{ type: 'LoadBalancer', clusterIps: ['10.96.0.10', 'fd00:96::10'], externalTrafficPolicy: 'Local' },
+      ports: [{ name: '', protocol: 'TCP', port: 80, nodePort: 30080 }],
+      ...{ loadBalancerIps: ['198.51.100.7'], externalIps: ['198.51.100.8', '2001:db8:1::8'] },
+      sourceRanges: ['198.51.100.0/24', '2001:db8:5::/48'],
+    })
+    const tables = tablesOf({ services: [service], slices: [webSlice], ports: webPods, interfaces: [webRemote] })
+    const local = `10.244.0.4:8080 in k8s-default-pod-network at ${webPods[0]!.tap}`
+    const all = `${local}, 10.244.1.4:8080 in k8s-default-pod-network by 192.0.2.12 30`
+    const both = `inside ${all}; outside ${local}`
+    assert.deepEqual(frontsOf(tables), {
+      'underlay node-port 192.0.2.11:30080/TCP': both,
+      'underlay load-balancer 198.51.100.7': 'reject',
+      'underlay load-balancer 198.51.100.7:80/TCP': both,
+      'underlay external-ip 198.51.100.8': 'reject',
+      'underlay external-ip 198.51.100.8:80/TCP': both,
+      'underlay node-port 2001:db8::11:30080/TCP': 'reject',
+      'underlay external-ip 2001:db8:1::8': 'reject',
+      'underlay external-ip 2001:db8:1::8:80/TCP': 'reject',
+      'k8s-default-service-network cluster-ip 10.96.0.10': 'reject',
+      'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP': all,
+      'k8s-default-service-network cluster-ip fd00:96::10': 'reject',
+      'k8s-default-service-network cluster-ip fd00:96::10:80/TCP': 'reject',
+    })
+    const ranges = tables.fronts!.filter(({ sourceRanges }) => sourceRanges !== undefined)
+    assert.deepEqual(
+      ranges.map(({ kind, listener, sourceRanges }) => [kind, listener?.port, sourceRanges]),
+      [['load-balancer', 80, ['198.51.100.0/24']]],
+    )
+    const ids = Map.groupBy(tables.fronts!, ({ address }) => (address.includes(':') ? 6 : 4))
+    assert.deepEqual(
+      [4, 6].map((family) => new Set(ids.get(family as 4 | 6)!.map(({ id }) => id)).size),
+      [1, 1],
+    )
+    for (const address of ['198.51.100.7', '198.51.100.8', '2001:db8:1::8'])
+      for (const vn of [standard.fqName, red.fqName, 'underlay'])
+        assert.match(routeOf(tables, vn, address), /^services of .*ip-fabric|^services of underlay/)
+  })
+
+  it('are not served at addresses that are others', () => {
+    const services = [
+      serviceOf('a', { externalIps: ['192.0.2.12', '192.0.2.11', '192.0.2.1', '203.0.113.1', '203.0.113.2'] }),
+      serviceOf('b', {
+        type: 'LoadBalancer',
+        clusterIps: ['10.96.0.11'],
+        loadBalancerIps: ['10.244.0.4', '10.96.0.10'],
+      }),
+      serviceOf('c', { clusterIps: ['10.96.0.12'], externalIps: ['169.254.169.254', '127.0.0.1'] }),
+    ]
+    const tables = tablesOf({ services, ports: webPods, hostPeers: ['203.0.113.1'] })
+    assert.deepEqual(
+      tables.fronts!.filter(({ kind }) => kind !== 'cluster-ip').map(({ address }) => address),
+      ['203.0.113.2', '203.0.113.2'],
+    )
+    const told = tables.problems.map(({ object, message }) => `${object} ${message}`)
+    const expected = [
+      'a is not served at 192.0.2.12: it is the address of node n2',
+      'a is not served at 192.0.2.11: it is the address of this node',
+      'a is not served at 192.0.2.1: it is the address of a gateway of this node',
+      'a is not served at 203.0.113.1: it is the address of a server that this node needs',
+      'b is not served at 10.244.0.4: it lies in the pod network',
+      'b is not served at 10.96.0.10: it lies in a range of cluster IPs',
+      'c is not served at 169.254.169.254: nothing is reached there',
+      'c is not served at 127.0.0.1: nothing is reached there',
+    ]
+    assert.deepEqual(told.toSorted(), expected.map((one) => `Service default/${one}`).toSorted())
+  })
+
+  it('are of their own network in an isolated namespace, which nobody sees but its pods and the node', () => {
+    const own = serviceOf('db', { namespace: 'dev', clusterIps: ['10.96.0.20'], type: 'NodePort' })
+    const tables = tablesOf({
+      services: [serviceOf('web'), { ...own, ports: [{ name: '', protocol: 'UDP', port: 53, nodePort: 30053 }] }],
+      ports: [...webPods, port('dev-1', dev, '10.244.0.9', 'dev')],
+      namespaces: [isolated],
+    })
+    assert.deepEqual(Object.keys(frontsOf(tables, ({ service }) => service.namespace === 'dev')), [
+      'underlay node-port 192.0.2.11:30053/UDP',
+      'k8s-dev-service-network cluster-ip 10.96.0.20',
+      'k8s-dev-service-network cluster-ip 10.96.0.20:53/UDP',
+    ])
+    const seen = (vn: string) =>
+      ['10.96.0.10', '10.96.0.20', '10.96.0.99'].map((address) => routeOf(tables, vn, address))
+    const standardOnly = Array(3).fill(`services of ${DEFAULT_SERVICES}`)
+    assert.deepEqual(seen(standard.fqName), standardOnly)
+    assert.deepEqual(seen(red.fqName), standardOnly)
+    const both = standardOnly.with(1, `services of ${DEV_SERVICES}`)
+    assert.deepEqual(seen(dev.fqName), both)
+    assert.deepEqual(seen('underlay'), both)
+    const hostRoutes = tables.hostRoutes.map(({ destination, prefixLength }) => `${destination}/${prefixLength}`)
+    for (const range of ['10.96.0.0/12', 'fd00:96::/108']) assert.ok(hostRoutes.includes(range), range)
+    assert.ok(tables.hostRoutes.every(({ source }) => source === '192.0.2.11' || source === '2001:db8::11'))
+    assert.equal(routeOf(tables, 'underlay', 'fe80::200:5eff:fe00:100'), 'discard')
+  })
+
+  it('follow a namespace that becomes isolated', () => {
+    const model = modelOf()
+    const world = { services: [serviceOf('db', { namespace: 'dev' })] }
+    const plain = { ...isolated, annotations: {} }
+    const where = (namespaces: readonly Namespace[]) =>
+      Object.keys(frontsOf(model.update(inputOf({ ...world, namespaces }))))[0]
+    assert.equal(where([plain]), 'k8s-default-service-network cluster-ip 10.96.0.10')
+    assert.equal(where([isolated]), 'k8s-dev-service-network cluster-ip 10.96.0.10')
+    assert.equal(where([plain]), 'k8s-default-service-network cluster-ip 10.96.0.10')
+  })
+
+  it('find an endpoint by its pod, then in the Service’s network, then in the underlay', () => {
+    const slice = sliceOf('web', [
+      endpointOf('10.1.0.4', { pod: 'red-1' }),
+      endpointOf('10.244.0.4'),
+      endpointOf('10.244.7.7'),
+      endpointOf('192.0.2.12', { pod: 'kube-proxy' }),
+      endpointOf('203.0.113.9'),
+      // Another's pod has that address, too: it is no endpoint of this Service.
+      endpointOf('10.1.0.5', { pod: 'red-2' }),
+    ])
+    const world = { services: [serviceOf('web')], slices: [slice], ports: webPods }
+    const model = modelOf()
+    const others = [remote('other', red, '10.1.0.5', 40)]
+    const backs = (interfaces: readonly VirtualMachineInterface[]) => {
+      const tables = model.update(inputOf({ ...world, interfaces }))
+      return frontsOf(tables, ({ listener }) => listener !== undefined)[
+        'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP'
+      ]!.split(', ')
+    }
+    const known = [
+      `10.1.0.4:8080 in red at ${webPods[1]!.tap}`,
+      '10.1.0.5:8080',
+      `10.244.0.4:8080 in k8s-default-pod-network at ${webPods[0]!.tap}`,
+      '10.244.7.7:8080 in k8s-default-pod-network',
+      '192.0.2.12:8080 host',
+      '203.0.113.9:8080 host',
+    ]
+    assert.deepEqual(backs(others), known)
+    const later = [...others, remote('red-2', red, '10.1.0.5', 41), remote('late', standard, '10.244.7.7', 42)]
+    assert.deepEqual(backs(later), [
+      ...known.slice(0, 1),
+      '10.1.0.5:8080 in red by 192.0.2.12 41',
+      known[2],
+      '10.244.7.7:8080 in k8s-default-pod-network by 192.0.2.12 42',
+      ...known.slice(4),
+    ])
+    assert.deepEqual(backs(others), known)
+  })
+
+  it('take the port that each slice gives a name, and each protocol by itself', () => {
+    const ports = [
+      { name: 'http', protocol: 'TCP', port: 80 },
+      { name: 'dns', protocol: 'UDP', port: 80 },
+    ] as const
+    const slices = [
+      sliceOf('web', [endpointOf('203.0.113.1')], { name: 'a', ports: [{ name: 'http', protocol: 'TCP', port: 80 }] }),
+      sliceOf('web', [endpointOf('203.0.113.2')], {
+        name: 'b',
+        ports: [{ name: 'http', protocol: 'TCP', port: 8080 }],
+      }),
+      sliceOf('web', [endpointOf('203.0.113.3')], { name: 'c', ports: [{ name: 'dns', protocol: 'UDP', port: 53 }] }),
+      sliceOf('web', [endpointOf('203.0.113.4')], { name: 'd', ports: [{ name: 'http', protocol: 'UDP', port: 1 }] }),
+    ]
+    const tables = tablesOf({ services: [serviceOf('web', { ports })], slices })
+    assert.deepEqual(frontsOf(tables), {
+      'k8s-default-service-network cluster-ip 10.96.0.10': 'reject',
+      'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP': '203.0.113.1:80 host, 203.0.113.2:8080 host',
+      'k8s-default-service-network cluster-ip 10.96.0.10:80/UDP': '203.0.113.3:53 host',
+    })
+  })
+
+  it('that claim one port of an address: one has it, and the other is told', () => {
+    const at = { externalIps: ['198.51.100.8'] }
+    const [a, b] = [serviceOf('a', at), serviceOf('b', { ...at, clusterIps: ['10.96.0.11'] })]
+    const shared = { ...b, ports: [{ name: '', protocol: 'TCP' as const, port: 81 }] }
+    const slices = [sliceOf('a', [endpointOf('203.0.113.1')]), sliceOf('b', [endpointOf('203.0.113.2')])]
+    const model = modelOf()
+    const seen = (...services: readonly Service[]) => {
+      const tables = model.update(inputOf({ services, slices }))
+      const fronts = frontsOf(tables, ({ kind, listener }) => kind === 'external-ip' && listener !== undefined)
+      return [fronts, tables.problems.map(({ object }) => object)]
+    }
+    const at80 = (back: string) => ({ 'underlay external-ip 198.51.100.8:80/TCP': `203.0.113.${back}:8080 host` })
+    assert.deepEqual(seen(b), [at80('2'), []])
+    assert.deepEqual(seen(a, b), [at80('1'), ['Service default/b']])
+    const both = { ...at80('1'), 'underlay external-ip 198.51.100.8:81/TCP': '203.0.113.2:8080 host' }
+    assert.deepEqual(seen(a, shared), [both, []])
+    assert.deepEqual(seen(shared), [
+      { 'underlay external-ip 198.51.100.8:81/TCP': both['underlay external-ip 198.51.100.8:81/TCP'] },
+      [],
+    ])
+    assert.deepEqual(seen(), [{}, []])
+    assert.equal(routeOf(model.update(inputOf({ ports: webPods })), red.fqName, '198.51.100.8'), 'out')
+  })
+
+  it('keep their numbers over a restart, and give them back when they go', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map((name, at) => serviceOf(name, { clusterIps: [`10.96.0.1${at}`] }))
+    const numbers = (tables: Tables) => Object.fromEntries(tables.fronts!.map(({ service, id }) => [service.name, id]))
+    const ids = new Ids({ limits })
+    assert.deepEqual(numbers(modelOf(ids).update(inputOf({ services: [a!, b!] }))), { a: 1, b: 2 })
+    const later = Ids.fromJSON(JSON.parse(JSON.stringify(ids)), { limits })
+    assert.deepEqual(numbers(modelOf(later).update(inputOf({ services: [b!, c!] }))), { b: 2, c: 3 })
+    time += 60_000
+    assert.deepEqual(numbers(modelOf(later).update(inputOf({ services: [b!, c!, a!] }))), { a: 1, b: 2, c: 3 })
+  })
+
+  it('for which no number is left are told, and come when there is one', () => {
+    const ids = new Ids({ limits: { ...limits, service: 2 } })
+    const model = modelOf(ids)
+    const [a, b] = ['a', 'b'].map((name, at) => serviceOf(name, { clusterIps: [`10.96.0.1${at}`] }))
+    const seen = (...services: readonly Service[]) => {
+      const { fronts, problems } = model.update(inputOf({ services }))
+      return [fronts!.map(({ service }) => service.name), problems.map(({ object, table }) => `${object} ${table}`)]
+    }
+    assert.deepEqual(seen(a!, b!), [['a', 'a'], ['Service default/b service']])
+    assert.deepEqual(seen(b!), [[], ['Service default/b service']])
+    time += 60_000
+    assert.deepEqual(seen(b!), [['b', 'b'], []])
+  })
+
+  it('lie in no range that is the underlay’s', () => {
+    const tables = tablesOf({ more: { serviceRanges: ['192.0.2.0/26'] }, ports: webPods })
+    assert.deepEqual(
+      tables.hostRoutes.filter(({ destination }) =>
+        contains({ ...mustParseAddress('192.0.2.0'), length: 24 }, mustParseAddress(destination)),
+      ),
+      [],
+    )
+    assert.match(tables.problems.map(({ object }) => object).join(), /192\.0\.2\.0\/26/)
+  })
+})
