@@ -55,7 +55,7 @@ const fakeGo = `echo "$*" >>"$CALLS"
 case "$1 $2" in
   'mod download') printf 'module k8s.io/kubernetes\\n\\ngo 1.24.0\\n\\nreplace (\\n\\tk8s.io/api => ./staging/src/k8s.io/api\\n)\\n' >"$CALLS.mod"
     printf '{\\n\\t"GoMod": "%s",\\n}\\n' "$CALLS.mod" ;;
-  'mod tidy') cat go.mod >"$CALLS.tidied" ;;
+  'mod tidy') cat go.mod >>"$CALLS.tidied" ;;
   *) target=
     while [ $# -gt 0 ]; do [ "$1" = -o ] && target=$2; last=$1; shift; done
     last=\${last##*/}; last=\${last%@*}
@@ -83,7 +83,7 @@ describe('hack/kubernetes/build', () => {
       program(name, `exec ${['/usr/bin', '/bin'].map((at) => join(at, name)).find(existsSync)} "$@"`)
     const outcome = run('hack/kubernetes/build', [], join(folder, 'path'))
     assert.equal(outcome.status, 1)
-    assert.match(outcome.stderr, /Go is missing.*hyperkube helm cnitool containerd2 nettool/)
+    assert.match(outcome.stderr, /Go is missing.*hyperkube helm cnitool containerd2 coredns nettool/)
   })
 
   it('builds each part once, from a go.mod that names published versions', () => {
@@ -92,6 +92,7 @@ describe('hack/kubernetes/build', () => {
     const tidied = readFileSync(join(folder, 'calls.tidied'), 'utf8')
     assert.match(tidied, /k8s\.io\/kubernetes v1\.\d+\.\d+/)
     assert.match(tidied, /k8s\.io\/api => k8s\.io\/api v0\.\d+\.\d+/)
+    assert.match(tidied, /github\.com\/coredns\/coredns v1\.\d+\.\d+/)
     assert.ok(calls().some((call) => /install .*helm\.sh\/helm\/v3\/cmd\/helm@v3/.test(call)))
     const before = calls().length
     assert.equal(run('hack/kubernetes/build').status, 0)

@@ -96,6 +96,27 @@ export abstract class TestCluster implements AsyncDisposable {
     )
   }
 
+  /** All pods of a Deployment. */
+  async untilAvailable(namespace: string, deployment: string, stallMs = 120_000, signal?: AbortSignal): Promise<void> {
+    await until(
+      `${deployment} to be available`,
+      async () => {
+        const { spec, status } = await this.json<{
+          spec: { replicas: number }
+          status: { availableReplicas?: number }
+        }>(['get', 'deployment', '-n', namespace, deployment], { signal })
+        return status.availableReplicas === spec.replicas
+      },
+      {
+        timeoutMs: stallMs,
+        everyMs: 250,
+        signal,
+        progress: async () => statesOf(await this.#nodesAndPods(signal)),
+        explain: async () => obstacleOf(await this.#nodesAndPods()),
+      },
+    )
+  }
+
   /** Empty when the API server doesn't answer: no progress. */
   async #nodesAndPods(signal?: AbortSignal): Promise<readonly (KubernetesNode | KubernetesPod)[]> {
     const { status, stdout } = await this.tryKubectl(['get', 'nodes,pods', '-A', '-o', 'json'], { signal })

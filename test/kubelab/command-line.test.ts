@@ -17,6 +17,7 @@ const up = {
   cni: 'kube-vrouter',
   dualStack: false,
   kubeProxy: false,
+  dns: false,
   containerd: 2,
   values: [],
   set: [],
@@ -26,7 +27,10 @@ describe('the command line of hack/kubelab', () => {
   it('reads every verb', () => {
     const cases: [string, object][] = [
       ['up', up],
-      ['up --nodes 3 --dual-stack --kube-proxy', { ...up, nodes: 3, dualStack: true, kubeProxy: true }],
+      [
+        'up --nodes 3 --dual-stack --kube-proxy --dns',
+        { ...up, nodes: 3, dualStack: true, kubeProxy: true, dns: true },
+      ],
       ['up --no-cni --containerd 1', { ...up, cni: 'none', containerd: 1 }],
       ['up --reference-cni', { ...up, cni: 'reference' }],
       ['up --set a=b --set=c=d --values f', { ...up, set: ['a=b', 'c=d'], values: ['f'] }],

@@ -12,6 +12,7 @@ export type Request =
       readonly cni: Cni
       readonly dualStack: boolean
       readonly kubeProxy: boolean
+      readonly dns: boolean
       readonly containerd: 1 | 2
       readonly values: readonly string[]
       readonly set: readonly string[]
@@ -38,6 +39,7 @@ export const usage = `A Kubernetes cluster on this machine: sets of namespaces a
       --reference-cni                      the reference plugins bridge and host-local instead of kube-vrouter, to compare with
       --dual-stack                         IPv4 and IPv6
       --kube-proxy                         kube-proxy on every node (nftables)
+      --dns                                CoreDNS, behind the Service that pods ask for names
       --containerd 1|2                     Debian's containerd 1, or containerd 2 (the default)
       --values FILE, --set KEY=VALUE       for helm install; may be repeated
   hack/kubelab kubectl ARGS…               as the cluster's administrator; what follows is kubectl's own
@@ -60,7 +62,7 @@ export class UsageError extends Error {
 }
 
 const valued = ['--name', '--nodes', '--containerd', '--values', '--set'] as const
-const switches = ['--no-cni', '--reference-cni', '--dual-stack', '--kube-proxy', '--help', '-h'] as const
+const switches = ['--no-cni', '--reference-cni', '--dual-stack', '--kube-proxy', '--dns', '--help', '-h'] as const
 
 interface Words {
   readonly words: readonly string[]
@@ -189,6 +191,7 @@ function upOf(flags: Words['flags']): Request {
     cni,
     dualStack: flags.has('--dual-stack'),
     kubeProxy: flags.has('--kube-proxy'),
+    dns: flags.has('--dns'),
     containerd: oneOf('--containerd', single(flags, '--containerd') ?? '2', ['1', '2']) === '1' ? 1 : 2,
     values,
     set,

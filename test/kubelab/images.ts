@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
-import { type Entry, imageArchive } from './archive.ts'
+import { type Entry, type ImageConfig, imageArchive } from './archive.ts'
 import { run } from './command.ts'
 import { tools } from './layout.ts'
 import { pauseImage } from './node-config.ts'
@@ -43,7 +43,7 @@ const text = (path: string, content: string): Entry => ({
   mode: 0o644,
   content: Buffer.from(content),
 })
-const program = (path: string, source: string): Entry & { readonly content: Buffer } => ({
+export const program = (path: string, source: string): Entry & { readonly content: Buffer } => ({
   kind: 'file',
   path,
   mode: 0o755,
@@ -88,6 +88,19 @@ function box(): string {
     { kind: 'link', path: 'bin/wget', target: 'nettool' },
   ]
   return keep(archive, imageArchive(boxImage, architecture, { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] }, entries))
+}
+
+/** An image of a few files, made anew where one of them is another one. @param recipe what else it is made of */
+export function keptImage(
+  name: string,
+  image: string,
+  config: ImageConfig,
+  files: readonly (Entry & { readonly content: Buffer })[],
+  recipe: Buffer,
+): string {
+  mkdirSync(tools.images, { recursive: true })
+  const archive = archiveOf(name, ...files.map(({ content }) => content), recipe)
+  return existsSync(archive) ? archive : keep(archive, imageArchive(image, architecture, config, files))
 }
 
 /** Named by what it is made of, so that another version of this repo never takes it for its own. */

@@ -14,6 +14,7 @@ import { type ChartOptions, installChart } from './chart.ts'
 import { TestCluster } from './cluster.ts'
 import { attempt, type CommandOptions, type Outcome, together, until } from './command.ts'
 import { isPartRunning, type Part, partLog, parts, startPart, stopPart } from './control-plane.ts'
+import { dnsImage, installDns } from './dns.ts'
 import { dumpFolder } from './dump-folder.ts'
 import { createFabric, enterOutside } from './fabric.ts'
 import { claimFolder, enter, holderOf, needHolder, startersOf, startHolder } from './holder.ts'
@@ -48,6 +49,8 @@ export interface StartOptions extends ChartOptions {
   readonly cni?: Cni
   readonly dualStack?: boolean
   readonly kubeProxy?: boolean
+  /** CoreDNS behind the Service kube-dns. */
+  readonly dns?: boolean
   readonly containerd?: 1 | 2
   /** More image archives for every node. */
   readonly images?: readonly string[]
@@ -135,6 +138,12 @@ export class Kubelab extends TestCluster {
     ])
     await step('nodes registered', () => lab.#untilRegistered(signal))
     await lab.#installCni(options, step)
+    if (options.dns === true) {
+      await step('DNS', async () => {
+        await lab.load(dnsImage(), signal)
+        await installDns(lab, state.dualStack, signal)
+      })
+    }
     return lab
   }
 

@@ -56,6 +56,9 @@ export function clusterRanges(dualStack: boolean): Ranges {
     : { pods: '10.244.0.0/16', services: '10.96.0.0/16' }
 }
 
+/** The cluster's DNS, as kubelets tell their pods. */
+export const clusterDns = { ip4: '10.96.0.10', ip6: 'fd00:96::a' } as const
+
 /** What a command that is suggested to the user needs to mean this lab. */
 export function nameFlag(lab: string): string {
   return lab === defaultName ? '' : ` --name ${lab}`

@@ -1,6 +1,6 @@
 /** What a node of a lab is made of, as texts: its first process's script, and the configuration of containerd, kubelet and kube-proxy. */
 import { join } from 'node:path'
-import { clusterRanges, type NodePaths, outside, repository, tools, underlay } from './layout.ts'
+import { clusterDns, clusterRanges, type NodePaths, outside, repository, tools, underlay } from './layout.ts'
 
 export interface NodeOptions {
   /** Name of the lab's cgroups. */
@@ -136,7 +136,7 @@ cgroupRoot: /${cgroup}/${node.name}
 enforceNodeAllocatable: []
 failSwapOn: false
 failCgroupV1: false
-clusterDNS: [10.96.0.10]
+clusterDNS: [${clusterDns.ip4}]
 clusterDomain: cluster.local
 resolvConf: ${nodeFiles.resolv}
 maxPods: 250
