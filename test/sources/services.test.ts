@@ -163,6 +163,23 @@ describe('the kubernetes source, of Services', () => {
     assert.equal(after.virtualNetworks, before.virtualNetworks)
   })
 
+  it('come with the zone of the node, as its label says', async () => {
+    const inZone = (zone: string): FakeObject => ({
+      metadata: { name: NODE, labels: { 'topology.kubernetes.io/zone': zone } },
+    })
+    const source = await started()
+    assert.equal(source.state().zone, undefined)
+    server.put('/nodes', inZone('z1'))
+    await eventually(() => assert.equal(source.state().zone, 'z1'))
+    await until('the file', () => readFileSync(join(folder, 'state/cluster.json'), 'utf8') !== '')
+    server.put('/nodes', inZone('z2'))
+    await eventually(() => assert.equal(source.state().zone, 'z2'))
+    await source[Symbol.asyncDispose]()
+    await server.close()
+    const next = await started()
+    assert.equal(next.state().zone, 'z2')
+  })
+
   it('that can’t be served are set aside, and what was last accepted of them stays', async () => {
     server.put(SERVICES, service('web'))
     const source = await started()

@@ -21,6 +21,7 @@ import { type Item, idOf, type Kind } from '../objects/decode.ts'
 import { InterfaceIndex } from './interfaces.ts'
 import { type Accepted, KindStore } from './kind-store.ts'
 import { decodeObject } from './newer.ts'
+import { decodeNode, type KnownNode, storedNode } from './own-node.ts'
 import { decodePod, type KnownPod } from './pods.ts'
 import { Problems } from './problems.ts'
 import { RESOURCES } from './resources.ts'
@@ -67,7 +68,7 @@ export class Cluster implements Disposable {
   readonly whole: Readonly<Record<WholeKind, KindStore<Item>>>
   readonly interfaces: KindStore<VirtualMachineInterface>
   readonly pods: KindStore<KnownPod>
-  readonly nodes: KindStore<string>
+  readonly nodes: KindStore<KnownNode>
   readonly services: ServiceObjects
   readonly #options: ClusterOptions
   readonly #index = new InterfaceIndex()
@@ -75,7 +76,7 @@ export class Cluster implements Disposable {
   readonly #askedPods = new Map<string, KnownPod>()
   /** When VirtualNetworks were made: of two with one FQ name, the older counts. */
   readonly #created = new Map<string, string>()
-  readonly #dirty = new Set<Kind | 'Pod'>()
+  readonly #dirty = new Set<Kind | 'Pod' | 'Node'>()
   readonly #problems = new Problems(() => this.#schedule())
   readonly #podWaiters = new Set<(uid: string) => void>()
   #files: Partial<Record<WholeKind, LoadedFile>> = {}
@@ -143,12 +144,13 @@ export class Cluster implements Disposable {
       },
       ...this.#reactions('Pod', 'pods'),
     })
-    this.nodes = new KindStore<string>({
-      decode: ({ metadata: { uid } }) => (uid === undefined ? { ok: false, rejections: [] } : { ok: true, value: uid }),
+    this.nodes = new KindStore<KnownNode>({
+      decode: (object) => {
+        const value = decodeNode(object)
+        return value === undefined ? { ok: false, rejections: [] } : { ok: true, value }
+      },
       onSet: () => undefined,
-      onNews: (key, uid) => options.onNews?.('Node', key, uid),
-      onFlush: () => undefined,
-      onProblem: (error) => this.#problems.note('nodes', error),
+      ...this.#reactions('Node', 'nodes'),
     })
     this.services = new ServiceObjects({
       decode: (kind, object) => {
@@ -165,7 +167,8 @@ export class Cluster implements Disposable {
   store(kind: StoredKind): Seeded | undefined {
     const { services, slices, ranges } = this.services
     const others = {
-      ...{ VirtualMachineInterface: this.interfaces, Pod: this.pods, Node: this.nodes },
+      ...{ VirtualMachineInterface: this.interfaces, Pod: this.pods },
+      Node: { seed: (key: string, value: unknown) => this.nodes.seed(key, storedNode(value)) },
       ...{ Service: services, EndpointSlice: slices, ServiceCIDR: ranges },
       ServicesComplete: { seed: () => this.services.seedComplete() },
     }
@@ -196,9 +199,13 @@ export class Cluster implements Disposable {
     }
   }
 
+  get #ownNode(): KnownNode | undefined {
+    return this.nodes.values.get(this.#options.node)
+  }
+
   /** uid of this node's Node object; undefined: not known yet, or there is none. */
   get nodeUid(): string | undefined {
-    return this.nodes.values.get(this.#options.node)
+    return this.#ownNode?.uid
   }
 
   /** Resolves when the pod is known, or when the signal comes. */
@@ -274,6 +281,7 @@ export class Cluster implements Disposable {
       interfaces: dirty.has('VirtualMachineInterface') ? this.#index.view() : before.interfaces,
       pods: dirty.has('Pod') ? this.#podMap() : before.pods,
       ...(SERVICE_KINDS.some((kind) => dirty.has(kind)) ? this.services.state() : servicesOf(before)),
+      zone: this.#ownNode?.zone,
       rejected: isEqual(before.rejected, rejected) ? before.rejected : rejected,
     }
   }
@@ -284,7 +292,7 @@ export class Cluster implements Disposable {
     this.#problems[Symbol.dispose]()
   }
 
-  #reactions(kind: Kind | 'Pod', name: string) {
+  #reactions(kind: Kind | 'Pod' | 'Node', name: string) {
     return {
       onNews: (key: string, value: unknown) => this.#options.onNews?.(kind, key, value),
       onFlush: () => {

@@ -14,6 +14,7 @@ interface Head {
   readonly cluster: string
   readonly node: string
   readonly nodeUid?: string | undefined
+  readonly zone?: string | undefined
   /** Services and their endpoints are all there were. */
   readonly hasServices?: boolean
   /** Name of the file, beside this one, that goes on from here. */

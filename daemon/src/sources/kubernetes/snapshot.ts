@@ -144,7 +144,8 @@ export class SnapshotFile implements AsyncDisposable {
       this.#nextJournal = journal
       const head = {
         ...{ version: VERSION, cluster: this.#options.cluster, node },
-        ...{ nodeUid: cluster.nodeUid, journal: basename(journal.path), hasServices: cluster.services.isComplete },
+        ...{ nodeUid: cluster.nodeUid, zone: cluster.state.zone },
+        ...{ journal: basename(journal.path), hasServices: cluster.services.isComplete },
       }
       const bytes = await writeWhole(temporary, pieces(cluster, head))
       this.#append()
@@ -187,7 +188,7 @@ async function writeWhole(path: string, text: AsyncIterable<string>): Promise<nu
 }
 
 function* seed(cluster: Cluster, snapshot: Snapshot): Generator<void> {
-  const { objects, interfaces, pods, node, nodeUid, hasServices } = snapshot
+  const { objects, interfaces, pods, node, nodeUid, zone, hasServices } = snapshot
   for (const kind of WHOLE_KINDS) {
     for (const object of objects[kind]) {
       const item = { kind, object } as Item
@@ -202,7 +203,7 @@ function* seed(cluster: Cluster, snapshot: Snapshot): Generator<void> {
   yield* seedServices(cluster.services, snapshot)
   if (hasServices === true) cluster.services.seedComplete()
   for (const known of pods) cluster.pods.seed(`${known.pod.namespace}/${known.pod.name}`, known)
-  if (nodeUid !== undefined) cluster.nodes.seed(node, nodeUid)
+  if (nodeUid !== undefined) cluster.nodes.seed(node, { uid: nodeUid, ...(zone !== undefined && { zone }) })
 }
 
 function* seedServices(known: ServiceObjects, { services, slices, serviceRanges }: Snapshot): Generator<void> {
