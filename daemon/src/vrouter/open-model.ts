@@ -1,7 +1,6 @@
 /** The model and the ids that it gives, as far as an earlier daemon has left them. */
 import type { Config } from '../config/config.ts'
 import type { IdsStore, LoadedIds } from '../dataplane/ids-store.ts'
-import { mapDefinitions } from '../maps/definitions.ts'
 import { Model } from '../model/compute.ts'
 
 export interface OpenedModel extends LoadedIds {
@@ -16,7 +15,7 @@ export function openModel({ node, cluster, limits, snat, services, tunnels }: Co
       label: limits.labels,
       vif: limits.vifs,
       bridge: limits.routes,
-      service: mapDefinitions.service_stats.maxEntries,
+      service: limits.services,
     },
   })
   const model = new Model(

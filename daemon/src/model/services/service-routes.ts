@@ -5,6 +5,7 @@
 import { bitsOf, contains, familyOf, mustParseAddress, mustParseCidr, type Prefix } from '../address.ts'
 import { Inputs, isEqual, keepList } from '../equal.ts'
 import type { Address, Cidr, FqName } from '../objects.ts'
+import { compareText } from '../order.ts'
 import { FABRIC_VRF_ID } from '../vrfs.ts'
 import type { FrontChange } from './front-list.ts'
 import type { ServiceVrfs } from './service-vrfs.ts'
@@ -84,7 +85,7 @@ export class ServiceRouteTable {
       return one
     }
     const hosts = (addresses: Iterable<Address>, nexthop: number) =>
-      [...addresses].map((address) => route(address, bitsOf(familyOf(address)), nexthop, false))
+      [...addresses].sort(compareText).map((address) => route(address, bitsOf(familyOf(address)), nexthop, false))
     const everywhere: ServiceRoute[] = []
     const isolated = new Map<FqName, readonly ServiceRoute[]>()
     for (const { id, vn, nexthop } of byNetwork.values()) {

@@ -1,156 +1,26 @@
 import assert from 'node:assert/strict'
-import { nodeFacts } from '../../../../test/doubles/node-facts.ts'
-import { byName, endpointOf, serviceOf, sliceOf } from '../../../../test/doubles/service-objects.ts'
-import { contains, longestMatch, mustParseAddress } from '../address.ts'
-import { builtInNetworks, defaultSubnet } from '../built-in-networks.ts'
-import { Model, type ModelInput } from '../compute.ts'
-import type { NodeFacts, Port } from '../facts.ts'
-import { type IdLimits, Ids } from '../ids.ts'
-import { interfaceUuid, podMac, tapName } from '../names.ts'
-import type {
-  EndpointSlice,
-  Namespace,
-  Service,
-  SourceState,
-  VirtualMachineInterface,
-  VirtualNetwork,
-  VirtualRouter,
-} from '../objects.ts'
-import type { Back, BackSet, Front, Tables } from '../tables.ts'
-
-const limits: IdLimits = { vrf: 100, nexthop: 1000, label: 1000, vif: 100, bridge: 1000, service: 100 }
-const facts: NodeFacts = { ...nodeFacts, underlay: { ...nodeFacts.underlay, address6: '2001:db8::11' } }
-const none = new Map<string, never>()
-
-const isolated: Namespace = { name: 'dev', labels: {}, annotations: { 'vrouter.dev/isolation': 'true' } }
-const networks = builtInNetworks('k8s', ['10.244.0.0/16', 'fd00:10:244::/48'], [isolated])
-const [standard, dev] = networks as [VirtualNetwork, VirtualNetwork]
-const red: VirtualNetwork = {
-  namespace: 'default',
-  name: 'red',
-  fqName: 'default-domain:k8s-default:red',
-  uuid: 'red',
-  subnets: [defaultSubnet('10.1.0.0/16')],
-  blockSize4: 26,
-  blockSize6: 122,
-}
-const DEFAULT_SERVICES = 'default-domain:k8s-default:k8s-default-service-network'
-const DEV_SERVICES = 'default-domain:k8s-dev:k8s-dev-service-network'
-
-function router(name: string, at: number): VirtualRouter {
-  const [address, vhostLabel] = [`192.0.2.${at}`, 16]
-  return { name, address, encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel }
-}
-
-function port(name: string, vn: VirtualNetwork, address: string, namespace = 'default'): Port {
-  const uuid = interfaceUuid(name, 'eth0')
-  return {
-    ...{ uuid, containerId: name, ifname: 'eth0', namespace, pod: { name, uid: uuid }, vn: vn.fqName },
-    ...{ mac: podMac(uuid), addresses: [address], tap: tapName(name, 'eth0'), ifindex: 10, mtu: 1468, labels: {} },
-    createdAt: name,
-  }
-}
-
-function remote(name: string, vn: VirtualNetwork, address: string, label: number, namespace = 'default', node = 'n2') {
-  const uuid = interfaceUuid(`${node} ${name}`, 'eth0')
-  const [pod, mac] = [{ name, uid: '' }, podMac(uuid)]
-  const common = { uuid, vn: vn.fqName, node, pod, containerId: name, ifname: 'eth0', mac, label }
-  return { name, namespace, addresses: [address], ...common } satisfies VirtualMachineInterface
-}
-
-interface World {
-  readonly services?: readonly Service[]
-  readonly slices?: readonly EndpointSlice[]
-  readonly ports?: readonly Port[]
-  readonly interfaces?: readonly VirtualMachineInterface[]
-  readonly namespaces?: readonly Namespace[]
-  readonly more?: Partial<SourceState>
-  readonly hostPeers?: readonly string[]
-  readonly facts?: NodeFacts
-}
-
-function inputOf({
-  services = [],
-  slices = [],
-  ports = [],
-  interfaces = [],
-  namespaces = [],
-  ...world
-}: World): ModelInput {
-  const source: SourceState = {
-    namespaces: new Map(namespaces.map((one) => [one.name, one])),
-    virtualNetworks: new Map([...networks, red].map((vn) => [vn.fqName, vn])),
-    ...{ blocks: none, networkRouters: none, pods: none, rejected: [] },
-    interfaces: new Map(interfaces.map((one) => [one.uuid, one])),
-    routers: new Map([router('n1', 11), router('n2', 12)].map((one) => [one.name, one])),
-    services: byName(services),
-    slices: byName(slices),
-    serviceRanges: ['10.96.0.0/12', 'fd00:96::/108'],
-    ...world.more,
-  }
-  return { source, facts: world.facts ?? facts, ports, hostPeers: world.hostPeers ?? [] }
-}
-
-let time = 0
-function modelOf(ids = new Ids({ limits })): Model {
-  const options = { node: 'n1', cluster: 'k8s', limits: { routes: 10_000 }, flowsPerVif: 5, snat: true }
-  return new Model({ ...options, insideRanges: ['10.96.0.0/12'], now: () => time }, ids)
-}
-
-function tablesOf(world: World): Tables {
-  return modelOf().update(inputOf(world))
-}
-
-function networkOf(tables: Tables, vrf: number | undefined): string {
-  return tables.vrfs.find(({ id }) => id === vrf)?.vn ?? (vrf === 0 ? 'underlay' : `no VRF ${vrf}`)
-}
-
-function wordsOf(tables: Tables, back: Back): string {
-  const { address, port, isHost, vrf, nexthop, label } = back
-  const found = tables.nexthops.find(({ id }) => id === nexthop)?.nexthop
-  const network = vrf === undefined ? '' : ` in ${networkOf(tables, vrf).split(':').at(-1)}`
-  const way =
-    found?.type === 'tunnel'
-      ? ` by ${found.destination} ${label}`
-      : found?.type === 'encap'
-        ? ` at ${tables.vifs.find(({ id }) => id === found.vif)?.name}`
-        : nexthop === undefined
-          ? ''
-          : ' nowhere'
-  return `${address}:${port}${isHost ? ' host' : ''}${network}${way}`
-}
-
-function setWords(tables: Tables, { backs, whenEmpty }: BackSet): string {
-  return backs.length === 0 ? whenEmpty : backs.map((back) => wordsOf(tables, back)).join(', ')
-}
-
-/** `kind address[:port/protocol]` → its sets; one text where they are the same. */
-function frontsOf(tables: Tables, of: (front: Front) => boolean = () => true): Record<string, string> {
-  return Object.fromEntries(
-    tables.fronts!.filter(of).map((front) => {
-      const { kind, vrf, address, listener } = front
-      const [inside, outside] = [setWords(tables, front.inside), setWords(tables, front.outside)]
-      const at = listener === undefined ? address : `${address}:${listener.port}/${listener.protocol}`
-      const network = networkOf(tables, vrf).split(':').at(-1)
-      return [`${network} ${kind} ${at}`, inside === outside ? inside : `inside ${inside}; outside ${outside}`]
-    }),
-  )
-}
-
-/** Where a packet to an address goes that comes from there. */
-function routeOf(tables: Tables, vn: string, address: string): string {
-  const vrf = vn === 'underlay' ? 0 : tables.vrfs.find((one) => one.vn === vn)!.id
-  const parsed = mustParseAddress(address)
-  const routes = (parsed.family === 4 ? tables.inet : tables.inet6).get(vrf) ?? []
-  const entries = routes.map((route) => ({
-    route,
-    prefix: { ...mustParseAddress(route.address), length: route.prefixLength },
-  }))
-  const found = longestMatch(entries, parsed)?.route
-  const nexthop = tables.nexthops.find(({ id }) => id === found?.nexthop)?.nexthop
-  if (nexthop?.type !== 'vrf-translate') return nexthop?.type ?? 'none'
-  return nexthop.snat ? 'out' : `${nexthop.service ? 'services of' : 'vrf'} ${networkOf(tables, nexthop.vrf)}`
-}
+import { endpointOf, serviceOf, sliceOf } from '../../../../test/doubles/service-objects.ts'
+import {
+  DEFAULT_SERVICES,
+  DEV_SERVICES,
+  dev,
+  frontsOf,
+  inputOf,
+  isolated,
+  limits,
+  modelOf,
+  port,
+  red,
+  remote,
+  routeOf,
+  router,
+  type ServiceWorld,
+  standard,
+} from '../../../../test/doubles/service-world.ts'
+import { contains, mustParseAddress } from '../address.ts'
+import { Ids } from '../ids.ts'
+import type { Namespace, Service, SourceState, VirtualMachineInterface } from '../objects.ts'
+import type { Tables } from '../tables.ts'
 
 const webPods = [port('web-1', standard, '10.244.0.4'), port('red-1', red, '10.1.0.4')]
 const webRemote = remote('web-2', standard, '10.244.1.4', 30)
@@ -158,6 +28,10 @@ const webSlice = sliceOf('web', [
   endpointOf('10.244.0.4', { node: 'n1', pod: 'web-1' }),
   endpointOf('10.244.1.4', { node: 'n2', pod: 'web-2' }),
 ])
+
+let time = 0
+const modelAt = (ids?: Ids) => modelOf(ids, () => time)
+const tablesOf = (world: ServiceWorld): Tables => modelAt().update(inputOf(world))
 
 describe('Services of a node', () => {
   it('are fronts of the service network, with the pods of this node and of others behind them', () => {
@@ -184,7 +58,7 @@ describe('Services of a node', () => {
     } as unknown as Partial<SourceState>
     const world = { services: [serviceOf('web')], slices: [webSlice], ports: webPods }
     assert.equal(tablesOf({ ...world, more: unknown }).fronts, undefined)
-    const model = modelOf()
+    const model = modelAt()
     const before = model.update(inputOf(world))
     const after = model.update(inputOf({ ...world, more: unknown }))
     assert.equal(after.fronts, before.fronts)
@@ -288,7 +162,7 @@ describe('Services of a node', () => {
   })
 
   it('follow a namespace that becomes isolated', () => {
-    const model = modelOf()
+    const model = modelAt()
     const world = { services: [serviceOf('db', { namespace: 'dev' })] }
     const plain = { ...isolated, annotations: {} }
     const where = (namespaces: readonly Namespace[]) =>
@@ -296,6 +170,52 @@ describe('Services of a node', () => {
     assert.equal(where([plain]), 'k8s-default-service-network cluster-ip 10.96.0.10')
     assert.equal(where([isolated]), 'k8s-dev-service-network cluster-ip 10.96.0.10')
     assert.equal(where([plain]), 'k8s-default-service-network cluster-ip 10.96.0.10')
+  })
+
+  it('of an isolated namespace are seen as soon as they come, and no longer when they go', () => {
+    const model = modelAt()
+    const [first, second] = [20, 21].map((at) =>
+      serviceOf(`s${at}`, { namespace: 'dev', clusterIps: [`10.96.0.${at}`] }),
+    )
+    const common = { ports: [port('dev-1', dev, '10.244.0.9', 'dev')], namespaces: [isolated] }
+    const seen = (...services: readonly Service[]) => {
+      const tables = model.update(inputOf({ ...common, services }))
+      return [dev.fqName, 'underlay'].map((from) => routeOf(tables, from, '10.96.0.21'))
+    }
+    const [own, others] = [DEV_SERVICES, DEFAULT_SERVICES].map((network) => Array(2).fill(`services of ${network}`))
+    assert.deepEqual(seen(first!), others)
+    assert.deepEqual(seen(first!, second!), own)
+    assert.deepEqual(seen(first!), others)
+  })
+
+  it('follow the nodes of their endpoints, and the zone of this one', () => {
+    const model = modelAt()
+    const { source, ...others } = inputOf({
+      services: [serviceOf('web')],
+      slices: [
+        sliceOf('web', [
+          endpointOf('10.244.1.4', { pod: 'web-2', hintedZones: ['za'] }),
+          endpointOf('10.244.2.4', { pod: 'web-3', hintedZones: ['zb'] }),
+        ]),
+      ],
+      interfaces: [webRemote, remote('web-3', standard, '10.244.2.4', 31, 'default', 'n3')],
+    })
+    const backs = (more: Partial<SourceState>) => {
+      const tables = model.update({ ...others, source: { ...source, ...more } })
+      return frontsOf(tables, ({ listener }) => listener !== undefined)[
+        'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP'
+      ]!
+    }
+    const first = '10.244.1.4:8080 by 192.0.2.12 30'
+    assert.equal(backs({}), `${first}, 10.244.2.4:8080`)
+    const routers = new Map([...source.routers, ['n3', router('n3', 13)]])
+    assert.equal(backs({ routers }), `${first}, 10.244.2.4:8080 by 192.0.2.13 31`)
+    const moved = new Map([...source.routers, ['n3', router('n3', 14)]])
+    assert.equal(backs({ routers: moved }), `${first}, 10.244.2.4:8080 by 192.0.2.14 31`)
+    assert.equal(backs({ routers: moved, zone: 'zb' }), '10.244.2.4:8080 by 192.0.2.14 31')
+    assert.equal(backs({ routers: moved, zone: 'za' }), first)
+    assert.equal(backs({ routers: moved, zone: 'zc' }), `${first}, 10.244.2.4:8080 by 192.0.2.14 31`)
+    assert.equal(backs({}), `${first}, 10.244.2.4:8080`)
   })
 
   it('find an endpoint by its pod, then in the Service’s network, then in the underlay', () => {
@@ -309,7 +229,7 @@ describe('Services of a node', () => {
       endpointOf('10.1.0.5', { pod: 'red-2' }),
     ])
     const world = { services: [serviceOf('web')], slices: [slice], ports: webPods }
-    const model = modelOf()
+    const model = modelAt()
     const others = [remote('other', red, '10.1.0.5', 40)]
     const backs = (interfaces: readonly VirtualMachineInterface[]) => {
       const tables = model.update(inputOf({ ...world, interfaces }))
@@ -364,7 +284,7 @@ describe('Services of a node', () => {
     const [a, b] = [serviceOf('a', at), serviceOf('b', { ...at, clusterIps: ['10.96.0.11'] })]
     const shared = { ...b, ports: [{ name: '', protocol: 'TCP' as const, port: 81 }] }
     const slices = [sliceOf('a', [endpointOf('203.0.113.1')]), sliceOf('b', [endpointOf('203.0.113.2')])]
-    const model = modelOf()
+    const model = modelAt()
     const seen = (...services: readonly Service[]) => {
       const tables = model.update(inputOf({ services, slices }))
       const fronts = frontsOf(tables, ({ kind, listener }) => kind === 'external-ip' && listener !== undefined)
@@ -387,16 +307,16 @@ describe('Services of a node', () => {
     const [a, b, c] = ['a', 'b', 'c'].map((name, at) => serviceOf(name, { clusterIps: [`10.96.0.1${at}`] }))
     const numbers = (tables: Tables) => Object.fromEntries(tables.fronts!.map(({ service, id }) => [service.name, id]))
     const ids = new Ids({ limits })
-    assert.deepEqual(numbers(modelOf(ids).update(inputOf({ services: [a!, b!] }))), { a: 1, b: 2 })
+    assert.deepEqual(numbers(modelAt(ids).update(inputOf({ services: [a!, b!] }))), { a: 1, b: 2 })
     const later = Ids.fromJSON(JSON.parse(JSON.stringify(ids)), { limits })
-    assert.deepEqual(numbers(modelOf(later).update(inputOf({ services: [b!, c!] }))), { b: 2, c: 3 })
+    assert.deepEqual(numbers(modelAt(later).update(inputOf({ services: [b!, c!] }))), { b: 2, c: 3 })
     time += 60_000
-    assert.deepEqual(numbers(modelOf(later).update(inputOf({ services: [b!, c!, a!] }))), { a: 1, b: 2, c: 3 })
+    assert.deepEqual(numbers(modelAt(later).update(inputOf({ services: [b!, c!, a!] }))), { a: 1, b: 2, c: 3 })
   })
 
   it('for which no number is left are told, and come when there is one', () => {
     const ids = new Ids({ limits: { ...limits, service: 2 } })
-    const model = modelOf(ids)
+    const model = modelAt(ids)
     const [a, b] = ['a', 'b'].map((name, at) => serviceOf(name, { clusterIps: [`10.96.0.1${at}`] }))
     const seen = (...services: readonly Service[]) => {
       const { fronts, problems } = model.update(inputOf({ services }))

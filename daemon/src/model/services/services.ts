@@ -9,6 +9,7 @@ import type { Ids } from '../ids.ts'
 import type { LocalPod } from '../interfaces.ts'
 import { defaultPodNetwork, defaultServiceNetwork, serviceNetworkOf } from '../names.ts'
 import type { Address, Cidr, FqName, Service, SourceState, VirtualNetwork } from '../objects.ts'
+import { compareText } from '../order.ts'
 import type { RemotePodTable } from '../remote-pods.ts'
 import type { Front, Problem } from '../tables.ts'
 import { connectedSubnet, type RemoteNode } from '../tunnels.ts'
@@ -113,8 +114,12 @@ export class Services {
     }
     if (isFirst) this.#giveBack(now)
     this.#routes = this.#routeTable.update(this.#list.commit(), allRanges, vrfs)
-    for (const state of this.#troubled) problems.push(...state.problems)
-    problems.push(...this.#list.problems)
+    const told = [...this.#troubled].flatMap((state) => state.problems)
+    problems.push(
+      ...[...told, ...this.#list.problems].sort(
+        (a, b) => compareText(a.object, b.object) || compareText(a.message, b.message),
+      ),
+    )
   }
 
   /** Services that came, went or changed, or whose slices did. */
