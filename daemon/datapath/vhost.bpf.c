@@ -93,7 +93,7 @@ static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct pac
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	if (!nh || !nexthop_is_overlay(nh))
+	if (!(p->flow_flags & FLOW_TRANSLATED) && (!nh || !nexthop_is_overlay(nh)))
 		return VERDICT_NEXT;
 	verdict = translate_stage(skb, p);
 	return verdict == VERDICT_NEXT ? nexthop_output(skb, p) : verdict;

@@ -2,7 +2,7 @@
 /*
  * The flow stage: an established packet gets its answer from its entry. For all others it is decided what they belong to and where they go,
  * by stages called one after the other from the program itself, so that the stack holds one of them at a time: what the entry says, or whose
- * source it is → service → route → policy → source NAT → both entries.
+ * source it is → route (a service's address → its endpoint → route of that) → policy → source NAT → both entries.
  */
 #pragma once
 #include "packet.h"
@@ -10,7 +10,9 @@
 #include "flow_entry.h"
 #include "flow_index.h"
 #include "flow_make.h"
+#include "flow_pair.h"
 #include "policy.h"
+#include "refuse.h"
 #include "resolve.h"
 #include "service.h"
 #include "snat.h"
@@ -84,7 +86,7 @@ static __always_inline int flow_is_snat(const struct packet *p, const struct flo
 
 	if (flow->out)
 		return 1;
-	return p->bits & PACKET_FROM_TUNNEL && flow->action == FLOW_ACTION_NAT && g && flow->key_nh == g->host_nh;
+	return p->bits & PACKET_FROM_TUNNEL && flow->action == FLOW_ACTION_NAT && flow->flags & FLOW_DNAT && g && flow->key_nh == g->host_nh;
 }
 
 /* What a stage says beside 0 and drop reasons. */
@@ -192,7 +194,11 @@ __noinline __u32 flow_check(struct packet *p, __u32 reason)
 	if (!p || !g)
 		return DROP_MISC;
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	if (p->bits & PACKET_FROM_HOST && (reason || !nh || !nexthop_is_overlay(nh)))
+	if (p->flow_flags & FLOW_AT_SERVICE) { /* an ICMP error or a later fragment of no flow: it's nobody's, the host's too */
+		COUNT_VRF(p->dvrf, discards);
+		return DROP_DISCARD;
+	}
+	if (p->bits & PACKET_FROM_HOST && !(p->flow_flags & FLOW_TRANSLATED) && (reason || !nh || !nexthop_is_overlay(nh)))
 		return FLOW_PASSES;
 	if (reason)
 		return reason;
@@ -234,7 +240,22 @@ static __always_inline __u32 flow_make(struct __sk_buff *skb, struct packet *p)
 		return reason;
 	if (TRANSLATES_SOURCE && p->out)
 		return snat_make(p);
-	return flow_make_pair(p, p->flow_flags & FLOW_TRANSLATED ? FLOW_ACTION_NAT : FLOW_ACTION_FORWARD);
+	return flow_make_pair(p);
+}
+
+/*
+ * Whether answers from where a translated flow leads by now come in the context that its way back is keyed with: an endpoint that has moved
+ * to another node is answered for by another entry.
+ */
+static __always_inline int flow_is_answered(const struct packet *p, const struct flow *flow, const struct globals *g)
+{
+	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	const struct flow *reverse;
+
+	if (p->out || p->bits & PACKET_FROM_TUNNEL)
+		return 1;
+	reverse = flow_reverse(flow);
+	return nh && reverse && reverse->key_nh == flow_answers_in(p, nh, g);
 }
 
 /*
@@ -251,6 +272,8 @@ __noinline __u32 flow_settle(struct packet *p, __u32 bytes, __u32 epoch)
 	flow = flow_find(p);
 	if (!flow || !flow->out != !p->out)
 		return DROP_FLOW_UNUSABLE;
+	if (!(p->flow_flags & FLOW_NEW) && p->flow_flags & FLOW_TRANSLATED && !flow_is_answered(p, flow, g))
+		return DROP_FLOW_EVICT;
 	if (p->flow_flags & FLOW_NEW)
 		flow_confirm(flow, g, epoch);
 	else
@@ -296,10 +319,15 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 	reason = flow_admit(skb, p);
 	if (reason)
 		return DROP(p, reason);
-	if (p->flow_flags & FLOW_NEW)
-		reason = service_stage(p);
-	if (!reason)
+	reason = flow_route(skb, p);
+	if (SERVES && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
+		reason = service_stage(skb, p);
+		if (reason == SERVICE_REFUSES)
+			return refuse(skb, p);
+		if (reason)
+			return DROP(p, reason);
 		reason = flow_route(skb, p);
+	}
 	reason = flow_check(p, reason);
 	if (reason == FLOW_PASSES)
 		return VERDICT_PASS;

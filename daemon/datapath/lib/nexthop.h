@@ -121,7 +121,7 @@ __noinline enum verdict encap_underlay(struct __sk_buff *skb, struct packet *p)
 	if (!mtu_fits(skb, p, nh->mtu))
 		return mtu_exceeded(skb, p, nh->mtu);
 	if (p->family == AF_INET && neighbour_is_due(p, p->nh))
-		neighbour_refresh(skb, p->nh, p->key.k4.dip);
+		neighbour_refresh(skb, p->nh, p->flow_flags & FLOW_TRANSLATED ? p->to.dip[0] : p->key.k4.dip);
 	reason = rewrite_routed(skb, p, nh);
 	if (reason)
 		return DROP(p, reason);

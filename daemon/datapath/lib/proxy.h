@@ -50,9 +50,10 @@ __noinline int proxy_decide(const struct vif *vif, __u32 family, const struct ad
 		COUNT_VRF(vif->vrf, arp_virtual_proxys);
 		return PROXY_ANSWER;
 	}
-	if (host) /* the host reaches workloads through us, whatever their networks say about ARP */
+	if (host) /* the host reaches workloads and services through us, whatever their networks say about ARP */
 		return nh && ((flags & ROUTE_ARP_PROXY) || nh->type == NH_TUNNEL ||
-				       (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)) ? PROXY_ANSWER : PROXY_FLOOD;
+				       (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL) ||
+				       (nh->type == NH_VRF_TRANSLATE && (nh->flags & NH_FLAG_SERVICE))) ? PROXY_ANSWER : PROXY_FLOOD;
 	if (!route || !(flags & ROUTE_ARP_PROXY)) {
 		COUNT_VRF(vif->vrf, arp_virtual_floods);
 		return PROXY_FLOOD;

@@ -11,6 +11,9 @@
 
 #define REROUTES_MAX 4
 
+/* In packet.flow_flags, of no entry: the route leads into a service network, whose VRF is p->dvrf (service.h). */
+#define FLOW_AT_SERVICE 0x80000000u
+
 /* The way out of the overlay: what is routed there leaves with another source (snat.h), or not at all. */
 static __always_inline int nexthop_is_snat(const struct nexthop *nh)
 {
@@ -52,6 +55,13 @@ __noinline __u32 resolve_route(struct packet *p, __u32 vrf)
 		vrf = nh->vrf;
 		p->flow_flags |= FLOW_VRF_TRANSLATED;
 		COUNT_VRF(vrf, vrf_translates);
+		if (unlikely(nh->flags & NH_FLAG_SERVICE)) { /* it has fronts, and no routes */
+			p->flow_flags |= FLOW_AT_SERVICE;
+			p->dvrf = vrf;
+			p->label = LABEL_NONE;
+			p->nh = NH_ID_DISCARD;
+			return 0;
+		}
 	}
 	return DROP_PKT_LOOP;
 }

@@ -15,6 +15,8 @@
 
 /* Flows to the outside begin here: workloads send. */
 #define TRANSLATES_SOURCE (ROLE == ROLE_TAP)
+/* Who calls a service calls it from here. */
+#define SERVES (ROLE == ROLE_TAP || ROLE == ROLE_VHOST)
 /* Only this one sees what tunnels bring. */
 #define TAKES_TUNNELS (ROLE == ROLE_FABRIC)
 /* Devices other than the underlay's, each with an address of the node of its own (exit.h). */

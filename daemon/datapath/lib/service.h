@@ -1,14 +1,247 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The service stage: where a destination is replaced by one of its backends, before it is routed, once per flow.
- * No service is programmed yet, so destinations stay as they are.
+ * The service stage: where the destination is replaced by one of a service's endpoints, once per flow.
+ *
+ * A route that leads into a service network (FLOW_AT_SERVICE) leads to fronts: an address of a service, with a port and a protocol. A front
+ * has two sets of backs, for who is inside and for who comes from elsewhere. This stage only chooses what the packet becomes (p->to); where
+ * that is says the client's own route. The client's address stays, so that policies and servers see it.
+ *
+ * Reads a front once: the daemon changes its sets by one write, and gives the old ones back later.
  */
 #pragma once
 #include "packet.h"
+#include "drop.h"
+#include "resolve.h"
+#include "source.h"
+#include "vif.h"
 
-/* Chooses the destination that the packet becomes: p->to. Returns 0 or a drop reason. */
-static __always_inline __u32 service_stage(struct packet *p)
+#define SERVICE_REFUSES 0xffff0040 /* answered that nobody is there (refuse.h) */
+
+/* Whether the packet is one that a flow through a service begins with. Errors and later fragments have none of their own. */
+static __always_inline int service_takes(const struct packet *p)
 {
-	(void)p;
+	return p->flow_flags & FLOW_NEW && !(p->bits & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT));
+}
+
+/* Pods of this node and its own processes. The host may forward for others: those are outside. */
+static __always_inline int service_is_inside(struct __sk_buff *skb, const struct packet *p)
+{
+	const struct globals *g = node_globals();
+
+	return !(p->bits & PACKET_FROM_HOST) || !skb->ingress_ifindex || (g && source_is_own(p, g));
+}
+
+static __always_inline struct service_stats *service_counters(__u32 service)
+{
+	return bpf_map_lookup_elem(&service_stats, &service);
+}
+
+/* Nobody takes the packet: `silent` says what becomes of it. Returns SERVICE_REFUSES or a drop reason. */
+static __always_inline __u32 service_has_none(__u32 service, __u32 silent)
+{
+	struct service_stats *stats = service_counters(service);
+
+	if (stats && silent)
+		stats->dropped++;
+	else if (stats)
+		stats->refused++;
+	return silent ? DROP_NOWHERE_TO_GO : SERVICE_REFUSES;
+}
+
+/* Whether the source is one of those that the service is open to. */
+__noinline int service_is_open(const struct packet *p, __u32 service)
+{
+	struct range_key key = {};
+
+	if (!p)
+		return 0;
+	key.service_be = bpf_htonl(service);
+	key.family_be = bpf_htonl(p->family);
+	if (p->family == AF_INET) {
+		key.prefixlen = 64 + 32;
+		*(__be32 *)key.ip = p->key.k4.sip;
+	} else {
+		key.prefixlen = 64 + 128;
+		ip6_copy(key.ip, p->key.k6.sip);
+	}
+	return !!bpf_map_lookup_elem(&service_ranges, &key);
+}
+
+static __always_inline int back_is(const struct back *back, const struct affinity *affinity)
+{
+	return back->port == affinity->port && ip6_equal(back->ip, affinity->ip);
+}
+
+/* The search for the endpoint that a client had before. */
+struct back_search {
+	struct affinity affinity;
+	__u32 first;
+	__u32 place; /* found: where in the set */
+	__u32 found;
+};
+
+static long back_search_step(__u32 step, struct back_search *search)
+{
+	__u32 index = search->first + step;
+	const struct back *back = bpf_map_lookup_elem(&service_backs, &index);
+
+	if (!back)
+		return 1;
+	search->found = back_is(back, &search->affinity);
+	search->place = step;
+	return search->found;
+}
+
+#define BACKS_SEARCHED 16384 /* a client of a service that has more may lose its endpoint when the set changes */
+
+static __always_inline void affinity_key_of(const struct packet *p, __u32 service, struct affinity_key *key)
+{
+	key->service = service;
+	key->vrf = p->vrf;
+	if (p->family == AF_INET)
+		*(__be32 *)key->ip = p->key.k4.sip;
+	else
+		ip6_copy(key->ip, p->key.k6.sip);
+}
+
+#define NO_AFFINITY 0xffffffff
+
+/* Where in the set the endpoint is that the client has; NO_AFFINITY: it has none there, or not any more. */
+__noinline __u32 affinity_find(const struct packet *p, __u32 service, __u32 first, __u32 count)
+{
+	struct back_search search = {};
+	const struct affinity *known;
+	const struct back *back;
+	struct affinity_key key = {};
+	__u32 index;
+
+	if (!p)
+		return NO_AFFINITY;
+	affinity_key_of(p, service, &key);
+	known = bpf_map_lookup_elem(&service_affinity, &key);
+	if (!known || known->expires_ns < bpf_ktime_get_coarse_ns())
+		return NO_AFFINITY;
+	search.affinity = *known;
+	index = first + search.affinity.place;
+	back = search.affinity.place < count ? bpf_map_lookup_elem(&service_backs, &index) : NULL;
+	if (back && back_is(back, &search.affinity))
+		return search.affinity.place;
+	search.first = first;
+	bpf_loop(count < BACKS_SEARCHED ? count : BACKS_SEARCHED, back_search_step, &search, 0);
+	return search.found ? search.place : NO_AFFINITY;
+}
+
+/* The client keeps the endpoint for so many seconds without a connection. Returns 0. */
+__noinline int affinity_keep(const struct packet *p, const struct front *front, const struct back *back, __u32 place)
+{
+	struct affinity affinity = {};
+	struct affinity_key key = {};
+
+	if (!p || !front || !back)
+		return 0;
+	affinity_key_of(p, front->service, &key);
+	ip6_copy(affinity.ip, back->ip);
+	affinity.port = back->port;
+	affinity.place = place;
+	affinity.expires_ns = bpf_ktime_get_coarse_ns() + front->affinity_s * 1000000000ULL;
+	bpf_map_update_elem(&service_affinity, &key, &affinity, BPF_ANY);
+	return 0;
+}
+
+/*
+ * The packet becomes one for the endpoint. Where that is the client itself, or has the client's address in another network, it comes from
+ * the service: its kernel takes nothing from its own address, and the answer has to come back here.
+ */
+static __always_inline void service_translate(struct packet *p, const struct back *back)
+{
+	p->flow_flags |= FLOW_DNAT;
+	if (p->to.dport != back->port)
+		p->flow_flags |= FLOW_DPAT;
+	p->to.dport = back->port;
+	if (p->family == AF_INET) {
+		p->to.dip[0] = *(const __be32 *)back->ip;
+		if (p->to.dip[0] != p->key.k4.sip)
+			return;
+		p->to.sip[0] = p->key.k4.dip;
+	} else {
+		ip6_copy(p->to.dip, back->ip);
+		if (!ip6_equal(p->to.dip, p->key.k6.sip))
+			return;
+		ip6_copy(p->to.sip, p->key.k6.dip);
+	}
+	p->flow_flags |= FLOW_SNAT;
+}
+
+/* The front of the packet's destination in VRF p->dvrf: with its port, or (`whole`) the address itself. */
+static __always_inline const struct front *service_front(const struct packet *p, __u32 whole)
+{
+	struct front_key key = { .vrf = p->dvrf, .family = p->family };
+
+	if (p->family == AF_INET) {
+		*(__be32 *)key.ip = p->key.k4.dip;
+		key.port = whole ? 0 : p->key.k4.dport;
+	} else {
+		ip6_copy(key.ip, p->key.k6.dip);
+		key.port = whole ? 0 : p->key.k6.dport;
+	}
+	key.proto = whole ? 0 : p->proto;
+	return bpf_map_lookup_elem(&service_fronts, &key);
+}
+
+/* One of `count` backs, by chance or as the client had it before. */
+static __always_inline __u32 service_place(const struct packet *p, const struct front *front, __u32 first, __u32 count)
+{
+	__u32 place = front->affinity_s ? affinity_find(p, front->service, first, count) : NO_AFFINITY;
+
+	return place != NO_AFFINITY ? place : (__u32)(((__u64)bpf_get_prandom_u32() * count) >> 32);
+}
+
+/* Chooses the endpoint: what the packet becomes. Returns 0, SERVICE_REFUSES or a drop reason. */
+__noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	const struct front *front = NULL;
+	struct service_stats *stats;
+	const struct back *back;
+	struct back_set set;
+	__u32 place, silent;
+
+	if (!p || !g)
+		return DROP_MISC;
+	if (proto_has_ports(p->proto))
+		front = service_front(p, 0);
+	if (!front) {
+		front = service_front(p, 1);
+		if (front)
+			return service_has_none(front->service, 0);
+		COUNT_VRF(p->dvrf, discards);
+		return DROP_DISCARD; /* nobody has the address */
+	}
+	if (front->flags & FRONT_SOURCE_RANGES && !service_is_open(p, front->service)) {
+		service_has_none(front->service, 1);
+		return DROP_FLOW_ACTION_DROP;
+	}
+	if (unlikely(g->nat_from_ns && bpf_ktime_get_coarse_ns() < g->nat_from_ns)) /* it may be a flow of the former table */
+		return DROP_NEW_FLOWS;
+	if (service_is_inside(skb, p)) {
+		set = front->inside;
+		silent = front->flags & FRONT_DROP_INSIDE;
+	} else {
+		set = front->outside;
+		silent = front->flags & FRONT_DROP_OUTSIDE;
+	}
+	if (!set.count)
+		return service_has_none(front->service, silent);
+	place = service_place(p, front, set.first, set.count);
+	set.first += place;
+	back = bpf_map_lookup_elem(&service_backs, &set.first);
+	if (!back)
+		return service_has_none(front->service, silent);
+	service_translate(p, back);
+	if (front->affinity_s)
+		affinity_keep(p, front, back, place);
+	stats = service_counters(front->service);
+	if (stats)
+		stats->connections++;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "ends.h"
 #include "exit.h"
 #include "flow_make.h"
+#include "flow_pair.h"
 #include "kernel_route.h"
 #include "resolve.h"
 #include "snat_port.h"

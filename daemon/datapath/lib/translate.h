@@ -131,12 +131,16 @@ static __always_inline __u32 translate_echo(struct __sk_buff *skb, const struct 
 	return error ? DROP_PULL : 0;
 }
 
-/* What is translated of other protocols has no port and no sum over addresses that could be put right here. */
+/*
+ * Whether sums can follow. SCTP's doesn't cover addresses, and can't be put right here for another port. What is translated of other
+ * protocols has no port and no sum over addresses that could be.
+ */
 static __always_inline int can_translate(const struct packet *p)
 {
 	__u8 proto = flow_proto(p);
 
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6 ||
+	       (proto == IPPROTO_SCTP && !(p->flow_flags & (FLOW_SPAT | FLOW_DPAT)));
 }
 
 /*
@@ -178,6 +182,10 @@ __noinline __u32 translate_quoted(struct __sk_buff *skb, const struct packet *p,
 	case IPPROTO_UDP:
 		checksum = l4 + (proto == IPPROTO_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
 		port = l4 + (end->is_destination ? 0 : 2);
+		break;
+	case IPPROTO_SCTP:
+		checksum = limit; /* none that covers addresses, and ports stay */
+		port = 0;
 		break;
 	default: /* an echo, or it had no flow */
 		checksum = l4 + ICMP_CHECKSUM;
@@ -251,23 +259,40 @@ static __always_inline __u32 translate_end(struct __sk_buff *skb, const struct p
 		reason = 0; /* the first one has the header, and its sum covers the addresses of all */
 	else if (likely(p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP))
 		reason = translate_ports(skb, p, end);
-	else
+	else if (p->proto != IPPROTO_SCTP)
 		reason = translate_echo(skb, p, end);
 	if (reason || ip6_equal(end->from, end->to)) /* of an error: it may be somebody's on the way */
 		return reason;
 	return translate_address(skb, p, end);
 }
 
-/* Makes of the packet what p->to says. Returns 0 or a drop reason. */
-static __always_inline __u32 translate_ends(struct __sk_buff *skb, const struct packet *p)
+/*
+ * Whether the packet can become what p->to says. Another end than the flow's flags tell of isn't its own: another CPU has made another flow
+ * of the entry while it was read. Returns 0 or a drop reason.
+ */
+__noinline __u32 translation_check(const struct packet *p)
 {
-	struct end end = {};
-	__u32 reason = 0;
-
 	if (!p)
 		return DROP_MISC;
 	if (!can_translate(p))
 		return DROP_FLOW_INVALID_PROTOCOL;
+	if (!proto_has_ports(flow_proto(p))) /* an echo's id is the source's in both directions */
+		return 0;
+	if (!(p->flow_flags & (FLOW_SNAT | FLOW_SPAT)) && source_changes(p))
+		return DROP_FLOW_EVICT;
+	return !(p->flow_flags & (FLOW_DNAT | FLOW_DPAT)) && destination_changes(p) ? DROP_FLOW_EVICT : 0;
+}
+
+/* Makes of the packet what p->to says. Returns 0 or a drop reason. */
+static __always_inline __u32 translate_ends(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 reason = translation_check(p);
+	struct end end = {};
+
+	if (!p)
+		return DROP_MISC;
+	if (reason)
+		return reason;
 	if (source_changes(p)) {
 		end_of_source(p, &end);
 		reason = translate_end(skb, p, &end);

@@ -530,7 +530,7 @@ struct affinity {
 	__u8 ip[16]; /* the endpoint's */
 	__be16 port;
 	__u16 pad;
-	__u32 pad2;
+	__u32 place; /* where it was in its set: looked at first */
 	__u64 expires_ns; /* bpf_ktime_get_coarse_ns() */
 };
 

@@ -4,7 +4,7 @@ import * as c from '../../src/maps/constants.ts'
 import type { FlowRecord } from '../../src/maps/flows.ts'
 import { deleteFlow, flowCounters, reverseOf } from '../../src/maps/flows.ts'
 import { A, assertFrame, B, C, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MAC } from './fixture.ts'
-import { eth, ip4, ip6, mplsOverUdp, PROTO, ping, pong, TCP_FLAG, tcp, udp, withTtl } from './frames.ts'
+import { ETH, eth, ip4, ip6, join, mplsOverUdp, PROTO, ping, pong, TCP_FLAG, tcp, u16, udp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 
 function key({ nexthop, source, destination, sourcePort, destinationPort, protocol }: FlowRecord): unknown[] {
@@ -262,18 +262,35 @@ describe('datapath: flows', function () {
     assert.equal(flowCounters(node.maps.flows).next, 2)
   })
 
-  it('never joins the way back of another flow that lives: there is one with that key, so the second is refused', () => {
-    const toHost = (pod: typeof A, sport: number) =>
-      node.fromPod(pod, eth(ROUTER_MAC, pod.mac, 0x0800, udp(pod.ip4, HOST.ip4, sport, 53)))
-    assert.equal(toHost(A, 5000).verdict, REDIRECT)
+  it('never joins the way back of another flow that lives: the second one gets another port', () => {
+    const from = (pod: typeof A, packet: Uint8Array) => node.fromPod(pod, eth(ROUTER_MAC, pod.mac, 0x0800, packet))
+    assert.equal(from(A, udp(A.ip4, HOST.ip4, 5000, 53)).verdict, REDIRECT)
+    const sent = from(C, udp(C.ip4, HOST.ip4, 5000, 53))
+    const port = sent.frame.readUInt16BE(ETH + 20)
+    assert.ok(port >= 1024 && port !== 5000, `port ${port}`)
+    assertFrame(sent, eth(HOST.mac, C.mac, 0x0800, withTtl(udp(C.ip4, HOST.ip4, port, 53), 63)))
+    for (const [pod, own] of [
+      [A, 5000],
+      [C, port],
+    ] as const)
+      assertFrame(
+        node.fromHost(eth(HOST.mac, HOST.mac, 0x0800, udp(HOST.ip4, pod.ip4, 53, own))),
+        eth(pod.mac, ROUTER_MAC, 0x0800, withTtl(udp(HOST.ip4, pod.ip4, 53, 5000), 63)),
+      )
+    assert.deepEqual([vifState(A.vif).flows, vifState(C.vif).flows, node.totalDrops()], [2, 2, 0])
+  })
+
+  it('refuses the second one of those whose checksum can’t follow another port', () => {
+    const sctp = (src: string) => ip4(src, HOST.ip4, PROTO.SCTP, join(u16(5000), u16(53), Buffer.alloc(8)))
+    const from = (pod: typeof A) => node.fromPod(pod, eth(ROUTER_MAC, pod.mac, 0x0800, sctp(pod.ip4)))
+    assert.equal(from(A).verdict, REDIRECT)
     const before = node.flows().map(({ flow }) => [flow.index, flow.rindex])
-    node.assertDrop(c.DROP_FLOW_UNUSABLE, C.vif, () => toHost(C, 5000))
+    node.assertDrop(c.DROP_FLOW_UNUSABLE, C.vif, () => from(C))
     assert.deepEqual(
       node.flows().map(({ flow }) => [flow.index, flow.rindex]),
       before,
     )
     assert.equal(vifState(C.vif).flows, 0)
-    assert.equal(toHost(C, 5001).verdict, REDIRECT)
   })
 
   it('answers the host in the VRF that the host asked from, whatever the pod’s own network says', () => {

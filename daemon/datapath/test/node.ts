@@ -74,6 +74,11 @@ export const SIZES: Partial<Record<MapName, number>> = {
   flow_closed: 4096,
   vrf_flows: 64,
   fragments: 256,
+  service_fronts: 1024,
+  service_backs: 4096,
+  service_affinity: 256,
+  service_ranges: 64,
+  service_stats: 64,
 }
 
 export interface NodeOptions {

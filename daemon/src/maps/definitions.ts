@@ -42,7 +42,7 @@ export const mapDefinitions = {
   route4_lpm: { type: 11, keySize: 12, valueSize: 20, maxEntries: 65536, flags: 1, layout: '3394624dcb11' },
   route6_host: { type: 1, keySize: 20, valueSize: 20, maxEntries: 131072, flags: 1, layout: 'bf4221d877ec' },
   route6_lpm: { type: 11, keySize: 24, valueSize: 20, maxEntries: 65536, flags: 1, layout: 'b57cbde1073c' },
-  service_affinity: { type: 9, keySize: 24, valueSize: 32, maxEntries: 65536, flags: 0, layout: '5fa088eddb54' },
+  service_affinity: { type: 9, keySize: 24, valueSize: 32, maxEntries: 65536, flags: 0, layout: 'dc790920dd6f' },
   service_backs: { type: 2, keySize: 4, valueSize: 32, maxEntries: 262144, flags: 0, layout: 'a038a56bdf8a' },
   service_fronts: { type: 1, keySize: 24, valueSize: 32, maxEntries: 65536, flags: 1, layout: '904517312bc6' },
   service_ranges: { type: 11, keySize: 28, valueSize: 4, maxEntries: 16384, flags: 1, layout: 'd5937707064d' },

@@ -1197,6 +1197,8 @@ export interface AffinityStruct {
   /** the endpoint's */
   readonly ip: Uint8Array
   readonly port: number
+  /** where it was in its set: looked at first */
+  readonly place: number
   /** bpf_ktime_get_coarse_ns() */
   readonly expiresNs: bigint
 }
@@ -1206,12 +1208,14 @@ export const affinityCodec: Codec<AffinityStruct> = {
   decode: (view, offset = 0) => ({
     ip: bytesAt(view, offset, 16),
     port: view.getUint16(offset + 16, false),
+    place: view.getUint32(offset + 20, true),
     expiresNs: view.getBigUint64(offset + 24, true),
   }),
   encode: (value, into, offset = 0) => {
     zero(into, offset, 32)
     putBytes(into, offset, 16, value.ip)
     into.setUint16(offset + 16, value.port, false)
+    into.setUint32(offset + 20, value.place, true)
     into.setBigUint64(offset + 24, value.expiresNs, true)
   },
 }
