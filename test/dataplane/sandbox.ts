@@ -73,13 +73,17 @@ export class Sandbox implements Disposable {
   }
 }
 
-/** Compiles objects that have the datapath's maps, and programs that let everything pass. `variant` makes programs differ. */
+/** Compiles objects that have the datapath's maps, and programs that let everything pass; beside them what ends flows, as it is. `variant` makes programs differ. */
 export function buildObjects(
   folder: string,
   options: { readonly variant?: number; readonly source?: string } = {},
 ): string {
   mkdirSync(folder, { recursive: true })
   const lib = join(import.meta.dirname, '../../daemon/datapath/lib')
+  const includes = ['-I/usr/include/x86_64-linux-gnu', '-I/usr/include/aarch64-linux-gnu', `-I${lib}`]
+  const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', ...includes]
+  const compile = (file: string, name: string) =>
+    execFileSync('clang', [...flags, '-c', file, '-o', join(folder, `${name}.bpf.o`)])
   for (const [name, section] of [
     ['tap', 'tcx/ingress'],
     ['fabric', 'tcx/ingress'],
@@ -103,8 +107,8 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 `
     const file = join(folder, `${name}.bpf.c`)
     writeFileSync(file, source)
-    const includes = ['-I/usr/include/x86_64-linux-gnu', '-I/usr/include/aarch64-linux-gnu', `-I${lib}`]
-    execFileSync('clang', ['-O2', '-g', '-target', 'bpf', ...includes, '-c', file, '-o', join(folder, `${name}.bpf.o`)])
+    compile(file, name)
   }
+  compile(join(lib, '../endpoints.bpf.c'), 'endpoints')
   return folder
 }

@@ -5,9 +5,12 @@ import { join } from 'node:path'
 import type { Config } from '@kube-vrouter/daemon/config/config'
 import { Dataplane } from '@kube-vrouter/daemon/dataplane/dataplane'
 import { createLog } from '@kube-vrouter/daemon/log'
+import { ip4Number } from '@kube-vrouter/daemon/maps/addresses'
+import { FLOW_ACTION_NAT, FLOW_ACTIVE } from '@kube-vrouter/daemon/maps/constants'
 import { openMaps } from '@kube-vrouter/daemon/maps/open'
 import { backsOf, compareFronts, type KernelFront, listFronts, listRanges } from '@kube-vrouter/daemon/maps/services'
-import { encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
+import { flowAllocCodec, flowCodec } from '@kube-vrouter/daemon/maps/structs'
+import { decode, encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import type { BackSet, Front, Tables, Vif } from '@kube-vrouter/daemon/model/tables'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { SystemError } from '@kube-vrouter/linux/errors'
@@ -27,6 +30,7 @@ describe('Services in the kernel', function () {
   let objects: string
   let pins: string
   let runs = 0
+  const lines: Record<string, unknown>[] = []
   const { updateBatch, update } = BpfMap.prototype
 
   before(function () {
@@ -42,6 +46,7 @@ describe('Services in the kernel', function () {
   after(() => sandbox?.[Symbol.dispose]())
 
   beforeEach(() => {
+    lines.length = 0
     pins = join(sandbox.bpffs, `services${runs++}`)
   })
   afterEach(() => {
@@ -64,7 +69,7 @@ describe('Services in the kernel', function () {
         underlay: { vhost: 'vhost0', agent: 'pkt0' },
       },
       nic: 'eth0',
-      log: createLog('info', { write: () => {} }),
+      log: createLog('info', { write: (line) => lines.push(JSON.parse(line)) }),
     })
 
   function tablesOf(dataplane: Dataplane, fronts?: readonly Front[]): Tables {
@@ -229,6 +234,31 @@ describe('Services in the kernel', function () {
     assert.match(short!.object, /^Service default\/s1, port http/)
     assert.match(short!.message, /table service_backs is full \(1024 entries\)/)
     assert.deepEqual((await inKernel()).slice(1), wanted([front(2, set(7))]))
+  })
+
+  it('end flows to an endpoint that is gone, with the program that they are loaded with', async () => {
+    await using dataplane = await open()
+    const { flow4, alloc, slots } = dataplane.maps.flows
+    const udp = { listener: { protocol: 'UDP', port: 53 } } as const
+    await dataplane.apply(tablesOf(dataplane, [front(1, set(1, 2), udp)]))
+    const key = { nhId: 20, sip: ip4Number('10.1.0.7'), dip: ip4Number('10.96.0.1'), sport: 4000, dport: 53, proto: 17 }
+    const back = { ...key, sip: ip4Number('10.1.0.2'), dip: key.sip, sport: 8080, dport: 4000 }
+    const flow = decode(flowCodec, new Uint8Array(flowCodec.size))
+    const counts = decode(flowAllocCodec, alloc.lookup(encode(u32Codec, 0))!)
+    for (const [index, one] of [key, back].entries()) {
+      flow4.set(one, { ...flow, index, rindex: 1 - index, flags: FLOW_ACTIVE, action: FLOW_ACTION_NAT })
+      const slot = Buffer.alloc(slots.valueSize)
+      slot[0] = 2
+      slot.set(encode(flow4.key, one), 4)
+      slots.update(encode(u32Codec, index), slot)
+    }
+    const ip4 = { ...counts.ip4, entries: 2 }
+    alloc.update(encode(u32Codec, 0), encode(flowAllocCodec, { ...counts, next: 2, added: 2n, ip4 }))
+    await dataplane.apply(tablesOf(dataplane, [front(1, set(1, 2, 3), udp)]))
+    assert.ok(flow4.get(key))
+    await dataplane.apply(tablesOf(dataplane, [front(1, set(1, 3), udp)]))
+    await until('the flow has ended', () => !flow4.get(key) && !flow4.get(back))
+    await until('it is told', () => lines.some(({ msg }) => /flows to endpoints of Services/.test(String(msg))))
   })
 
   it('count from zero when a number is another Service’s', async () => {

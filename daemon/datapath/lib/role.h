@@ -12,6 +12,7 @@
 #define ROLE_AGENT 5
 #define ROLE_AGEING 6
 #define ROLE_IMPORT 7
+#define ROLE_ENDPOINTS 8
 
 /* Flows to the outside begin here: workloads send. */
 #define TRANSLATES_SOURCE (ROLE == ROLE_TAP)

@@ -542,6 +542,17 @@ struct range_key {
 	__u8 ip[16];
 };
 
+/* Of flows whose endpoint is gone (endpoints.bpf.c): where they were sent, and what has answered them. The same twice: they were not translated. */
+struct gone_key {
+	__u8 front[16];
+	__u8 back[16];
+	__be16 front_port;
+	__be16 back_port;
+	__u8 family; /* AF_INET, AF_INET6 */
+	__u8 proto;
+	__u16 pad;
+};
+
 /* Map `service_stats`: per-CPU array, service id -> struct service_stats. */
 struct service_stats {
 	__u64 connections; /* flows that were given a back */

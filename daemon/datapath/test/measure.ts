@@ -40,6 +40,7 @@ export const ENTRIES = [
   ['ageing', 'start_ageing'],
   ['ageing', 'age_now'],
   ['import', 'import_flows'],
+  ['endpoints', 'end_flows'],
 ] as const
 
 export function measureComplexity(node: Fixture): Complexity {

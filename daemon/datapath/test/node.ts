@@ -101,7 +101,7 @@ export class TestNode implements Disposable {
     undo.use(createNamed(this.name))
     undo.defer(() => deleteNamed(this.name))
     const reuse: Record<string, number> = {}
-    for (const name of [...PROGRAMS, 'ageing', 'import'] as const) {
+    for (const name of [...PROGRAMS, 'ageing', 'import', 'endpoints'] as const) {
       const object = undo.use(BpfObject.open(`${BUILD}${name}.bpf.o`))
       for (const map of object.mapNames()) {
         const size = sizes[map as MapName]

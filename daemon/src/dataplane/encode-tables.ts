@@ -62,7 +62,7 @@ import {
   vifTypeNumbers,
 } from './encode-nexthop.ts'
 import { type Entries, ListEncoder } from './list-encoder.ts'
-import { type Held, ServiceEncoder, type ServiceMap } from './services/service-encoder.ts'
+import { type Held, ServiceEncoder, type ServiceEncoderOptions, type ServiceMap } from './services/service-encoder.ts'
 
 /** The maps that hold desired state, in the order in which they are written; deletions go the other way round. */
 export const TABLE_MAPS = [
@@ -151,9 +151,8 @@ export class Encoder {
   /** The last call came to its end: what it told of changes was heard. */
   #isWhole = false
 
-  /** `backs`: elements of the array of backs. */
-  constructor(backs: number = mapDefinitions.service_backs.maxEntries) {
-    this.services = new ServiceEncoder({ capacity: backs })
+  constructor(services: ServiceEncoderOptions = { capacity: mapDefinitions.service_backs.maxEntries }) {
+    this.services = new ServiceEncoder(services)
   }
 
   /**

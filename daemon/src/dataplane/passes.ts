@@ -27,6 +27,8 @@ import type { NodeWatch } from './node-watch.ts'
 import { PassOutcome } from './pass-outcome.ts'
 import type { Programs } from './programs.ts'
 import { PortReservation } from './reserved-ports.ts'
+import { FlowEnding } from './services/flow-ending.ts'
+import { GoneBacks } from './services/gone-backs.ts'
 import type { TableFailure } from './table-failure.ts'
 import { ChangeOver } from './upgrade/change-over.ts'
 
@@ -76,10 +78,13 @@ export class Passes implements AsyncDisposable {
   readonly #changeOver: ChangeOver
   readonly #promotion: LinkPromotion
   readonly #eviction: FlowEviction
+  readonly #flowEnding: FlowEnding
   readonly #onMoved = new Set<(moved: readonly MovedAddress[], tables: Tables) => void>()
   #hasReadBack = false
   /** Routes or peers are others, and flows haven't been told to look again. */
   #isEpochDue = false
+  /** Flows that an earlier daemon has left were looked through. */
+  #hasLookedForStale = false
 
   /** `repair` asks for a resync. */
   constructor(options: PassOptions, kernel: Kernel, repair: () => void) {
@@ -88,7 +93,12 @@ export class Passes implements AsyncDisposable {
     const maps = programs.maps.typed
     this.#maps = maps
     this.#options = options
-    this.#encoder = new Encoder(maps.services.backs.maxEntries)
+    const gone = new GoneBacks()
+    this.#encoder = new Encoder({
+      capacity: maps.services.backs.maxEntries,
+      onChange: (before, after) => gone.note(before, after),
+    })
+    this.#flowEnding = new FlowEnding(maps.flows, gone, () => programs.flowEnder(), log)
     this.#log = log
     this.#kernel = kernel
     this.tables = new KernelTables(programs.maps, log)
@@ -183,6 +193,11 @@ export class Passes implements AsyncDisposable {
     }
     this.tables.warnOfFullTables()
     if (removedNexthops.length > 0) this.#eviction.evict(removedNexthops)
+    if (tables.fronts !== undefined && !this.#hasLookedForStale) {
+      this.#hasLookedForStale = true
+      this.#flowEnding.findStale(tables.fronts)
+    }
+    this.#flowEnding.soon()
     return result
   }
 
@@ -190,6 +205,7 @@ export class Passes implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#promotion[Symbol.dispose]()
     await this.#eviction[Symbol.asyncDispose]()
+    await this.#flowEnding[Symbol.asyncDispose]()
   }
 
   async #readBack(pace: Pace, isFirst: boolean): Promise<void> {

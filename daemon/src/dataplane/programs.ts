@@ -19,6 +19,7 @@ import { initialiseFlows } from './globals-writer.ts'
 import { LoadRecord, sha256Of } from './load-record.ts'
 import { MAP_NAMES, MapSet } from './map-set.ts'
 import { type Pins, pinAt, unpin } from './pins.ts'
+import type { FlowEnder } from './services/flow-ending.ts'
 import { IMPORT_MAP, IMPORT_OBJECT } from './upgrade/flows.ts'
 import { Upgrade } from './upgrade/upgrade.ts'
 
@@ -30,6 +31,14 @@ export type ProgramName = (typeof PROGRAMS)[number]
 const AGEING = 'ageing'
 const AGEING_PROGRAM = 'start_ageing'
 
+/** Ends flows to endpoints that are gone; loaded when there are any. */
+const ENDING_OBJECT = 'endpoints.bpf.o'
+const ENDING_PROGRAM = 'end_flows'
+const GONE_MAP = 'gone_backs'
+
+/** Maps of an object's own that end with it. */
+const UNPINNED: ReadonlySet<string> = new Set([IMPORT_MAP, GONE_MAP])
+
 type PinnedName = ProgramName | typeof AGEING
 
 export class Programs implements Disposable {
@@ -40,6 +49,7 @@ export class Programs implements Disposable {
   readonly #fds: ReadonlyMap<PinnedName, number>
   readonly #ids: ReadonlyMap<PinnedName, number>
   readonly #owned: DisposableStack
+  readonly #loadEnding: () => BpfObject
 
   private constructor(
     maps: MapSet,
@@ -47,6 +57,7 @@ export class Programs implements Disposable {
     pins: Pins,
     fds: ReadonlyMap<PinnedName, number>,
     owned: DisposableStack,
+    loadEnding: () => BpfObject,
   ) {
     this.maps = maps
     this.upgrade = upgrade
@@ -54,6 +65,7 @@ export class Programs implements Disposable {
     this.#fds = fds
     this.#ids = new Map([...fds].map(([name, fd]) => [name, programInfo(fd).id]))
     this.#owned = owned
+    this.#loadEnding = loadEnding
   }
 
   static load(
@@ -77,7 +89,8 @@ export class Programs implements Disposable {
     const load = () => undo.use(loadObject(join(config.paths.objects, IMPORT_OBJECT), maps, pins, log))
     const upgrade = Upgrade.begin(maps, load, log)
     if (upgrade) undo.use(upgrade)
-    return new Programs(maps, upgrade, pins, fds, undo.move())
+    const loadEnding = () => loadObject(join(config.paths.objects, ENDING_OBJECT), maps, pins, log)
+    return new Programs(maps, upgrade, pins, fds, undo.move(), loadEnding)
   }
 
   fd(name: ProgramName): number {
@@ -98,6 +111,13 @@ export class Programs implements Disposable {
     const result = retval | 0
     if (result < 0)
       throw VrouterError.of('OBJECT_REJECTED', { object: AGEING, reason: `${AGEING_PROGRAM} answers ${result}` })
+  }
+
+  /** What ends flows to endpoints that are gone. It lives as long as this. */
+  flowEnder(): FlowEnder {
+    const object = this.#owned.use(this.#loadEnding())
+    const gone = this.#owned.use(BpfMap.fromFd(object.mapFd(GONE_MAP)))
+    return { program: object.programFd(ENDING_PROGRAM), gone }
   }
 
   /** Pins again what somebody has unpinned. Returns what was repaired, in words. */
@@ -181,7 +201,7 @@ function loadOnce(path: string, maps: MapSet, pins: Pins): BpfObject {
       const fd = reuse[name]
       if (fd !== undefined) object.reuseMap(name, fd)
       else object.setMaxEntries(name, maxEntries[name]!)
-    } else if (!name.includes('.') && name !== IMPORT_MAP) object.setPinPath(name, join(pins.maps, name))
+    } else if (!name.includes('.') && !UNPINNED.has(name)) object.setPinPath(name, join(pins.maps, name))
   }
   try {
     object.load()

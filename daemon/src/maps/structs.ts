@@ -1244,6 +1244,38 @@ export const rangeKeyCodec: Codec<RangeKeyStruct> = {
   },
 }
 
+/** Of flows whose endpoint is gone (endpoints.bpf.c): where they were sent, and what has answered them. The same twice: they were not translated. */
+export interface GoneKeyStruct {
+  readonly front: Uint8Array
+  readonly back: Uint8Array
+  readonly frontPort: number
+  readonly backPort: number
+  /** AF_INET, AF_INET6 */
+  readonly family: number
+  readonly proto: number
+}
+
+export const goneKeyCodec: Codec<GoneKeyStruct> = {
+  size: 40,
+  decode: (view, offset = 0) => ({
+    front: bytesAt(view, offset, 16),
+    back: bytesAt(view, offset + 16, 16),
+    frontPort: view.getUint16(offset + 32, false),
+    backPort: view.getUint16(offset + 34, false),
+    family: view.getUint8(offset + 36),
+    proto: view.getUint8(offset + 37),
+  }),
+  encode: (value, into, offset = 0) => {
+    zero(into, offset, 40)
+    putBytes(into, offset, 16, value.front)
+    putBytes(into, offset + 16, 16, value.back)
+    into.setUint16(offset + 32, value.frontPort, false)
+    into.setUint16(offset + 34, value.backPort, false)
+    into.setUint8(offset + 36, value.family)
+    into.setUint8(offset + 37, value.proto)
+  },
+}
+
 /** Map `service_stats`: per-CPU array, service id -> struct service_stats. */
 export interface ServiceStatsStruct {
   /** flows that were given a back */

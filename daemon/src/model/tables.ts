@@ -301,6 +301,11 @@ export interface Front {
   /** For pods of this node and its host, and for what comes from elsewhere. Equal sets of a service port are the same object, for as long as they are equal. */
   readonly inside: BackSet
   readonly outside: BackSet
+  /**
+   * Endpoints that flows may go on with, whether new ones go there or not: of UDP those that serve, of others all that there are. Absent: those of both
+   * sets. Equal lists of a service port are the same object.
+   */
+  readonly alive?: readonly EndpointAddress[]
   readonly affinitySeconds?: number
   /** Sources that may come; absent: all. */
   readonly sourceRanges?: readonly Cidr[]
@@ -318,6 +323,8 @@ export interface BackSet {
   readonly backs: readonly Back[]
   readonly whenEmpty: 'reject' | 'drop'
 }
+
+export type EndpointAddress = Pick<Back, 'address' | 'port'>
 
 /** An endpoint, as one of a front's may be chosen (`struct back`). */
 export interface Back {

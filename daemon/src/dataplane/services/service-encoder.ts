@@ -9,6 +9,7 @@ import type { BackSet, Front, Subject } from '../../model/tables.ts'
 import type { Entries } from '../list-encoder.ts'
 import type { TableFailure } from '../table-failure.ts'
 import { type Block, Blocks } from './blocks.ts'
+import { Counts } from './counts.ts'
 import {
   BACK_BYTES,
   backValues,
@@ -73,6 +74,8 @@ export interface ServiceEncoderOptions {
   /** Elements of the array of backs. */
   readonly capacity: number
   readonly nowMs?: () => number
+  /** Hears of fronts that come, go, or are others: first of those that went. What the kernel had already is nothing new. */
+  readonly onChange?: (before: Front | undefined, after: Front | undefined) => void
 }
 
 /** Far longer than a program takes from the front to the back that it chooses. */
@@ -91,6 +94,7 @@ export class ServiceEncoder {
   #tables = emptyTables()
   #touched = emptyTouched()
   #fresh: number[] = []
+  #came: (readonly [before: Front | undefined, after: Front])[] = []
   #list: readonly Front[] = []
   #placings = new Map<string, Placing>()
   #sets = new Map<BackSet, Placed>()
@@ -120,6 +124,7 @@ export class ServiceEncoder {
     this.#isWhole = false
     this.#touched = emptyTouched()
     this.#fresh = []
+    this.#came = []
     if (!wasWhole) this.#begin(held)
     this.#free(held)
     const { made, gone } = changesOf(this.#list, fronts ?? this.#list)
@@ -128,6 +133,7 @@ export class ServiceEncoder {
       if (at % SLICE === SLICE - 1) yield
     }
     for (const front of gone) this.#remove(front)
+    for (const change of this.#came) this.#options.onChange?.(...change)
     if (this.#held !== undefined) this.#letGo(this.#held)
     if (this.#short.size > 0) this.#makeRoom()
     this.#list = fronts ?? this.#list
@@ -196,6 +202,7 @@ export class ServiceEncoder {
       outside: this.#use(front.outside, key, former?.outside, former?.outside?.count ?? unknown),
     }
     this.#placings.set(key, placing)
+    if (former?.front !== front && this.#held?.fronts.has(key) !== true) this.#came.push([former?.front, front])
     if (this.#services.add(front.id) && this.#held?.services.has(front.id) !== true) this.#fresh.push(front.id)
     for (const source of front.sourceRanges ?? []) {
       const range = rangeKey(front.id, source)
@@ -210,6 +217,7 @@ export class ServiceEncoder {
     const placing = this.#placings.get(key)
     if (placing?.front !== front) return
     this.#placings.delete(key)
+    this.#options.onChange?.(front, undefined)
     this.#delete('service_fronts', key)
     this.#drop(key, placing)
   }
@@ -373,24 +381,4 @@ function emptyTables(): { readonly [map in ServiceMap]: Entries } {
 
 function emptyTouched(): { readonly [map in ServiceMap]: Set<string> } {
   return { service_backs: new Set(), service_ranges: new Set(), service_fronts: new Set() }
-}
-
-/** How often something is used. */
-class Counts<T> {
-  readonly #counts = new Map<T, number>()
-
-  /** True: nobody did. */
-  add(what: T): boolean {
-    const count = this.#counts.get(what) ?? 0
-    this.#counts.set(what, count + 1)
-    return count === 0
-  }
-
-  /** True: nobody does any more. */
-  remove(what: T): boolean {
-    const count = this.#counts.get(what) ?? 0
-    if (count > 1) this.#counts.set(what, count - 1)
-    else this.#counts.delete(what)
-    return count === 1
-  }
 }

@@ -2,8 +2,8 @@
  * The sets that fronts of one service port choose their backs from. A back or set that says the same as before stays the same object, and equal sets are one:
  * whoever writes them looks at those that are new alone.
  */
-import { isEqual, keepList } from '../equal.ts'
-import type { Back, BackSet } from '../tables.ts'
+import { isEqual, keepEqual, keepList } from '../equal.ts'
+import type { Back, BackSet, EndpointAddress } from '../tables.ts'
 import type { PortEndpoint } from './endpoints.ts'
 import type { Selection } from './selection.ts'
 
@@ -13,13 +13,19 @@ export const NONE_DROP: BackSet = { backs: [], whenEmpty: 'drop' }
 export interface PortSets {
   readonly cluster: BackSet
   readonly local: BackSet
+  /** Endpoints that flows may go on with. */
+  readonly alive: readonly EndpointAddress[]
 }
 
 export class BackSets {
   #backs: ReadonlyMap<string, Back> = new Map()
-  #sets: PortSets = { cluster: NONE_REJECT, local: NONE_REJECT }
+  #sets: PortSets = { cluster: NONE_REJECT, local: NONE_REJECT, alive: [] }
 
-  update({ cluster, local, isAnywhere }: Selection, backOf: (endpoint: PortEndpoint) => Back): PortSets {
+  update(
+    { cluster, local, isAnywhere }: Selection,
+    alive: readonly PortEndpoint[],
+    backOf: (endpoint: PortEndpoint) => Back,
+  ): PortSets {
     const backs = new Map<string, Back>()
     const listOf = (endpoints: readonly PortEndpoint[]) =>
       endpoints.map((one) => {
@@ -38,7 +44,18 @@ export class BackSets {
     // Silence where others have one: a client that is told nothing tries again, and may be sent elsewhere.
     const localSet = setOf(listOf(local), isAnywhere ? NONE_DROP : NONE_REJECT, [clusterSet, ...before])
     this.#backs = backs
-    this.#sets = { cluster: clusterSet, local: localSet }
+    this.#sets = {
+      cluster: clusterSet,
+      local: localSet,
+      // The set is a part of them.
+      alive:
+        alive.length === cluster.length
+          ? clusterSet.backs
+          : keepEqual(
+              this.#sets.alive,
+              alive.map(({ address, port }) => ({ address, port })),
+            ),
+    }
     return this.#sets
   }
 }

@@ -1,5 +1,5 @@
 /** The endpoints of a service port: what its slices say of them, each one once. */
-import type { Address, Endpoint, EndpointSlice, ServicePort } from '../objects.ts'
+import type { Address, Endpoint, EndpointSlice, ServicePort, ServiceProtocol } from '../objects.ts'
 import { compareText } from '../order.ts'
 
 export interface PortEndpoint {
@@ -35,6 +35,12 @@ export function endpointsOf(
     }
   }
   return [...found.values()].sort((a, b) => compareText(a.address, b.address) || a.port - b.port)
+}
+
+/** Those that flows may go on with. A connection ends with the endpoint itself, what knows no connections when the endpoint stops to serve. */
+export function aliveOf(endpoints: readonly PortEndpoint[], protocol: ServiceProtocol): readonly PortEndpoint[] {
+  if (protocol !== 'UDP') return endpoints
+  return endpoints.filter(({ endpoint }) => endpoint.isServing || endpoint.isReady)
 }
 
 function rank(endpoint: Endpoint): number {

@@ -54,7 +54,7 @@ export function frontsOf(service: Service, family: 4 | 6, ports: readonly ReadyP
   }))
   for (const { port, name, id, sets } of ports) {
     const { protocol } = port
-    const common = { service: name, id, ...affinity }
+    const common = { service: name, id, alive: sets.alive, ...affinity }
     const internal = isLocal(service.internalTrafficPolicy) ? sets.local : sets.cluster
     // Who is inside already reaches every endpoint: the policy is about the way that others' packets take.
     const external = {

@@ -6,7 +6,7 @@ import type { EndpointSlice, FqName, Service } from '../objects.ts'
 import type { Front, Problem, ServicePortName } from '../tables.ts'
 import { BackSets } from './back-sets.ts'
 import { backOf, Grounds, type Surroundings } from './endpoint-places.ts'
-import { endpointsOf } from './endpoints.ts'
+import { aliveOf, endpointsOf } from './endpoints.ts'
 import { type KeyedFront, keyedFront } from './front-list.ts'
 import { type Here, selectionOf } from './selection.ts'
 import { frontsOf, type Place, type ReadyPort } from './service-fronts.ts'
@@ -101,8 +101,11 @@ export class ServiceState {
       }
       const known = before.get(key) ?? { name: { namespace, name, port: port.name, family }, sets: new BackSets() }
       this.#ports.set(key, known)
-      const selection = selectionOf(endpointsOf(port, own), here)
-      const sets = known.sets.update(selection, (one) => backOf(one, namespace, network, around, this.grounds))
+      const endpoints = endpointsOf(port, own)
+      const alive = aliveOf(endpoints, port.protocol)
+      const sets = known.sets.update(selectionOf(endpoints, here), alive, (one) =>
+        backOf(one, namespace, network, around, this.grounds),
+      )
       return [{ port, name: known.name, id, sets }]
     })
   }
