@@ -2,7 +2,7 @@
  * The sets that fronts of one service port choose their backs from. A back or set that says the same as before stays the same object, and equal sets are one:
  * whoever writes them looks at those that are new alone.
  */
-import { isEqual, keepEqual, keepList } from '../equal.ts'
+import { keepEqual, keepList } from '../equal.ts'
 import type { Back, BackSet, EndpointAddress } from '../tables.ts'
 import type { PortEndpoint } from './endpoints.ts'
 import type { Selection } from './selection.ts'
@@ -18,7 +18,6 @@ export interface PortSets {
 }
 
 export class BackSets {
-  #backs: ReadonlyMap<string, Back> = new Map()
   #sets: PortSets = { cluster: NONE_REJECT, local: NONE_REJECT, alive: [] }
 
   update(
@@ -26,38 +25,34 @@ export class BackSets {
     alive: readonly PortEndpoint[],
     backOf: (endpoint: PortEndpoint) => Back,
   ): PortSets {
-    const backs = new Map<string, Back>()
-    const listOf = (endpoints: readonly PortEndpoint[]) =>
-      endpoints.map((one) => {
-        const key = `${one.address} ${one.port}`
-        let back = backs.get(key)
-        if (back === undefined) {
-          const made = backOf(one)
-          const before = this.#backs.get(key)
-          back = before !== undefined && isEqual(before, made) ? before : made
-          backs.set(key, back)
-        }
-        return back
-      })
     const before = [this.#sets.cluster, this.#sets.local]
-    const clusterSet = setOf(listOf(cluster), NONE_REJECT, before)
+    const known = new Map<string, Back>()
+    for (const { backs } of before) for (const back of backs) known.set(keyOf(back), back)
+    const made = new Map<PortEndpoint, Back>()
+    const backFor = (endpoint: PortEndpoint) => {
+      let back = made.get(endpoint)
+      if (back === undefined) {
+        back = keepEqual(known.get(keyOf(endpoint)), backOf(endpoint))
+        made.set(endpoint, back)
+      }
+      return back
+    }
+    const clusterSet = setOf(cluster.map(backFor), NONE_REJECT, before)
     // Silence where others have one: a client that is told nothing tries again, and may be sent elsewhere.
-    const localSet = setOf(listOf(local), isAnywhere ? NONE_DROP : NONE_REJECT, [clusterSet, ...before])
-    this.#backs = backs
+    const localSet = setOf(local.map(backFor), isAnywhere ? NONE_DROP : NONE_REJECT, [clusterSet, ...before])
+    const aliveList = () => alive.map(({ address, port }) => ({ address, port }))
     this.#sets = {
       cluster: clusterSet,
       local: localSet,
       // The set is a part of them.
-      alive:
-        alive.length === cluster.length
-          ? clusterSet.backs
-          : keepEqual(
-              this.#sets.alive,
-              alive.map(({ address, port }) => ({ address, port })),
-            ),
+      alive: alive.length === cluster.length ? clusterSet.backs : keepEqual(this.#sets.alive, aliveList()),
     }
     return this.#sets
   }
+}
+
+function keyOf({ address, port }: Pick<Back, 'address' | 'port'>): string {
+  return `${address} ${port}`
 }
 
 function setOf(backs: readonly Back[], empty: BackSet, known: readonly BackSet[]): BackSet {

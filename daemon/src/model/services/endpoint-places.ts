@@ -22,13 +22,28 @@ export interface Surroundings {
 }
 
 /** On what the backs of a Service rest: they are looked at again when something of it is another one. */
-export class Grounds {
+export interface Grounds {
   /** Of pods and addresses that were looked for (pod-places.ts). */
+  readonly keys: readonly string[]
+  readonly networks: readonly FqName[]
+  readonly nodes: readonly string[]
+  /** Some were told by their address alone. */
+  readonly isGuessed: boolean
+}
+
+export const NO_GROUNDS: Grounds = { keys: [], networks: [], nodes: [], isGuessed: false }
+
+/** While backs are made. What stays of it, for each of ten thousand Services, is small. */
+export class FoundGrounds {
   readonly keys = new Set<string>()
   readonly networks = new Set<FqName>()
   readonly nodes = new Set<string>()
-  /** Some were told by their address alone. */
   isGuessed = false
+
+  get all(): Grounds {
+    const { keys, networks, nodes, isGuessed } = this
+    return { keys: [...keys], networks: [...networks], nodes: [...nodes], isGuessed }
+  }
 }
 
 /** @param network pod network of the Service's namespace */
@@ -37,14 +52,16 @@ export function backOf(
   namespace: string,
   network: FqName,
   around: Surroundings,
-  grounds: Grounds,
+  grounds: FoundGrounds,
 ): Back {
   const { places, vrfs, virtualNetworks, refusals } = around
   const { pod } = endpoint
   if (pod !== undefined) {
-    grounds.keys.add(podKey(namespace, pod))
-    const found = places.find(namespace, pod, address)
-    if (found !== undefined) return { address, port, ...where(found, around, grounds) }
+    const key = podKey(namespace, pod)
+    const found = places.find(key, address)
+    // The text that is there already: there are a hundred thousand.
+    grounds.keys.add(found?.key ?? key)
+    if (found !== undefined) return backAt(found, address, port, around, grounds)
   }
   grounds.isGuessed = true
   if (refusals.isNode(address)) return { address, port, isHost: true }
@@ -53,7 +70,7 @@ export function backOf(
     if (pod === undefined) {
       grounds.keys.add(addressKey(network, address))
       const found = places.findAddress(network, address)
-      if (found !== undefined) return { address, port, ...where(found, around, grounds) }
+      if (found !== undefined) return backAt(found, address, port, around, grounds)
     }
     grounds.networks.add(network)
     const vrf = vrfs.get(network)
@@ -64,14 +81,23 @@ export function backOf(
   return { address, port, isHost: true }
 }
 
-function where(place: PodPlace, { vrfs, nodes }: Surroundings, grounds: Grounds): Partial<Back> {
+function backAt(
+  place: PodPlace,
+  address: Address,
+  port: number,
+  { vrfs, nodes }: Surroundings,
+  grounds: FoundGrounds,
+): Back {
   const vn = networkOf(place)
   grounds.networks.add(vn)
-  if ('local' in place) return { vrf: place.local.vrf.id, nexthop: place.local.nexthop }
+  if ('local' in place) return { address, port, vrf: place.local.vrf.id, nexthop: place.local.nexthop }
   const { node: name, label } = place.remote
   grounds.nodes.add(name)
-  const [vrf, node] = [vrfs.get(vn), nodes.get(name)]
-  return { ...(vrf !== undefined && { vrf: vrf.id }), ...(node !== undefined && { nexthop: node.nexthop, label }) }
+  const [vrf, node] = [vrfs.get(vn)?.id, nodes.get(name)]
+  // Written out, of one shape: many live for long.
+  if (node === undefined) return vrf === undefined ? { address, port } : { address, port, vrf }
+  const { nexthop } = node
+  return vrf === undefined ? { address, port, nexthop, label } : { address, port, vrf, nexthop, label }
 }
 
 function isInside({ subnets }: VirtualNetwork, address: Address): boolean {

@@ -4,8 +4,11 @@ import type { Address, FqName, VirtualMachineInterface } from '../objects.ts'
 import { compareText } from '../order.ts'
 import type { RemoteChange, RemotePods } from '../remote-pods.ts'
 
-/** An interface: of this node, or of another. */
-export type PodPlace = { readonly local: LocalPod } | { readonly remote: VirtualMachineInterface }
+/** An interface, of this node or of another, with the text that its pod is known by. */
+export type PodPlace = { readonly key: string } & (
+  | { readonly local: LocalPod }
+  | { readonly remote: VirtualMachineInterface }
+)
 
 export interface PodsInput {
   /** Those whose tap is there. */
@@ -35,22 +38,25 @@ export class PodPlaces {
     const isFirst = this.#remote === undefined
     this.#remote = input.remote
     const local = new Map<LocalPod, PodPlace>()
-    for (const pod of input.local) local.set(pod, this.#local.get(pod) ?? { local: pod })
+    for (const pod of input.local) local.set(pod, this.#local.get(pod) ?? localPlace(pod))
     for (const [pod, place] of this.#local) if (!local.has(pod)) this.#remove(place, touched)
     for (const [pod, place] of local) if (!this.#local.has(pod)) this.#add(place, touched)
     this.#local = local
-    if (isFirst) for (const remote of input.remote.all()) this.#add({ remote }, touched)
+    if (isFirst) for (const remote of input.remote.all()) this.#add(remotePlace(remote), touched)
     else {
       for (const { before, after } of input.remote.changes()) {
-        if (before !== undefined) this.#remove({ remote: before }, touched)
-        if (after !== undefined) this.#add({ remote: after }, touched)
+        if (before !== undefined) this.#remove(remotePlace(before), touched)
+        if (after !== undefined) this.#add(remotePlace(after), touched)
       }
     }
   }
 
   /** The pod's interface that has the address. */
-  find(namespace: string, pod: string, address: Address): PodPlace | undefined {
-    return best(listOf(this.#byPod.get(podKey(namespace, pod))).filter((one) => addressesOf(one).includes(address)))
+  find(key: string, address: Address): PodPlace | undefined {
+    const places = this.#byPod.get(key)
+    if (places === undefined) return undefined
+    if (!isList(places)) return addressesOf(places).includes(address) ? places : undefined
+    return best(places.filter((one) => addressesOf(one).includes(address)))
   }
 
   findAddress(vn: FqName, address: Address): PodPlace | undefined {
@@ -58,7 +64,7 @@ export class PodPlaces {
     if (index === undefined) {
       index = new Map()
       this.#byAddress.set(vn, index)
-      const remote = [...(this.#remote?.of(vn) ?? [])].map((one) => ({ remote: one }))
+      const remote = [...(this.#remote?.of(vn) ?? [])].map(remotePlace)
       const local = [...this.#local.values()].filter((one) => networkOf(one) === vn)
       for (const place of [...local, ...remote]) for (const own of addressesOf(place)) add(index, own, place)
     }
@@ -74,9 +80,8 @@ export class PodPlaces {
   }
 
   #change(place: PodPlace, touched: (key: string) => void, act: typeof add): void {
-    const key = keyOf(place)
-    act(this.#byPod, key, place)
-    touched(key)
+    act(this.#byPod, place.key, place)
+    touched(place.key)
     const vn = networkOf(place)
     const index = this.#byAddress.get(vn)
     if (index === undefined) return
@@ -87,10 +92,12 @@ export class PodPlaces {
   }
 }
 
-function keyOf(place: PodPlace): string {
-  return 'local' in place
-    ? podKey(place.local.port.namespace, place.local.port.pod.name)
-    : podKey(place.remote.namespace, place.remote.pod.name)
+function localPlace(local: LocalPod): PodPlace {
+  return { key: podKey(local.port.namespace, local.port.pod.name), local }
+}
+
+function remotePlace(remote: VirtualMachineInterface): PodPlace {
+  return { key: podKey(remote.namespace, remote.pod.name), remote }
 }
 
 export function networkOf(place: PodPlace): FqName {

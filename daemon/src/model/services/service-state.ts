@@ -5,7 +5,7 @@ import * as keys from '../keys.ts'
 import type { EndpointSlice, FqName, Service } from '../objects.ts'
 import type { Front, Problem, ServicePortName } from '../tables.ts'
 import { BackSets } from './back-sets.ts'
-import { backOf, Grounds, type Surroundings } from './endpoint-places.ts'
+import { backOf, FoundGrounds, NO_GROUNDS, type Surroundings } from './endpoint-places.ts'
 import { aliveOf, endpointsOf } from './endpoints.ts'
 import { type KeyedFront, keyedFront } from './front-list.ts'
 import { type Here, selectionOf } from './selection.ts'
@@ -21,17 +21,23 @@ export interface ServiceInput {
   readonly around: Surroundings
 }
 
+/** A port and family that has its number. */
+interface KnownPort {
+  readonly key: string
+  readonly name: ServicePortName
+  readonly sets: BackSets
+}
+
 const NONE: readonly never[] = []
 
 export class ServiceState {
   service: Service
   fronts: readonly KeyedFront[] = NONE
   problems: readonly Problem[] = NONE
-  grounds = new Grounds()
+  grounds = NO_GROUNDS
   /** Some port got no number: to be tried again. */
   isUnnumbered = false
-  /** By identity of the port. */
-  #ports = new Map<string, { readonly name: ServicePortName; readonly sets: BackSets }>()
+  #ports: readonly KnownPort[] = NONE
 
   constructor(service: Service) {
     this.service = service
@@ -42,10 +48,10 @@ export class ServiceState {
     const { service } = this
     const problems: Problem[] = []
     const object = `Service ${service.namespace}/${service.name}`
-    this.grounds = new Grounds()
+    const grounds = new FoundGrounds()
     this.isUnnumbered = false
     const before = this.#ports
-    this.#ports = new Map()
+    const known: KnownPort[] = []
     const fronts: Front[] = []
     const { vrf, around } = input
     if (vrf !== undefined) {
@@ -58,13 +64,15 @@ export class ServiceState {
         return false
       }
       for (const family of new Set(service.clusterIps.map(familyOf))) {
-        const ports = this.#portsOf(family, input, before, ids, now)
+        const ports = this.#portsOf(family, input, grounds, known, ids, now)
         fronts.push(...frontsOf(service, family, ports, { ...input.place, vrf, isAllowed }))
       }
     }
     if (this.isUnnumbered)
       problems.push({ object, message: `no service number is left (limit ${ids.limits.service})`, table: 'service' })
-    for (const key of before.keys()) if (!this.#ports.has(key)) ids.release('service', key, now)
+    this.#ports = known
+    for (const { key } of before) if (!known.some((one) => one.key === key)) ids.release('service', key, now)
+    this.grounds = grounds.all
     this.problems = problems
     // An address that was written twice counts as what it was first.
     const claims = new Map<string, KeyedFront>()
@@ -74,19 +82,20 @@ export class ServiceState {
 
   /** What its numbers are known by. */
   get keys(): Iterable<string> {
-    return this.#ports.keys()
+    return this.#ports.map(({ key }) => key)
   }
 
   /** Its numbers are given back. */
   end(ids: Ids, now: number): void {
-    for (const key of this.#ports.keys()) ids.release('service', key, now)
-    this.#ports.clear()
+    for (const { key } of this.#ports) ids.release('service', key, now)
+    this.#ports = NONE
   }
 
   #portsOf(
     family: 4 | 6,
     { slices, network, here, around }: ServiceInput,
-    before: ReadonlyMap<string, { readonly name: ServicePortName; readonly sets: BackSets }>,
+    grounds: FoundGrounds,
+    made: KnownPort[],
     ids: Ids,
     now: number,
   ): ReadyPort[] {
@@ -99,12 +108,12 @@ export class ServiceState {
         this.isUnnumbered = true
         return []
       }
-      const known = before.get(key) ?? { name: { namespace, name, port: port.name, family }, sets: new BackSets() }
-      this.#ports.set(key, known)
+      const before = this.#ports.find((one) => one.key === key)
+      const known = before ?? { key, name: { namespace, name, port: port.name, family }, sets: new BackSets() }
+      made.push(known)
       const endpoints = endpointsOf(port, own)
-      const alive = aliveOf(endpoints, port.protocol)
-      const sets = known.sets.update(selectionOf(endpoints, here), alive, (one) =>
-        backOf(one, namespace, network, around, this.grounds),
+      const sets = known.sets.update(selectionOf(endpoints, here), aliveOf(endpoints, port.protocol), (one) =>
+        backOf(one, namespace, network, around, grounds),
       )
       return [{ port, name: known.name, id, sets }]
     })

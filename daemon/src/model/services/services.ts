@@ -173,8 +173,8 @@ export class Services {
       const isConcerned =
         isOther ||
         (isGroundOther && (grounds.isGuessed || isPublic(service) || state.problems.length > 0)) ||
-        !grounds.networks.isDisjointFrom(vrfs) ||
-        !grounds.nodes.isDisjointFrom(nodes) ||
+        grounds.networks.some((vn) => vrfs.has(vn)) ||
+        grounds.nodes.some((node) => nodes.has(node)) ||
         networks.has(this.#namespaces.of(service.namespace).serviceNetwork)
       if (isConcerned) dirty.add(state)
     }

@@ -7,33 +7,30 @@ const NONE: readonly EndpointSlice[] = []
 
 export class SliceIndex {
   readonly #slices = new FollowedMap<EndpointSlice>()
-  readonly #byService = new Map<string, ReadonlyMap<string, EndpointSlice>>()
+  /** By name. */
+  readonly #byService = new Map<string, readonly EndpointSlice[]>()
 
   /** @returns keys (`<namespace>/<name>`) of the Services whose slices are others than before */
   update(source: ReadonlyMap<string, EndpointSlice>): ReadonlySet<string> {
     const changed = new Set<string>()
-    for (const { key, before, after } of this.#slices.changes(source)) {
-      for (const [slice, isThere] of [
-        [before, false],
-        [after, true],
-      ] as const) {
-        if (slice === undefined) continue
-        const service = `${slice.namespace}/${slice.service}`
-        changed.add(service)
-        const slices = new Map(this.#byService.get(service))
-        if (isThere) slices.set(key, slice)
-        else slices.delete(key)
-        if (slices.size === 0) this.#byService.delete(service)
-        else this.#byService.set(service, slices)
-      }
+    for (const { before, after } of this.#slices.changes(source)) {
+      if (before !== undefined) this.#set(before, [], changed)
+      if (after !== undefined) this.#set(after, [after], changed)
     }
     return changed
   }
 
+  #set({ namespace, service, name }: EndpointSlice, now: readonly EndpointSlice[], changed: Set<string>): void {
+    const key = `${namespace}/${service}`
+    changed.add(key)
+    const others = (this.#byService.get(key) ?? NONE).filter((one) => one.name !== name)
+    const slices = [...others, ...now].sort((a, b) => compareText(a.name, b.name))
+    if (slices.length === 0) this.#byService.delete(key)
+    else this.#byService.set(key, slices)
+  }
+
   /** By name. */
   of(service: string, family: 4 | 6): readonly EndpointSlice[] {
-    const slices = this.#byService.get(service)
-    if (slices === undefined) return NONE
-    return [...slices.values()].filter((slice) => slice.family === family).sort((a, b) => compareText(a.name, b.name))
+    return (this.#byService.get(service) ?? NONE).filter((slice) => slice.family === family)
   }
 }
