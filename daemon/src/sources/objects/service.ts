@@ -162,7 +162,11 @@ function decodePorts(
   return ports
 }
 
-function addresses(given: readonly string[], field: string, issues: SchemaIssue[]): Address[] {
+/** Of thousands of Services: shared. */
+const NONE: readonly never[] = []
+
+function addresses(given: readonly string[], field: string, issues: SchemaIssue[]): readonly Address[] {
+  if (given.length === 0) return NONE
   const found = new Set<Address>()
   for (const [index, text] of given.entries()) {
     const address = sloppyAddress(text)
@@ -176,7 +180,8 @@ function addresses(given: readonly string[], field: string, issues: SchemaIssue[
   return [...found]
 }
 
-function cidrs(given: readonly string[], field: string, issues: SchemaIssue[]): Cidr[] {
+function cidrs(given: readonly string[], field: string, issues: SchemaIssue[]): readonly Cidr[] {
+  if (given.length === 0) return NONE
   const found = new Set<Cidr>()
   for (const [index, text] of given.entries()) {
     const cidr = sloppyCidr(text)
