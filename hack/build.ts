@@ -3,7 +3,7 @@
  *
  *   cni-plugin/dist/vrouter-cni   the CNI binary, a Node single executable
  *   daemon/dist/vrouter.mjs       the daemon, with one more bundle beside it for each of its workers
- *   daemon/dist/tools.mjs         vif, rt, nh, mpls, vrfstats, flow, dropstats, vrouter: which one, its first argument says
+ *   daemon/dist/tools.mjs         vif, rt, nh, mpls, vrfstats, flow, service, dropstats, vrouter: which one, its first argument says
  *   daemon/dist/controller.mjs    the controller of a cluster
  *   daemon/dist/bin/*             launchers, one for the daemon, the controller and each tool
  *
@@ -22,7 +22,7 @@ const root = resolve(import.meta.dirname, '..')
 const force = process.argv.includes('--force')
 
 /** Tools that tools.mjs holds; `vrouter` is the daemon's launcher, which hands its tool verbs over. */
-const TOOLS = ['vif', 'rt', 'nh', 'mpls', 'vrfstats', 'flow', 'dropstats'] as const
+const TOOLS = ['vif', 'rt', 'nh', 'mpls', 'vrfstats', 'flow', 'service', 'dropstats'] as const
 
 interface Stamp {
   /** What the output was made with: this script, the versions of the tools. */

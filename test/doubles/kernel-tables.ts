@@ -2,14 +2,16 @@
 
 import { NO_NEXTHOP } from '../../daemon/src/dataplane/encode-nexthop.ts'
 import { encodeVif } from '../../daemon/src/dataplane/encode-tables.ts'
+import { PROTOCOL_NUMBERS } from '../../daemon/src/dataplane/services/encode-front.ts'
 import type { KernelState } from '../../daemon/src/introspect/kernel.ts'
 import { ip4Number, macBytes } from '../../daemon/src/maps/addresses.ts'
 import * as c from '../../daemon/src/maps/constants.ts'
 import type { FlowRecord } from '../../daemon/src/maps/flows.ts'
 import type { KernelRoute } from '../../daemon/src/maps/routes.ts'
+import type { KernelBack, KernelFront } from '../../daemon/src/maps/services.ts'
 import type { FlowStruct, NexthopStruct, VrfStatsStruct } from '../../daemon/src/maps/structs.ts'
 import { vrfStatsCodec } from '../../daemon/src/maps/structs.ts'
-import type { NumberedNexthop, Tables } from '../../daemon/src/model/tables.ts'
+import type { BackSet, NumberedNexthop, Tables } from '../../daemon/src/model/tables.ts'
 
 function rewrite(dst: string, src: string): Uint8Array {
   return Uint8Array.of(...macBytes(dst), ...macBytes(src), 8, 0)
@@ -154,6 +156,37 @@ async function* sliced<T>(rows: readonly T[], size = 64): AsyncGenerator<readonl
   for (let first = 0; first < rows.length; first += size) yield rows.slice(first, first + size)
 }
 
+function servicesOf(tables: Tables): {
+  readonly fronts: readonly KernelFront[]
+  readonly backs: readonly KernelBack[]
+} {
+  const backs: KernelBack[] = []
+  const placed = new Map<BackSet, { readonly first: number; readonly count: number }>()
+  const place = (set: BackSet) => {
+    const known = placed.get(set)
+    if (known !== undefined) return known
+    const block = { first: set.backs.length === 0 ? 0 : backs.length, count: set.backs.length }
+    placed.set(set, block)
+    backs.push(
+      ...set.backs.map(({ address, port, isHost, vrf, nexthop, label }) => ({
+        ...{ address, port, isHost: isHost === true, nexthop: nexthop ?? 0 },
+        ...(vrf !== undefined && { vrf }),
+        ...(label !== undefined && { label }),
+      })),
+    )
+    return block
+  }
+  const fronts = (tables.fronts ?? []).map((front) => ({
+    ...{ vrf: front.vrf, address: front.address, service: front.id, affinitySeconds: front.affinitySeconds ?? 0 },
+    protocol: front.listener === undefined ? 0 : PROTOCOL_NUMBERS[front.listener.protocol],
+    port: front.listener?.port ?? 0,
+    ...{ inside: place(front.inside), outside: place(front.outside) },
+    ...{ dropsInside: front.inside.whenEmpty === 'drop', dropsOutside: front.outside.whenEmpty === 'drop' },
+    hasRanges: front.sourceRanges !== undefined,
+  }))
+  return { fronts, backs }
+}
+
 export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] = flows): KernelState {
   const nexthops = tables.nexthops.map((numbered) => [numbered.id, toNexthop(numbered)] as const)
   const routesOf = (vrf: number, family: 4 | 6): KernelRoute[] =>
@@ -167,6 +200,7 @@ export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] =
       stitchedMac: route.stitchedMac,
       bridgeIndex: route.bridgeIndex,
     }))
+  const { fronts, backs } = servicesOf(tables)
   const drops = Array<bigint>(c.DROP_REASONS).fill(0n)
   drops[c.DROP_DISCARD] = 12n
   drops[c.DROP_INVALID_ARP] = 3n
@@ -213,6 +247,9 @@ export function kernelOfFixture(tables: Tables, records: readonly FlowRecord[] =
         id === 2 ? { receives: 2n, udpMplsTunnels: 95n, encaps: 88n, gros: 40n } : {}
       return { ...zero, ...counted, arpVirtualProxys: 4n, l2Receives: 3n }
     },
+    fronts: () => sliced([...fronts].reverse(), 2),
+    backs: ({ first, count }) => backs.slice(first, first + count),
+    serviceCounts: (id) => ({ connections: BigInt(id * 100), refused: 2n, dropped: 1n }),
     foreignTunnels: () => 0n,
     drops: () => drops,
     flow: (index) => records.find(({ flow }) => flow.index === index),

@@ -8,7 +8,9 @@ import type { IntrospectContext } from '../../daemon/src/introspect/context.ts'
 import type { NodeFacts, Port } from '../../daemon/src/model/facts.ts'
 import type { SourceState, VirtualNetwork, VirtualRouter } from '../../daemon/src/model/objects.ts'
 import type {
+  BackSet,
   BridgeRoute,
+  Front,
   NumberedNexthop,
   Path,
   Peer,
@@ -442,6 +444,30 @@ const bridge = new Map<number, readonly BridgeRoute[]>([
   ],
 ])
 
+/** Service web of red, on this node and on the other one, with an address of a load balancer, and without endpoints here. */
+const fronts: readonly Front[] = (() => {
+  const service = { namespace: 'default', name: 'web', port: 'http', family: 4 } as const
+  const back = { port: 8080, vrf: 2 }
+  const cluster: BackSet = {
+    backs: [
+      { ...back, address: '10.47.255.10', nexthop: 10 },
+      { ...back, address: '10.47.255.70', nexthop: 14, label: 31 },
+    ],
+    whenEmpty: 'reject',
+  }
+  const none: BackSet = { backs: [], whenEmpty: 'reject' }
+  const listener = { protocol: 'TCP', port: 80 } as const
+  const at = { vrf: 2, address: '10.96.0.10', kind: 'cluster-ip', service, id: 5 } as const
+  return [
+    { ...at, inside: none, outside: none },
+    { ...at, listener, inside: cluster, outside: cluster },
+    {
+      ...{ ...at, listener, vrf: 0, address: '198.51.100.7', kind: 'load-balancer', sourceRanges: ['203.0.113.0/24'] },
+      ...{ inside: cluster, outside: { backs: [], whenEmpty: 'drop' }, affinitySeconds: 60 },
+    },
+  ]
+})()
+
 export const tables: Tables = {
   vrfs,
   vifs,
@@ -459,6 +485,7 @@ export const tables: Tables = {
   neighbours: ['10.0.0.1', '10.0.0.12', '10.0.0.13'],
   peers: [],
   hostRoutes: [],
+  fronts,
   problems: [],
 }
 

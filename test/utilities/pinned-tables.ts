@@ -11,6 +11,7 @@ import { ip4Number, ip6Bytes, macBytes } from '@kube-vrouter/daemon/maps/address
 import * as c from '@kube-vrouter/daemon/maps/constants'
 import { type MapName, mapDefinitions } from '@kube-vrouter/daemon/maps/definitions'
 import { mapsFolder, type PinnedMaps, typedMaps } from '@kube-vrouter/daemon/maps/open'
+import { addressBytes } from '@kube-vrouter/daemon/maps/services'
 import {
   type FlowStruct,
   flowAllocCodec,
@@ -78,7 +79,31 @@ function fill(maps: PinnedMaps): void {
     { nh: 22, label: 0, flags: c.BRIDGE_VALID | c.BRIDGE_FLOOD_DHCP, index: 7, packets: 1042n },
   )
   fillFlows(maps)
+  fillServices(maps)
 }
+
+/** Service port 5: a cluster IP of VRF 3 and a load balancer's address, with two backs, and one for others. */
+function fillServices({ services }: PinnedMaps): void {
+  const back = { flags: 0, vrf: VRF, nh: 22, label: c.LABEL_NONE, port: 8080 }
+  services.backs.set(9, { ...back, ip: addressBytes('10.47.255.252').ip })
+  services.backs.set(10, { ...back, ip: addressBytes('10.47.240.9').ip, nh: 18, label: 26 })
+  const [both, one] = [
+    { first: 9, count: 2 },
+    { first: 9, count: 1 },
+  ]
+  const front = { service: 5, flags: 0, inside: both, outside: both, affinityS: 0 }
+  const key = { vrf: 3, ...addressBytes('10.96.0.10'), port: 80, proto: 6 }
+  services.fronts.set(key, front)
+  services.fronts.set({ ...key, port: 0, proto: 0 }, { ...front, inside: NONE, outside: NONE })
+  services.fronts.set(
+    { ...key, vrf: 0, ...addressBytes('198.51.100.7') },
+    { ...front, flags: c.FRONT_SOURCE_RANGES | c.FRONT_DROP_OUTSIDE, outside: one, affinityS: 60 },
+  )
+  services.ranges.set({ prefixlen: 64 + 24, service: 5, ...addressBytes('203.0.113.0') }, 1)
+  setOnCpu(services.stats.map, 5, 0, [7n, 1n, 0n])
+}
+
+const NONE = { first: 0, count: 0 }
 
 function fillVifs(maps: PinnedMaps): void {
   const vif: VifStruct = {

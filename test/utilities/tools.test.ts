@@ -110,6 +110,54 @@ Destination           PPL        Flags        Label         Nexthop    Stitched 
     })
   })
 
+  describe('service', () => {
+    it('dumps fronts with what was counted, of one VRF or of all', () => {
+      const fronts = json('service', '--dump').fronts as { address: string; port: number; connections: number }[]
+      assert.deepEqual(
+        fronts.map(({ address, port, connections }) => [address, port, connections]),
+        [
+          ['198.51.100.7', 80, 7],
+          ['10.96.0.10', 0, 7],
+          ['10.96.0.10', 80, 7],
+        ],
+      )
+      assert.match(
+        output('service', '--dump', '--vrf', '0'),
+        /-\n +5 +0 +198\.51\.100\.7:80 +TCP +2 +1 +DoR +60 +7 +1 +0\n$/,
+      )
+    })
+
+    it('shows a service port with its backs and sources', () => {
+      assert.equal(
+        output('service', '--get', '5'),
+        `Service:5  Connections:7  Refused:1  Dropped:0
+        Sources 203.0.113.0/24
+        198.51.100.7:80 TCP  Vrf:0  Flags:DoR  Affinity:60 s
+          Inside from 9:
+            10.47.255.252:8080                              Vrf:2  Nexthop:22
+            10.47.240.9:8080                                Vrf:2  Nexthop:18  Label:26
+          Outside from 9:
+            10.47.255.252:8080                              Vrf:2  Nexthop:22
+        10.96.0.10 *  Vrf:3  Flags:-
+          Backs: none
+        10.96.0.10:80 TCP  Vrf:3  Flags:-
+          Backs from 9:
+            10.47.255.252:8080                              Vrf:2  Nexthop:22
+            10.47.240.9:8080                                Vrf:2  Nexthop:18  Label:26
+
+`,
+      )
+      assert.equal(json('service', '--address', '10.96.0.10').services[0].fronts.length, 2)
+    })
+
+    it('answers ENOENT for what is not there, and usage for nonsense', () => {
+      assert.match(run('service', '--get', '6').stdout, /No such file/)
+      assert.match(run('service', '--address', '10.96.0.11').stdout, /No such file/)
+      for (const args of [['--address', 'x'], [], ['--dump', '--get', '5']])
+        assert.match(run('service', ...args).stderr, /\nUsage: service --dump/)
+    })
+  })
+
   describe('mpls, vrfstats, dropstats', () => {
     it('prints labels in use', () => {
       assert.match(output('mpls', '--dump'), /-{19}\n {6}17 {9}9\n {6}25 {8}22\n$/)

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts'
 import type { SourceState } from '../model/objects.ts'
 import type { PacketStats } from '../model/packet-stats.ts'
 import type { Tables } from '../model/tables.ts'
-import type { HealthState } from './health.ts'
+import type { HealthState, TableUse } from './health.ts'
 
 export interface Observed {
   readonly ready: boolean
@@ -17,6 +17,9 @@ export interface Observed {
   readonly foreignTunnels: bigint
   /** Absent until pkt0 is read. */
   readonly packets?: PacketStats
+  /** Ports of Services, their addresses, and endpoints to choose from; absent until the datapath is there. */
+  readonly serviceTables?: readonly TableUse[]
+  readonly services?: HealthState['services']
   /** Flows in use, of both families. */
   readonly flows: number
   /** What the dataplane can't bring into the kernel. */
@@ -35,6 +38,8 @@ export function healthState({
   flows,
   problems,
   packets,
+  services,
+  serviceTables = [],
 }: Observed): HealthState {
   const count = (lists: ReadonlyMap<number, readonly unknown[]> | undefined): number =>
     lists === undefined ? 0 : [...lists.values()].reduce((sum, list) => sum + list.length, 0)
@@ -55,10 +60,12 @@ export function healthState({
       { table: 'route6', used: routes6, max: limits.routes },
       { table: 'bridge', used: count(tables?.bridge), max: limits.routes },
       { table: 'flow', used: flows, max: limits.flows4 + limits.flows6 },
+      ...serviceTables,
     ],
     drops,
     foreignTunnels,
     ...(packets !== undefined && { packets }),
+    ...(services !== undefined && { services }),
     source: { inSync: !source.rejected.some(({ isStale }) => isStale === true) },
     problems: problems + (tables?.problems.length ?? 0),
     rejected: source.rejected.length,

@@ -25,6 +25,8 @@ export interface HealthState {
   readonly drops: readonly bigint[]
   /** Packets to a tunnel port that no known node sent. */
   readonly foreignTunnels: bigint
+  /** Flows through Services since the datapath was loaded: that got an endpoint, were answered that there is none, or met silence. */
+  readonly services?: () => { readonly connections: bigint; readonly refused: bigint; readonly dropped: bigint }
   readonly source: {
     /** What the daemon works on is what the source has, as far as it was told. */
     readonly inSync: boolean

@@ -90,6 +90,7 @@ export class Metrics implements Disposable {
     this.#describeDrops()
     this.#describeForeignTunnels()
     this.#describePackets()
+    this.#describeServices()
   }
 
   #describeTables(): void {
@@ -171,6 +172,24 @@ export class Metrics implements Disposable {
         const { invalid, faults, sendFailures: send_failure } = packets
         for (const [reason, count] of Object.entries({ invalid, fault: faults, send_failure, ...packets.silent }))
           if (count > 0) this.inc({ reason }, count)
+      },
+    })
+  }
+
+  #describeServices(): void {
+    const state = this.#state
+    new Counter({
+      name: 'vrouter_service_flows_total',
+      help: 'Flows to Services, since the datapath was loaded: connected to an endpoint, refused or dropped where there is none or none may come.',
+      labelNames: ['result'],
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        const services = state().services?.()
+        if (services === undefined) return
+        this.inc({ result: 'connected' }, Number(services.connections))
+        this.inc({ result: 'refused' }, Number(services.refused))
+        this.inc({ result: 'dropped' }, Number(services.dropped))
       },
     })
   }

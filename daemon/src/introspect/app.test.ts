@@ -95,7 +95,7 @@ describe('introspect over HTTP', () => {
       )
       assert.equal((await get(server, '/index.html')).body.toString(), body.toString())
       const modules = [...body.toString().matchAll(/href="(\w+\.xml)"/g)].map((match) => match[1]!)
-      assert.equal(modules.length, 23)
+      assert.equal(modules.length, 24)
       for (const module of modules) {
         const page = await get(server, `/${module}`)
         assert.equal(page.status, 200, module)

@@ -57,6 +57,10 @@ const PAGES: Readonly<Record<string, string>> = {
   'k-vrf-dump': 'KVrfReq',
   'k-vrf-stats': 'KVrfStatsReq?vrf_index=2',
   'k-drop-stats': 'KDropStatsReq',
+  'service-list': 'ServiceListReq',
+  'service-one': 'ServiceListReq?name=web&address=198.51.100.7',
+  'k-service-dump': 'KServiceReq',
+  'k-service-get': 'KServiceReq?service_id=5',
   'k-flow-dump': 'KFlowReq',
   'k-flow-get': 'KFlowReq?flow_idx=7',
   'flow-records': 'FetchAllFlowRecords',
@@ -86,5 +90,6 @@ describe('introspect pages, byte for byte', () => {
     it(page, async () => check(file, await answer(page)))
   }
   it('kstate.xml', () => check('module-kstate', moduleToXml('kstate', argumentsOf)))
+  it('kube_services.xml', () => check('module-kube-services', moduleToXml('kube_services', argumentsOf)))
   it('agent.xml', () => check('module-agent', moduleToXml('agent', argumentsOf)))
 })

@@ -65,6 +65,14 @@ describe('HTML pages', () => {
     assert.ok((await show('KNHReq')).includes('href="/Snh_KInterfaceReq?x=3"'))
     assert.ok((await show('VrfListReq')).includes('href="/Snh_Inet6UcRouteReq?x=2"'))
   })
+  it('show where a Service is reached, and its endpoints', async () => {
+    const page = await show('ServiceListReq')
+    assert.ok(page.includes('10.96.0.10:80') && page.includes('10.47.255.70:8080<br>'))
+    assert.ok(page.includes('href="/Snh_KServiceReq?x=5"'))
+    assert.match(page, /none: drop/)
+    assert.match(await show('KServiceReq'), /href="\/Snh_ServiceListReq\?id=5"/)
+    assert.match(await show('KServiceReq'), /<span class="soft">the same<\/span>/)
+  })
   it('do not link to pages that do not exist', async () => {
     const page = await show('KNHReq?x=16')
     assert.ok(!page.includes('Snh_KMplsInfo'))

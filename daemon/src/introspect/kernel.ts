@@ -18,9 +18,12 @@ import { type Label, listLabels, nexthopOfLabel } from '../maps/mpls.ts'
 import { listNexthops, membersOf, nexthopById } from '../maps/nexthops.ts'
 import type { PinnedMaps } from '../maps/open.ts'
 import { type Family, type KernelRoute, listRoutes, lookupRoute } from '../maps/routes.ts'
+import { backsOf, type KernelBack, type KernelFront, listFronts } from '../maps/services.ts'
 import type {
+  BackSetStruct,
   CompositeMemberStruct,
   NexthopStruct,
+  ServiceStatsStruct,
   VifStatsStruct,
   VifStruct,
   VrfStatsStruct,
@@ -51,6 +54,12 @@ export interface KernelState {
   /** Ids of the VRFs, ascending. */
   vrfs(): readonly number[]
   vrfStats(id: number): VrfStatsStruct | undefined
+  /** Where Services are reached; in no order. */
+  fronts(): AsyncIterable<readonly KernelFront[]>
+  /** A block of endpoints. */
+  backs(set: BackSetStruct, family: Family): readonly KernelBack[]
+  /** Of a service port, by its number. */
+  serviceCounts(id: number): ServiceStatsStruct | undefined
   /** Packets to a tunnel port that no known node sent: they were given to the host. */
   foreignTunnels(): bigint
   /** Packets dropped by the whole vRouter, by `enum drop_reason`. */
@@ -85,6 +94,9 @@ export function kernelOf(maps: PinnedMaps): KernelState {
     bridge: (vrf) => listBridge(maps.bridge, vrf),
     vrfs: () => listVrfs(maps.vrfs).map(([id]) => id),
     vrfStats: (id) => maps.vrfStats.get(id),
+    fronts: () => listFronts(maps.services),
+    backs: (set, family) => backsOf(maps.services, set, family),
+    serviceCounts: (id) => maps.services.stats.get(id),
     foreignTunnels: () => maps.underlayStats.get(0)?.foreignTunnels ?? 0n,
     drops: () => maps.dropStats.get(0)?.reasons ?? [],
     flow: (index) => onlyActive(flowByIndex(maps.flows, index)),

@@ -10,6 +10,7 @@ import { kFlowReq, nextKFlowReq } from './pages/kstate-flow.ts'
 import { kInterfaceReq } from './pages/kstate-interface.ts'
 import { kMplsReq, kNhReq } from './pages/kstate-nexthop.ts'
 import { kRouteGetReq, kRouteReq } from './pages/kstate-route.ts'
+import { kServiceReq } from './pages/kstate-service.ts'
 import { kDropStatsReq, kVrfReq, kVrfStatsReq } from './pages/kstate-stats.ts'
 import { mplsReq } from './pages/mpls.ts'
 import { vnListReq } from './pages/network.ts'
@@ -17,6 +18,7 @@ import { nhListReq, unresolvedNh } from './pages/nexthop.ts'
 import { agentStatsReq, showAllInfo } from './pages/packets.ts'
 import { pageReq } from './pages/page.ts'
 import { routeRequests } from './pages/routes.ts'
+import { serviceListReq } from './pages/service.ts'
 import { LISTED_ARGUMENTS, unfilledRequests } from './pages/unfilled.ts'
 import { vmListReq } from './pages/vm.ts'
 import { vrfListReq } from './pages/vrf.ts'
@@ -34,11 +36,13 @@ const SERVED: readonly Request[] = [
   ...routeRequests,
   itfReq,
   mplsReq,
+  serviceListReq,
   kInterfaceReq,
   kRouteReq,
   kRouteGetReq,
   kNhReq,
   kMplsReq,
+  kServiceReq,
   kFlowReq,
   nextKFlowReq,
   kVrfReq,

@@ -7,6 +7,11 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import {
+  FLOW_ACTIVE,
+  FLOW_DNAT,
+  FLOW_DPAT,
+  FLOW_SNAT,
+  FLOW_SPAT,
   NH_COMPOSITE,
   NH_DISCARD,
   NH_ENCAP,
@@ -374,6 +379,26 @@ describe('flow layout', () => {
     sourceNexthop: 22,
     sourceInfo: '4.0.0.0',
   } as const
+  it('shows what a Service has become: N(DPd), and its way back', () => {
+    const service = {
+      ...{
+        ...flow,
+        index: 7,
+        sourcePort: 40022,
+        destination: '10.96.0.10',
+        destinationPort: 80,
+        protocol: 6,
+        action: 3,
+      },
+      ...{ destinationVrf: 2, generation: 1, packets: 1n, bytes: 60n, udpSourcePort: 50000 },
+    }
+    const actionOf = (flags: number) => /Action:([^,]*),/.exec(formatFlow({ ...service, flags }))![1]
+    assert.equal(actionOf(FLOW_ACTIVE | FLOW_DNAT | FLOW_DPAT), 'N(DPd)')
+    assert.equal(actionOf(FLOW_ACTIVE | FLOW_DNAT), 'N(D)')
+    assert.equal(actionOf(FLOW_ACTIVE | FLOW_SNAT | FLOW_SPAT), 'N(SPs)')
+    assert.equal(actionOf(FLOW_ACTIVE | FLOW_SNAT | FLOW_DNAT | FLOW_DPAT), 'N(SDPd)')
+  })
+
   const flows: FlowView[] = [
     {
       ...flow,

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line tools vif, rt, nh, mpls, vrfstats, flow, dropstats and vrouter: one program under many names, told apart by the
+ * The command line tools vif, rt, nh, mpls, vrfstats, flow, service, dropstats and vrouter: one program under many names, told apart by the
  * name it is called by (a link), or by its first argument. They read the pinned maps, so they work while the daemon is dead.
  *
  * Exit status: 0 answered; 1 bad usage (vif: 0), or nothing to answer with.
@@ -19,6 +19,7 @@ const TOOLS: Readonly<Record<string, () => Promise<{ readonly tool: Tool }>>> = 
   mpls: () => import('./mpls.ts'),
   vrfstats: () => import('./vrfstats.ts'),
   flow: () => import('./flow.ts'),
+  service: () => import('./service.ts'),
   dropstats: () => import('./dropstats.ts'),
   vrouter: () => import('./vrouter.ts'),
 }

@@ -30,6 +30,10 @@ const SETTINGS: Readonly<Record<string, string>> = {
   route4: 'limits.routes',
   route6: 'limits.routes',
   bridge: 'limits.routes',
+  service: 'limits.services',
+  front: 'limits.services',
+  range: 'limits.services',
+  back: 'limits.backends',
   flow: 'limits.flows4 or limits.flows6',
 }
 

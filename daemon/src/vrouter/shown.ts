@@ -6,6 +6,7 @@ import { kernelOf } from '../introspect/kernel.ts'
 import { errorFields } from '../log.ts'
 import { openedOf, type Parts } from './parts.ts'
 import { textOf } from './problem-text.ts'
+import { servicesShown } from './services-shown.ts'
 
 /** At any time of the daemon's life. */
 export function healthStateOf({ config, service, source, opened, tables, agentPort }: Parts): HealthState {
@@ -22,6 +23,7 @@ export function healthStateOf({ config, service, source, opened, tables, agentPo
     ...(agentPort !== undefined && { packets: agentPort.stats() }),
     flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
     problems: opened?.dataplane.problems().length ?? 0,
+    ...(opened !== undefined && servicesShown(opened.dataplane, kernelOf(opened.dataplane.maps), config, tables)),
   })
 }
 

@@ -6,10 +6,10 @@ import type { IntrospectContext } from '../context.ts'
 import { MODULES } from '../modules.ts'
 import { isServed } from '../requests.ts'
 import { badge } from './cells.ts'
+import { endpoint, protocolName, vnName } from './columns.ts'
 import { pageFoot, pageHead, toolbar } from './layout.ts'
 import { byteCount, duration, grouped, type Html, html } from './markup.ts'
 import { remoteNodes, topology } from './topology.ts'
-import { endpoint, protocolName, vnName } from './views.ts'
 
 const TOP_FLOWS = 8
 const ROWS = 12
@@ -92,6 +92,7 @@ ${tile('Other nodes', '/Snh_NhListReq?type=tunnel', remoteNodes(context).length)
 ${tile('Routes', '/Snh_VrfListReq', count(tables.inet) + count(tables.inet6), limits.routes)}
 ${tile('Nexthops', '/Snh_NhListReq', tables.nexthops.length, limits.nexthops)}
 ${tile('Labels', '/Snh_MplsReq', tables.labels.length, limits.labels)}
+${tables.fronts === undefined ? undefined : tile('Service addresses', '/Snh_ServiceListReq', tables.fronts.length)}
 ${'value' in flows ? tile('Flows', '/Snh_FetchAllFlowRecords', Number(flows.value.inUse), flows.value.size) : undefined}
 </div>`
 }

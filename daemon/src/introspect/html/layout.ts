@@ -23,6 +23,7 @@ const NAVIGATION: readonly (readonly [path: string, name: string])[] = [
   ['/Snh_VrfListReq', 'VRFs'],
   ['/Snh_NhListReq', 'Nexthops'],
   ['/Snh_MplsReq', 'Labels'],
+  ['/Snh_ServiceListReq', 'Services'],
   ['/Snh_FetchAllFlowRecords', 'Flows'],
   ['/kstate.xml', 'Kernel'],
   ['/agent.xml', 'All pages'],

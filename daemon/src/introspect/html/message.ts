@@ -1,8 +1,9 @@
 /** Messages as HTML: the rows of a message's list as a table, any other field as a line. */
 import type { AnyValue, Field, Message, Struct } from '../wire.ts'
 import { badge, fieldContent, fieldList, isNothing } from './cells.ts'
+import type { Column } from './columns.ts'
 import { type Html, html } from './markup.ts'
-import { type Column, VIEWS } from './views.ts'
+import { VIEWS } from './views.ts'
 
 /** Rows beyond this many have no opener: their fields would make the document too large. */
 const ROWS_WITH_FIELDS = 300

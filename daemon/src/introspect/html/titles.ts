@@ -6,6 +6,11 @@ export const TITLES: Readonly<Record<string, readonly [title: string, about: str
   VmListReq: ['Workloads', 'Pods that have interfaces on this node.'],
   NhListReq: ['Nexthops', 'Where routes and labels lead, by id; the kernel uses the same ids.'],
   MplsReq: ['Labels', 'MPLS labels that other nodes send to this one.'],
+  ServiceListReq: [
+    'Services',
+    'Where Services are reached, and the endpoints that this node chooses from: for its own pods, and for who comes from elsewhere.',
+  ],
+  KServiceReq: ['Services in the kernel', 'What the datapath looks up for the first packet of a flow.'],
   Inet4UcRouteReq: ['IPv4 routes', 'Unicast routes of a VRF and the paths behind them, best first.'],
   Inet6UcRouteReq: ['IPv6 routes', 'Unicast routes of a VRF and the paths behind them, best first.'],
   Inet4MplsUcRouteReq: ['Labelled IPv4 routes', 'Labelled unicast routes of a VRF.'],

@@ -4,52 +4,25 @@
  */
 import type { AnyValue } from '../wire.ts'
 import { badge, objectLink } from './cells.ts'
-import { byteCount, grouped, type Html, html, hueOf, type Part, shortName } from './markup.ts'
-
-export interface Column {
-  readonly title: string
-  readonly cell: (row: AnyValue) => Part
-  readonly isNumber?: boolean
-}
-
-const textOf = (row: AnyValue, name: string) => String(row[name] ?? '')
-const numberOf = (row: AnyValue, name: string) => Number(row[name] ?? 0)
-const listOf = (row: AnyValue, name: string) => (row[name] ?? []) as readonly AnyValue[]
-
-const plain = (title: string, name: string): Column => ({ title, cell: (row) => textOf(row, name) })
-const mono = (title: string, name: string): Column => ({
-  title,
-  cell: (row) => html`<span class="mono">${textOf(row, name)}</span>`,
-})
-const count = (title: string, name: string): Column => ({
-  title,
-  isNumber: true,
-  cell: (row) => grouped((row[name] ?? 0) as bigint),
-})
-const bytes = (title: string, name: string): Column => ({
-  title,
-  isNumber: true,
-  cell: (row) => byteCount((row[name] ?? 0) as bigint),
-})
-const linked = (title: string, name: string, request: string): Column => ({
-  title,
-  cell: (row) => objectLink(request, textOf(row, name)),
-})
-/** A label: -1 and 0 are none. */
-const label = (name: string): Column => ({
-  title: 'Label',
-  isNumber: true,
-  cell: (row) => (numberOf(row, name) > 0 ? textOf(row, name) : ''),
-})
-
-export function vnName(fqName: string, request = 'VnListReq'): Html {
-  if (fqName === '' || fqName === 'N/A') return html``
-  const link = html`<a href="/Snh_${request}?x=${encodeURIComponent(fqName)}" title="${fqName}">${shortName(fqName)}</a>`
-  return html`<span class="dot" style="--hue:${hueOf(fqName.split(':').slice(0, 3).join(':'))}"></span>${link}`
-}
-
-const vn = (name: string): Column => ({ title: 'Network', cell: (row) => vnName(textOf(row, name)) })
-const vrf = (name: string): Column => ({ title: 'VRF', cell: (row) => vnName(textOf(row, name), 'VrfListReq') })
+import {
+  bytes,
+  type Column,
+  count,
+  endpoint,
+  label,
+  linked,
+  listOf,
+  mono,
+  numberOf,
+  plain,
+  protocolName,
+  textOf,
+  vn,
+  vnName,
+  vrf,
+} from './columns.ts'
+import { byteCount, grouped, type Html, html } from './markup.ts'
+import { SERVICE_VIEWS } from './service-views.ts'
 
 /** `Active` or why not. */
 function activity(text: string): Html {
@@ -94,16 +67,6 @@ const pathColumns: readonly Column[] = [
   },
 ]
 
-const PROTOCOLS: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' }
-
-export function protocolName(number: number): string {
-  return PROTOCOLS[number] ?? String(number)
-}
-
-export function endpoint(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}
-
 const endpoints = (title: string, address: string, port: string): Column => ({
   title,
   cell: (row) => html`<span class="mono">${endpoint(textOf(row, address), numberOf(row, port))}</span>`,
@@ -123,6 +86,7 @@ const TABLES_OF_VRF: readonly (readonly [string, string])[] = [
 
 /** By struct name. */
 export const VIEWS: Readonly<Record<string, readonly Column[]>> = {
+  ...SERVICE_VIEWS,
   VrfSandeshData: [
     { title: 'Id', isNumber: true, cell: (row) => textOf(row, 'ucindex') },
     {

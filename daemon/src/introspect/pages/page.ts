@@ -9,6 +9,7 @@ import { labelTable } from './mpls.ts'
 import { networkTable } from './network.ts'
 import { nexthopTable } from './nexthop.ts'
 import { routePager } from './routes.ts'
+import { serviceTable } from './service.ts'
 import { unfilledTable } from './unfilled.ts'
 import { vmTable } from './vm.ts'
 import { vrfTable } from './vrf.ts'
@@ -32,6 +33,8 @@ function pagerFor(name: string, context: IntrospectContext): Pager | undefined {
       return pagerOf(vmTable(context))
     case 'db.nexthop.0':
       return pagerOf(nexthopTable(context))
+    case 'db.service.0':
+      return pagerOf(serviceTable(context))
     case 'db.mpls.0':
       return pagerOf(labelTable(context))
     default: {
