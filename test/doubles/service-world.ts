@@ -98,9 +98,13 @@ export function inputOf({
   return { source, facts: world.facts ?? facts, ports, hostPeers: world.hostPeers ?? [] }
 }
 
-export function modelOf(ids = new Ids({ limits }), now: () => number = () => 0): Model {
+export function modelOf(
+  ids = new Ids({ limits }),
+  now: () => number = () => 0,
+  insideRanges: readonly string[] = ['10.96.0.0/12'],
+): Model {
   const options = { node: 'n1', cluster: 'k8s', limits: { routes: 10_000 }, flowsPerVif: 5, snat: true }
-  return new Model({ ...options, insideRanges: ['10.96.0.0/12'], now }, ids)
+  return new Model({ ...options, insideRanges, now }, ids)
 }
 
 export function networkOf(tables: Tables, vrf: number | undefined): string {

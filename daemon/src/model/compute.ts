@@ -187,7 +187,7 @@ export class Model {
     }
   }
 
-  /** Tunnels to every node that has blocks or pods in our VNs, or in one that leaks into them; with the default pod network, to every node. */
+  /** Tunnels to every node that has blocks or pods in our VNs, or in one that leaks into them; with the default pod network or Services, to every node. */
   #nodes(
     source: SourceState,
     vrfs: ReadonlyMap<FqName, NetworkVrf>,
@@ -206,8 +206,8 @@ export class Model {
       for (const name of this.#routing.remote.of(network).nodes()) needed.add(name)
     }
     // Endpoints of Services are on any of them, whoever has pods here.
-    if (vrfs.has(vn) || source.services !== undefined || this.#services.fronts !== undefined)
-      for (const name of source.routers.keys()) needed.add(name)
+    const hasServices = (source.services?.size ?? 0) > 0 || (this.#services.fronts?.length ?? 0) > 0
+    if (vrfs.has(vn) || hasServices) for (const name of source.routers.keys()) needed.add(name)
     const { routers } = source
     const tunnels = { node, underlay, routers, needed, ids: this.#ids, nexthops: this.#nexthops, now }
     return this.#tunnels.compute(tunnels, problems)

@@ -48,9 +48,10 @@ export class ServiceNamespaces<T> {
     return this.#known.get(name) ?? this.#make(name)
   }
 
-  /** Service networks that this node needs: the default one always. */
-  networks(): ReadonlySet<FqName> {
-    const networks = new Set([defaultServiceNetwork(this.#cluster)])
+  /** Service networks that this node needs: those that have Services, and the default one where there are addresses for it. */
+  networks(hasRanges: boolean): ReadonlySet<FqName> {
+    const networks = new Set<FqName>()
+    if (hasRanges) networks.add(defaultServiceNetwork(this.#cluster))
     for (const { serviceNetwork } of this.#known.values()) networks.add(serviceNetwork)
     return networks
   }

@@ -43,7 +43,8 @@ export class ServiceVrfTable {
   /** The same as before while it says the same. A network for which a number is missing is left out, with a problem, and tried again. */
   compute(networks: ReadonlySet<FqName>, now: number, problems: Problem[]): ServiceVrfs {
     const { byNetwork: before, publicNexthop } = this.#vrfs
-    const isWhole = publicNexthop !== undefined && networks.size === before.size && networks.isSubsetOf(before)
+    const isPublicDone = (publicNexthop !== undefined) === networks.size > 0
+    const isWhole = isPublicDone && networks.size === before.size && networks.isSubsetOf(before)
     if (isWhole) return this.#vrfs
     const byNetwork = new Map<FqName, ServiceVrf>()
     for (const vn of [...networks].sort(compareText)) {
@@ -51,7 +52,12 @@ export class ServiceVrfTable {
       if (vrf !== undefined) byNetwork.set(vn, vrf)
     }
     for (const [vn, { nexthop }] of before) if (!byNetwork.has(vn)) this.#nexthops.letGo(nexthop)
-    this.#vrfs = { byNetwork, publicNexthop: publicNexthop ?? this.#nexthop(FABRIC_VRF, FABRIC_VRF_ID, now) }
+    if (networks.size > 0) {
+      this.#vrfs = { byNetwork, publicNexthop: publicNexthop ?? this.#nexthop(FABRIC_VRF, FABRIC_VRF_ID, now) }
+    } else {
+      if (publicNexthop !== undefined) this.#nexthops.letGo(publicNexthop)
+      this.#vrfs = NO_VRFS
+    }
     return this.#vrfs
   }
 

@@ -66,6 +66,29 @@ describe('Services of a node', () => {
     assert.equal(routeOf(after, standard.fqName, '10.96.0.10'), `services of ${DEFAULT_SERVICES}`)
   })
 
+  it('stay in their VRF for a daemon that starts and does not know them yet', () => {
+    const ids = new Ids({ limits })
+    const unknown = {
+      services: undefined,
+      slices: undefined,
+      serviceRanges: undefined,
+    } as unknown as Partial<SourceState>
+    const vrfOf = (tables: Tables) => tables.vrfs.find(({ vn }) => vn === DEFAULT_SERVICES)?.id
+    const first = modelAt(ids).update(inputOf({ services: [serviceOf('web')], slices: [webSlice], ports: webPods }))
+    const next = modelAt(ids).update(inputOf({ ports: webPods, more: unknown }))
+    assert.equal(vrfOf(next), vrfOf(first))
+    assert.equal(routeOf(next, red.fqName, '10.96.0.10'), `services of ${DEFAULT_SERVICES}`)
+    assert.equal(ids.used('service').size, 1)
+    assert.equal(vrfOf(tablesOf({ ports: webPods, more: unknown })), undefined)
+  })
+
+  it('take no numbers where there are none', () => {
+    const tables = modelOf(undefined, undefined, []).update(inputOf({ ports: webPods, more: { serviceRanges: [] } }))
+    assert.deepEqual(tables.fronts, [])
+    assert.ok(tables.vrfs.every(({ vn }) => vn !== DEFAULT_SERVICES))
+    assert.ok(tables.nexthops.every(({ nexthop }) => nexthop.type !== 'vrf-translate' || nexthop.service !== true))
+  })
+
   it('have NodePorts on the primary addresses, and public addresses in the underlay, with the local endpoints for others only', () => {
     const service = serviceOf('web', {
       ...{ type: 'LoadBalancer', clusterIps: ['10.96.0.10', 'fd00:96::10'], externalTrafficPolicy: 'Local' },

@@ -7,7 +7,8 @@ import { keepEqual } from '../equal.ts'
 import type { NodeFacts } from '../facts.ts'
 import type { Ids } from '../ids.ts'
 import type { LocalPod } from '../interfaces.ts'
-import { defaultPodNetwork, defaultServiceNetwork, serviceNetworkOf } from '../names.ts'
+import { vrfKey } from '../keys.ts'
+import { defaultPodNetwork, defaultServiceNetwork, serviceNetworkOf, vrfOfNetwork } from '../names.ts'
 import type { Address, Cidr, FqName, Service, SourceState, VirtualNetwork } from '../objects.ts'
 import { compareText } from '../order.ts'
 import type { RemotePodTable } from '../remote-pods.ts'
@@ -97,14 +98,17 @@ export class Services {
     const isFirst = this.#known === undefined
     const { services = this.#known?.services, slices = this.#known?.slices } = source
     // Of what was known before nothing is taken back because it isn't known now.
-    if (services === undefined || slices === undefined) return
+    if (services === undefined || slices === undefined) {
+      this.#keepPlace(input.facts, now, problems)
+      return
+    }
     const ranges = source.serviceRanges ?? this.#known?.ranges ?? []
     this.#known = { services, slices, ranges }
     const dirty = new Set<ServiceState>()
     this.#follow(services, slices, dirty, now)
     for (const state of this.#namespaces.update(source.namespaces)) dirty.add(state)
     const allRanges = rangesOf([...this.#options.ranges, ...ranges], input.facts, problems)
-    const vrfs = this.#vrfTable.compute(this.#namespaces.networks(), now, problems)
+    const vrfs = this.#vrfTable.compute(this.#namespaces.networks(allRanges.length > 0), now, problems)
     const around = this.#around(input, vrfs, allRanges)
     this.#notice(input, around, dirty)
     let count = 0
@@ -120,6 +124,15 @@ export class Services {
         (a, b) => compareText(a.object, b.object) || compareText(a.message, b.message),
       ),
     )
+  }
+
+  /** What an earlier daemon had led into the default service network is led there still, until it is known what there is: its fronts are in the kernel. */
+  #keepPlace(facts: NodeFacts, now: number, problems: Problem[]): void {
+    const network = defaultServiceNetwork(this.#options.cluster)
+    if (this.#ids.get('vrf', vrfKey(vrfOfNetwork(network))) === undefined) return
+    const ranges = rangesOf(this.#options.ranges, facts, problems)
+    if (ranges.length === 0) return
+    this.#routes = this.#routeTable.update([], ranges, this.#vrfTable.compute(new Set([network]), now, problems))
   }
 
   /** Services that came, went or changed, or whose slices did. */
