@@ -21,7 +21,7 @@ import type { Tables } from './tables.ts'
 const DEFAULT = 'default-domain:k8s-default:k8s-default-pod-network'
 const [RED, BLUE] = ['default-domain:k8s-shop:red', 'default-domain:k8s-shop:blue']
 const NODES = 32
-const limits = { vrf: 64, nexthop: 65_536, label: 5120, vif: 1024, bridge: 262_144 }
+const limits = { vrf: 64, nexthop: 65_536, label: 5120, vif: 1024, bridge: 262_144, service: 1000 }
 
 type Interfaces = ReadonlyMap<string, VirtualMachineInterface>
 
