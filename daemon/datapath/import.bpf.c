@@ -13,6 +13,14 @@
 #define FLOW_IMPORTS 256
 #define FLOW_FROM_OUTSIDE (FLOW_DNAT | FLOW_DPAT | FLOW_VRFT)
 
+/* Whether it is the way back of SNAT, which holds a port. A service's flows may look like one: there the other direction says so. */
+static __always_inline int import_holds_port(const struct flow *flow, __u32 other_out)
+{
+	if (flow->flags & FLOW_SNAT)
+		return flow->flags & FLOW_DNAT && !flow->out && other_out;
+	return (flow->flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE;
+}
+
 enum import_result {
 	IMPORT_DONE = 1,
 	IMPORT_EXISTS = 2, /* one of the keys is taken: the same flow, or another that was faster */
@@ -42,8 +50,8 @@ static __always_inline int import_exists(__u32 family, const struct flow_import_
 }
 
 /* Enters one direction and charges for it. */
-static __always_inline enum import_result import_side(__u32 family, struct flow_import_side *side, __u32 index, __u32 rindex,
-						      __u8 rgen)
+static __always_inline enum import_result import_side(__u32 family, struct flow_import_side *side, __u32 other_out, __u32 index,
+						      __u32 rindex, __u8 rgen)
 {
 	struct flow_slot *slot = bpf_map_lookup_elem(&flow_slots, &index);
 	struct flow_alloc *alloc = flow_allocation();
@@ -59,7 +67,7 @@ static __always_inline enum import_result import_side(__u32 family, struct flow_
 	side->flow.rgen = rgen;
 	side->flow.key_nh = side->key.nh_id;
 	side->flow.epoch = g->epoch - 1;
-	if ((side->flow.flags & FLOW_TO_OUTSIDE) == FLOW_TO_OUTSIDE && !side->flow.out)
+	if ((side->flow.flags & FLOW_TO_OUTSIDE) == FLOW_TO_OUTSIDE && !(side->flow.flags & FLOW_DNAT) && !side->flow.out)
 		side->flow.out = g->vhost_ifindex; /* of a version that had no such field: the first packet says it better */
 	if (family == AF_INET)
 		error = bpf_map_update_elem(&flow4, (const struct flow4_key *)&side->key, &side->flow, BPF_NOEXIST);
@@ -73,7 +81,7 @@ static __always_inline enum import_result import_side(__u32 family, struct flow_
 		slot->k6 = side->key;
 	slot->group = side->group;
 	word.family = family;
-	if ((side->flow.flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE) /* only the ways back of SNAT are such */
+	if (import_holds_port(&side->flow, other_out))
 		word.family |= FLOW_SLOT_SNAT_PORT;
 	word.gen = side->flow.gen;
 	word.vif = side->flow.vif;
@@ -126,14 +134,14 @@ static __always_inline enum import_result import_pair(struct flow_import *import
 		import_give(first);
 		return IMPORT_FULL;
 	}
-	result = import_side(import->family, &import->side[0], first, second, import_gen(second, 1));
+	result = import_side(import->family, &import->side[0], both ? import->side[1].flow.out : 0, first, second, import_gen(second, 1));
 	if (result != IMPORT_DONE) {
 		import_give(first);
 		import_give(second);
 		return result;
 	}
 	if (both)
-		result = import_side(import->family, &import->side[1], second, first, import_gen(first, 0));
+		result = import_side(import->family, &import->side[1], import->side[0].flow.out, second, first, import_gen(first, 0));
 	if (result != IMPORT_DONE) {
 		import_give(second);
 		import_remove(first);

@@ -161,7 +161,7 @@ static __always_inline __u32 flow_route_again(struct packet *p, __u32 flags)
 	p->flow_flags = 0;
 	if (p->out) /* as it was sent first: from the workload's own network */
 		return resolve_route(p, p->vrf);
-	reason = flow_may_answer(p, vrf);
+	reason = flags & FLOW_SERVICE ? 0 : flow_may_answer(p, vrf);
 	if (reason)
 		return reason;
 	if (!(flags & FLOW_TO_HOST))
@@ -179,9 +179,13 @@ static __always_inline __u32 flow_route(struct __sk_buff *skb, struct packet *p)
 
 	if (!(flags & FLOW_NEW) && flags & (FLOW_VRFT | FLOW_TO_HOST) && !(p->bits & PACKET_FROM_TUNNEL))
 		reason = flow_route_again(p, flags);
-	else
+	else if (!(flags & FLOW_NEW) && flags & FLOW_SERVICE) { /* to p->nh, as the service chose */
+		p->flow_flags = 0;
+		p->label = LABEL_NONE;
+		reason = 0;
+	} else
 		reason = resolve(skb, p);
-	p->flow_flags |= flags & (FLOW_TRANSLATED | FLOW_NEW);
+	p->flow_flags |= flags & (FLOW_TRANSLATED | FLOW_NEW | FLOW_SERVICE);
 	return reason;
 }
 
@@ -326,7 +330,9 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 			return refuse(skb, p);
 		if (reason)
 			return DROP(p, reason);
-		reason = flow_route(skb, p);
+		reason = service_way(p, flow_route(skb, p));
+		if (reason)
+			return DROP(p, reason);
 	}
 	reason = flow_check(p, reason);
 	if (reason == FLOW_PASSES)

@@ -172,7 +172,7 @@ static __always_inline __u32 flow_flags_back(__u32 flags)
 	       (flags & FLOW_DPAT ? FLOW_SPAT : 0);
 }
 
-#define FLOW_MADE_HOW (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_VRFT | FLOW_TRANSLATED)
+#define FLOW_MADE_HOW (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_VRFT | FLOW_SERVICE | FLOW_TRANSLATED)
 
 /* The packet's own direction: where it goes. */
 static __always_inline void flow_describe(const struct packet *p, struct flow *flow)
@@ -197,7 +197,7 @@ static __always_inline void flow_describe_back(const struct packet *p, const str
 
 	flow->vrf = tunnelled || p->out ? p->dvrf : nexthop_is_local(nh) ? nh->vrf : p->vrf;
 	flow->dvrf = tunnelled ? p->dvrf : p->vrf;
-	flow->flags |= flow_flags_back(p->flow_flags);
+	flow->flags |= flow_flags_back(p->flow_flags) | (p->flow_flags & FLOW_SERVICE);
 	if (flow->vrf != flow->dvrf || p->out)
 		flow->flags |= FLOW_VRFT;
 	if (p->bits & PACKET_FROM_HOST)

@@ -76,7 +76,7 @@ struct packet {
 	__u32 flow_index;
 	union {
 		__u32 tcp_ack;       /* host order, until its flow's first packet is decided */
-		__u32 reverse_index; /* handle for the way back, while a flow is made */
+		__u32 reverse_index; /* handle for the way back, while a flow is made; before that the back that a service chose */
 	};
 	union {
 		__u32 back_nh;     /* nexthop and label of the way back, where the route to the source says so */

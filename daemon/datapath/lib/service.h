@@ -148,6 +148,32 @@ __noinline int affinity_keep(const struct packet *p, const struct front *front, 
 	return 0;
 }
 
+/* The packet comes from the service's address, to which its receiver answers by way of its router. */
+static __always_inline void service_masks(struct packet *p)
+{
+	p->flow_flags |= FLOW_SNAT;
+	if (p->family == AF_INET)
+		p->to.sip[0] = p->key.k4.dip;
+	else
+		ip6_copy(p->to.sip, p->key.k6.dip);
+}
+
+/* Whether the host's own routes lead back to the workload that sends: to its address in the underlay's VRF. */
+static __always_inline int service_host_knows(const struct packet *p)
+{
+	struct address source = {};
+	const struct nexthop *nh;
+	struct route route;
+
+	packet_source(p, &source);
+	if (!route_find(0, p->family, &source, &route))
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	if (nh && nh->type == NH_VRF_TRANSLATE)
+		return !nexthop_is_snat(nh) && nh->vrf == p->vrf;
+	return nh && nh->type == NH_ENCAP && nh->key_nh == p->key.k4.nh_id;
+}
+
 /*
  * The packet becomes one for the endpoint. Where that is the client itself, or has the client's address in another network, it comes from
  * the service: its kernel takes nothing from its own address, and the answer has to come back here.
@@ -160,16 +186,13 @@ static __always_inline void service_translate(struct packet *p, const struct bac
 	p->to.dport = back->port;
 	if (p->family == AF_INET) {
 		p->to.dip[0] = *(const __be32 *)back->ip;
-		if (p->to.dip[0] != p->key.k4.sip)
-			return;
-		p->to.sip[0] = p->key.k4.dip;
+		if (p->to.dip[0] == p->key.k4.sip)
+			service_masks(p);
 	} else {
 		ip6_copy(p->to.dip, back->ip);
-		if (!ip6_equal(p->to.dip, p->key.k6.sip))
-			return;
-		ip6_copy(p->to.sip, p->key.k6.dip);
+		if (ip6_equal(p->to.dip, p->key.k6.sip))
+			service_masks(p);
 	}
-	p->flow_flags |= FLOW_SNAT;
 }
 
 /* The front of the packet's destination in VRF p->dvrf: with its port, or (`whole`) the address itself. */
@@ -237,11 +260,62 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	back = bpf_map_lookup_elem(&service_backs, &set.first);
 	if (!back)
 		return service_has_none(front->service, silent);
+	p->reverse_index = set.first;
 	service_translate(p, back);
 	if (front->affinity_s)
 		affinity_keep(p, front, back, place);
 	stats = service_counters(front->service);
 	if (stats)
 		stats->connections++;
+	return 0;
+}
+
+/* Whether the client's own routes have led to that endpoint, and not to another one that has its address in the client's network. */
+static __always_inline int service_route_leads(const struct packet *p, const struct nexthop *nh, const struct back *back)
+{
+	if (nh->type != NH_TUNNEL && (nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL))
+		return 0;
+	if (!back->nh || back->vrf == p->vrf)
+		return 1;
+	return p->nh == back->nh && (nh->type != NH_TUNNEL || p->label == back->label);
+}
+
+/*
+ * The endpoint has been routed, with `reason`. One of the underlay is never a workload, and one of a network never leaves the overlay. One
+ * that the client's routes don't lead to, and that is here, is reached all the same: whoever sees a service reaches its endpoints.
+ * One that is this node itself takes nothing from an address of its own, and finds no way to a workload whose address it doesn't know, or
+ * knows as another's: such a packet comes from the service. Returns 0 or a drop reason.
+ */
+__noinline __u32 service_way(struct packet *p, __u32 reason)
+{
+	const struct nexthop *nh;
+	const struct back *back;
+	__u32 index;
+
+	if (!p)
+		return DROP_MISC;
+	index = p->reverse_index;
+	back = bpf_map_lookup_elem(&service_backs, &index);
+	nh = reason ? NULL : bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!back)
+		return DROP_DISCARD;
+	if (back->flags & BACK_HOST) {
+		if (nh && nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)
+			return DROP_DISCARD;
+		if (nh && nh->type == NH_RCV && (p->bits & PACKET_FROM_HOST || !service_host_knows(p)))
+			service_masks(p);
+		return reason;
+	}
+	if (nh && service_route_leads(p, nh, back))
+		return 0;
+	index = back->nh;
+	nh = bpf_map_lookup_elem(&nexthops, &index);
+	if (!nh || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
+		return reason ? reason : DROP_DISCARD;
+	p->nh = index;
+	p->dvrf = nh->vrf;
+	p->label = LABEL_NONE;
+	p->ecmp = ECMP_NONE;
+	p->flow_flags |= FLOW_SERVICE;
 	return 0;
 }

@@ -132,7 +132,7 @@ __noinline __u32 snat_stage(struct __sk_buff *skb, struct packet *p)
 	p->dvrf = nh->vrf;
 	p->label = LABEL_NONE;
 	p->ecmp = ECMP_NONE;
-	p->flow_flags = FLOW_TO_OUTSIDE | (p->flow_flags & FLOW_NEW);
+	p->flow_flags = FLOW_TO_OUTSIDE | (p->flow_flags & (FLOW_NEW | FLOW_DNAT | FLOW_DPAT)); /* a service's, which lies outside */
 	if (unlikely(is_new && g->nat_from_ns && bpf_ktime_get_coarse_ns() < g->nat_from_ns)) /* it may be a flow of the former table */
 		return DROP_NEW_FLOWS;
 	if (!g->snat_ports || !g->vhost_ifindex)

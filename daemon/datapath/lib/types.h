@@ -305,6 +305,7 @@ enum flow_flags {
 	FLOW_TTL_KEEP = 0x20000, /* ours: TTL isn't decremented (gateway nexthop) */
 	FLOW_VRF_TRANSLATED = 0x40000, /* ours: the route led through a VRF_TRANSLATE nexthop */
 	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
+	FLOW_SERVICE = 0x200000, /* ours: a service leads there, not the client's routes */
 	FLOW_PEER_KNOWN = 0x100000, /* ours: the destination, on another node, has or had a route of its own */
 };
 

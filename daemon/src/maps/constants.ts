@@ -218,6 +218,8 @@ export const FLOW_TTL_KEEP = 0x20000
 export const FLOW_VRF_TRANSLATED = 0x40000
 /** ours: answers what the host brought, and goes back through the host, wherever its route leads */
 export const FLOW_TO_HOST = 0x80000
+/** ours: a service leads there, not the client's routes */
+export const FLOW_SERVICE = 0x200000
 /** ours: the destination, on another node, has or had a route of its own */
 export const FLOW_PEER_KNOWN = 0x100000
 
@@ -238,6 +240,7 @@ export const FLOW_FLAGS = {
   FLOW_TTL_KEEP,
   FLOW_VRF_TRANSLATED,
   FLOW_TO_HOST,
+  FLOW_SERVICE,
   FLOW_PEER_KNOWN,
 } as const
 
