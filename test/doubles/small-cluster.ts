@@ -30,7 +30,7 @@ export const config: Config = {
   node: 'node-1',
   cluster: { name: 'k8s', domain: 'cluster.local' },
   source: { type: 'directory', kubeconfig: '', server: '', path: '/var/lib/vrouter/objects' },
-  services: { clusterIPRanges: [] },
+  services: { clusterIPRanges: [], externalIPs: true },
   snat: { enabled: true, ports: '61000-65535', interfaces: ['auto'], linkLocal: false },
   cni: { logFile: '', chained: [] },
   portApi: {

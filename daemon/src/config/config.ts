@@ -95,6 +95,8 @@ export interface Config {
   readonly services: {
     /** Cluster IPs: what isn't a pod's there isn't outside either. */
     readonly clusterIPRanges: readonly string[]
+    /** Whether Services are reached at what their owners write there. */
+    readonly externalIPs: boolean
   }
   readonly tunnels: {
     /** IPv4 addresses, beside those of the nodes, from which tunnels are taken: gateways. */

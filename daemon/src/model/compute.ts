@@ -45,6 +45,8 @@ export interface ModelOptions {
   readonly snat: boolean
   /** Ranges that pods never leave to with the node's address: cluster IPs. */
   readonly insideRanges?: readonly string[]
+  /** Whether Services are reached at the external IPs that their owners write; default true. */
+  readonly externalIps?: boolean
   /** IPv4 addresses, beside those of the nodes, from which tunnels are taken. */
   readonly tunnelPeers?: readonly Address[]
   /** Milliseconds since the epoch; default Date.now. */
@@ -118,8 +120,8 @@ export class Model {
   }
 
   #newServices(): Services {
-    const { node, cluster, insideRanges = NO_RANGES } = this.#options
-    return new Services({ node, cluster, ranges: insideRanges }, this.#ids, this.#serviceVrfs)
+    const { node, cluster, insideRanges = NO_RANGES, externalIps = true } = this.#options
+    return new Services({ node, cluster, ranges: insideRanges, externalIps }, this.#ids, this.#serviceVrfs)
   }
 
   *#compute(input: ModelInput): Generator<void, Tables> {
@@ -253,7 +255,7 @@ export class Model {
         reachesNodes: vn === defaultVn,
         snatNexthop: wantsSnat(network) ? snatNexthop : undefined,
         insideRanges: this.#options.insideRanges ?? NO_RANGES,
-        services: this.#services.routesOf(vn),
+        services: this.#services.routesOf(vn, leaks.of.get(vn) ?? []),
         isCompact,
       }
       return { vrf, input }

@@ -26,6 +26,7 @@ export function openModel({ node, cluster, limits, snat, services, tunnels }: Co
       flowsPerVif: limits.flowsPerVif,
       snat: snat.enabled,
       insideRanges: services.clusterIPRanges,
+      externalIps: services.externalIPs,
       tunnelPeers: tunnels.peers,
     },
     loaded.ids,

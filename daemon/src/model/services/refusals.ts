@@ -17,6 +17,8 @@ export interface RefusalInput {
   readonly serviceRanges: readonly Cidr[]
   /** The default pod network, from whose pool isolated namespaces draw, too. */
   readonly podNetwork: VirtualNetwork | undefined
+  /** Of this daemon: it doesn't change. */
+  readonly allowsExternal: boolean
 }
 
 /** Loopback, link-local, multicast and nobody's. */
@@ -29,7 +31,15 @@ export class Refusals {
   readonly #ranges: readonly Prefix[]
   readonly #pods: readonly Prefix[]
 
-  constructor(owners: ReadonlyMap<Address, string>, ranges: readonly Prefix[], pods: readonly Prefix[]) {
+  readonly #allowsExternal: boolean
+
+  constructor(
+    owners: ReadonlyMap<Address, string>,
+    ranges: readonly Prefix[],
+    pods: readonly Prefix[],
+    allowsExternal: boolean,
+  ) {
+    this.#allowsExternal = allowsExternal
     this.#owners = owners
     this.#ranges = ranges
     this.#pods = pods
@@ -46,6 +56,7 @@ export class Refusals {
 
   /** Why, in words; undefined: it is allowed. */
   reasonFor(kind: Front['kind'], address: Address): string | undefined {
+    if (kind === 'external-ip' && !this.#allowsExternal) return 'external IPs are turned off (services.externalIPs)'
     const isCluster = this.isServiceAddress(address)
     if (kind === 'cluster-ip' && isCluster) return undefined
     const owner = this.#owners.get(address)
@@ -65,7 +76,7 @@ export class RefusalTable {
   #ranges: readonly Cidr[] = []
 
   /** The same one as long as it is about the same. */
-  update({ facts, routers, hostPeers, serviceRanges, podNetwork }: RefusalInput): Refusals {
+  update({ facts, routers, hostPeers, serviceRanges, podNetwork, allowsExternal }: RefusalInput): Refusals {
     this.#own = keepEqual(this.#own, ownAddresses(facts))
     this.#hostPeers = keepEqual(this.#hostPeers, hostPeers)
     this.#ranges = keepEqual(this.#ranges, serviceRanges)
@@ -77,7 +88,7 @@ export class RefusalTable {
         owners.set(canonicalAddress(address) ?? address, 'a server that this node needs')
       for (const [address, owner] of this.#own!) owners.set(address, owner)
       const ranges = this.#ranges.flatMap((cidr) => parseCidr(cidr) ?? [])
-      return new Refusals(owners, ranges, (podNetwork?.subnets ?? []).map(prefixOf))
+      return new Refusals(owners, ranges, (podNetwork?.subnets ?? []).map(prefixOf), allowsExternal)
     })
   }
 }

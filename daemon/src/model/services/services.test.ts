@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { endpointOf, serviceOf, sliceOf } from '../../../../test/doubles/service-objects.ts'
+import { byName, endpointOf, serviceOf, sliceOf } from '../../../../test/doubles/service-objects.ts'
 import {
   DEFAULT_SERVICES,
   DEV_SERVICES,
@@ -18,8 +18,9 @@ import {
   standard,
 } from '../../../../test/doubles/service-world.ts'
 import { contains, mustParseAddress } from '../address.ts'
+import { Model } from '../compute.ts'
 import { Ids } from '../ids.ts'
-import type { Namespace, Service, SourceState, VirtualMachineInterface } from '../objects.ts'
+import type { Namespace, Service, SourceState, VirtualMachineInterface, VirtualNetworkRouter } from '../objects.ts'
 import type { Tables } from '../tables.ts'
 
 const webPods = [port('web-1', standard, '10.244.0.4'), port('red-1', red, '10.1.0.4')]
@@ -158,6 +159,20 @@ describe('Services of a node', () => {
     assert.deepEqual(told.toSorted(), expected.map((one) => `Service default/${one}`).toSorted())
   })
 
+  it('are not served at external IPs where the configuration says so, and at all others as ever', () => {
+    const service = serviceOf('web', {
+      ...{ type: 'LoadBalancer', loadBalancerIps: ['198.51.100.7'], externalIps: ['198.51.100.8'] },
+    })
+    const options = { node: 'n1', cluster: 'k8s', limits: { routes: 1000 }, flowsPerVif: 5, snat: true }
+    const model = new Model({ ...options, externalIps: false }, new Ids({ limits }))
+    const { fronts, problems } = model.update(inputOf({ services: [service] }))
+    assert.deepEqual([...new Set(fronts!.map(({ address }) => address))], ['198.51.100.7', '10.96.0.10'])
+    assert.deepEqual(
+      problems.map(({ object, message }) => `${object} ${message}`),
+      ['Service default/web is not served at 198.51.100.8: external IPs are turned off (services.externalIPs)'],
+    )
+  })
+
   it('are of their own network in an isolated namespace, which nobody sees but its pods and the node', () => {
     const own = serviceOf('db', { namespace: 'dev', clusterIps: ['10.96.0.20'], type: 'NodePort' })
     const tables = tablesOf({
@@ -182,6 +197,27 @@ describe('Services of a node', () => {
     for (const range of ['10.96.0.0/12', 'fd00:96::/108']) assert.ok(hostRoutes.includes(range), range)
     assert.ok(tables.hostRoutes.every(({ source }) => source === '192.0.2.11' || source === '2001:db8::11'))
     assert.equal(routeOf(tables, 'underlay', 'fe80::200:5eff:fe00:100'), 'discard')
+  })
+
+  it('of an isolated namespace are seen by a network that its pod network is joined with', () => {
+    const both = [
+      { ...dev, labels: { join: 'yes' } },
+      { ...red, namespace: 'dev', labels: { join: 'yes' } },
+    ]
+    const virtualNetworks = new Map([standard, ...both].map((vn) => [vn.fqName, vn]))
+    const select = { matchLabels: { join: 'yes' }, matchExpressions: [] }
+    const mesh = { namespace: 'dev', name: 'm', type: 'mesh', labels: {}, networks: select, imports: [] } as const
+    const model = modelAt()
+    const services = [serviceOf('db', { namespace: 'dev', clusterIps: ['10.96.0.20'] })]
+    const seen = (...routers: readonly VirtualNetworkRouter[]) => {
+      const more = { virtualNetworks, networkRouters: byName(routers) }
+      const tables = model.update(inputOf({ services, ports: webPods, namespaces: [isolated], more }))
+      return [red, standard].map(({ fqName }) => routeOf(tables, fqName, '10.96.0.20'))
+    }
+    const [apart, joined] = [DEFAULT_SERVICES, DEV_SERVICES].map((network) => `services of ${network}`)
+    assert.deepEqual(seen(), [apart, apart])
+    assert.deepEqual(seen(mesh), [joined, apart])
+    assert.deepEqual(seen(), [apart, apart])
   })
 
   it('follow a namespace that becomes isolated', () => {

@@ -3,7 +3,7 @@
  * is another one: itself, its slices, the pods behind them, its namespace, this node.
  */
 import { addressesOf, contains, mustParseCidr } from '../address.ts'
-import { keepEqual } from '../equal.ts'
+import { keepEqual, keepList } from '../equal.ts'
 import type { NodeFacts } from '../facts.ts'
 import type { Ids } from '../ids.ts'
 import type { LocalPod } from '../interfaces.ts'
@@ -31,6 +31,7 @@ export interface ServicesOptions {
   readonly cluster: string
   /** Ranges of cluster IPs, by the configuration. */
   readonly ranges: readonly Cidr[]
+  readonly externalIps: boolean
 }
 
 export interface ServicesInput {
@@ -67,6 +68,8 @@ export class Services {
   #known: Known | undefined
   #before: Around | undefined
   #routes = NO_ROUTES
+  /** By network. */
+  readonly #seen = new Map<FqName, readonly ServiceRoute[]>()
 
   constructor(options: ServicesOptions, ids: Ids, vrfTable: ServiceVrfTable) {
     this.#options = options
@@ -85,11 +88,17 @@ export class Services {
     return this.#routes
   }
 
-  /** What a virtual network sees: cluster IPs of its own namespace, where that is isolated, and what everybody sees. */
-  routesOf(vn: FqName): { readonly own: readonly ServiceRoute[]; readonly common: readonly ServiceRoute[] } {
+  /**
+   * What a virtual network sees: what everybody sees, and the cluster IPs of an isolated namespace whose pod network it is, or is joined with by a
+   * VirtualNetworkRouter: for their endpoints are there.
+   */
+  routesOf(vn: FqName, joined: readonly FqName[]): SeenRoutes {
     const { isolated, everywhere } = this.#routes
-    const own = isolated.size === 0 ? undefined : isolated.get(serviceNetworkOf(vn))
-    return { own: own ?? NONE, common: everywhere }
+    if (isolated.size === 0) return { own: NONE, common: everywhere }
+    const lists = [vn, ...joined].flatMap((one) => isolated.get(serviceNetworkOf(one)) ?? [])
+    const own = keepList(this.#seen.get(vn), lists)
+    this.#seen.set(vn, own)
+    return { own, common: everywhere }
   }
 
   /** To be called once after each update of the other nodes' pods. Yields now and then. */
@@ -162,7 +171,14 @@ export class Services {
   #around({ source, facts, hostPeers, vrfs, nodes }: ServicesInput, service: ServiceVrfs, ranges: Cidr[]): Around {
     const { virtualNetworks, routers, zone } = source
     const podNetwork = virtualNetworks.get(defaultPodNetwork(this.#options.cluster))
-    const refusals = this.#refusalTable.update({ facts, routers, hostPeers, serviceRanges: ranges, podNetwork })
+    const refusals = this.#refusalTable.update({
+      facts,
+      routers,
+      hostPeers,
+      serviceRanges: ranges,
+      podNetwork,
+      allowsExternal: this.#options.externalIps,
+    })
     const nodeAddresses = keepEqual(this.#before?.nodeAddresses, addressesOf(facts.underlay))
     return { service, zone, nodeAddresses, refusals, vrfs, nodes, virtualNetworks, places: this.#places }
   }
@@ -225,6 +241,11 @@ export class Services {
     const alive = new Set(this.#states.values().flatMap(({ keys }) => keys))
     this.#ids.sweep('service', (key) => alive.has(key), now)
   }
+}
+
+export interface SeenRoutes {
+  readonly own: readonly ServiceRoute[]
+  readonly common: readonly ServiceRoute[]
 }
 
 interface Known {
