@@ -19,6 +19,7 @@ import type {
 import { prefixOf } from '../../model/prefix-of.ts'
 import { Collected, type LoadedFile } from './collected.ts'
 import { BUILT_IN_LABEL, type KnownRouter } from './decode.ts'
+import { serviceRanges } from './service-ranges.ts'
 
 export interface AssembleOptions {
   readonly cluster: string
@@ -64,10 +65,8 @@ export class Assembler {
     const known = collected.map('VirtualRouter')
     const self = this.#options.node
     const dead = [...known.values()].filter(({ name, isReady }) => isReady === false && name !== self)
-    this.#dead = keepList(
-      this.#dead,
-      dead.map(({ name }) => name),
-    )
+    const names = dead.map(({ name }) => name)
+    this.#dead = keepList(this.#dead, names)
     const isAlive = (node: string) => node === self || known.get(node)?.isReady !== false
     const checked = this.#checked.get(
       [
@@ -148,11 +147,6 @@ function servicesOf(collected: Collected, configured: readonly Cidr[], before: S
     slices: kept(before.slices, collected.map('EndpointSlice')),
     serviceRanges: keepEqual(before.serviceRanges, serviceRanges(ranges, configured)),
   }
-}
-
-/** Sorted, each once. */
-export function serviceRanges(ofObjects: readonly Cidr[], configured: readonly Cidr[]): readonly Cidr[] {
-  return [...new Set(ofObjects.length > 0 ? ofObjects : configured)].sort()
 }
 
 function kept<V>(before: ReadonlyMap<string, V> | undefined, after: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
