@@ -1,12 +1,13 @@
 /** Services of a folder of manifests, in the default network: chosen, translated, refused, on one node and across. */
 import assert from 'node:assert/strict'
-import { nodePaths } from '../lab/layout.ts'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
+import { nodePaths, underlay } from '../lab/layout.ts'
+import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
 import { answersOf, ask, type Kind, serviceManifest, serviceRanges, startServer } from './service-lab.ts'
 
 const WEB = ['10.96.0.7', 'fd96::7']
 const SELF = ['10.96.0.8', 'fd96::8']
 const EMPTY = ['10.96.0.9', 'fd96::9']
+const API = '10.96.0.1'
 const STICKY = ['10.96.0.11', 'fd96::b']
 
 describe('Services', function () {
@@ -30,11 +31,15 @@ describe('Services', function () {
     a = lab.addPod('a', 1, 'default')
     b = lab.addPod('b', 2, 'default')
     for (const pod of [a, b]) await startServer(lab, `pod/${pod.name}`, pod.name)
+    lab.apply(tenant('shop', '10.77.0.0/16', 'fd77::/64'))
+    for (const node of [1, 2]) lab.addPod(`tenant${node}`, node, 'shop')
     const backA = { pod: a, node: 1 }
     const backB = { pod: b, node: 2 }
     lab.apply(serviceManifest({ name: 'web', clusterIps: WEB, backs: [backA, backB] }))
     lab.apply(serviceManifest({ name: 'self', clusterIps: SELF, backs: [backA] }))
     lab.apply(serviceManifest({ name: 'empty', clusterIps: EMPTY, backs: [] }))
+    await startServer(lab, 'fabric', 'host')
+    lab.apply(serviceManifest({ name: 'api', clusterIps: [API], backs: [{ addresses: [underlay.gateway4], node: 9 }] }))
     const spec = { sessionAffinity: 'ClientIP' }
     lab.apply(serviceManifest({ name: 'sticky', clusterIps: STICKY, backs: [backA, backB], spec }))
     await eventually(() => ask(lab, 'pod/near', { kind: 'tcp', address: STICKY[1]!, timeoutS: 1 })[0]!.length > 7)
@@ -59,6 +64,23 @@ describe('Services', function () {
         const answers = answersOf(lab, `node/${node}`, { kind, address, count: 40 })
         assert.deepEqual(answers, [`a ${seen}`, `b ${seen}`], `node ${node} ${kind} ${address}`)
       }
+  })
+
+  it('with a host of the underlay as back are reached from pods of every network, with their node’s address', () => {
+    for (const kind of kinds)
+      for (const node of [1, 2]) {
+        const seen = nodePaths('x', node).address4
+        for (const name of [node === 1 ? 'near' : 'far', `tenant${node}`]) {
+          const answers = answersOf(lab, `pod/${name}`, { kind, address: API, count: 5 })
+          assert.deepEqual(answers, [`host ${seen}`], `${name} ${kind}`)
+        }
+      }
+  })
+
+  it('of the default network are reached from a tenant’s network, where the back is on the node', () => {
+    for (const { kind, address } of cases(SELF))
+      for (const answer of ask(lab, 'pod/tenant1', { kind, address, count: 5 }))
+        assert.match(answer, /^a /, `${kind} ${address}`)
   })
 
   it('are reached by a pod that is its own back', () => {
