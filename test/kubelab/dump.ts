@@ -34,6 +34,7 @@ const nodeQuestions: Readonly<Record<string, readonly string[]>> = {
   'rt.txt': ['sh', '-c', routeTables],
   'nh.txt': ['nh', '--list'],
   'flow.txt': ['flow', '-l'],
+  'service.txt': ['service', '--dump'],
   'dropstats.txt': ['dropstats'],
   'links.txt': ['ip', '-d', 'address'],
   'routes.txt': ['sh', '-c', 'ip route show table all; ip -6 route show table all'],

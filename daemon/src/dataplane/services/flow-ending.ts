@@ -143,9 +143,9 @@ export class FlowEnding implements AsyncDisposable {
     let ended = 0
     for (let at = 0; at < pairs.length; at += gone.maxEntries) {
       const keys = pairs.slice(at, at + gone.maxEntries)
-      for (const key of keys) gone.update(bytes(key), encode(u32Codec, 1))
+      gone.updateBatch(keys.map((key) => ({ key: bytes(key), value: encode(u32Codec, 1) })))
       ended += await this.#walkSlots(keys)
-      for (const key of keys) gone.delete(bytes(key))
+      gone.deleteBatch(keys.map(bytes))
     }
     return ended
   }

@@ -69,6 +69,17 @@ describe('endpoints whose flows have to end', () => {
     assert.deepEqual(told(gone), ['17 10.96.0.1:53 10.96.0.1:53'])
   })
 
+  it('are none of another front', () => {
+    const gone = new GoneBacks()
+    gone.note(front('UDP', at(1, 2)), front('UDP', at(2)))
+    const other = { ...front('UDP', at(1)), address: '10.96.0.2' }
+    gone.note(other, { ...other, alive: at(1, 3) })
+    gone.note(front('TCP', at(2)), front('TCP', at(1, 2)))
+    assert.deepEqual(told(gone), ['17 10.96.0.1:53 10.1.0.1:5353'])
+    gone.note(front('UDP', at(2)), front('UDP', at(1, 2)))
+    assert.equal(gone.size, 0)
+  })
+
   it('are looked for until no program can send to them by what it has read before', () => {
     let now = 5000
     const gone = new GoneBacks(() => now)

@@ -13,7 +13,9 @@ const LATEST_MS = 1000
 export class GoneBacks {
   readonly #nowMs: () => number
   /** Keys of `gone_backs`, and when they were noted. */
-  readonly #pairs = new Map<string, number>()
+  readonly #pairs = new Map<string, { readonly front: string; readonly notedMs: number }>()
+  /** How many of them each front has, by its name: nearly all have none. */
+  readonly #fronts = new Map<string, number>()
 
   constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs
@@ -48,7 +50,8 @@ export class GoneBacks {
       const stay = new Set(alive?.map(nameOf))
       for (const back of former) if (!stay.has(nameOf(back))) this.#add(before, back)
     }
-    if (after !== undefined && this.#pairs.size > 0) for (const back of alive ?? []) this.#delete(after, back)
+    if (after !== undefined && this.#fronts.has(frontName(after)))
+      for (const back of alive ?? []) this.#delete(after, back)
   }
 
   /** A flow was found whose endpoint the front doesn't have. */
@@ -58,15 +61,24 @@ export class GoneBacks {
 
   /** All flows were looked through, from `beganMs` on. */
   swept(beganMs: number): void {
-    for (const [key, notedMs] of this.#pairs) if (notedMs + LATEST_MS <= beganMs) this.#pairs.delete(key)
+    for (const [key, { front, notedMs }] of this.#pairs) if (notedMs + LATEST_MS <= beganMs) this.#forget(key, front)
   }
 
   #add(front: Front, back: EndpointAddress): void {
-    this.#pairs.set(goneKey(front, back), this.#nowMs())
+    const [key, name] = [goneKey(front, back), frontName(front)]
+    if (!this.#pairs.has(key)) this.#fronts.set(name, (this.#fronts.get(name) ?? 0) + 1)
+    this.#pairs.set(key, { front: name, notedMs: this.#nowMs() })
   }
 
   #delete(front: Front, back: EndpointAddress): void {
-    this.#pairs.delete(goneKey(front, back))
+    this.#forget(goneKey(front, back), frontName(front))
+  }
+
+  #forget(key: string, front: string): void {
+    if (!this.#pairs.delete(key)) return
+    const left = (this.#fronts.get(front) ?? 0) - 1
+    if (left > 0) this.#fronts.set(front, left)
+    else this.#fronts.delete(front)
   }
 }
 
@@ -74,6 +86,10 @@ export class GoneBacks {
 export function aliveOf({ alive, inside, outside }: Front): readonly EndpointAddress[] {
   if (alive !== undefined) return alive
   return inside === outside ? inside.backs : [...inside.backs, ...outside.backs]
+}
+
+function frontName({ address, listener }: Front): string {
+  return `${listener?.protocol} ${address} ${listener?.port}`
 }
 
 /** Of flows that go where they are sent. */

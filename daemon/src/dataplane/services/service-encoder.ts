@@ -104,6 +104,8 @@ export class ServiceEncoder {
   #held: HeldBlocks | undefined
   #services = new Counts<number>()
   #rangeUsers = new Counts<string>()
+  /** Somebody hears which entries are others. */
+  #isTold = false
   /** The last call came to its end. */
   #isWhole = false
 
@@ -125,6 +127,7 @@ export class ServiceEncoder {
     this.#touched = emptyTouched()
     this.#fresh = []
     this.#came = []
+    this.#isTold = wasWhole
     if (!wasWhole) this.#begin(held)
     this.#free(held)
     const { made, gone } = changesOf(this.#list, fronts ?? this.#list)
@@ -352,7 +355,7 @@ export class ServiceEncoder {
 
   #set(map: ServiceMap, key: string, value: string): void {
     this.#tables[map].set(key, value)
-    this.#touched[map].add(key)
+    if (this.#isTold) this.#touched[map].add(key)
   }
 
   #delete(map: ServiceMap, key: string): void {
