@@ -8,6 +8,7 @@
  */
 import { BridgeTable } from './bridge.ts'
 import { bridgeChanges } from './bridge-list.ts'
+import { Memo } from './equal.ts'
 import type { NodeFacts, Port } from './facts.ts'
 import { BlocksByNetwork, PodsByNetwork } from './groups.ts'
 import type { Ids } from './ids.ts'
@@ -27,6 +28,7 @@ import type { Compose } from './rib/rib-table.ts'
 import { Routing } from './routing.ts'
 import { ServiceVrfTable } from './services/service-vrfs.ts'
 import { Services } from './services/services.ts'
+import { sharedPools } from './shared-pools.ts'
 import { SLICE } from './slices.ts'
 import type { BridgeRoute, HostRoute, Problem, Tables } from './tables.ts'
 import { TunnelPeerTable } from './tunnel-peers.ts'
@@ -82,6 +84,7 @@ export class Model {
   readonly #inputProblems: InputProblems
   #bridgeCounts = new Map<number, { readonly routes: readonly BridgeRoute[]; readonly counts: Counts }>()
   readonly #serviceVrfs: ServiceVrfTable
+  readonly #pools = new Memo<ReadonlySet<string>>()
   #routing: Routing
   #services: Services
   /** The last pass came to its end. */
@@ -240,6 +243,8 @@ export class Model {
     const wantsSnat = (network: VirtualNetwork | undefined) => network?.fabricSnat ?? this.#options.snat
     const isWanted = vrfs.keys().some((vn) => wantsSnat(source.virtualNetworks.get(vn)))
     const snatNexthop = isWanted ? this.#snatNexthop(now, problems) : undefined
+    const hasServices = (this.#services.fronts?.length ?? 0) > 0
+    const pools = this.#pools.get([source.virtualNetworks], () => sharedPools(source.virtualNetworks.values()))
     const networks = [...vrfs].map(([vn, vrf]) => {
       const network = source.virtualNetworks.get(vn)
       const input: NetworkInput = {
@@ -257,6 +262,7 @@ export class Model {
         insideRanges: this.#options.insideRanges ?? NO_RANGES,
         services: this.#services.routesOf(vn, leaks.of.get(vn) ?? []),
         isCompact,
+        isShared: hasServices && network?.ipam !== undefined && pools.has(network.ipam),
       }
       return { vrf, input }
     })

@@ -47,6 +47,8 @@ export interface NetworkInput {
   readonly services: { readonly own: readonly ServiceRoute[]; readonly common: readonly ServiceRoute[] }
   /** Leave out remote pods that their node's block route covers: the route table is full. */
   readonly isCompact: boolean
+  /** Pods of other networks have addresses of its subnets, and may come to its own by a Service. */
+  readonly isShared: boolean
 }
 
 export class NetworkRoutes {
@@ -84,7 +86,7 @@ export class NetworkRoutes {
     this.#problems = undefined
     const { network, pods, blocks, remote, nodes, host, isCompact } = input
     const vn = this.#vn
-    this.#subnets.update(network, input.agentNexthop)
+    this.#subnets.update(network, input.agentNexthop, input.isShared)
     this.#services.update(input.services.own, input.services.common)
     this.#wayOut.update({ ...input, hasInet6: host.address6 !== undefined })
     this.#nodes.update(host, input.reachesNodes ? nodes : undefined)
@@ -105,10 +107,10 @@ export class NetworkRoutes {
 
   /** Most networks are as they were: then nothing of them is looked at. */
   #isOther({ network, pods, blocks, remote, leaks, nodes, host, ...rest }: NetworkInput): boolean {
-    const { agentNexthop, reachesNodes, snatNexthop, insideRanges, services, isCompact } = rest
+    const { agentNexthop, reachesNodes, snatNexthop, insideRanges, services, isCompact, isShared } = rest
     const isOther = this.#inputs.areOther(
       ...[network, pods, blocks, remote, nodes, host.address, host.address6, host.nexthop],
-      ...[agentNexthop, reachesNodes, snatNexthop, insideRanges, services.own, services.common, isCompact],
+      ...[agentNexthop, reachesNodes, snatNexthop, insideRanges, services.own, services.common, isCompact, isShared],
     )
     return isOther || remote.changes.length > 0 || leaks.length > 0 || this.#leaks.size > 0
   }

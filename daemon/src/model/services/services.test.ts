@@ -20,7 +20,14 @@ import {
 import { contains, mustParseAddress } from '../address.ts'
 import { Model } from '../compute.ts'
 import { Ids } from '../ids.ts'
-import type { Namespace, Service, SourceState, VirtualMachineInterface, VirtualNetworkRouter } from '../objects.ts'
+import type {
+  Namespace,
+  Service,
+  SourceState,
+  VirtualMachineInterface,
+  VirtualNetwork,
+  VirtualNetworkRouter,
+} from '../objects.ts'
 import type { Tables } from '../tables.ts'
 
 const webPods = [port('web-1', standard, '10.244.0.4'), port('red-1', red, '10.1.0.4')]
@@ -218,6 +225,23 @@ describe('Services of a node', () => {
     assert.deepEqual(seen(), [apart, apart])
     assert.deepEqual(seen(mesh), [joined, apart])
     assert.deepEqual(seen(), [apart, apart])
+  })
+
+  it('bring pods of other networks whose addresses are on the link: the router answers for them there', () => {
+    const model = modelAt()
+    const flagsOf = (services: readonly Service[], virtualNetworks: readonly VirtualNetwork[]) => {
+      const more = { virtualNetworks: new Map(virtualNetworks.map((vn) => [vn.fqName, vn])) }
+      const tables = model.update(inputOf({ services, ports: webPods, more }))
+      return [standard, red].map(({ fqName, subnets }) => {
+        const vrf = tables.vrfs.find(({ vn }) => vn === fqName)!.id
+        const [address] = subnets[0]!.cidr.split('/')
+        const { flags } = tables.inet.get(vrf)!.find((route) => route.address === address && route.kind === 'subnet')!
+        return flags.arpProxy ? 'router' : 'nobody'
+      })
+    }
+    assert.deepEqual(flagsOf([], [standard, dev, red]), ['nobody', 'nobody'])
+    assert.deepEqual(flagsOf([serviceOf('web')], [standard, dev, red]), ['router', 'nobody'])
+    assert.deepEqual(flagsOf([serviceOf('web')], [standard, red]), ['nobody', 'nobody'])
   })
 
   it('follow a namespace that becomes isolated', () => {
