@@ -189,6 +189,17 @@ static __always_inline __u32 flow_route(struct __sk_buff *skb, struct packet *p)
 	return reason;
 }
 
+/*
+ * Whether what is routed there leaves the overlay: a workload's by the way out, and the host's own by a service whose endpoint is another
+ * host, which answers by the underlay.
+ */
+static __always_inline int flow_leaves(const struct packet *p, const struct nexthop *nh)
+{
+	if (ROLE == ROLE_VHOST)
+		return p->flow_flags & FLOW_TRANSLATED && (nh->type == NH_RESOLVE || (nh->type == NH_ENCAP && nh->oif_type == VIF_PHYSICAL));
+	return nexthop_is_snat(nh);
+}
+
 /* What the nexthop means for the flow. `reason` is why there is none. Returns 0, one of the words above, or a drop reason. */
 __noinline __u32 flow_check(struct packet *p, __u32 reason)
 {
@@ -212,7 +223,7 @@ __noinline __u32 flow_check(struct packet *p, __u32 reason)
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP_INVALID_NH;
 	if (!(p->flow_flags & FLOW_NEW)) { /* what leaves the overlay, and what doesn't, are no longer the same flow */
-		if (TRANSLATES_SOURCE && nexthop_is_snat(nh) != !!p->out)
+		if (TRANSLATES_SOURCE && flow_leaves(p, nh) != !!p->out)
 			return DROP_FLOW_EVICT;
 		if (nh->type == NH_DISCARD) {
 			COUNT_VRF(p->dvrf, discards);
@@ -224,7 +235,7 @@ __noinline __u32 flow_check(struct packet *p, __u32 reason)
 		reason = source_stage(p);
 		return reason ? reason : FLOW_NONE_NEEDED;
 	}
-	if (!nexthop_makes_flow(nh) && !(TRANSLATES_SOURCE && nexthop_is_snat(nh)))
+	if (!nexthop_makes_flow(nh) && !(TRANSLATES_SOURCE && flow_leaves(p, nh)))
 		return FLOW_NONE_NEEDED;
 	if (p->bits & PACKET_ICMP_ERROR && nexthop_is_snat(nh))
 		return DROP_ICMP_ERROR;
@@ -232,7 +243,7 @@ __noinline __u32 flow_check(struct packet *p, __u32 reason)
 		return DROP_FLOW_UNUSABLE;
 	if (p->bits & PACKET_ICMP_ERROR)
 		return DROP_ICMP_ERROR;
-	return nexthop_is_snat(nh) ? FLOW_LEAVES : 0;
+	return flow_leaves(p, nh) ? FLOW_LEAVES : 0;
 }
 
 /* Both entries of a new flow, by who chose its way back. Returns 0, also when another CPU made them first, or a drop reason. */

@@ -156,6 +156,8 @@ __noinline enum verdict nexthop_rare(struct __sk_buff *skb, struct packet *p)
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP(p, DROP_INVALID_NH);
+	if (ROLE == ROLE_VHOST && p->out && (nh->type != NH_ENCAP || p->out != skb->ifindex)) /* the host's, to another host */
+		return outside_output(skb, p);
 	switch (nh->type) {
 	case NH_DISCARD:
 		COUNT_VRF(p->dvrf, discards);

@@ -14,8 +14,8 @@
 #define ROLE_IMPORT 7
 #define ROLE_ENDPOINTS 8
 
-/* Flows to the outside begin here: workloads send. */
-#define TRANSLATES_SOURCE (ROLE == ROLE_TAP)
+/* Flows to the outside begin here: workloads send, or the host calls a service whose endpoint is another host. */
+#define TRANSLATES_SOURCE (ROLE == ROLE_TAP || ROLE == ROLE_VHOST)
 /* Who calls a service calls it from here. */
 #define SERVES (ROLE == ROLE_TAP || ROLE == ROLE_VHOST)
 /* Only this one sees what tunnels bring. */

@@ -134,6 +134,8 @@ static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct p
 	if (!p)
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_RCV) /* the host had called a service */
+		return receive_output(skb, p);
 	if (!nh || !(nh->flags & NH_FLAG_VALID) || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
 		return DROP(p, DROP_INVALID_NH);
 	if (!nh->ifindex)
@@ -199,7 +201,7 @@ __noinline __u32 snat_admit(struct packet *p, __u32 bytes)
 	if (!flow)
 		return FLOW_PASSES;
 	epoch = epoch_before(g);
-	if (flow->flags & FLOW_EVICT_CANDIDATE || (flow->epoch != epoch && !snat_still_leads(p, flow->dvrf))) {
+	if (flow->flags & FLOW_EVICT_CANDIDATE || (flow->epoch != epoch && !(flow->flags & FLOW_TO_HOST) && !snat_still_leads(p, flow->dvrf))) {
 		flow_end_own(p, flow);
 		return DROP_FLOW_EVICT;
 	}

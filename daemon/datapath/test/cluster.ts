@@ -221,7 +221,7 @@ export function podRun(pod: Pod, command: string, ...args: string[]): string {
   })
 }
 
-export function podStart(pod: Pod, command: string, ...args: string[]): ChildProcess {
+export function podStart(pod: { readonly path: string }, command: string, ...args: string[]): ChildProcess {
   return spawn('nsenter', [`--net=${pod.path}`, command, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 

@@ -16,6 +16,7 @@ import {
   HOST,
   NH,
   PEER,
+  REDIRECT,
   REMOTE,
   ROUTER_MAC,
   type Sent,
@@ -197,6 +198,46 @@ for (const family of ['ip4', 'ip6'] as const)
         assertFrame(there, frame(HOST.mac, HOST.mac, withTtl(tcp(vip, own, 4000, 6443, SYN), 63)))
         const answer = fromHost(tcp(own, vip, 6443, 4000, SYN | ACK))
         assertFrame(answer, frame(HOST.mac, HOST.mac, withTtl(tcp(vip, own, 443, 4000, SYN | ACK), 63)))
+      })
+      assert.deepEqual([...node.drops()], [])
+    })
+
+    it('brings the host’s own connections to other hosts, from a port of SNAT’s, and their answers back', () => {
+      node.setGlobals({ snatPort: FIRST_SNAT_PORT, snatPorts: 4 })
+      const host = PEER[family]
+      if (family === 'ip6') node.setRoute(0, `${host}/128`, NH.UNDERLAY)
+      serve(hostBack(host))
+      const port = sourcePort(fromHost(tcp(own, vip, 4000, 443, SYN)))
+      assert.ok(port >= FIRST_SNAT_PORT && port < FIRST_SNAT_PORT + 4, `port ${port}`)
+      const fromOutside = (packet: Uint8Array) => node.fromFabric(frame(HOST.mac, PEER.mac, packet))
+      twice(() => {
+        const there = fromHost(tcp(own, vip, 4000, 443, ACK))
+        assertFrame(there, frame(PEER.mac, HOST.mac, withTtl(tcp(own, host, port, 6443, ACK), 63)))
+        const answer = fromOutside(tcp(host, own, 6443, port, SYN | ACK))
+        assertFrame(answer, frame(HOST.mac, PEER.mac, withTtl(tcp(vip, own, 443, 4000, SYN | ACK), 63)))
+      })
+      assert.deepEqual([...node.drops()], [])
+      // beside it, and from the same port, the host speaks to that host as it always does
+      const direct = frame(PEER.mac, HOST.mac, tcp(own, host, 4000, 6443, SYN))
+      assertFrame(node.fromHost(direct), direct)
+      const reply = frame(HOST.mac, PEER.mac, tcp(host, own, 6443, 4000, ACK))
+      assertFrame(node.fromFabric(reply), reply)
+    })
+
+    it('has the kernel find other hosts whose MAC isn’t known', () => {
+      node.setGlobals({ snatPort: FIRST_SNAT_PORT, snatPorts: 4 })
+      const host = family === 'ip4' ? '192.0.2.77' : '2001:db8:ff::77'
+      node.setRoute(0, family === 'ip4' ? '192.0.2.0/24' : '2001:db8:ff::/64', NH.RESOLVE)
+      serve(hostBack(host))
+      twice(() => {
+        const there = fromHost(tcp(own, vip, 4000, 443, ACK))
+        const port = sourcePort(there)
+        assert.ok(port >= FIRST_SNAT_PORT && port < FIRST_SNAT_PORT + 4, `port ${port}`)
+        assert.equal(
+          there.frame.subarray(ETH).toString('hex'),
+          withTtl(tcp(own, host, port, 6443, ACK), 63).toString('hex'),
+        )
+        assert.equal(there.verdict, REDIRECT)
       })
       assert.deepEqual([...node.drops()], [])
     })

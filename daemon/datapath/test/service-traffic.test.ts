@@ -86,8 +86,25 @@ describe('datapath: traffic to services between two nodes', function () {
       )
       return new Services(node)
     })
-    for (const pod of [client, local, remote]) {
-      const server = podStart(pod, 'node', '-e', SERVER, nameOf(pod))
+    for (const node of cluster.nodes) {
+      node.setGlobals({ hostNh: 10, snatPort: 61000, snatPorts: 64 })
+      node.setNexthop(14, { type: c.NH_RESOLVE })
+      node.setRoute(0, '2001:db8:ff::/64', 14)
+      for (const other of cluster.nodes) {
+        const [nh, options] = other === node ? [10, {}] : [11, { label: 16, flags: c.ROUTE_LABEL_VALID }]
+        node.setRoute(2, `2001:db8:ff::${other.number + 1}/128`, nh, options)
+      }
+    }
+    const [near, far] = cluster.nodes
+    for (const [node, pod] of [
+      [near, remote],
+      [far, client],
+    ] as const) {
+      node.setRoute(0, `${pod.ip6}/128`, 11, { label: pod.label, flags: c.ROUTE_LABEL_VALID })
+      node.ip(`-6 route replace ${pod.ip6}/128 dev vhost0 mtu ${UNDERLAY_MTU - OVERHEAD}`)
+    }
+    for (const each of [client, local, remote, ...cluster.nodes]) {
+      const server = podStart(each, 'node', '-e', SERVER, 'ip4' in each ? nameOf(each) : each.underlay)
       servers.push(server)
       await once(server.stdout!, 'data')
     }
@@ -128,15 +145,22 @@ describe('datapath: traffic to services between two nodes', function () {
     })
 
     it(`${family}: the host reaches pods of both nodes`, () => {
-      if (family === 'ip6') {
-        const [near, far] = cluster.nodes
-        near.setRoute(0, `${remote.ip6}/128`, 11, { label: remote.label, flags: c.ROUTE_LABEL_VALID })
-        far.setRoute(2, '2001:db8:ff::1/128', 11, { label: 16, flags: c.ROUTE_LABEL_VALID })
-      }
       for (const pod of [local, remote]) {
         serve(family, [pod])
         assert.equal(tcp(onNode(0), VIP[family]), nameOf(pod))
         assert.equal(udp(onNode(0), VIP[family]), 'same bytes')
+      }
+    })
+
+    it(`${family}: pods and the host reach both nodes`, () => {
+      for (const node of cluster.nodes) {
+        const ip = family === 'ip4' ? node.underlay : `2001:db8:ff::${node.number + 1}`
+        const backs = [{ ip, port: PORT, flags: c.BACK_HOST, vrf: c.LABEL_NONE }]
+        for (const proto of [PROTO.TCP, PROTO.UDP]) services[0]!.set({ vip: VIP[family], port: 70, proto, backs })
+        for (const run of [inPod(client), onNode(0)]) {
+          assert.equal(tcp(run, VIP[family], 70), node.underlay)
+          assert.equal(udp(run, VIP[family], 70, 1000), 'same bytes')
+        }
       }
     })
 
