@@ -168,3 +168,18 @@ static __always_inline __u32 flow_make_pair(struct packet *p)
 		flow_adopt(p);
 	return 0;
 }
+
+/*
+ * Whether answers from where a translated flow leads by now come in the context that its way back is keyed with: an endpoint that has moved
+ * to another node is answered for by another entry.
+ */
+static __always_inline int flow_is_answered(const struct packet *p, const struct flow *flow, const struct globals *g)
+{
+	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	const struct flow *reverse;
+
+	if (p->out || p->bits & PACKET_FROM_TUNNEL)
+		return 1;
+	reverse = flow_reverse(flow);
+	return nh && reverse && reverse->key_nh == flow_answers_in(p, nh, g);
+}

@@ -270,22 +270,16 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
-/* The default network, whose addresses are the underlay's: what the host's routes lead to by a node's block of them. */
-static __always_inline int service_is_default(__u32 vrf)
-{
-	const struct vrf *entry = bpf_map_lookup_elem(&vrfs, &vrf);
-
-	return entry && entry->flags & VRF_TAKES_OUTSIDE;
-}
-
 /* Whether the client's own routes have led to that endpoint, and not to another one that has its address in the client's network. */
 static __always_inline int service_route_leads(const struct packet *p, const struct nexthop *nh, const struct back *back)
 {
 	if (nh->type != NH_TUNNEL && (nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL))
 		return 0;
-	if (!back->nh || back->vrf == p->vrf || (p->bits & PACKET_FROM_HOST && service_is_default(back->vrf)))
+	if (back->vrf == p->vrf)
 		return 1;
-	return p->nh == back->nh && (nh->type != NH_TUNNEL || p->label == back->label);
+	if (!back->nh) /* it may be of no network that this node knows: only the host knows no two of an address */
+		return back->vrf != LABEL_NONE || !p->vrf;
+	return p->nh == back->nh; /* the label of another node's may be that of its block */
 }
 
 /*

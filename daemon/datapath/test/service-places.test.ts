@@ -170,6 +170,7 @@ for (const family of ['ip4', 'ip6'] as const)
       node.enableSnat()
       for (const back of [
         { ip: PEER[family], port: 8443, vrf: 2 },
+        { ip: PEER[family], port: 8443, vrf: c.LABEL_NONE },
         { ip: REMOTE[family], port: 8443, vrf: 2, nh: NH.TUNNEL, label: REMOTE.label },
         { ip: own, port: 8443, vrf: 2 },
       ]) {
@@ -189,6 +190,25 @@ for (const family of ['ip4', 'ip6'] as const)
         assertToHost(A, from(A, tcp(A[family], own, 8443, 4000, ACK)), tcp(vip, own, 443, 4000, ACK))
       })
       assert.deepEqual([...node.drops()], [])
+    })
+
+    it('brings connections to a pod of another node by the route of its block, or as another network leaks it', () => {
+      const { label, vrfLabel } = REMOTE
+      const block = family === 'ip4' ? '10.2.1.0/24' : '2001:db8:2:1::/64'
+      for (const vrf of [0, 3]) node.setRoute(vrf, block, NH.TUNNEL, { label: vrfLabel, flags: c.ROUTE_LABEL_VALID })
+      serve({ ip: REMOTE[family], port: 8443, vrf: 2, nh: NH.TUNNEL, label })
+      const inner = (sent: Sent) => sent.frame.subarray(ETH + 32).toString('hex')
+      for (const [source, send] of [
+        [own, fromHost],
+        [C[family], (packet: Uint8Array) => from(C, packet)],
+      ] as const)
+        twice(() => {
+          const expected = withTtl(tcp(source, REMOTE[family], 4000, 8443, SYN), 63)
+          assert.equal(inner(send(tcp(source, vip, 4000, 443, SYN))), expected.toString('hex'))
+        })
+      // of a network that this node doesn't know: that address may be another's
+      serve({ ip: REMOTE[family], port: 8443, vrf: c.LABEL_NONE })
+      node.assertDrop(c.DROP_DISCARD, C.vif, () => from(C, tcp(C[family], vip, 5000, 443, SYN)))
     })
 
     it('brings the host’s own connections to itself, from the service’s address', () => {
