@@ -322,7 +322,9 @@ function expected(w: World, vn: string, address: Address): string {
     [...source.blocks.values()]
       .filter((one) => others.get(one.node)?.vrfLabels[one.vn] !== undefined)
       .map((one) => ({ one, prefix: mustParseCidr(one.cidr) }))
-      .filter(({ one, prefix }) => one.vn === vn || (one.vn === leaked && isInside(leaked, prefix))),
+      .filter(({ one, prefix }) => one.vn === vn || (one.vn === leaked && isInside(leaked, prefix)))
+      // of two with one prefix the network's own
+      .sort((a, b) => Number(b.one.vn === vn) - Number(a.one.vn === vn)),
     parsed,
   )?.one
   if (block !== undefined) {
