@@ -60,8 +60,8 @@ const verbs: Readonly<Record<Exclude<Request['verb'], 'help'>, VerbHelp>> = {
   exec: {
     usage: 'exec pod/NAME|node/I|fabric -- CMD…',
     says: [
-      'runs a command there; on a node the tools (vif, rt, nh, mpls, vrfstats, flow, service,',
-      'dropstats, vrouter) are on its PATH and read that node',
+      'runs a command there; on a node the tools (vif, rt, nh, mpls, vrfstats, flow,',
+      'service, dropstats, vrouter) are on its PATH and read that node',
     ],
     flags: [],
   },
