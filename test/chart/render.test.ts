@@ -236,7 +236,7 @@ describe('the chart', function () {
 
   it('keeps the CRDs, unless it is told otherwise', () => {
     const crds = (objects: KubeObject[]) => objects.filter(({ kind }) => kind === 'CustomResourceDefinition')
-    assert.equal(crds(standard).length, 5)
+    assert.equal(crds(standard).length, 6)
     for (const { metadata } of crds(standard)) assert.equal(metadata.annotations?.['helm.sh/resource-policy'], 'keep')
     for (const { metadata } of crds(rendered('crds.keep=false'))) {
       assert.equal(metadata.annotations?.['helm.sh/resource-policy'], undefined)

@@ -362,6 +362,45 @@ describe('the controller on a real API server', function () {
     assert.deepEqual(controller.complaints, [])
   })
 
+  it('gives Services addresses of pools, and takes them back', async () => {
+    await using controller = new ControllerProcess(api, 'pools', 8087)
+    const service = (name: string, spec: object = {}, annotations: object = {}) => ({
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default', annotations } },
+      spec: { type: 'LoadBalancer', loadBalancerClass: 'vrouter.dev/load-balancer', ports: [{ port: 80 }], ...spec },
+    })
+    const ingress = async (name: string) =>
+      (await status('service', name))['loadBalancer'] as { ingress?: { ip: string; ipMode: string }[] }
+    const ip = async (name: string) => (await ingress(name)).ingress?.[0]?.ip
+    await api.apply(
+      object('LoadBalancerPool', 'public', { addresses: ['192.0.2.64-192.0.2.65'] }),
+      service('web'),
+      service('asks', {}, { 'vrouter.dev/load-balancer-ips': '192.0.2.64' }),
+      service('theirs', { loadBalancerClass: 'example.com/lb' }),
+      { ...service('classless'), spec: { type: 'LoadBalancer', ports: [{ port: 80 }] } },
+    )
+    await eventually('asks', async () => (await ip('asks')) === '192.0.2.64')
+    await eventually('web', async () => (await ip('web')) === '192.0.2.65')
+    assert.deepEqual((await ingress('web')).ingress, [{ ip: '192.0.2.65', ipMode: 'VIP' }])
+    await api.apply(service('late'))
+    const of = 'vrouter.dev/LoadBalancer'
+    await eventually('late', async () => (await condition('service', 'late', of))?.reason === 'PoolExhausted')
+    await eventually('the pool says so', async () => {
+      const { assigned, conditions } = (await get('loadbalancerpool', 'public')).status ?? {}
+      return (
+        assigned === 2 && conditions?.some(({ type, status: on }) => type === 'Exhausted' && on === 'True') === true
+      )
+    })
+    const patch = '{"spec":{"type":"ClusterIP","loadBalancerClass":null}}'
+    await api.run(['patch', 'service', 'web', '--type=merge', '-p', patch])
+    await eventually('late has it', async () => (await ip('late')) === '192.0.2.65')
+    assert.equal((await ingress('web')).ingress, undefined)
+    assert.equal(await condition('service', 'web', of), undefined)
+    for (const name of ['theirs', 'classless']) assert.deepEqual(await status('service', name), { loadBalancer: {} })
+    assert.match(await api.run(['get', 'lbp', 'public']), /\npublic +\["192\.0\.2\.64-192\.0\.2\.65"\] .* 2 +True /)
+    assert.deepEqual(controller.complaints, [])
+    await api.run(['delete', 'service', 'web', 'asks', 'theirs', 'classless', 'late'])
+  })
+
   it('leaves objects with fields of a newer version as they are', async () => {
     await api.run([
       'patch',

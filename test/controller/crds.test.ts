@@ -53,6 +53,7 @@ const schemaOf = (kind: string) =>
 const FORMATS: Readonly<Record<string, readonly string[]>> = {
   ip: ['isIP(self)'],
   cidr: ['isCIDR(self)', 'cidr(self) == cidr(self).masked()'],
+  'address-range': ['isCIDR(self)', 'isIP(one)', 'cidr(self) == cidr(self).masked()', '.family() =='],
   mac: ['^([0-9a-f]{2}:){5}[0-9a-f]{2}$'],
   uuid: ['^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'],
   'fq-name': ['^[^:\\s]+:[^:\\s]+:[^:\\s]+$'],
@@ -100,6 +101,7 @@ describe('the CRDs', () => {
     )
     assert.deepEqual(names, {
       IPAMBlock: ['ib', 'Cluster'],
+      LoadBalancerPool: ['lbp', 'Cluster'],
       VirtualMachineInterface: ['vmi', 'Namespaced'],
       VirtualNetwork: ['vn', 'Namespaced'],
       VirtualNetworkRouter: ['vnr', 'Namespaced'],
@@ -277,6 +279,31 @@ const cases: readonly (readonly [object: Manifest, message: string | undefined])
   [
     object('VirtualNetworkRouter', selector({ key: 'a', operator: 'Exists', values: ['b'] })),
     'none with Exists and DoesNotExist',
+  ],
+  [
+    object('LoadBalancerPool', {
+      addresses: ['192.0.2.64/28', '192.0.2.10-192.0.2.20', '2001:db8::/120', '2001:db8:1::1-2001:db8:1::9'],
+      namespaceSelector: { matchLabels: { team: 'shop' } },
+      ...{ autoAssign: false, isDefault: true },
+    }),
+    undefined,
+  ],
+  [object('LoadBalancerPool', { addresses: [] }), 'should have at least 1 items'],
+  [object('LoadBalancerPool', { addresses: ['192.0.2.64/28'], default: true }), 'unknown field "spec.default"'],
+  [
+    object('LoadBalancerPool', { addresses: ['192.0.2.1'] }),
+    'spec.addresses[0]: Invalid value: "string": "192.0.2.1" is neither a CIDR such as 192.0.2.64/28 nor a range such as',
+  ],
+  [object('LoadBalancerPool', { addresses: ['192.0.2.1-192.0.2.2-192.0.2.3'] }), 'is neither a CIDR'],
+  [object('LoadBalancerPool', { addresses: ['192.0.2.1-20'] }), 'is neither a CIDR'],
+  [object('LoadBalancerPool', { addresses: ['192.0.2.65/28'] }), 'is not a network: its host bits must be zero'],
+  [object('LoadBalancerPool', { addresses: ['192.0.2.1-2001:db8::1'] }), 'goes from one family to the other'],
+  [
+    object('LoadBalancerPool', {
+      addresses: ['192.0.2.64/28'],
+      namespaceSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] },
+    }),
+    'must name at least one value with In and NotIn',
   ],
 ]
 

@@ -21,6 +21,7 @@ export class TestCluster {
   pods: Census | undefined
   defaultSubnets: string[] = ['10.244.0.0/16']
   usageMs = 0
+  hasPools = true
   #created = 0
   #view: View | undefined
 
@@ -107,6 +108,7 @@ export class TestCluster {
     const actions = reconcile(this.#view, {
       now: this.now,
       durations: this.durations,
+      hasPools: this.hasPools,
       ...(this.pods && { pods: this.pods }),
       agentGraceMs: 60_000,
       goneMs: 60_000,

@@ -35,7 +35,7 @@ const VMI = 'vrouter.dev/virtualmachineinterfaces'
 const BLOCK = 'vrouter.dev/ipamblocks'
 const ROUTER = 'vrouter.dev/virtualrouters'
 /** Kinds that a source follows: eight, three of Services, and the endpoints of the API server itself. */
-const WATCHES = 12
+const WATCHES = 13
 
 let server: FakeApiServer
 let folder: string

@@ -13,6 +13,7 @@ import { NODE, namespace, network, node } from './kubernetes-objects.ts'
 const SERVICES = '/services'
 const SLICES = 'discovery.k8s.io/endpointslices'
 const RANGES = 'networking.k8s.io/servicecidrs'
+const POOLS = 'vrouter.dev/loadbalancerpools'
 
 const service = (
   name: string,
@@ -151,7 +152,7 @@ describe('the kubernetes source, of Services', () => {
     }
     const source = await started()
     await eventually(() => assert.equal(source.state().slices?.size, 50))
-    await eventually(() => assert.equal(server.watches, 12))
+    await eventually(() => assert.equal(server.watches, 13))
     const before = source.state()
     server.put(SLICES, slice('s7-1', 's7', ['10.1.0.7', '10.1.1.7']))
     await eventually(() => assert.equal(source.state().slices!.get('default/s7-1')!.endpoints.length, 2))
@@ -215,6 +216,34 @@ describe('the kubernetes source, of Services', () => {
     const old = await started({ serviceRanges: ['10.200.0.0/16'], state: join(folder, 'old') })
     await eventually(() => assert.deepEqual(old.state().serviceRanges, ['10.200.0.0/16']))
     assert.deepEqual(old.state().rejected, [])
+  })
+
+  it('come with the pools of load balancer addresses, from the disk too; a cluster without that kind has none', async () => {
+    server.put(POOLS, { metadata: { name: 'public' }, spec: { addresses: ['192.0.2.64/28'] } })
+    server.put(POOLS, { metadata: { name: 'bad' }, spec: { addresses: ['192.0.2'] } })
+    const source = await started()
+    await eventually(() => assert.deepEqual([...(source.state().pools?.keys() ?? [])], ['public']))
+    assert.match(source.state().rejected[0]?.object ?? '', /^LoadBalancerPool bad/)
+    const known = source.state().pools!
+    server.put(POOLS, { metadata: { name: 'more' }, spec: { addresses: ['198.51.100.0/28'] } })
+    await eventually(() => assert.deepEqual([...source.state().pools!.keys()].sort(), ['more', 'public']))
+    assert.notEqual(source.state().pools, known)
+    await source[Symbol.asyncDispose]()
+    await server.close()
+    const next = await started()
+    assert.deepEqual([...next.state().pools!.keys()].sort(), ['more', 'public'])
+    assert.deepEqual(next.state().pools!.get('public')!.ranges, [{ first: '192.0.2.64', last: '192.0.2.79' }])
+    await server.listen()
+
+    server.intercept = ({ path }, response) => {
+      if (!path.endsWith('/loadbalancerpools')) return false
+      answer(response, 404, statusBody(404, 'not found'))
+      return true
+    }
+    server.put(SERVICES, service('web'))
+    const old = await started({ state: join(folder, 'old') })
+    await eventually(() => assert.deepEqual(names(old), ['default/web']))
+    assert.deepEqual([[...old.state().pools!.keys()], old.state().rejected], [[], []])
   })
 
   it('are known from the disk while the server is away, with what came and went a moment before', async () => {

@@ -182,6 +182,7 @@ export class Controller implements AsyncDisposable {
         ...this.#options,
         now: Date.now(),
         durations,
+        hasPools: this.#store.hasListed('loadBalancerPools') && this.#store.hasListed('services'),
         ...(this.#pods && { pods: this.#pods }),
         onError: (loop, error) => {
           this.#metrics.broke(loop)

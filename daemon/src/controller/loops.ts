@@ -4,6 +4,7 @@ import { showBuiltIn } from './built-in.ts'
 import { reportConflicts } from './conflicts.ts'
 import type { Durations } from './durations.ts'
 import { type Census, collectGarbage } from './garbage.ts'
+import { reconcileLoadBalancers } from './load-balancers.ts'
 import { reconcileNamespaces } from './namespaces.ts'
 import { reconcileNetworkRouters } from './network-routers.ts'
 import { reconcileNetworks } from './networks.ts'
@@ -16,6 +17,8 @@ export interface PassOptions {
   readonly now: number
   readonly durations: Durations
   readonly pods?: Census
+  /** LoadBalancerPools and Services have been listed. */
+  readonly hasPools: boolean
   readonly agentGraceMs: number
   readonly goneMs: number
   readonly patienceMs: number
@@ -29,6 +32,7 @@ const LOOPS: Readonly<Record<string, (view: View, options: PassOptions) => Actio
   'network routers': (view, { now }) => reconcileNetworkRouters(view, now),
   namespaces: (view, { now }) => reconcileNamespaces(view, now),
   nodes: (view, { now, durations, agentGraceMs: graceMs }) => reconcileNodes(view, { now, durations, graceMs }),
+  'load balancers': reconcileLoadBalancers,
   garbage: collectGarbage,
   conflicts: reportConflicts,
   // The last: there may be thousands, and Events are limited.

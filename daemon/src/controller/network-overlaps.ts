@@ -5,6 +5,7 @@
 
 import {
   contains,
+  formatAddress,
   formatCidr,
   lastOf,
   mustParseAddress,
@@ -36,7 +37,8 @@ const SPECIAL = (
   ] as const
 ).map(([cidr, what]) => ({ cidr, what, prefix: mustParseCidr(cidr) }))
 
-interface NodeAddress extends ParsedAddress {
+export interface NodeAddress extends ParsedAddress {
+  readonly address: string
   /** `n1 (10.0.0.1)`. */
   readonly text: string
 }
@@ -117,14 +119,18 @@ function inDefault(subnet: Prefix, cidr: string, { subnets }: VirtualNetwork): s
 }
 
 /** Those of nodes with a daemon, and of all others that Kubernetes knows. */
-function nodeAddresses({ state, world }: View): NodeAddress[] {
+export function nodeAddresses({ state, world }: View): NodeAddress[] {
   const named = new Map<string, string>()
   for (const { metadata, status } of world.nodes.values())
     for (const address of addressesOf(status)) named.set(address, metadata.name)
   for (const { name, address, address6 } of state.routers.values())
     for (const text of [address, address6]) if (text !== undefined) named.set(text, name)
   return [...named]
-    .map(([address, name]) => ({ ...parsed(address), text: `${name} (${address})` }))
+    .map(([address, name]) => ({
+      ...parsed(address),
+      address: formatAddress(parsed(address)),
+      text: `${name} (${address})`,
+    }))
     .sort((a, b) => a.family - b.family || (a.value < b.value ? -1 : 1))
 }
 
@@ -168,7 +174,7 @@ function within(nodes: readonly NodeAddress[], subnet: Prefix): NodeAddress[] {
 }
 
 /** ServiceCIDRs; where the cluster has none to show, the one address that is known to be a Service's: that of the API server. */
-function serviceRanges({ world }: View): Prefix[] {
+export function serviceRanges({ world }: View): Prefix[] {
   const ranges = [...world.serviceRanges.values()].flatMap(({ spec }) => {
     const { cidrs = [] } = (spec ?? {}) as { readonly cidrs?: readonly string[] }
     return cidrs.flatMap((cidr) => parseCidrLoosely(cidr) ?? [])

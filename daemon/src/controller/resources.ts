@@ -13,6 +13,9 @@ export const WATCHED = {
   blocks: RESOURCES.IPAMBlock,
   interfaces: RESOURCES.VirtualMachineInterface,
   routers: RESOURCES.VirtualRouter,
+  loadBalancerPools: RESOURCES.LoadBalancerPool,
+  /** Those of type LoadBalancer, and what else has an address of ours. */
+  services: RESOURCES.Service,
   /** Where addresses of Services come from. */
   serviceRanges: { group: 'networking.k8s.io', version: 'v1', plural: 'servicecidrs' },
   /** The Service `kubernetes` alone. */
@@ -31,6 +34,8 @@ export type Watched = keyof typeof WATCHED
 
 /** What isn't waited for where it isn't installed, or may not be read: not every cluster has these kinds, and nothing but hints rests on them. */
 export const OPTIONAL: ReadonlySet<Watched> = new Set<Watched>([
+  'loadBalancerPools',
+  'services',
   'serviceRanges',
   'apiServices',
   'networkPolicies',
@@ -52,6 +57,8 @@ export const KINDS: Readonly<Record<Watched, string>> = {
   blocks: 'IPAMBlock',
   interfaces: 'VirtualMachineInterface',
   routers: 'VirtualRouter',
+  loadBalancerPools: 'LoadBalancerPool',
+  services: 'Service',
   serviceRanges: 'ServiceCIDR',
   apiServices: 'Service',
   networkPolicies: 'NetworkPolicy',

@@ -33,6 +33,11 @@ export class Store {
     return (Object.keys(WATCHED) as Watched[]).every((of) => this.#listed.has(of) || this.#absent.has(of))
   }
 
+  /** Whether all objects of a kind are known. */
+  hasListed(of: Watched): boolean {
+    return this.#listed.has(of)
+  }
+
   /** What keeps the store from following, by kind. */
   get problems(): ReadonlyMap<Watched, ApiError> {
     return this.#problems
@@ -78,12 +83,14 @@ export class Store {
     if (known?.metadata.uid === uid && isOlder(resourceVersion, known?.metadata.resourceVersion)) return
     // The same again: keeps what was made of it.
     if (known !== undefined && known.metadata.uid === uid && known.metadata.resourceVersion === resourceVersion) return
-    this.#maps[of].set(key, trimmed(of, object as Resourceful))
+    const kept = trimmed(of, object as Resourceful)
+    if (kept === undefined) this.#maps[of].delete(key)
+    else this.#maps[of].set(key, kept)
   }
 }
 
-/** What is looked at; thousands of nodes and pods carry much more. */
-function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Resourceful): Resourceful {
+/** What is looked at; thousands of nodes and pods carry much more. Undefined: nothing. */
+function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Resourceful): Resourceful | undefined {
   const { managedFields: _, ...rest } = metadata as Resourceful['metadata'] & { readonly managedFields?: unknown }
   const base = { apiVersion, kind, metadata: rest }
   const conditions = kept(status, 'conditions')
@@ -94,6 +101,12 @@ function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Reso
         spec: { taints: (spec as { readonly taints?: unknown } | undefined)?.taints },
         ...kept(status, 'conditions', 'addresses'),
       }
+    case 'services': {
+      const { type } = (spec ?? {}) as { readonly type?: unknown }
+      // Most Services are of no concern; those that were ours have our condition.
+      if (type !== 'LoadBalancer' && (status?.conditions ?? []).length === 0) return undefined
+      return { ...base, spec, ...kept(status, 'conditions', 'loadBalancer') }
+    }
     case 'serviceRanges':
       return { ...base, spec: { cidrs: (spec as { readonly cidrs?: unknown } | undefined)?.cidrs } }
     case 'apiServices':
@@ -118,6 +131,7 @@ function trimmed(of: Watched, { apiVersion, kind, metadata, spec, status }: Reso
     case 'blocks':
     case 'interfaces':
     case 'routers':
+    case 'loadBalancerPools':
       return { ...base, spec, ...(status && { status }) }
     default:
       return of satisfies never

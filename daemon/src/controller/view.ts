@@ -33,6 +33,8 @@ export interface View {
   readonly blocks: readonly Entry<'IPAMBlock'>[]
   readonly interfaces: readonly Entry<'VirtualMachineInterface'>[]
   readonly routers: readonly Entry<'VirtualRouter'>[]
+  /** The oldest first. */
+  readonly loadBalancerPools: readonly Entry<'LoadBalancerPool'>[]
   /** Interfaces and blocks of each network. */
   readonly interfacesOf: ReadonlyMap<FqName, readonly Entry<'VirtualMachineInterface'>[]>
   readonly blocksOf: ReadonlyMap<FqName, readonly Entry<'IPAMBlock'>[]>
@@ -76,6 +78,7 @@ export function viewOf(world: World, cluster: Cluster, before?: View): View {
   const blocks = read('blocks', 'IPAMBlock')
   const interfaces = read('interfaces', 'VirtualMachineInterface')
   const routers = read('routers', 'VirtualRouter')
+  const loadBalancerPools = read('loadBalancerPools', 'LoadBalancerPool')
   const options = { cluster: cluster.name, defaultSubnets: cluster.defaultSubnets }
   // What was accepted once doesn't count here: the API server lets nobody change what pods rest on.
   const state = assemble(files, options, before?.state ?? EMPTY_STATE, EMPTY_STATE.virtualNetworks)
@@ -89,6 +92,7 @@ export function viewOf(world: World, cluster: Cluster, before?: View): View {
     blocks,
     interfaces,
     routers,
+    loadBalancerPools,
     interfacesOf: Map.groupBy(interfaces, ({ item }) => item?.vn ?? ''),
     blocksOf: Map.groupBy(blocks, ({ item }) => item?.vn ?? ''),
     problemsOf: (of, { metadata: { namespace, name } }) => {

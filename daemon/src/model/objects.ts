@@ -128,6 +128,24 @@ export interface ServicePort {
   readonly nodePort?: number
 }
 
+/** Addresses for Services of type LoadBalancer. */
+export interface LoadBalancerPool {
+  readonly name: string
+  /** Canonical, each of one family; `first` is not behind `last`. */
+  readonly ranges: readonly AddressRange[]
+  /** Namespaces whose Services may have them; absent: all. */
+  readonly namespaces?: LabelSelector
+  /** Services that ask for no address get one, too. */
+  readonly autoAssign: boolean
+  /** Services that name no class get one, too. */
+  readonly isDefault: boolean
+}
+
+export interface AddressRange {
+  readonly first: Address
+  readonly last: Address
+}
+
 /** An EndpointSlice (discovery.k8s.io/v1) of a Service. */
 export interface EndpointSlice {
   readonly namespace: string
@@ -210,12 +228,14 @@ export interface SourceState {
   readonly routers: ReadonlyMap<string, VirtualRouter>
   /** By `<namespace>/<name>`. */
   readonly networkRouters: ReadonlyMap<string, VirtualNetworkRouter>
-  /** By `<namespace>/<name>`. Absent, as the next two: the source doesn't know all of them (yet), and what is in the kernel stays. */
+  /** By `<namespace>/<name>`. Absent, as the next three: the source doesn't know all of them (yet), and what is in the kernel stays. */
   readonly services?: ReadonlyMap<string, Service>
   /** By `<namespace>/<name>`. */
   readonly slices?: ReadonlyMap<string, EndpointSlice>
   /** ServiceCIDRs of the cluster. */
   readonly serviceRanges?: readonly Cidr[]
+  /** Pools of load balancer addresses, by name. */
+  readonly pools?: ReadonlyMap<string, LoadBalancerPool>
   /** Zone of this node: label topology.kubernetes.io/zone of its Node object. */
   readonly zone?: string
   /** Pods of this node by uid; empty where the source knows no pods (a directory). */

@@ -22,6 +22,13 @@ const formats: Record<
   ip: { test: (text) => parseAddress(text) !== undefined, description: () => 'an IPv4 or IPv6 address' },
   ipv4: { test: (text) => parseAddress(text)?.family === 4, description: () => 'an IPv4 address' },
   cidr: { test: (text) => parseCidr(text) !== undefined, description: describeCidr },
+  'address-range': {
+    test: isAddressRange,
+    description: (text) =>
+      parseCidrLoosely(text) === undefined
+        ? 'a CIDR such as 192.0.2.64/28, or a range of one family such as 192.0.2.10-192.0.2.20'
+        : describeCidr(text),
+  },
   'pod-subnet': {
     test: (text) => {
       const prefix = parseCidr(text)
@@ -62,6 +69,13 @@ const formats: Record<
     test: (text) => text.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(text),
     description: () => "a DNS name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends",
   },
+}
+
+/** A network, or two addresses of one family with a hyphen between them. */
+function isAddressRange(text: string): boolean {
+  if (parseCidr(text) !== undefined) return true
+  const [first, last, ...rest] = text.split('-').map(parseAddress)
+  return first !== undefined && last?.family === first.family && rest.length === 0
 }
 
 /** A longer one has no address left beside those that are reserved. */

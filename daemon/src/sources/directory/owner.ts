@@ -29,6 +29,7 @@ export function nodeOf(item: Item): string | undefined {
     case 'Service':
     case 'EndpointSlice':
     case 'ServiceCIDR':
+    case 'LoadBalancerPool':
       return undefined
     default:
       return item satisfies never

@@ -165,11 +165,11 @@ export class Cluster implements Disposable {
 
   /** Undefined: there is none for that word. */
   store(kind: StoredKind): Seeded | undefined {
-    const { services, slices, ranges } = this.services
+    const { services, slices, ranges, pools } = this.services
     const others = {
       ...{ VirtualMachineInterface: this.interfaces, Pod: this.pods },
       Node: { seed: (key: string, value: unknown) => this.nodes.seed(key, storedNode(value)) },
-      ...{ Service: services, EndpointSlice: slices, ServiceCIDR: ranges },
+      ...{ Service: services, EndpointSlice: slices, ServiceCIDR: ranges, LoadBalancerPool: pools },
       ServicesComplete: { seed: () => this.services.seedComplete() },
     }
     return ({ ...this.whole, ...others } as Record<string, unknown>)[kind] as Seeded | undefined
@@ -345,8 +345,8 @@ export class Cluster implements Disposable {
   }
 }
 
-function servicesOf({ services, slices, serviceRanges }: SourceState): ServicesState {
-  return services === undefined ? {} : { services, slices, serviceRanges }
+function servicesOf({ services, slices, serviceRanges, pools }: SourceState): ServicesState {
+  return services === undefined ? {} : { services, slices, serviceRanges, pools }
 }
 
 /**

@@ -15,6 +15,7 @@ export const RESOURCES: Readonly<Record<Kind, Resource>> = {
   Service: core('services'),
   EndpointSlice: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
   ServiceCIDR: { group: 'networking.k8s.io', version: 'v1', plural: 'servicecidrs' },
+  LoadBalancerPool: ours('loadbalancerpools'),
 }
 
 export const NODES = core('nodes')

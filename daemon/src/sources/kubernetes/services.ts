@@ -1,5 +1,5 @@
 /**
- * Services, their EndpointSlices and ServiceCIDRs, changed one by one: there are tens of thousands of them. Nothing is said of them before all are known:
+ * Services, their EndpointSlices, ServiceCIDRs and LoadBalancerPools, changed one by one: there are tens of thousands of them. Nothing is said of them before all are known:
  * half of the endpoints of a Service would cut off the rest.
  */
 
@@ -7,7 +7,7 @@ import type { ApiError } from '../../kubernetes/errors.ts'
 import { isApiError } from '../../kubernetes/errors.ts'
 import type { KubeObject } from '../../kubernetes/objects.ts'
 import { resourceName } from '../../kubernetes/objects.ts'
-import type { Cidr, EndpointSlice, Rejection, Service, SourceState } from '../../model/objects.ts'
+import type { Cidr, EndpointSlice, LoadBalancerPool, Rejection, Service, SourceState } from '../../model/objects.ts'
 import type { Kind } from '../objects/decode.ts'
 import { NOT_SERVED_LABELS, type ServiceRange } from '../objects/service.ts'
 import { serviceRanges } from '../objects/service-ranges.ts'
@@ -15,13 +15,16 @@ import { type Accepted, KindStore, type KindStoreOptions } from './kind-store.ts
 import { MapView } from './map-view.ts'
 import { RESOURCES } from './resources.ts'
 
-export const SERVICE_KINDS = ['Service', 'EndpointSlice', 'ServiceCIDR'] as const
+export const SERVICE_KINDS = ['Service', 'EndpointSlice', 'ServiceCIDR', 'LoadBalancerPool'] as const
 export type ServiceKind = (typeof SERVICE_KINDS)[number]
+
+/** Servers of former years have no ServiceCIDRs, nor has a cluster that is being upgraded our newest kinds: that is nothing to be told. */
+export const OPTIONAL_KINDS: ReadonlySet<ServiceKind> = new Set(['ServiceCIDR', 'LoadBalancerPool'])
 
 /** The API server leaves out what isn't served; an object that gets or loses such a label goes or comes as far as we are told. */
 export const SERVED_SELECTOR = NOT_SERVED_LABELS.map((label) => `!${label}`).join(',')
 
-export type ServicesState = Pick<SourceState, 'services' | 'slices' | 'serviceRanges'>
+export type ServicesState = Pick<SourceState, 'services' | 'slices' | 'serviceRanges' | 'pools'>
 
 type Reactions = Pick<KindStoreOptions<unknown>, 'onNews' | 'onFlush' | 'onProblem'>
 
@@ -38,20 +41,24 @@ export class ServiceObjects {
   readonly services: KindStore<Service>
   readonly slices: KindStore<EndpointSlice>
   readonly ranges: KindStore<ServiceRange>
+  readonly pools: KindStore<LoadBalancerPool>
   readonly #options: ServiceObjectsOptions
   readonly #services: ViewedStore<Service>
   readonly #slices: ViewedStore<EndpointSlice>
+  readonly #pools: ViewedStore<LoadBalancerPool>
   #ranges: readonly Cidr[] | undefined
-  /** The server serves no ServiceCIDRs, or not to us. */
-  #hasNoRanges = false
+  /** Kinds that the server doesn't serve, or not to us. */
+  readonly #missing = new Set<ServiceKind>()
   #isComplete = false
 
   constructor(options: ServiceObjectsOptions) {
     this.#options = options
     this.#services = new ViewedStore((onSet) => this.#store<Service>('Service', onSet))
     this.#slices = new ViewedStore((onSet) => this.#store<EndpointSlice>('EndpointSlice', onSet))
+    this.#pools = new ViewedStore((onSet) => this.#store<LoadBalancerPool>('LoadBalancerPool', onSet))
     this.services = this.#services.store
     this.slices = this.#slices.store
+    this.pools = this.#pools.store
     this.ranges = this.#store<ServiceRange>('ServiceCIDR', () => {
       this.#ranges = undefined
     })
@@ -62,7 +69,12 @@ export class ServiceObjects {
   }
 
   store(kind: ServiceKind): KindStore<unknown> {
-    const stores = { Service: this.services, EndpointSlice: this.slices, ServiceCIDR: this.ranges }
+    const stores = {
+      Service: this.services,
+      EndpointSlice: this.slices,
+      ServiceCIDR: this.ranges,
+      LoadBalancerPool: this.pools,
+    }
     return stores[kind] as KindStore<unknown>
   }
 
@@ -78,14 +90,18 @@ export class ServiceObjects {
   /** Empty as long as not all are known. New maps where something changed since the last call. */
   state(): ServicesState {
     if (!this.#isComplete) {
-      const hasRanges = this.ranges.isListed || this.#hasNoRanges
-      if (!this.services.isListed || !this.slices.isListed || !hasRanges) return {}
+      if (!SERVICE_KINDS.every((kind) => this.store(kind).isListed || this.#missing.has(kind))) return {}
       this.#isComplete = true
       this.#options.onComplete()
     }
     const ofObjects = [...this.ranges.values.values()].flatMap(({ cidrs }) => cidrs)
     this.#ranges ??= serviceRanges(ofObjects, this.#options.configuredRanges)
-    return { services: this.#services.view(), slices: this.#slices.view(), serviceRanges: this.#ranges }
+    return {
+      services: this.#services.view(),
+      slices: this.#slices.view(),
+      serviceRanges: this.#ranges,
+      pools: this.#pools.view(),
+    }
   }
 
   #store<T>(kind: ServiceKind, onSet: (key: string) => void): KindStore<T> {
@@ -94,16 +110,15 @@ export class ServiceObjects {
       decode: (object) => this.#options.decode(kind, object) as Accepted<T>,
       onSet,
       ...reactions,
-      ...(kind === 'ServiceCIDR' && { onProblem: (error) => this.#rangesProblem(error, reactions) }),
+      ...(OPTIONAL_KINDS.has(kind) && { onProblem: (error) => this.#optionalProblem(kind, error, reactions) }),
     })
   }
 
-  /** Servers of former years have no ServiceCIDRs: that is nothing to be told. */
-  #rangesProblem(error: ApiError | undefined, { onProblem, onFlush }: Reactions): void {
+  #optionalProblem(kind: ServiceKind, error: ApiError | undefined, { onProblem, onFlush }: Reactions): void {
     const isMissing = isApiError(error, 'API_NOT_FOUND')
     onProblem(isMissing ? undefined : error)
     if (!isMissing && !isApiError(error, 'API_FORBIDDEN')) return
-    this.#hasNoRanges = true
+    this.#missing.add(kind)
     onFlush()
   }
 }

@@ -2,7 +2,7 @@
  * The text of a snapshot: a JSON document with an object a line, so that both ways go in pieces that don't hold up other work.
  */
 import { Pace } from '../../ground/pace.ts'
-import type { EndpointSlice, Service, VirtualMachineInterface } from '../../model/objects.ts'
+import type { EndpointSlice, LoadBalancerPool, Service, VirtualMachineInterface } from '../../model/objects.ts'
 import type { Item } from '../objects/decode.ts'
 import type { ServiceRange } from '../objects/service.ts'
 import { type Cluster, WHOLE_KINDS, type WholeKind } from './cluster.ts'
@@ -28,6 +28,7 @@ export interface Snapshot extends Head {
   readonly services: readonly Service[]
   readonly slices: readonly EndpointSlice[]
   readonly serviceRanges: readonly ServiceRange[]
+  readonly pools: readonly LoadBalancerPool[]
 }
 
 /** The text of a snapshot, in pieces of some 64 kB. Objects that come or go while it is made are in it or not. */
@@ -55,7 +56,7 @@ export async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<stri
     yield* list(kind, objectsOf(cluster.items(kind)))
   }
   text += '},\n'
-  const { services, slices, ranges } = cluster.services
+  const { services, slices, ranges, pools } = cluster.services
   yield* list('interfaces', cluster.interfaces.values.values())
   text += ',\n'
   yield* list('services', services.values.values())
@@ -63,6 +64,8 @@ export async function* pieces(cluster: Cluster, head: Head): AsyncGenerator<stri
   yield* list('slices', slices.values.values())
   text += ',\n'
   yield* list('serviceRanges', ranges.values.values())
+  text += ',\n'
+  yield* list('pools', pools.values.values())
   text += ',\n'
   yield* list('pods', cluster.pods.values.values())
   yield `${text}}\n`
@@ -94,8 +97,8 @@ export function* parseSnapshot(text: string): Generator<void, Snapshot> {
   if (head === undefined || missing !== undefined || !text.endsWith(']}\n'))
     throw new SyntaxError(missing === undefined ? 'is not whole' : `has no ${missing}`)
   // A version that knew no Services left their lists out.
-  const { interfaces, pods, services = [], slices = [], serviceRanges = [], ...objects } = lists
-  return { ...head, objects, interfaces, pods, services, slices, serviceRanges } as unknown as Snapshot
+  const { interfaces, pods, services = [], slices = [], serviceRanges = [], pools = [], ...objects } = lists
+  return { ...head, objects, interfaces, pods, services, slices, serviceRanges, pools } as unknown as Snapshot
 }
 
 function* linesOf(text: string): Generator<string> {

@@ -206,7 +206,7 @@ function* seed(cluster: Cluster, snapshot: Snapshot): Generator<void> {
   if (nodeUid !== undefined) cluster.nodes.seed(node, { uid: nodeUid, ...(zone !== undefined && { zone }) })
 }
 
-function* seedServices(known: ServiceObjects, { services, slices, serviceRanges }: Snapshot): Generator<void> {
+function* seedServices(known: ServiceObjects, { services, slices, serviceRanges, pools }: Snapshot): Generator<void> {
   for (const service of services) {
     known.services.seed(`${service.namespace}/${service.name}`, service)
     yield
@@ -216,4 +216,5 @@ function* seedServices(known: ServiceObjects, { services, slices, serviceRanges 
     yield
   }
   for (const range of serviceRanges) known.ranges.seed(range.name, range)
+  for (const pool of pools) known.pools.seed(pool.name, pool)
 }

@@ -18,7 +18,7 @@ import { Cluster, WHOLE_KINDS } from './cluster.ts'
 import { decodePod } from './pods.ts'
 import { Reporter } from './reports.ts'
 import { NODES, PODS, RESOURCES } from './resources.ts'
-import { SERVED_SELECTOR, SERVICE_KINDS } from './services.ts'
+import { OPTIONAL_KINDS, SERVED_SELECTOR, SERVICE_KINDS } from './services.ts'
 import { SnapshotFile } from './snapshot.ts'
 import { Writer } from './writer.ts'
 
@@ -142,8 +142,8 @@ export class KubernetesSource implements Source {
       this.#reflect(
         RESOURCES[kind],
         this.#cluster.services.store(kind),
-        // A server without ServiceCIDRs stays so for as long as it runs.
-        kind === 'ServiceCIDR' ? { longestMissingMs: 60_000 } : { labelSelector: SERVED_SELECTOR },
+        // A server without them mostly stays so for as long as it runs.
+        OPTIONAL_KINDS.has(kind) ? { longestMissingMs: 60_000 } : { labelSelector: SERVED_SELECTOR },
       ),
     )
   }

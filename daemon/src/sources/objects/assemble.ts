@@ -146,6 +146,7 @@ function servicesOf(collected: Collected, configured: readonly Cidr[], before: S
     services: kept(before.services, collected.map('Service')),
     slices: kept(before.slices, collected.map('EndpointSlice')),
     serviceRanges: keepEqual(before.serviceRanges, serviceRanges(ranges, configured)),
+    pools: kept(before.pools, collected.map('LoadBalancerPool')),
   }
 }
 

@@ -105,6 +105,7 @@ function identityOf(item: Item): string {
     case 'IPAMBlock':
     case 'VirtualRouter':
     case 'ServiceCIDR':
+    case 'LoadBalancerPool':
       return item.object.name
     default:
       return item satisfies never

@@ -47,6 +47,35 @@ describe('manifests', () => {
     assert.equal(vni(`{${head}, ${spec}, status: {virtualNetworkNetworkID: 5001, state: Success}}`), 5001)
   })
 
+  it('make pools of load balancer addresses of networks and ranges, both families', () => {
+    const pool = (spec: string) =>
+      `{apiVersion: vrouter.dev/v1alpha1, kind: LoadBalancerPool, metadata: {name: public}, spec: ${spec}}`
+    const decoded = decode(
+      parseText(pool('{addresses: [192.0.2.64/28, "2001:DB8::1-2001:db8::00ff"], isDefault: true}')).documents[0],
+      'k8s',
+    )
+    assert.ok(decoded.ok && decoded.item.kind === 'LoadBalancerPool')
+    assert.equal(idOf(decoded.item), 'LoadBalancerPool public')
+    assert.deepEqual(decoded.item.object, {
+      name: 'public',
+      ranges: [
+        { first: '192.0.2.64', last: '192.0.2.79' },
+        { first: '2001:db8::1', last: '2001:db8::ff' },
+      ],
+      autoAssign: true,
+      isDefault: true,
+    })
+    assert.deepEqual(issues(pool('{addresses: [192.0.2.1, 192.0.2.1-x, 192.0.2.1/24]}')), [
+      'spec.addresses[0] ("192.0.2.1") is not a CIDR such as 192.0.2.64/28, or a range of one family such as 192.0.2.10-192.0.2.20',
+      'spec.addresses[1] ("192.0.2.1-x") is not a CIDR such as 192.0.2.64/28, or a range of one family such as 192.0.2.10-192.0.2.20',
+      'spec.addresses[2] ("192.0.2.1/24") is not a network: its host bits must be zero (192.0.2.0/24)',
+    ])
+    assert.deepEqual(issues(pool('{addresses: [192.0.2.9-192.0.2.1, 126.0.0.1-128.0.0.1]}')), [
+      'spec.addresses[0] ("192.0.2.9-192.0.2.1") ends before it begins: write 192.0.2.1-192.0.2.9',
+      'spec.addresses[1] ("126.0.0.1-128.0.0.1") holds a loopback address: give addresses that others can be reached at',
+    ])
+  })
+
   it('make network routers, whose selectors are checked as Kubernetes checks them', () => {
     const router = (spec: string) =>
       `{apiVersion: vrouter.dev/v1alpha1, kind: VirtualNetworkRouter, metadata: {name: r, namespace: shop}, spec: ${spec}}`

@@ -15,7 +15,7 @@ import type {
   Encapsulation,
   EndpointSlice,
   IpamBlock,
-  LabelSelector,
+  LoadBalancerPool,
   Namespace,
   Service,
   Subnet,
@@ -29,8 +29,10 @@ import { longestSubnet, Schema, type SchemaIssue, shorten } from '../../schema/c
 import { suggestion } from '../../schema/suggestion.ts'
 import { decodeSlice, type SliceManifest } from './endpoint-slice.ts'
 import { intern } from './intern.ts'
+import { decodePool } from './load-balancer-pool.ts'
 import endpointSliceSchema from './schemas/endpoint-slice.json' with { type: 'json' }
 import ipamBlockSchema from './schemas/ipam-block.json' with { type: 'json' }
+import poolSchema from './schemas/load-balancer-pool.json' with { type: 'json' }
 import namespaceSchema from './schemas/namespace.json' with { type: 'json' }
 import serviceSchema from './schemas/service.json' with { type: 'json' }
 import serviceRangeSchema from './schemas/service-cidr.json' with { type: 'json' }
@@ -38,6 +40,7 @@ import interfaceSchema from './schemas/virtual-machine-interface.json' with { ty
 import networkSchema from './schemas/virtual-network.json' with { type: 'json' }
 import networkRouterSchema from './schemas/virtual-network-router.json' with { type: 'json' }
 import routerSchema from './schemas/virtual-router.json' with { type: 'json' }
+import { decodeSelector, type SelectorSpec } from './selector.ts'
 import { decodeService, decodeServiceRange, type ServiceManifest, type ServiceRange } from './service.ts'
 
 export type Item =
@@ -50,6 +53,7 @@ export type Item =
   | { readonly kind: 'Service'; readonly object: Service }
   | { readonly kind: 'EndpointSlice'; readonly object: EndpointSlice }
   | { readonly kind: 'ServiceCIDR'; readonly object: ServiceRange }
+  | { readonly kind: 'LoadBalancerPool'; readonly object: LoadBalancerPool }
 
 /** What a node says of itself, and what the controller says of the node: of two that are in each other's way, one that is ready counts. */
 export interface KnownRouter extends VirtualRouter {
@@ -89,6 +93,7 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   Service: 'v1',
   EndpointSlice: 'discovery.k8s.io/v1',
   ServiceCIDR: 'networking.k8s.io/v1',
+  LoadBalancerPool: 'vrouter.dev/v1alpha1',
 }
 
 export const KINDS = Object.keys(API_VERSIONS) as Kind[]
@@ -103,6 +108,7 @@ export const SCHEMAS: Readonly<Record<Kind, Schema>> = {
   Service: new Schema(serviceSchema),
   EndpointSlice: new Schema(endpointSliceSchema),
   ServiceCIDR: new Schema(serviceRangeSchema),
+  LoadBalancerPool: new Schema(poolSchema),
 }
 
 export type Decoded =
@@ -172,6 +178,12 @@ export function decode(document: unknown, cluster: string): Decoded {
       return 'issues' in decoded
         ? { ok: false, id, issues: decoded.issues }
         : { ok: true, item: { kind, object: decoded.range } }
+    }
+    case 'LoadBalancerPool': {
+      const decoded = decodePool(manifest)
+      return 'issues' in decoded
+        ? { ok: false, id, issues: decoded.issues }
+        : { ok: true, item: { kind, object: decoded.pool } }
     }
     default:
       return kind satisfies never
@@ -253,15 +265,6 @@ function decodeNetwork({ metadata, spec, status }: Manifest, id: string, cluster
   return { ok: true, item: { kind: 'VirtualNetwork', object } }
 }
 
-interface SelectorSpec {
-  readonly matchLabels?: Readonly<Record<string, string>>
-  readonly matchExpressions?: readonly {
-    readonly key: string
-    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
-    readonly values?: readonly string[]
-  }[]
-}
-
 interface NetworkRouterSpec {
   readonly type: VirtualNetworkRouter['type']
   readonly virtualNetworkSelector: SelectorSpec
@@ -287,22 +290,6 @@ function decodeNetworkRouter({ metadata, spec }: Manifest, id: string): Decoded 
   const { name, namespace = HOME_NAMESPACE, labels = {} } = metadata
   const object: VirtualNetworkRouter = { namespace, name, type, labels, networks, imports }
   return { ok: true, item: { kind: 'VirtualNetworkRouter', object } }
-}
-
-/** In and NotIn need values, Exists and DoesNotExist have none: as Kubernetes checks it. */
-function decodeSelector(
-  { matchLabels = {}, matchExpressions = [] }: SelectorSpec,
-  field: string,
-  issues: SchemaIssue[],
-): LabelSelector {
-  for (const [index, { operator, values = [] }] of matchExpressions.entries()) {
-    const needsValues = operator === 'In' || operator === 'NotIn'
-    if (needsValues === values.length > 0) continue
-    const message = needsValues ? `is required for ${operator}` : `must be empty for ${operator}`
-    issues.push({ field: `${field}.matchExpressions[${index}].values`, value: shorten(values), message })
-  }
-  const expressions = matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values }))
-  return { matchLabels, matchExpressions: expressions }
 }
 
 function subnetIssues(subnet: Subnet, field: string): SchemaIssue[] {

@@ -199,7 +199,7 @@ export function notAnAddress(field: string, text: string): SchemaIssue {
 }
 
 /** Nobody but the machine itself, or everybody on a wire, is behind these: traffic led there would reach what isn't meant for it. */
-const SPECIAL = (
+export const SPECIAL = (
   [
     ['0.0.0.0/8', 'an address of no host'],
     ['::/128', 'an address of no host'],
