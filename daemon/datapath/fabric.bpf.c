@@ -6,7 +6,9 @@
  */
 #define ROLE ROLE_FABRIC
 #include "packet.h"
+#include "announce.h"
 #include "drop.h"
+#include "echo.h"
 #include "flow.h"
 #include "nexthop.h"
 #include "parse.h"
@@ -151,6 +153,9 @@ static __always_inline enum verdict not_tunnelled(struct __sk_buff *skb, struct 
 
 	if (unlikely(source_is_stolen(skb, g)))
 		return DROP(p, DROP_INVALID_SOURCE);
+	verdict = announced_answer(skb, p);
+	if (unlikely(verdict != VERDICT_NEXT))
+		return verdict;
 	if (unlikely(is_icmp_for_node(skb, g)))
 		path_mtu_learn(skb, g->underlay_ip);
 	else if (unlikely(tunnel_is_fragment(skb, g)))
@@ -176,6 +181,8 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 	reason = encapsulation_parse(skb, p, encapsulation);
 	if (reason)
 		return DROP(p, reason);
+	if (unlikely(p->label == MPLS_LABEL_ECHO))
+		return echo_answer(skb, p);
 	label = label_lookup(p);
 	if (label && label != LABEL_OF_VRF)
 		return DROP(p, label);

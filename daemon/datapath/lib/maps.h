@@ -51,6 +51,7 @@ MAP(flow_alloc, BPF_MAP_TYPE_ARRAY, __u32, struct flow_alloc, 1, 0);
 MAP(vrf_flows, BPF_MAP_TYPE_ARRAY, __u32, struct flow_count, 4096, 0);
 MAP(flow_sources, BPF_MAP_TYPE_ARRAY, __u32, struct flow_count, FLOW_SOURCES, 0);
 MAP(exits, BPF_MAP_TYPE_HASH, __u32, struct exit, 256, 0);
+MAP(announced, BPF_MAP_TYPE_HASH, struct announced_key, struct announced, 16384, BPF_F_NO_PREALLOC);
 MAP(snat_shares, BPF_MAP_TYPE_ARRAY, __u32, __u32, SNAT_SHARES, 0);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct frag_place, struct frag_entry, 32768, 0);
 MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held_fragment, FRAGMENT_SETS *FRAGMENT_WAYS, 0);

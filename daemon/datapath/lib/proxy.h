@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "packet.h"
+#include "link_answer.h"
 #include "route.h"
 #include "stats.h"
 #include "vif.h"
@@ -13,12 +14,6 @@ enum proxy_decision {
 	PROXY_FLOOD = 0,  /* not ours to answer */
 	PROXY_ANSWER = 1,
 	PROXY_DROP = 2,
-};
-
-struct proxy {
-	__u8 mac[MAC_LEN];
-	__u8 own;  /* the answer is the vif's own MAC: we are the router */
-	__u8 trap; /* the route asks for gratuitous ARP to be trapped */
 };
 
 static __always_inline int nexthop_is_gateway(const struct nexthop *nh)

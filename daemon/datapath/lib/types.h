@@ -412,6 +412,19 @@ struct exit {
 	__u8 ip6[16]; /* all zero = none */
 };
 
+/*
+ * Map `announced`: hash, struct announced_key -> struct announced. Addresses of load balancers that this node answers ARP requests and neighbour
+ * solicitations for on the underlay. Written by the daemon; the answers are counted here.
+ */
+struct announced_key {
+	__u32 family; /* AF_INET or AF_INET6 */
+	__u8 ip[16];  /* IPv4 in the first four, the others zero */
+};
+
+struct announced {
+	__u64 answers;
+};
+
 /* Map `snat_shares`: array of u32, ports in use. An index is a hash of a destination, or of a destination and a vif. */
 #define SNAT_SHARES 65536
 
@@ -705,6 +718,8 @@ struct agent_hdr {
 
 /* Encapsulations (lib/encapsulation.h): bytes of outer headers, the outer IPv4 header among them, and ports. */
 #define MPLS_UDP_OVERHEAD 32
+/* The label of what asks whether a node is there: lib/echo.h. It is no nexthop's (OAM alert, RFC 3429). */
+#define MPLS_LABEL_ECHO 14
 #define MPLS_UDP_PORT 6635
 #define MPLS_UDP_PORT_OLD 51234
 #define VXLAN_UDP_PORT 4789

@@ -79,6 +79,7 @@ export const SIZES: Partial<Record<MapName, number>> = {
   service_affinity: 256,
   service_ranges: 64,
   service_stats: 64,
+  announced: 64,
 }
 
 export interface NodeOptions {

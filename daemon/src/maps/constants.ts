@@ -27,6 +27,7 @@ export const DATAPATH_ABI = 1
 export const TUNNEL_DSCP_COPY = 255
 export const DROP_REASONS = 64
 export const MPLS_UDP_OVERHEAD = 32
+export const MPLS_LABEL_ECHO = 14
 export const MPLS_UDP_PORT = 6635
 export const MPLS_UDP_PORT_OLD = 51234
 export const VXLAN_UDP_PORT = 4789

@@ -16,6 +16,7 @@ export interface MapDefinition {
 }
 
 export const mapDefinitions = {
+  announced: { type: 1, keySize: 20, valueSize: 8, maxEntries: 16384, flags: 1, layout: '1d29e8984c2b' },
   bridge: { type: 1, keySize: 8, valueSize: 24, maxEntries: 131072, flags: 1, layout: '19483d0cb3db' },
   composites: { type: 1, keySize: 4, valueSize: 520, maxEntries: 1024, flags: 0, layout: 'f06e5408a7fc' },
   drop_stats: { type: 6, keySize: 4, valueSize: 512, maxEntries: 1, flags: 0, layout: 'c2a389491ebe' },

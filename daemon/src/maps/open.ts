@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { isErrno } from '@kube-vrouter/linux/errors'
+import { type AnnouncedTable, announcedTable } from './announced.ts'
 import { type BridgeTable, bridgeTable } from './bridge.ts'
 import { type MapDefinition, type MapName, mapDefinitions } from './definitions.ts'
 import { type DropStatsTable, dropStatsTable } from './drops.ts'
@@ -58,6 +59,7 @@ export interface PinnedMaps extends Disposable {
   /** One element, index 0. */
   readonly underlayStats: UnderlayStatsTable
   readonly exits: ExitTable
+  readonly announced: AnnouncedTable
   readonly routes: RouteTables
   readonly bridge: BridgeTable
   readonly flows: FlowTables
@@ -129,6 +131,7 @@ export function typedMaps(map: (name: MapName) => BpfMap, owner: Disposable): Pi
     peers: peerTables(map),
     underlayStats: underlayStatsTable(map('underlay_stats')),
     exits: exitTable(map('exits')),
+    announced: announcedTable(map('announced')),
     routes: routeTables(map),
     bridge: bridgeTable(map('bridge')),
     flows: flowTables(map),

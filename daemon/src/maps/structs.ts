@@ -877,6 +877,39 @@ export const exitCodec: Codec<ExitStruct> = {
   },
 }
 
+export interface AnnouncedKeyStruct {
+  /** AF_INET or AF_INET6 */
+  readonly family: number
+  /** IPv4 in the first four, the others zero */
+  readonly ip: Uint8Array
+}
+
+export const announcedKeyCodec: Codec<AnnouncedKeyStruct> = {
+  size: 20,
+  decode: (view, offset = 0) => ({
+    family: view.getUint32(offset, true),
+    ip: bytesAt(view, offset + 4, 16),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setUint32(offset, value.family, true)
+    putBytes(into, offset + 4, 16, value.ip)
+  },
+}
+
+export interface AnnouncedStruct {
+  readonly answers: bigint
+}
+
+export const announcedCodec: Codec<AnnouncedStruct> = {
+  size: 8,
+  decode: (view, offset = 0) => ({
+    answers: view.getBigUint64(offset, true),
+  }),
+  encode: (value, into, offset = 0) => {
+    into.setBigUint64(offset, value.answers, true)
+  },
+}
+
 export interface FlowFamilyStruct {
   /** entries of flow4 or flow6, set by the daemon */
   readonly size: number

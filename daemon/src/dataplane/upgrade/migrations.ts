@@ -13,6 +13,7 @@ export interface Migration {
 /** Copied entry by entry, before the new programs run. `flow4` and `flow6` go through `import.bpf.c`. */
 export const ENTRIES: Readonly<Partial<Record<MapName, Migration>>> = {
   exits: {},
+  announced: {},
   path_mtus: {},
   vif_stats: {},
   vif_drop_stats: {},
