@@ -109,6 +109,8 @@ export interface Service {
   readonly clusterIps: readonly Address[]
   readonly ports: readonly ServicePort[]
   readonly externalIps: readonly Address[]
+  /** Which load balancer it is for; absent: the cluster's own. */
+  readonly loadBalancerClass?: string
   /** status.loadBalancer.ingress, those of ipMode VIP. */
   readonly loadBalancerIps: readonly Address[]
   /** spec.loadBalancerSourceRanges, canonical. */

@@ -5,9 +5,11 @@
  */
 
 import { parseAddress, parseMac } from '@kube-vrouter/linux/address'
-import { AGENT_SWITCH } from '../maps/constants.ts'
+import { AGENT_SWITCH, VIF_ID_FABRIC } from '../maps/constants.ts'
 import { ROUTER_MAC } from '../model/names.ts'
+import type { Address, Mac } from '../model/objects.ts'
 import type { MovedAddress, Vif } from '../model/tables.ts'
+import { FABRIC_VRF_ID } from '../model/vrfs.ts'
 import { EtherType, encodeEthernet } from './ethernet.ts'
 import { encodeIcmp6, Icmp6Type } from './icmp6.ts'
 import { Protocol } from './ipv4.ts'
@@ -44,6 +46,15 @@ export function announcements(moved: readonly MovedAddress[], vifs: readonly Vif
     }
   }
   return injections
+}
+
+/** Tells everybody on the underlay that load balancer addresses are at this node's NIC now. */
+export function takenOver(addresses: readonly Address[], mac: Mac): Injection[] {
+  return addresses.map((address) => {
+    const ip = parseAddress(address)
+    const frame = ip.length === 4 ? gratuitousArp(ip, parseMac(mac)) : unsolicitedAdvert(ip, parseMac(mac), false)
+    return { command: AGENT_SWITCH, vif: VIF_ID_FABRIC, vrf: FABRIC_VRF_ID, frame }
+  })
 }
 
 function hasAddress({ ip4, ip6, moreAddresses }: Vif, address: string): boolean {

@@ -1,6 +1,7 @@
 /** What a running vRouter consists of. The later parts are absent until the start has come to them. */
 import type { Config } from '../config/config.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { Announcer } from '../load-balancer/announcer.ts'
 import type { Log } from '../log.ts'
 import type { Source } from '../model/objects.ts'
 import type { Tables } from '../model/tables.ts'
@@ -17,6 +18,7 @@ export interface Parts {
   /** All that a round needs. */
   opened?: { readonly dataplane: Dataplane; readonly ports: Ports }
   agentPort?: AgentPort
+  announcer?: Announcer
   /** Those of the last round. */
   tables?: Tables
 }

@@ -25,6 +25,7 @@ import { contextFromTables } from '../packet/context.ts'
 import { AgentPort } from '../packet/packet.ts'
 import { followChanges } from '../vhost0/follow.ts'
 import { migrate } from '../vhost0/migrate.ts'
+import { startAnnouncing } from './announcing.ts'
 import { News } from './news.ts'
 import { openModel } from './open-model.ts'
 import { openPorts } from './open-ports.ts'
@@ -174,6 +175,7 @@ export class Vrouter implements AsyncDisposable {
     agentPort.onResolve((address) => {
       if (this.#resolved.add(address)) void this.#rounds.nudge()
     })
+    this.#parts.announcer = startAnnouncing(this.#parts, own)
     dataplane.watch.refresh()
     await this.#rounds.nudge()
 
@@ -280,6 +282,7 @@ export class Vrouter implements AsyncDisposable {
     await dataplane.apply(this.#resolved.withNeighbours(tables))
     this.#parts.tables = tables
     this.#parts.agentPort?.updateContext(contextFromTables(tables))
+    this.#parts.announcer?.update(source.state(), dataplane.facts().underlay.address)
     this.#news.ofTables(tables)
     this.#publish(tables)
   }

@@ -34,6 +34,7 @@ interface ServiceSpec {
     readonly nodePort?: number
   }[]
   readonly externalIPs?: readonly string[] | null
+  readonly loadBalancerClass?: string | null
   readonly loadBalancerSourceRanges?: readonly string[] | null
   readonly internalTrafficPolicy?: 'Cluster' | 'Local'
   readonly externalTrafficPolicy?: 'Cluster' | 'Local' | ''
@@ -100,6 +101,7 @@ export function decodeService({ metadata, spec, status }: ServiceManifest): Deco
       sourceRanges,
       internalTrafficPolicy: spec.internalTrafficPolicy ?? 'Cluster',
       externalTrafficPolicy: spec.externalTrafficPolicy || 'Cluster',
+      ...(type === 'LoadBalancer' && spec.loadBalancerClass != null && { loadBalancerClass: spec.loadBalancerClass }),
       ...(affinitySeconds !== undefined && { affinitySeconds }),
       ...(healthCheckNodePort !== 0 && { healthCheckNodePort }),
     },
