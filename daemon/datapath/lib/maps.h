@@ -57,6 +57,7 @@ MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct frag_place, struct frag_entry, 3276
 MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held_fragment, FRAGMENT_SETS *FRAGMENT_WAYS, 0);
 MAP(service_fronts, BPF_MAP_TYPE_HASH, struct front_key, struct front, 65536, BPF_F_NO_PREALLOC);
 MAP(service_backs, BPF_MAP_TYPE_ARRAY, __u32, struct back, 262144, 0);
+MAP(node_ports, BPF_MAP_TYPE_ARRAY, __u32, struct node_ports, 1, 0);
 MAP(service_affinity, BPF_MAP_TYPE_LRU_HASH, struct affinity_key, struct affinity, 65536, 0);
 MAP(service_ranges, BPF_MAP_TYPE_LPM_TRIE, struct range_key, __u32, 16384, BPF_F_NO_PREALLOC);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct service_stats, 32768, 0);

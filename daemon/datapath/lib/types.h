@@ -521,6 +521,14 @@ struct front {
 	__u32 pad;
 };
 
+/*
+ * Map `node_ports`: array of one struct node_ports. Ports that a front of the underlay's VRF at one of the node's own addresses has, whatever its
+ * protocol: for any other port of the node nobody looks for a front (service_front.h).
+ */
+struct node_ports {
+	__u8 bits[8192]; /* bit n & 7 of byte n >> 3 is port n */
+};
+
 /* Map `service_backs`: array, index -> struct back. */
 enum back_flags {
 	BACK_HOST = 0x1, /* an address of the underlay, none of a network: a node's own, or another host's */

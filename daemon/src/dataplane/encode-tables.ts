@@ -75,6 +75,7 @@ export const TABLE_MAPS = [
   'service_backs',
   'service_ranges',
   'service_fronts',
+  'node_ports',
   'bridge',
   'route6_lpm',
   'route6_host',

@@ -155,11 +155,9 @@ export class KernelTables {
   }
 
   usage(): TableUsage[] {
-    const tables = [...this.#writers.values()].map(({ name, used, maxEntries }) => ({
-      table: name,
-      used,
-      max: maxEntries,
-    }))
+    const tables = [...this.#writers.values()].flatMap(({ name, used, maxEntries }) =>
+      maxEntries > 1 ? [{ table: name, used, max: maxEntries }] : [],
+    )
     const flows = flowCounters(this.#maps.typed.flows)
     return [...tables, { table: 'flow_slots', used: Number(flows.inUse), max: flows.size }]
   }

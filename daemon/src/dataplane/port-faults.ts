@@ -69,6 +69,7 @@ class Concerned {
       case 'service':
       case 'front':
       case 'back':
+      case 'node-ports':
       case 'range':
       case 'node':
         return []

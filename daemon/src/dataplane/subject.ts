@@ -42,6 +42,8 @@ export function subjectOf(map: TableMap, key: string): Subject {
       return { kind: 'device', ifindex: decode(u32Codec, bytes) }
     case 'service_backs':
       return { kind: 'back', index: decode(u32Codec, bytes) }
+    case 'node_ports':
+      return { kind: 'node-ports' }
     case 'service_ranges':
       return { kind: 'range', service: decode(rangeKeyCodec, bytes).service }
     case 'service_fronts': {
@@ -106,6 +108,8 @@ function describe(subject: Subject): string {
       return `front ${subject.address} port ${subject.port} protocol ${subject.protocol} of VRF ${subject.vrf}`
     case 'back':
       return `back ${subject.index}`
+    case 'node-ports':
+      return 'ports of the node at which Services are reached'
     case 'range':
       return `source ranges of service port ${subject.service}`
     case 'node':

@@ -35,6 +35,7 @@ export const mapDefinitions = {
   mpls: { type: 2, keySize: 4, valueSize: 4, maxEntries: 5120, flags: 0, layout: '39eb6522149a' },
   nexthop_checks: { type: 2, keySize: 4, valueSize: 4, maxEntries: 65536, flags: 0, layout: '39eb6522149a' },
   nexthops: { type: 2, keySize: 4, valueSize: 52, maxEntries: 65536, flags: 0, layout: '823c1dd86df5' },
+  node_ports: { type: 2, keySize: 4, valueSize: 8192, maxEntries: 1, flags: 0, layout: 'e057f372d6d3' },
   path_mtus: { type: 9, keySize: 4, valueSize: 16, maxEntries: 4096, flags: 0, layout: '5a8e01c25e29' },
   peer_cache: { type: 2, keySize: 4, valueSize: 8, maxEntries: 1024, flags: 0, layout: '21951f258560' },
   peers4: { type: 1, keySize: 4, valueSize: 4, maxEntries: 16384, flags: 1, layout: '56a818f5dac8' },

@@ -19,6 +19,8 @@ import {
   type FrontStruct,
   frontCodec,
   frontKeyCodec,
+  type NodePortsStruct,
+  nodePortsCodec,
   type RangeKeyStruct,
   rangeKeyCodec,
   type ServiceStatsStruct,
@@ -31,18 +33,23 @@ export interface ServiceTables {
   /** An array; index -> one endpoint of a block. */
   readonly backs: Table<number, BackStruct>
   readonly ranges: Table<RangeKeyStruct, number>
+  /** An array of one. */
+  readonly nodePorts: Table<number, NodePortsStruct>
   readonly affinity: Table<AffinityKeyStruct, AffinityStruct>
   /** By the number of the service port. */
   readonly stats: CounterTable<ServiceStatsStruct>
 }
 
 export function serviceTables(
-  map: (name: 'service_fronts' | 'service_backs' | 'service_ranges' | 'service_affinity' | 'service_stats') => BpfMap,
+  map: (
+    name: 'service_fronts' | 'service_backs' | 'service_ranges' | 'service_affinity' | 'service_stats' | 'node_ports',
+  ) => BpfMap,
 ): ServiceTables {
   return {
     fronts: new Table(map('service_fronts'), frontKeyCodec, frontCodec),
     backs: new Table(map('service_backs'), u32Codec, backCodec),
     ranges: new Table(map('service_ranges'), rangeKeyCodec, u32Codec),
+    nodePorts: new Table(map('node_ports'), u32Codec, nodePortsCodec),
     affinity: new Table(map('service_affinity'), affinityKeyCodec, affinityCodec),
     stats: new CounterTable(map('service_stats'), serviceStatsCodec),
   }

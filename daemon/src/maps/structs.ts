@@ -1171,6 +1171,21 @@ export const frontCodec: Codec<FrontStruct> = {
   },
 }
 
+export interface NodePortsStruct {
+  /** bit n & 7 of byte n >> 3 is port n */
+  readonly bits: Uint8Array
+}
+
+export const nodePortsCodec: Codec<NodePortsStruct> = {
+  size: 8192,
+  decode: (view, offset = 0) => ({
+    bits: bytesAt(view, offset, 8192),
+  }),
+  encode: (value, into, offset = 0) => {
+    putBytes(into, offset, 8192, value.bits)
+  },
+}
+
 export interface BackStruct {
   readonly ip: Uint8Array
   readonly port: number

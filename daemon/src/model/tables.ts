@@ -61,6 +61,7 @@ export type Subject =
       readonly port: number
     }
   | { readonly kind: 'back'; readonly index: number }
+  | { readonly kind: 'node-ports' }
   /** The sources that may come to a service port, by its number. */
   | { readonly kind: 'range'; readonly service: number }
   /** What concerns the node's own network: no pod waits for it. */

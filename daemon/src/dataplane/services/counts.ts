@@ -2,6 +2,11 @@
 export class Counts<T> {
   readonly #counts = new Map<T, number>()
 
+  /** How many things are used. */
+  get size(): number {
+    return this.#counts.size
+  }
+
   /** True: nobody did. */
   add(what: T): boolean {
     const count = this.#counts.get(what) ?? 0

@@ -34,6 +34,7 @@ class Kernel {
     service_backs: new Map(),
     service_ranges: new Map(),
     service_fronts: new Map(),
+    node_ports: new Map(),
   }
   writes = 0
   killAfter = Number.POSITIVE_INFINITY
@@ -326,5 +327,28 @@ describe('services as entries', () => {
     const daemon = new Daemon(kernel)
     daemon.pass(fronts())
     for (const one of fronts()) assert.deepEqual(kernel.choices(frontKey(one)), addresses(one.inside))
+  })
+
+  it('tells the programs at which ports of the node anybody listens, whatever its protocol and address', () => {
+    const daemon = new Daemon()
+    const at = (n: number, port: number, protocol: 'TCP' | 'UDP', kind: Front['kind'] = 'node-port') =>
+      front(n, set(1), { vrf: 0, address: `192.0.2.${n}`, kind, listener: { protocol, port } })
+    const bits = (): number[] => {
+      const value = daemon.kernel.maps.node_ports.get(indexKey(0)) ?? ''
+      const bytes = Buffer.from(value, 'latin1')
+      return Array.from({ length: 65_536 }, (_, port) => port).filter(
+        (port) => ((bytes[port >> 3] ?? 0) >> (port & 7)) & 1,
+      )
+    }
+    daemon.pass([front(9, set(1))])
+    assert.equal(daemon.kernel.maps.node_ports.size, 0)
+    daemon.pass([at(1, 30080, 'TCP'), at(1, 30080, 'UDP'), at(2, 30080, 'TCP'), at(1, 65535, 'TCP')])
+    assert.deepEqual(bits(), [30080, 65535])
+    daemon.pass([at(1, 30080, 'UDP'), at(1, 443, 'TCP', 'load-balancer')])
+    assert.deepEqual(bits(), [30080])
+    daemon.pass(undefined)
+    assert.deepEqual(bits(), [30080])
+    daemon.pass([])
+    assert.equal(daemon.kernel.maps.node_ports.size, 0)
   })
 })

@@ -25,8 +25,9 @@ import {
 import { changesOf } from './front-list.ts'
 import { HeldBlocks } from './held-blocks.ts'
 import { describeService } from './names.ts'
+import { NODE_PORTS_KEY, NodePorts } from './node-ports.ts'
 
-export const SERVICE_MAPS = ['service_backs', 'service_ranges', 'service_fronts'] as const
+export const SERVICE_MAPS = ['service_backs', 'service_ranges', 'service_fronts', 'node_ports'] as const
 export type ServiceMap = (typeof SERVICE_MAPS)[number]
 
 /** What the kernel holds, as far as is known. */
@@ -104,6 +105,7 @@ export class ServiceEncoder {
   #held: HeldBlocks | undefined
   #services = new Counts<number>()
   #rangeUsers = new Counts<string>()
+  #nodePorts = new NodePorts()
   /** Somebody hears which entries are others. */
   #isTold = false
   /** The last call came to its end. */
@@ -139,6 +141,9 @@ export class ServiceEncoder {
     for (const change of this.#came) this.#options.onChange?.(...change)
     if (this.#held !== undefined) this.#letGo(this.#held)
     if (this.#short.size > 0) this.#makeRoom()
+    const ports = this.#nodePorts.changed()
+    if (ports?.value !== undefined) this.#set('node_ports', NODE_PORTS_KEY, ports.value)
+    else if (ports !== undefined) this.#delete('node_ports', NODE_PORTS_KEY)
     this.#list = fronts ?? this.#list
     this.#isWhole = true
     return { tables: this.#tables, touched: wasWhole ? this.#touched : undefined, fresh: this.#fresh }
@@ -212,6 +217,7 @@ export class ServiceEncoder {
       if (this.#rangeUsers.add(range)) this.#set('service_ranges', range, RANGE_VALUE)
     }
     this.#set('service_fronts', key, frontValue(front, placeOf(placing.inside), placeOf(placing.outside)))
+    this.#nodePorts.add(front)
     if (former !== undefined) this.#drop(key, former)
   }
 
@@ -227,6 +233,7 @@ export class ServiceEncoder {
 
   #drop(key: string, { front, inside, outside }: Placing): void {
     this.#services.remove(front.id)
+    this.#nodePorts.remove(front)
     for (const source of front.sourceRanges ?? []) {
       const range = rangeKey(front.id, source)
       if (this.#rangeUsers.remove(range)) this.#delete('service_ranges', range)
@@ -338,6 +345,7 @@ export class ServiceEncoder {
     this.#leaving = []
     this.#services = new Counts()
     this.#rangeUsers = new Counts()
+    this.#nodePorts = new NodePorts()
     this.#held = new HeldBlocks(held.known('service_fronts'), held.known('service_backs'), this.#options.capacity)
     for (const { block } of this.#held.all()) this.#blocks.reserve(block)
   }
@@ -379,9 +387,9 @@ function names(value: string | undefined, { first, size }: Block): boolean {
 }
 
 function emptyTables(): { readonly [map in ServiceMap]: Entries } {
-  return { service_backs: new Map(), service_ranges: new Map(), service_fronts: new Map() }
+  return { service_backs: new Map(), service_ranges: new Map(), service_fronts: new Map(), node_ports: new Map() }
 }
 
 function emptyTouched(): { readonly [map in ServiceMap]: Set<string> } {
-  return { service_backs: new Set(), service_ranges: new Set(), service_fronts: new Set() }
+  return { service_backs: new Set(), service_ranges: new Set(), service_fronts: new Set(), node_ports: new Set() }
 }

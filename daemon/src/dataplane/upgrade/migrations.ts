@@ -32,6 +32,7 @@ export const KEPT: Readonly<Partial<Record<MapName, Migration>>> = {
   service_backs: {},
   service_ranges: {},
   service_fronts: {},
+  node_ports: {},
 }
 
 export const FLOWS: Migration = {}
