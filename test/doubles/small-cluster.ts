@@ -553,6 +553,13 @@ export function contextOfFixture(changes: Partial<IntrospectContext> = {}): Intr
       traps: { 'trap-nexthop': 30, 'trap-resolve': 5, 'trap-flow-miss': 0 },
       silent: { malformed: 3, truncated: 1, unknown_vrf: 2, not_handled: 1, later_service: 4, not_own_address: 0 },
     }),
+    announcements: () => ({
+      inLine: new Map([
+        ['198.51.100.7', ['worker-2', 'worker-1']],
+        ['2001:db8::7', ['worker-1']],
+      ]),
+      announced: new Set(['198.51.100.7']),
+    }),
     ...changes,
   }
 }

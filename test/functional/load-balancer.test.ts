@@ -10,7 +10,7 @@ const VIP6 = 'fd30::200'
 const LOCAL = '172.30.0.201'
 const NODES = [1, 2, 3]
 
-/** Asks for an address again and again; a line whenever other MACs answer than before: seconds, and all that answered one question. */
+/** Asks for an address again and again; a line whenever other MACs answer than before (seconds, and all that answered one question), and for each that tells without being asked. */
 const asker = `
 import select, socket, struct, sys, time
 device, source, address = sys.argv[1:]
@@ -25,6 +25,7 @@ while True:
   while (left := until - time.monotonic()) > 0:
     if not select.select([s], [], [], left)[0]: break
     frame = s.recv(2048)
+    if frame[20:22] == b'\\x00\\x01' and frame[28:32] == frame[38:42] == socket.inet_aton(address): print('told', frame[22:28].hex(':'), flush=True)
     if frame[20:22] == b'\\x00\\x02' and frame[28:32] == socket.inet_aton(address): heard.add(frame[22:28].hex(':'))
   # One answer may be late; silence is several.
   silent = 0 if heard else silent + 1
@@ -39,6 +40,8 @@ describe('Load balancer addresses', function () {
   let macs: Map<string, number>
   const pods: TestPod[] = []
   const watchers: ChildProcess[] = []
+  /** Nodes that told that an address came to them. */
+  const told: number[] = []
 
   before(async function () {
     skipIfMissing(this)
@@ -103,6 +106,10 @@ describe('Load balancer addresses', function () {
       rest = lines.pop()!
       for (const line of lines) {
         const [at, ...heard] = line.split(' ')
+        if (at === 'told') {
+          told.push(macs.get(heard[0]!) ?? 0)
+          continue
+        }
         answers.push({
           at: Number(at),
           nodes: heard.filter((mac) => mac !== 'nobody').map((mac) => macs.get(mac) ?? 0),
@@ -131,6 +138,20 @@ describe('Load balancer addresses', function () {
     assert.equal(answers.length, 1, JSON.stringify(answers))
   })
 
+  it('are shown: by a page of every node, and by the tool of the one that answers', async () => {
+    const { first } = await watched(VIP)
+    for (const node of NODES) {
+      const page = lab.fetch(node, `Snh_LoadBalancerListReq?address=${VIP}`)
+      assert.match(page, new RegExp(`<elected [^>]*>node${first}</elected>`))
+      assert.match(page, new RegExp(`<announced_here [^>]*>${node === first}</announced_here>`))
+      const [row] = lab
+        .node(node, 'service', '--address', VIP)
+        .split('\n')
+        .filter((line) => line.includes(`${VIP}:80 TCP`))
+      assert.match(row!, node === first ? /Flags:A/ : /Flags:-/)
+    }
+  })
+
   it('of Services that want local endpoints are answered by a node that has one, and follow it', async () => {
     await eventually(() => elected(LOCAL) === 2)
     const answers = watch(LOCAL)
@@ -147,15 +168,17 @@ describe('Load balancer addresses', function () {
 
   it('are answered by the next node when theirs dies without a word, and by theirs when it is back', async () => {
     const { answers, first } = await watched(VIP)
+    told.length = 0
     // As if it were switched off: nothing of it is heard, and it learns nothing of that.
     inFabric('bridge', 'link', 'set', 'dev', `node${first}`, 'state', '0')
     await eventually(() => now(answers) !== '' && now(answers) !== String(first))
     const second = answers.at(-1)!.nodes[0]!
     assert.ok(NODES.includes(second))
-    // It is known to neighbours who didn't ask.
+    await eventually(() => told.includes(second))
     await eventually(() => elected(VIP) === second)
     inFabric('bridge', 'link', 'set', 'dev', `node${first}`, 'state', '3')
     await eventually(() => now(answers) === String(first))
+    await eventually(() => told.includes(first))
     const gap =
       answers.find(({ nodes }) => nodes[0] === second)!.at - answers.find(({ nodes }) => nodes.length === 0)!.at
     console.log(`      nobody answered for ${(gap + 0.2).toFixed(1)} s`)

@@ -20,6 +20,7 @@ export interface Observed {
   /** Ports of Services, their addresses, and endpoints to choose from; absent until the datapath is there. */
   readonly serviceTables?: readonly TableUse[]
   readonly services?: HealthState['services']
+  readonly announcements?: HealthState['announcements']
   /** Flows in use, of both families. */
   readonly flows: number
   /** What the dataplane can't bring into the kernel. */
@@ -39,6 +40,7 @@ export function healthState({
   problems,
   packets,
   services,
+  announcements,
   serviceTables = [],
 }: Observed): HealthState {
   const count = (lists: ReadonlyMap<number, readonly unknown[]> | undefined): number =>
@@ -66,6 +68,7 @@ export function healthState({
     foreignTunnels,
     ...(packets !== undefined && { packets }),
     ...(services !== undefined && { services }),
+    ...(announcements !== undefined && { announcements }),
     source: { inSync: !source.rejected.some(({ isStale }) => isStale === true) },
     problems: problems + (tables?.problems.length ?? 0),
     rejected: source.rejected.length,

@@ -1,4 +1,5 @@
 /** What /readyz and /metrics show, handed in by whoever composes the daemon; read when somebody asks, never kept. */
+import type { Address } from '../model/objects.ts'
 import type { PacketStats } from '../model/packet-stats.ts'
 
 export interface TableUse {
@@ -27,6 +28,12 @@ export interface HealthState {
   readonly foreignTunnels: bigint
   /** Flows through Services since the datapath was loaded: that got an endpoint, were answered that there is none, or met silence. */
   readonly services?: () => { readonly connections: bigint; readonly refused: bigint; readonly dropped: bigint }
+  /** Load balancer addresses; absent before anybody looks. */
+  readonly announcements?: {
+    readonly announced: ReadonlySet<Address>
+    readonly watched: number
+    readonly takeovers: number
+  }
   readonly source: {
     /** What the daemon works on is what the source has, as far as it was told. */
     readonly inSync: boolean

@@ -91,6 +91,7 @@ export class Metrics implements Disposable {
     this.#describeForeignTunnels()
     this.#describePackets()
     this.#describeServices()
+    this.#describeAnnouncements()
   }
 
   #describeTables(): void {
@@ -190,6 +191,36 @@ export class Metrics implements Disposable {
         this.inc({ result: 'connected' }, Number(services.connections))
         this.inc({ result: 'refused' }, Number(services.refused))
         this.inc({ result: 'dropped' }, Number(services.dropped))
+      },
+    })
+  }
+
+  #describeAnnouncements(): void {
+    const state = this.#state
+    const registers = [this.#registry]
+    new Gauge({
+      name: 'vrouter_load_balancer_addresses',
+      help: 'Load balancer addresses that this node answers for on the underlay.',
+      registers,
+      collect() {
+        this.set(state().announcements?.announced.size ?? 0)
+      },
+    })
+    new Gauge({
+      name: 'vrouter_load_balancer_watched_nodes',
+      help: 'Nodes that are asked whether they are there, because this one stands next in line for their addresses.',
+      registers,
+      collect() {
+        this.set(state().announcements?.watched ?? 0)
+      },
+    })
+    new Counter({
+      name: 'vrouter_load_balancer_takeovers_total',
+      help: 'Addresses taken over from a node that was silent, since the daemon started.',
+      registers,
+      collect() {
+        this.reset()
+        this.inc(state().announcements?.takeovers ?? 0)
       },
     })
   }

@@ -61,6 +61,17 @@ describe('health', () => {
     assert.equal((await get('/healthz')).status, 200)
   })
 
+  it('counts the load balancer addresses of this node, and who it watches for others', async () => {
+    assert.ok((await metrics()).includes('vrouter_load_balancer_addresses 0'))
+    state = { ...quiet, announcements: { announced: new Set(['192.0.2.1', '2001:db8::1']), watched: 3, takeovers: 4 } }
+    for (let i = 0; i < 2; i++) {
+      const lines = await metrics()
+      assert.ok(lines.includes('vrouter_load_balancer_addresses 2'))
+      assert.ok(lines.includes('vrouter_load_balancer_watched_nodes 3'))
+      assert.ok(lines.includes('vrouter_load_balancer_takeovers_total 4'))
+    }
+  })
+
   it('is ready when pods can be started, and says what holds it up', async () => {
     assert.equal((await get('/readyz')).status, 200)
     state = { ...quiet, ready: false, state: 'reading the source' }

@@ -3,7 +3,7 @@
  */
 import type { Config } from '../config/config.ts'
 import type { NodeFacts, Port } from '../model/facts.ts'
-import type { SourceState } from '../model/objects.ts'
+import type { Address, SourceState } from '../model/objects.ts'
 import type { PacketStats } from '../model/packet-stats.ts'
 import type { Tables } from '../model/tables.ts'
 import type { KernelState } from './kernel.ts'
@@ -29,6 +29,11 @@ export interface IntrospectContext {
   health(): Health
   /** What came over pkt0; absent: nothing reads it yet. */
   readonly packets?: () => PacketStats
+  /** Which node answers for which load balancer address; absent: nobody looks yet. */
+  readonly announcements?: () => {
+    readonly inLine: ReadonlyMap<Address, readonly string[]>
+    readonly announced: ReadonlySet<Address>
+  }
   /** A pod is being started: pages are made slower. */
   readonly isBusy?: () => boolean
   /** Told about a page that failed; the client gets an InternalErrResp. */

@@ -59,6 +59,8 @@ const PAGES: Readonly<Record<string, string>> = {
   'k-drop-stats': 'KDropStatsReq',
   'service-list': 'ServiceListReq',
   'service-one': 'ServiceListReq?name=web&address=198.51.100.7',
+  'load-balancer-list': 'LoadBalancerListReq',
+  'load-balancer-one': 'LoadBalancerListReq?address=2001:db8::7',
   'k-service-dump': 'KServiceReq',
   'k-service-get': 'KServiceReq?service_id=5',
   'k-flow-dump': 'KFlowReq',

@@ -34,7 +34,7 @@ export const MODULES: Readonly<Record<string, readonly string[]>> = {
     SetFlowStatsInterval_InSeconds GetFlowStatsInterval FlowStatsRecordsReq ShowAgingConfig AddAgingConfig
     DeleteAgingConfig
   `),
-  kube_services: ['ServiceListReq', 'KServiceReq'],
+  kube_services: ['ServiceListReq', 'LoadBalancerListReq', 'KServiceReq'],
   ifmap_agent: ['ShowIFMapAgentReq', 'ShowIFMapAgentDefLinkReq', 'ShowIFMapAgentStatsReq'],
   kstate: words(`
     KInterfaceReq KRouteReq KRouteGetReq KNHReq KMplsReq KMirrorReq NextKFlowReq KFlowReq KVxLanReq KVrfAssignReq

@@ -12,6 +12,7 @@ import { kMplsReq, kNhReq } from './pages/kstate-nexthop.ts'
 import { kRouteGetReq, kRouteReq } from './pages/kstate-route.ts'
 import { kServiceReq } from './pages/kstate-service.ts'
 import { kDropStatsReq, kVrfReq, kVrfStatsReq } from './pages/kstate-stats.ts'
+import { loadBalancerListReq } from './pages/load-balancer.ts'
 import { mplsReq } from './pages/mpls.ts'
 import { vnListReq } from './pages/network.ts'
 import { nhListReq, unresolvedNh } from './pages/nexthop.ts'
@@ -37,6 +38,7 @@ const SERVED: readonly Request[] = [
   itfReq,
   mplsReq,
   serviceListReq,
+  loadBalancerListReq,
   kInterfaceReq,
   kRouteReq,
   kRouteGetReq,

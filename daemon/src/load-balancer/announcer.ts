@@ -51,7 +51,6 @@ export class Announcer implements Disposable {
   #announced: Set<Address>
   #inLine: InLine = new Map()
   #state: State | undefined
-  #routers: State['routers'] = new Map()
   #address = ''
   #gathering: NodeJS.Timeout | undefined
   #isConnected = true
@@ -104,10 +103,9 @@ export class Announcer implements Disposable {
     // What isn't known changes nothing.
     if (inLine === undefined) return
     this.#inLine = inLine
-    this.#routers = this.#state!.routers
     const watched = new Map(
       [...this.#election.watched(inLine)].flatMap((node) => {
-        const address = this.#routers.get(node)?.address
+        const address = this.#state!.routers.get(node)?.address
         return address === undefined ? [] : [[node, address] as const]
       }),
     )

@@ -15,6 +15,8 @@ export interface ProberOptions {
   /** The presence of a node is another one; also called once in a period. */
   readonly onChange: () => void
   readonly onError: (error: Error) => void
+  /** Where nodes answer; default: that of tunnels. */
+  readonly port?: number
 }
 
 interface Target {
@@ -33,7 +35,8 @@ const NONCE = 8
 export class Prober implements Disposable {
   readonly #options: ProberOptions
   readonly #targets = new Map<string, Target>()
-  #socket: { readonly socket: Socket; readonly from: string } | undefined
+  #socket: Socket | undefined
+  #from = ''
   #timer: NodeJS.Timeout | undefined
   #lastTick = 0
 
@@ -51,9 +54,9 @@ export class Prober implements Disposable {
       this.#close()
       return
     }
-    if (this.#socket?.from !== from) {
-      this.#close()
-      this.#open(from)
+    if (this.#from !== from) {
+      this.#from = from
+      this.#closeSocket()
     }
     if (this.#timer !== undefined) return
     this.#lastTick = performance.now()
@@ -83,20 +86,29 @@ export class Prober implements Disposable {
     this.#close()
   }
 
-  #open(from: string): void {
+  /** One that failed is opened anew with the next questions: the node's address may have been away for a moment. */
+  #open(): Socket {
     const socket = createSocket('udp4')
     socket.unref()
-    socket.on('error', (error) => this.#options.onError(error))
+    socket.on('error', (error) => {
+      this.#options.onError(error)
+      if (this.#socket === socket) this.#closeSocket()
+    })
     socket.on('message', (message, { address, port }) => this.#heard(message, address, port))
-    socket.bind({ address: from, port: 0 })
-    this.#socket = { socket, from }
+    socket.bind({ address: this.#from, port: 0 })
+    this.#socket = socket
+    return socket
+  }
+
+  #closeSocket(): void {
+    this.#socket?.close()
+    this.#socket = undefined
   }
 
   #close(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#socket?.socket.close()
-    this.#socket = undefined
+    this.#closeSocket()
   }
 
   #tick(): void {
@@ -115,16 +127,17 @@ export class Prober implements Disposable {
   }
 
   #askAll(): void {
-    const { socket } = this.#socket!
+    const socket = this.#socket ?? this.#open()
+    const { port = MPLS_UDP_PORT } = this.#options
     for (const target of this.#targets.values()) {
       target.nonce = randomBytes(NONCE)
       // What can't be sent (no route, no neighbour) is a question without an answer.
-      socket.send(Buffer.concat([SHIM, target.nonce]), MPLS_UDP_PORT, target.address, () => undefined)
+      socket.send(Buffer.concat([SHIM, target.nonce]), port, target.address, () => undefined)
     }
   }
 
   #heard(message: Buffer, address: string, port: number): void {
-    if (port !== MPLS_UDP_PORT || message.length !== SHIM.length + NONCE) return
+    if (port !== (this.#options.port ?? MPLS_UDP_PORT) || message.length !== SHIM.length + NONCE) return
     for (const target of this.#targets.values()) {
       if (target.address !== address || target.nonce?.equals(message.subarray(SHIM.length)) !== true) continue
       target.nonce = undefined

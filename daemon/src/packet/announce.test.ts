@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Vif } from '../model/tables.ts'
-import { announcements } from './announce.ts'
+import { announcements, takenOver } from './announce.ts'
 import { checksum, pseudoHeaderSum } from './checksum.ts'
 import { decodeEthernet } from './ethernet.ts'
 import { decodeIpv6 } from './ipv6.ts'
@@ -29,6 +29,21 @@ const vifs = [
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 
 describe('announcements', () => {
+  it('of load balancer addresses go out of the NIC, with its MAC', () => {
+    const sent = takenOver(['192.0.2.77', '2001:db8::77'], '0e:00:00:00:00:01')
+    assert.deepEqual(
+      sent.map(({ command, vif, vrf }) => ({ command, vif, vrf })),
+      [1, 2].map(() => ({ command: 0, vif: 0, vrf: 0 })),
+    )
+    const [arp, advert] = sent.map(({ frame }) => hex(frame))
+    assert.equal(arp, 'ffffffffffff0e00000000010806' + '00010800060400010e0000000001c000024d000000000000c000024d')
+    // No router, unsolicited, override.
+    assert.match(
+      advert!,
+      /^3333000000010e000000000186dd.*8800....2000000020010db800000000000000000000007702010e0000000001$/,
+    )
+  })
+
   it('ask in ARP for the address, in its own name, out of the taps of the network but not the new owner’s', () => {
     const sent = announcements([{ vrf: 2, address: '10.1.0.5', mac: '02:00:00:00:00:0b' }], vifs)
     assert.deepEqual(

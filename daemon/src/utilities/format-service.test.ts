@@ -23,7 +23,7 @@ describe('service layout', () => {
     assert.equal(
       formatServices([itself, front, other].map((one) => ({ ...one, ...counts }))),
       `vRouter services
-Flags: Di/Do=Without backs inside/outside: silence, R=Source ranges
+Flags: Di/Do=Without backs inside/outside: silence, R=Source ranges, A=Announced by this node
 
  Service    Vrf  Address:Port                                    Proto  Inside  Outside  Flags   Affinity   Connections    Refused    Dropped
 ---------------------------------------------------------------------------------------------------------------------------------------------

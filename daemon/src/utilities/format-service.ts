@@ -25,6 +25,8 @@ export interface FrontView {
   readonly dropsOutside: boolean
   readonly hasRanges: boolean
   readonly affinitySeconds: number
+  /** This node answers for the address on the underlay. */
+  readonly isAnnounced?: boolean
 }
 
 /** A front with all that belongs to it. */
@@ -52,9 +54,10 @@ const FLAGS = [
   [1, 'Di'],
   [2, 'Do'],
   [4, 'R'],
+  [8, 'A'],
 ] as const
 
-const LEGEND = 'Flags: Di/Do=Without backs inside/outside: silence, R=Source ranges\n'
+const LEGEND = 'Flags: Di/Do=Without backs inside/outside: silence, R=Source ranges, A=Announced by this node\n'
 
 export function formatServices(rows: readonly (FrontView & ServiceCounts)[]): string {
   const header =
@@ -118,6 +121,10 @@ function protocolOf({ protocol }: FrontView): string {
   return PROTOCOLS[protocol] ?? `${protocol}`
 }
 
-function flagsOf({ dropsInside, dropsOutside, hasRanges }: FrontView): string {
-  return flagSymbols((dropsInside ? 1 : 0) | (dropsOutside ? 2 : 0) | (hasRanges ? 4 : 0), FLAGS)
+function flagsOf({ dropsInside, dropsOutside, hasRanges, isAnnounced = false }: FrontView): string {
+  const bits = [dropsInside, dropsOutside, hasRanges, isAnnounced].map((is, bit) => (is ? 1 << bit : 0))
+  return flagSymbols(
+    bits.reduce((sum, bit) => sum | bit, 0),
+    FLAGS,
+  )
 }

@@ -1,5 +1,6 @@
 /** `service`: where Services are reached, which endpoints they choose from, and how often they did. */
 import { addressFamily, formatAddress, parseAddress } from '@kube-vrouter/linux/address'
+import { announcedKey } from '../maps/announced.ts'
 import {
   backsOf,
   compareFronts,
@@ -11,6 +12,7 @@ import {
 import { responseError, usageError } from './errors.ts'
 import {
   type FrontDetails,
+  type FrontView,
   formatService,
   formatServices,
   type ServiceCounts,
@@ -53,8 +55,8 @@ async function run(request: Request): Promise<void> {
   const vrf = numberOption(tool, request, 'vrf')
   const service = numberOption(tool, request, 'get')
   const address = addressOption(request.options.get('address'))
-  const { services } = request.maps()
-  const fronts: KernelFront[] = []
+  const { services, announced } = request.maps()
+  const fronts: (KernelFront & Pick<FrontView, 'isAnnounced'>)[] = []
   for await (const slice of listFronts(services)) {
     fronts.push(
       ...slice.filter(
@@ -66,6 +68,9 @@ async function run(request: Request): Promise<void> {
     )
   }
   fronts.sort(compareFronts)
+  for (const [at, front] of fronts.entries())
+    if (front.vrf === 0 && announced.get(announcedKey(front.address)) !== undefined)
+      fronts[at] = { ...front, isAnnounced: true }
   const countsOf = (id: number) => services.stats.get(id) ?? NOTHING_COUNTED
   if (verb === 'dump') {
     const rows = fronts.map((front) => ({ ...front, ...countsOf(front.service) }))

@@ -9,7 +9,7 @@ import { textOf } from './problem-text.ts'
 import { servicesShown } from './services-shown.ts'
 
 /** At any time of the daemon's life. */
-export function healthStateOf({ config, service, source, opened, tables, agentPort }: Parts): HealthState {
+export function healthStateOf({ config, service, source, opened, tables, agentPort, announcer }: Parts): HealthState {
   const kernel = opened && kernelOf(opened.dataplane.maps)
   return healthState({
     ready: service.health().ready,
@@ -21,6 +21,7 @@ export function healthStateOf({ config, service, source, opened, tables, agentPo
     drops: kernel?.drops() ?? [],
     foreignTunnels: kernel?.foreignTunnels() ?? 0n,
     ...(agentPort !== undefined && { packets: agentPort.stats() }),
+    ...(announcer !== undefined && { announcements: announcer.announcements }),
     flows: kernel === undefined ? 0 : Number(kernel.flowCounters().inUse),
     problems: opened?.dataplane.problems().length ?? 0,
     ...(opened !== undefined && servicesShown(opened.dataplane, kernelOf(opened.dataplane.maps), config, tables)),
@@ -46,6 +47,7 @@ export function introspectContextOf(parts: Parts): IntrospectContext {
       problems: dataplane.problems().map(textOf),
     }),
     packets: () => parts.agentPort!.stats(),
+    announcements: () => parts.announcer!.announcements,
     isBusy: () => ports.isServing,
     onError: (error, request) => log.error({ err: errorFields(error), request }, `cannot answer ${request}`),
   }

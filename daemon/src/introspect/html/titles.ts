@@ -10,6 +10,10 @@ export const TITLES: Readonly<Record<string, readonly [title: string, about: str
     'Services',
     'Where Services are reached, and the endpoints that this node chooses from: for its own pods, and for who comes from elsewhere.',
   ],
+  LoadBalancerListReq: [
+    'Load balancer addresses',
+    'Which node answers for them on the underlay, who stands next in line, and whether this node answers now.',
+  ],
   KServiceReq: ['Services in the kernel', 'What the datapath looks up for the first packet of a flow.'],
   Inet4UcRouteReq: ['IPv4 routes', 'Unicast routes of a VRF and the paths behind them, best first.'],
   Inet6UcRouteReq: ['IPv6 routes', 'Unicast routes of a VRF and the paths behind them, best first.'],

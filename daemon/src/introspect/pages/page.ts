@@ -5,6 +5,7 @@ import { agentError } from '../errors.ts'
 import { type Pager, pagerOf, parsePageKey } from '../paging.ts'
 import { request } from '../request.ts'
 import { interfaceTable } from './interface.ts'
+import { loadBalancerTable } from './load-balancer.ts'
 import { labelTable } from './mpls.ts'
 import { networkTable } from './network.ts'
 import { nexthopTable } from './nexthop.ts'
@@ -35,6 +36,8 @@ function pagerFor(name: string, context: IntrospectContext): Pager | undefined {
       return pagerOf(nexthopTable(context))
     case 'db.service.0':
       return pagerOf(serviceTable(context))
+    case 'db.load-balancer.0':
+      return pagerOf(loadBalancerTable(context))
     case 'db.mpls.0':
       return pagerOf(labelTable(context))
     default: {
