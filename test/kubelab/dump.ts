@@ -4,7 +4,8 @@ import { basename, join } from 'node:path'
 import type { ClusterNode, TestCluster } from './cluster.ts'
 import type { Outcome } from './command.ts'
 
-const kinds = 'ipamblocks,virtualrouters,virtualnetworks,virtualmachineinterfaces,virtualnetworkrouters'
+const kinds =
+  'ipamblocks,virtualrouters,virtualnetworks,virtualmachineinterfaces,virtualnetworkrouters,loadbalancerpools'
 
 const questions: Readonly<Record<string, readonly string[]>> = {
   'nodes.txt': ['get', 'nodes', '-o', 'wide'],

@@ -261,7 +261,7 @@ function keyOf({ namespace, sharingKey }: Claim): string | undefined {
 }
 
 /** Where one of them is for endpoints of the announcing node alone, the other must have the same endpoints: one node announces the address for both. */
-export function areSharing(a: Claim, b: Claim): boolean {
+function areSharing(a: Claim, b: Claim): boolean {
   const key = keyOf(a)
   return (
     key !== undefined && key === keyOf(b) && a.localTo === b.localTo && a.ports.every((port) => !b.ports.includes(port))

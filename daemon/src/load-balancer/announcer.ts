@@ -18,6 +18,8 @@ const HOLD_MS = 3 * PROBE_MS
 const TELL_AGAIN_MS = [1000, 3000]
 /** States may follow one another fast; so often they are looked at, milliseconds. */
 const GATHER_MS = 100
+/** Of the time, looks take at most one part in so many. */
+const SHARE = 50
 
 export interface AnnouncerOptions {
   readonly node: string
@@ -53,6 +55,8 @@ export class Announcer implements Disposable {
   #state: State | undefined
   #address = ''
   #gathering: NodeJS.Timeout | undefined
+  /** How long the last look took. */
+  #lookMs = 0
   #isConnected = true
   #has6 = false
   #isFull = false
@@ -86,10 +90,15 @@ export class Announcer implements Disposable {
     if (isSame && this.#address === address) return
     this.#state = state
     this.#address = address
-    this.#gathering ??= setTimeout(() => {
-      this.#gathering = undefined
-      this.#look()
-    }, GATHER_MS).unref()
+    this.#gathering ??= setTimeout(
+      () => {
+        this.#gathering = undefined
+        const startedAt = performance.now()
+        this.#look()
+        this.#lookMs = performance.now() - startedAt
+      },
+      Math.max(GATHER_MS, SHARE * this.#lookMs),
+    ).unref()
   }
 
   [Symbol.dispose](): void {
@@ -114,6 +123,15 @@ export class Announcer implements Disposable {
   }
 
   #decide(): void {
+    try {
+      this.#act()
+    } catch (error) {
+      // It is tried again with the next question.
+      this.#options.log.error({ err: error }, 'what this node announces can not be looked at')
+    }
+  }
+
+  #act(): void {
     const { log } = this.#options
     const isConnected = this.#inLine.size === 0 || this.#options.isConnected()
     if (isConnected !== this.#isConnected) {

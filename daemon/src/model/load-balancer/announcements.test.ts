@@ -84,6 +84,15 @@ describe('who announces a load balancer address', () => {
     )
   })
 
+  it('is the first by name of nodes whose hashes are the same, in whatever order they come', () => {
+    const two = ['node262698', 'nz6a'].map((name) => ({ ...routers(1).get('n0')!, name }))
+    for (const nodes of [two, [...two].reverse()])
+      assert.deepEqual(inLine([service('a', ['198.51.100.7'])], [], byName(nodes)).get('198.51.100.7'), [
+        'node262698',
+        'nz6a',
+      ])
+  })
+
   it('is spread over the nodes', () => {
     const many = Array.from({ length: 250 }, (_, i) => service(`s${i}`, [`198.51.100.${i}`]))
     const counts = Map.groupBy(inLine(many).values(), ([first]) => first)
