@@ -16,6 +16,7 @@ const ports = new Ports({
   state,
   log,
   podMtu: () => 1468,
+  nodeAddresses: () => ['192.0.2.11'],
   linkIndex: (name) => route.link(name)?.index,
   onPortsChanged: () => undefined,
   programmed: async () => ({ vif: 3, vrf: 2 }),

@@ -130,6 +130,7 @@ export class Node implements AsyncDisposable {
       state: this.state,
       log,
       podMtu: () => 1468,
+      nodeAddresses: () => ['192.0.2.11', '2001:db8::11'],
       linkIndex: (name) => this.#route.link(name)?.index,
       onPortsChanged: () => undefined,
       programmed: async () => ({ vif: 3, vrf: 2 }),

@@ -305,7 +305,7 @@ describe('the CNI binary', function () {
     })
   })
 
-  it('gives MAC and addresses that the runtime names, and records port mappings and bandwidth', async () => {
+  it('gives MAC and addresses that the runtime names, and records ports of the node and bandwidth', async () => {
     const netns = node.pod()
     const runtimeConfig = {
       mac: '02:00:00:00:00:0A',
@@ -326,7 +326,7 @@ describe('the CNI binary', function () {
       '02:00:00:00:00:0a',
     )
     const record = JSON.parse(readFileSync(join(node.state, 'ports/c1-eth0.json'), 'utf8'))
-    assert.deepEqual(record.portMappings, [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }])
+    assert.deepEqual(record.port.hostPorts, [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }])
     assert.deepEqual(record.bandwidth, { ingressRate: 1000, ingressBurst: 4294967295 })
     const config = node.config('1.1.0', { prevResult: added, runtimeConfig })
     assert.equal(result(await node.run({ command: 'CHECK', netns, config })), undefined)
@@ -343,6 +343,57 @@ describe('the CNI binary', function () {
     assert.deepEqual(node.ports!.all().find(({ containerId }) => containerId === 'c2')!.labels, { app: 'web' })
     const outside = { containerId: 'c3', netns: node.pod(), args: 'IP=192.0.2.1' }
     assert.equal(failure(await node.run({ command: 'ADD', ...outside })).code, 100)
+  })
+
+  describe('ports of the node', () => {
+    const asking = (...portMappings: object[]) => ({
+      config: node.config('1.1.0', { runtimeConfig: { portMappings } }),
+    })
+    // go-cni of containerd 1.6 and 2.x: structs without JSON tags.
+    const containerd = { HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }
+    const others: readonly (readonly [string, object])[] = [
+      ['nerdctl', { ...containerd, HostIP: '0.0.0.0' }],
+      ['the specification', { hostPort: 8080, containerPort: 80, protocol: 'TCP', hostIP: '192.0.2.11' }],
+    ]
+    for (const [who, mapping] of [['containerd', containerd] as const, ...others])
+      it(`are taken as ${who} writes them, and are another pod's after DEL`, async () => {
+        const netns = node.pod()
+        const first = { netns, ...asking(mapping) }
+        const added = result(await node.run({ command: 'ADD', ...first }))
+        assert.equal(node.ports!.all()[0]!.hostPorts!.length, 1)
+        const checked = node.config('1.1.0', { prevResult: added, runtimeConfig: { portMappings: [mapping] } })
+        assert.equal(result(await node.run({ command: 'CHECK', netns, config: checked })), undefined)
+        const args = 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=rival;K8S_POD_UID=u2'
+        const second: Call = { command: 'ADD', containerId: 'c2', netns: node.pod(), args, ...asking(containerd) }
+        const refused = failure(await node.run(second))
+        assert.equal(refused.code, 11)
+        assert.match(refused.msg, /host port 8080\/tcp is that of pod \S+\/\S+$/)
+        assert.match(refused.details, /choose another hostPort/)
+        result(await node.run({ command: 'DEL', ...first }))
+        result(await node.run(second))
+      })
+
+    it('are kept by a daemon that starts again', async () => {
+      const several = [containerd, { ...containerd, HostPort: 53, Protocol: 'udp', HostIP: '2001:db8::11' }]
+      result(await node.run({ command: 'ADD', netns: node.pod(), ...asking(...several) }))
+      const before = node.ports!.all()[0]!.hostPorts
+      assert.equal(before!.length, 2)
+      await node.stopDaemon()
+      await node.startDaemon()
+      assert.deepEqual(node.ports!.all()[0]!.hostPorts, before)
+    })
+
+    it('that can’t be served fail ADD with the reason, and nothing is left', async () => {
+      const fails = async (mapping: object) =>
+        failure(await node.run({ command: 'ADD', netns: node.pod(), ...asking({ ...containerd, ...mapping }) }))
+      const sctp = await fails({ Protocol: 'sctp' })
+      assert.match(sctp.msg, /host port 8080\/sctp leads to port 80 of the pod/)
+      assert.match(sctp.details, /hostPort equal to the containerPort/)
+      assert.match((await fails({ HostIP: '127.0.0.1' })).msg, /host port 8080\/tcp of 127\.0\.0\.1 can't lead to/)
+      assert.deepEqual(node.ports!.all(), [])
+      result(await node.run({ command: 'ADD', netns: node.pod(), ...asking({ ...containerd, HostPort: 0 }) }))
+      assert.equal(node.ports!.all()[0]!.hostPorts, undefined)
+    })
   })
 
   it('works without Kubernetes: no CNI_ARGS at all', async () => {

@@ -48,6 +48,20 @@ const tables: Tables = {
   peers: [],
   hostRoutes: [],
   problems: [],
+  fronts: [
+    {
+      ...{ vrf: 0, address: '192.0.2.11', listener: { protocol: 'TCP', port: 8080 }, kind: 'host-port', id: 1 },
+      service: { namespace: 'default', name: 'a', port: '8080', family: 4, isPod: true },
+      inside: { backs: [{ address: '10.1.0.3', port: 80, vrf: 2, nexthop: 23 }], whenEmpty: 'reject' },
+      outside: { backs: [], whenEmpty: 'reject' },
+    },
+    {
+      ...{ vrf: 0, address: '192.0.2.11', listener: { protocol: 'TCP', port: 30080 }, kind: 'node-port', id: 2 },
+      service: { namespace: 'default', name: 'a', port: '', family: 4 },
+      inside: { backs: [{ address: '10.1.0.3', port: 80, vrf: 2, nexthop: 23 }], whenEmpty: 'reject' },
+      outside: { backs: [], whenEmpty: 'reject' },
+    },
+  ],
 }
 
 describe('which attachments a failure concerns', () => {
@@ -68,6 +82,11 @@ describe('which attachments a failure concerns', () => {
     [{ kind: 'route', vrf: 2, address: '10.1.0.0', prefixLength: 16 }, [3, 4]],
     [{ kind: 'bridge', vrf: 2, mac: '02:00:00:00:00:01' }, [3]],
     [{ kind: 'bridge', vrf: 2, mac: '00:00:5e:00:01:00' }, [3, 4]],
+    [{ kind: 'front', vrf: 0, address: '192.0.2.11', protocol: 6, port: 8080 }, [3]],
+    [{ kind: 'service', namespace: 'default', name: 'a', port: '8080', family: 4, isPod: true }, [3]],
+    // Services of others are no pod's own business.
+    [{ kind: 'front', vrf: 0, address: '192.0.2.11', protocol: 6, port: 30_080 }, []],
+    [{ kind: 'service', namespace: 'default', name: 'a', port: '8080', family: 4 }, []],
     // Another node's pod, what is gone already, and the node's own network are nothing that a pod of this node waits for.
     [{ kind: 'route', vrf: 2, address: '10.1.0.9', prefixLength: 32 }, []],
     [{ kind: 'route', vrf: 2, address: '10.1.0.77', prefixLength: 32 }, []],

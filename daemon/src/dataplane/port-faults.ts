@@ -1,9 +1,22 @@
 /**
  * Which attachments a failure of the dataplane concerns: those that would not work, or not wholly, until it is mended. An attachment needs its vif and
- * the program on it, its nexthops, label, routes and bridge entries wherever they stand, its VRF, and of that VRF what all its pods need (gateway,
+ * the program on it, its nexthops, label, routes and bridge entries wherever they stand, its host ports, its VRF, and of that VRF what all its pods need (gateway,
  * subnet, way out). Pure.
  */
-import type { BridgeRoute, Nexthop, Route, Subject, Tables } from '../model/tables.ts'
+import type { BridgeRoute, Front, Nexthop, Route, Subject, Tables } from '../model/tables.ts'
+import { PROTOCOL_NUMBERS } from './services/encode-front.ts'
+import { describeService } from './services/names.ts'
+
+function isFront(front: Front, subject: Extract<Subject, { readonly kind: 'front' }>): boolean {
+  const { vrf, address, listener } = front
+  const protocol = listener === undefined ? 0 : PROTOCOL_NUMBERS[listener.protocol]
+  return (
+    vrf === subject.vrf &&
+    address === subject.address &&
+    protocol === subject.protocol &&
+    (listener?.port ?? 0) === subject.port
+  )
+}
 
 /** Routes that every pod of a VRF needs. */
 const SHARED: ReadonlySet<Route['kind']> = new Set(['subnet', 'gateway', 'service', 'snat'])
@@ -64,10 +77,14 @@ class Concerned {
         const isRouter = this.#nexthops.get(route.nexthop)?.type === 'l2-receive'
         return isRouter ? this.#inVrf(subject.vrf) : this.#behind(route.nexthop)
       }
+      case 'service':
+        return subject.isPod
+          ? this.#behindHostPorts(({ service }) => describeService(service) === describeService(subject))
+          : []
+      case 'front':
+        return this.#behindHostPorts((front) => isFront(front, subject))
       case 'network':
       case 'peer':
-      case 'service':
-      case 'front':
       case 'back':
       case 'node-ports':
       case 'range':
@@ -81,6 +98,15 @@ class Concerned {
   /** Pods of a VRF; the node's own vifs are in VRF 0, and no attachment. */
   #inVrf(vrf: number): number[] {
     return this.#tables.vifs.filter((vif) => vif.vrf === vrf && vif.port !== undefined).map(({ id }) => id)
+  }
+
+  #behindHostPorts(isMeant: (front: Front) => boolean): number[] {
+    const fronts = this.#tables.fronts ?? []
+    return fronts
+      .filter((front) => front.kind === 'host-port' && isMeant(front))
+      .flatMap(({ inside }) =>
+        inside.backs.flatMap(({ nexthop }) => (nexthop === undefined ? [] : this.#behind(nexthop))),
+      )
   }
 
   /** The vifs to which a nexthop leads. */

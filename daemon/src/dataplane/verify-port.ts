@@ -3,8 +3,10 @@
  * reads the kernel, not what the daemon believes of it, and repairs nothing.
  */
 import { finish } from '../ground/pace.ts'
-import type { NumberedNexthop, Route, Tables } from '../model/tables.ts'
+import type { Front, NumberedNexthop, Route, Tables } from '../model/tables.ts'
 import { BRIDGE_COUNTER_AT, encodeTables, TABLE_MAPS, type TableMap } from './encode-tables.ts'
+import { backValues, decodeFront, frontKey, indexKey } from './services/encode-front.ts'
+import { describeService } from './services/names.ts'
 import { describeEntry } from './subject.ts'
 
 export interface Findings {
@@ -41,7 +43,30 @@ export function verifyPort(port: string, tables: Tables, kernel: Kernel): Findin
       )
     }
   }
+  for (const front of hostPortsOf(tables, vifNexthops(tables, vif.id)))
+    note(describeService(front.service), hostPortFault(front, kernel))
   return { verified, mismatches }
+}
+
+function hostPortsOf({ fronts = [] }: Tables, nexthops: readonly number[]): readonly Front[] {
+  return fronts.filter(({ kind, inside }) => kind === 'host-port' && nexthops.includes(inside.backs[0]?.nexthop ?? -1))
+}
+
+function vifNexthops({ nexthops }: Tables, vif: number): readonly number[] {
+  return nexthops.filter((one) => leadsTo(one, vif)).map(({ id }) => id)
+}
+
+/** Where its endpoint stands is the encoder's choice: only what stands there is compared. */
+function hostPortFault(front: Front, kernel: Kernel): string | undefined {
+  const what = describeService(front.service)
+  const found = kernel.lookup('service_fronts', Buffer.from(frontKey(front), 'latin1'))
+  if (found === undefined) return `${what} is missing in the kernel`
+  const { inside, outside } = decodeFront(Buffer.from(found).toString('latin1'))
+  const isThere = [inside, outside].every(({ first, count }) => {
+    const back = count === 1 ? kernel.lookup('service_backs', Buffer.from(indexKey(first), 'latin1')) : undefined
+    return back !== undefined && Buffer.from(back).toString('latin1') === backValues(front.inside.backs)
+  })
+  return isThere ? undefined : `${what} is different in the kernel`
 }
 
 /** What would not be there without that vif. */

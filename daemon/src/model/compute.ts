@@ -211,7 +211,7 @@ export class Model {
       for (const name of this.#routing.remote.of(network).nodes()) needed.add(name)
     }
     // Endpoints of Services are on any of them, whoever has pods here.
-    const hasServices = (source.services?.size ?? 0) > 0 || (this.#services.fronts?.length ?? 0) > 0
+    const hasServices = (source.services?.size ?? 0) > 0 || this.#services.areThere
     if (vrfs.has(vn) || hasServices) for (const name of source.routers.keys()) needed.add(name)
     const { routers } = source
     const tunnels = { node, underlay, routers, needed, ids: this.#ids, nexthops: this.#nexthops, now }
@@ -243,7 +243,7 @@ export class Model {
     const wantsSnat = (network: VirtualNetwork | undefined) => network?.fabricSnat ?? this.#options.snat
     const isWanted = vrfs.keys().some((vn) => wantsSnat(source.virtualNetworks.get(vn)))
     const snatNexthop = isWanted ? this.#snatNexthop(now, problems) : undefined
-    const hasServices = (this.#services.fronts?.length ?? 0) > 0
+    const hasServices = this.#services.areThere
     const pools = this.#pools.get([source.virtualNetworks], () => sharedPools(source.virtualNetworks.values()))
     const networks = [...vrfs].map(([vn, vrf]) => {
       const network = source.virtualNetworks.get(vn)

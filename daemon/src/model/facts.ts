@@ -72,6 +72,17 @@ export interface Port {
   readonly networkFrom?: NetworkFrom
   /** Beside the pod's first interface: it has the ways to its own network, and neither default routes nor the pod's annotations. */
   readonly isSecondary?: true
+  /** Ports of this node that lead to it. Absent: none, or another plugin of the chain serves them. */
+  readonly hostPorts?: readonly HostPort[]
+}
+
+/** A port of the node that leads to one of a pod (`hostPort`). */
+export interface HostPort {
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly protocol: 'tcp' | 'udp' | 'sctp'
+  /** An address of this node; 0.0.0.0 or :: all that it has of that family. Absent: all. */
+  readonly hostIp?: Address
 }
 
 /** `attachment`: whoever attached the pod named the network of this one interface. */

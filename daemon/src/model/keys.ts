@@ -1,6 +1,7 @@
 /**
  * Identity strings of `Ids`: what a number stands for, whatever the order in which things came. Kept on disk, so they don't change.
  */
+import type { HostPort } from './facts.ts'
 import type { Address, FqName, Mac, ServiceProtocol } from './objects.ts'
 import type { ServicePortName } from './tables.ts'
 
@@ -10,6 +11,12 @@ export const bridgeKey = (vrf: FqName, mac: Mac) => `${vrf} ${mac}`
 
 export const servicePort = ({ namespace, name, port, family }: ServicePortName, protocol: ServiceProtocol) =>
   `${namespace}/${name} ${protocol} ${port} ${family}`
+
+export const hostPort = (port: string, { hostPort, protocol, hostIp = '*' }: HostPort, family: 4 | 6) =>
+  `${HOST_PORT}${port} ${protocol} ${hostIp} ${hostPort} ${family}`
+const HOST_PORT = 'host-port '
+/** Whether a number of kind `service` is a host port's. */
+export const isHostPort = (key: string) => key.startsWith(HOST_PORT)
 
 export const VHOST_LABEL = 'vhost'
 export const vrfLabel = (vrf: FqName) => `vrf ${vrf}`

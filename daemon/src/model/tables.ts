@@ -44,13 +44,14 @@ export type Subject =
   | { readonly kind: 'bridge'; readonly vrf: number; readonly mac: Mac }
   /** Another node or a gateway, from which tunnels are taken, by an address of it in the underlay. */
   | { readonly kind: 'peer'; readonly address: Address }
-  /** A port of a Service. */
+  /** A port of a Service, or a host port of a pod. */
   | {
       readonly kind: 'service'
       readonly namespace: string
       readonly name: string
       readonly port: string
       readonly family: 4 | 6
+      readonly isPod?: true
     }
   /** An address of a service network; protocol (as a number) and port 0: the address itself. */
   | {
@@ -288,14 +289,14 @@ export interface HostRoute {
   readonly source: Address
 }
 
-/** An address at which a Service is reached (`struct front`). */
+/** An address at which a Service, or a pod by its host port, is reached (`struct front`). */
 export interface Front {
   /** Of the service network; 0: the underlay. */
   readonly vrf: number
   readonly address: Address
   /** Absent: the address itself, at which everything but its ports is refused. */
   readonly listener?: { readonly protocol: ServiceProtocol; readonly port: number }
-  readonly kind: 'cluster-ip' | 'node-port' | 'load-balancer' | 'external-ip'
+  readonly kind: 'cluster-ip' | 'node-port' | 'host-port' | 'load-balancer' | 'external-ip'
   readonly service: ServicePortName
   /** Number of the service port: its fronts share it. */
   readonly id: number
@@ -318,6 +319,8 @@ export interface ServicePortName {
   /** Name of the port; '' = the only one. */
   readonly port: string
   readonly family: 4 | 6
+  /** Of a host port: `name` is the pod's, and `port` the number. */
+  readonly isPod?: true
 }
 
 export interface BackSet {

@@ -32,6 +32,8 @@ describe('conflist', () => {
     const chained = conflistText({ ...options(''), logFile: '/var/log/cni.log', chained: ['tuning', 'portmap'] })
     const { plugins } = JSON.parse(chained)
     assert.deepEqual(plugins.slice(1), [{ type: 'tuning' }, { type: 'portmap', capabilities: { portMappings: true } }])
+    // One of both translates.
+    assert.equal(plugins[0].capabilities.portMappings, undefined)
     assert.equal(plugins[0].logFile, '/var/log/cni.log')
   })
 

@@ -36,14 +36,14 @@ const CHAINED: Readonly<Record<ChainedPlugin, object>> = {
   tuning: { type: 'tuning' },
 }
 
-/** What our plugin takes from the runtime. Port mappings and bandwidth are recorded with the port. */
-const CAPABILITIES = {
+/** What our plugin takes from the runtime. Ports of the node are portmap's business where that is chained: one of both translates. */
+const capabilitiesOf = (chained: readonly ChainedPlugin[]) => ({
   'io.kubernetes.cri.pod-annotations': true,
   mac: true,
   ips: true,
-  portMappings: true,
+  ...(!chained.includes('portmap') && { portMappings: true }),
   bandwidth: true,
-}
+})
 
 /**
  * Old runtimes (libcni before 1.2) know `cniVersion` alone, newer ones choose the best of `cniVersions`. With 1.1.0 come STATUS and GC.
@@ -61,7 +61,7 @@ export function conflistText(options: ConflistOptions): string {
         stateDir: state,
         daemonWaitSeconds: DAEMON_WAIT_SECONDS,
         ...(logFile !== '' && { logFile }),
-        capabilities: CAPABILITIES,
+        capabilities: capabilitiesOf(chained),
       },
       ...chained.map((plugin) => CHAINED[plugin]),
     ],

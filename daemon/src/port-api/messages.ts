@@ -27,7 +27,7 @@ export interface AllocateRequest {
   readonly mac?: string
   /** The pod's addresses, where the caller wants certain ones; they count before an annotation. */
   readonly addresses?: readonly string[]
-  /** Recorded with the port. */
+  /** Ports of the node that lead to the pod; absent where another plugin of the chain serves them. */
   readonly portMappings?: readonly PortMapping[]
   /** Recorded with the port. */
   readonly bandwidth?: Bandwidth
@@ -38,7 +38,7 @@ export interface PortMapping {
   readonly hostPort: number
   readonly containerPort: number
   readonly protocol: 'tcp' | 'udp' | 'sctp'
-  /** Absent: every address of the node. */
+  /** An address of the node; 0.0.0.0 or :: all of that family. Absent: all. */
   readonly hostIp?: string
 }
 

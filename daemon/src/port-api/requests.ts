@@ -62,10 +62,21 @@ function checkWishes(request: Record<string, unknown>): void {
     for (const [i, address] of list(addresses, 'addresses').entries())
       if (typeof address !== 'string' || isIP(address) === 0) throw bad(`addresses[${i}]`, address, 'an address')
   if (portMappings !== undefined)
-    for (const [i, mapping] of list(portMappings, 'portMappings').entries()) object(mapping, `portMappings[${i}]`)
+    for (const [i, mapping] of list(portMappings, 'portMappings').entries())
+      checkMapping(object(mapping, `portMappings[${i}]`), `portMappings[${i}]`)
   if (bandwidth !== undefined)
     for (const [key, value] of Object.entries(object(bandwidth, 'bandwidth')))
       if (typeof value !== 'number') throw bad(`bandwidth.${key}`, value, 'a number')
+}
+
+function checkMapping({ hostPort, containerPort, protocol, hostIp }: Record<string, unknown>, field: string): void {
+  const isPort = (value: unknown) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= 65_535
+  if (!isPort(hostPort)) throw bad(`${field}.hostPort`, hostPort, 'a port from 1 to 65535')
+  if (!isPort(containerPort)) throw bad(`${field}.containerPort`, containerPort, 'a port from 1 to 65535')
+  if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp')
+    throw bad(`${field}.protocol`, protocol, 'one of tcp, udp, sctp')
+  if (hostIp !== undefined && (typeof hostIp !== 'string' || isIP(hostIp) === 0))
+    throw bad(`${field}.hostIp`, hostIp, 'an address')
 }
 
 function checkKey(request: Record<string, unknown>): void {

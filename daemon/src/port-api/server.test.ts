@@ -313,4 +313,21 @@ describe('port API requests', () => {
       ),
     )
   })
+
+  const mapping = { hostPort: 80, containerPort: 8080, protocol: 'tcp' }
+  for (const [wrong, message] of [
+    [{ hostPort: 0 }, /portMappings\[1\]\.hostPort is 0; wanted a port/],
+    [{ containerPort: 65_536 }, /portMappings\[1\]\.containerPort is 65536; wanted a port/],
+    [{ containerPort: undefined }, /portMappings\[1\]\.containerPort is missing/],
+    [{ protocol: 'TCP' }, /portMappings\[1\]\.protocol is "TCP"; wanted one of tcp, udp, sctp/],
+    [{ hostIp: '' }, /portMappings\[1\]\.hostIp is ""; wanted an address/],
+  ] as const) {
+    it(`have no ${JSON.stringify(wrong)} among their port mappings`, () => {
+      const pod = { namespace: 'a', name: 'b', uid: '' }
+      const request = { op: 'allocate', containerId: 'c1', ifname: 'eth0', netns: '/x', pod }
+      const ask = (...portMappings: object[]) => parseRequest(JSON.stringify({ ...request, portMappings }))
+      ask(mapping, { ...mapping, hostIp: '::', protocol: 'sctp' })
+      assert.throws(() => ask(mapping, { ...mapping, ...wrong }), message)
+    })
+  }
 })

@@ -3,6 +3,7 @@
 import { canonicalAddress, familyOf } from '../model/address.ts'
 import { slipsOf } from '../model/annotations.ts'
 import { modelError } from '../model/errors.ts'
+import type { HostPort } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
 import { interfaceUuid, podMac, tapName } from '../model/names.ts'
 import {
@@ -18,6 +19,7 @@ import { ownerOfMac } from '../model/reserved-macs.ts'
 import type { AllocateRequest } from '../port-api/messages.ts'
 import type { Addresses } from './addresses.ts'
 import { PortError } from './errors.ts'
+import { describeHostPort, hostPortsOf, rivalOf } from './host-ports.ts'
 import type { Settings } from './options.ts'
 import type { PodName, PodReports } from './pod-reports.ts'
 import type { PortTable } from './port-table.ts'
@@ -25,13 +27,13 @@ import type { PortRecord } from './records.ts'
 import { routesWithin } from './routes.ts'
 
 export class Choice {
-  readonly #options: Pick<Settings, 'source' | 'cluster' | 'podMtu' | 'now'>
+  readonly #options: Pick<Settings, 'source' | 'cluster' | 'podMtu' | 'nodeAddresses' | 'now'>
   readonly #table: PortTable
   readonly #addresses: Addresses
   readonly #reports: PodReports
 
   constructor(
-    options: Pick<Settings, 'source' | 'cluster' | 'podMtu' | 'now'>,
+    options: Pick<Settings, 'source' | 'cluster' | 'podMtu' | 'nodeAddresses' | 'now'>,
     table: PortTable,
     addresses: Addresses,
     reports: PodReports,
@@ -45,7 +47,7 @@ export class Choice {
   /** Takes addresses and enters the new port, so that nobody else gets them; the caller writes the record. */
   async run(request: AllocateRequest): Promise<PortRecord> {
     const { containerId, ifname, pod } = request
-    const { source, cluster, podMtu, now } = this.#options
+    const { source, cluster, podMtu, nodeAddresses, now } = this.#options
     const known = await this.#findPod(pod)
     if (known === undefined && source.knowsPods) {
       const message = `pod ${pod.namespace}/${pod.name} (uid ${pod.uid}) is not known here: it is new, or gone`
@@ -90,6 +92,9 @@ export class Choice {
     const enter = (addresses: readonly PodAddress[], more: readonly Address[]): PortRecord => {
       // Others may have had their turn meanwhile.
       if (mac !== undefined) this.#checkMac(mac, network.vn.fqName, uuid)
+      const own = [...addresses.map(({ address }) => address)]
+      const hostPorts = hostPortsOf(request.portMappings ?? [], own, nodeAddresses())
+      if (hostPorts !== undefined) this.#checkHostPorts(hostPorts, pod)
       const record: PortRecord = {
         port: {
           uuid,
@@ -99,18 +104,18 @@ export class Choice {
           pod: { name: pod.name, uid: pod.uid },
           vn: network.vn.fqName,
           mac: mac ?? podMac(uuid),
-          addresses: [...addresses.map(({ address }) => address), ...more],
+          addresses: [...own, ...more],
           tap: tapName(containerId, ifname),
           mtu: podMtu(),
           labels,
           createdAt: new Date(now()).toISOString(),
           networkFrom: network.from,
           ...(!isFirst && { isSecondary: true }),
+          ...(hostPorts !== undefined && { hostPorts }),
         },
         registered: false,
         netns: request.netns,
         ...(request.network !== undefined && { network: request.network }),
-        ...(request.portMappings && { portMappings: request.portMappings }),
         ...(request.bandwidth && { bandwidth: request.bandwidth }),
         addresses,
         ...(!isFirst && { routes: routesWithin(network.vn, addresses) }),
@@ -128,6 +133,16 @@ export class Choice {
       const message = `cannot ask what pod ${pod.namespace}/${pod.name} is to be: ${(error as Error).message}`
       throw PortError.of('SOURCE_AWAY', message, { cause: error })
     }
+  }
+
+  #checkHostPorts(wanted: readonly HostPort[], pod: PodName): void {
+    const rival = rivalOf(wanted, pod, this.#table.all())
+    if (rival === undefined) return
+    const { namespace, pod: other } = rival.port
+    throw PortError.of(
+      'HOST_PORT_IN_USE',
+      `${describeHostPort(rival.wanted)} is that of pod ${namespace}/${other.name}`,
+    )
   }
 
   /** A pod that has the gateway's MAC, or that of another one of its network on whatever node, would take its frames. */

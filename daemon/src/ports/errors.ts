@@ -23,6 +23,16 @@ const TABLE = {
   MAC_IN_USE: { retry: true, remedy: 'choose another MAC address, or delete the pod that has it' },
   NETWORK_TWICE: { retry: false, remedy: `name another network for this interface: ${NAMES_OF_NETWORK}` },
   NETWORK_UNNAMED: { retry: false, remedy: `name one: ${NAMES_OF_NETWORK}` },
+  HOST_PORT_IN_USE: { retry: true, remedy: 'choose another hostPort or node, or delete the pod that has it' },
+  HOST_PORT_TWICE: { retry: false, remedy: 'name each port of the node once' },
+  HOST_PORT_SCTP: {
+    retry: false,
+    remedy: 'choose a hostPort equal to the containerPort: ports of SCTP are not translated',
+  },
+  HOST_PORT_ADDRESS: {
+    retry: true,
+    remedy: "leave hostIP out, or name the node's own address in the underlay, of a family that the pod has",
+  },
   BLOCK_CLAIM_FAILED: { retry: true, remedy: 'see the daemon log for the answer of the source' },
   DISK_FULL: { retry: true, remedy: 'free space on the file system of paths.state' },
   RECORD_FAILED: { retry: true, remedy: 'make paths.state writable for the daemon' },

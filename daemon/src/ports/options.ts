@@ -1,6 +1,6 @@
 /** What the ports of a node need from the rest of the daemon, and how long they wait for what. */
 
-import type { Source } from '../model/objects.ts'
+import type { Address, Source } from '../model/objects.ts'
 import type { GetReply } from '../port-api/messages.ts'
 import { isNamespaceAlive } from './netns.ts'
 
@@ -29,6 +29,8 @@ export interface PortsOptions {
   readonly log: Log
   /** MTU of a pod's interface, bytes: the underlay's less the encapsulation. */
   readonly podMtu: () => number
+  /** Addresses of this node at which host ports are served. */
+  readonly nodeAddresses: () => readonly Address[]
   /** ifindex of a device of this node, undefined when there is none. */
   readonly linkIndex: (name: string) => number | undefined
   /** The set of ports changed: compute and program anew. */

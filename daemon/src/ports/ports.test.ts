@@ -76,6 +76,7 @@ describe('ports', () => {
       state,
       log: { info: () => undefined, warn: say, error: say },
       podMtu: () => 1468,
+      nodeAddresses: () => ['192.0.2.11', '2001:db8::11'],
       linkIndex: (name) => links.get(name),
       onPortsChanged: () => changes++,
       programmed: async () => ({ vif: 3, vrf: 2 }),
@@ -135,6 +136,118 @@ describe('ports', () => {
     assert.deepEqual(port!.labels, { app: 'web', tier: 'x' })
     assert.equal(port!.networkFrom, 'pod')
     assert.deepEqual(source.reports, [])
+  })
+
+  describe('of the node', () => {
+    const web = { hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const
+    const asking = (...portMappings: NonNullable<AllocateRequest['portMappings']>) => ({ portMappings })
+
+    it('are kept with the port, over a restart and in its file', async () => {
+      const mappings = [web, { ...web, hostPort: 53, protocol: 'udp', hostIp: '2001:DB8::11' }] as const
+      const wanted = [web, { ...web, hostPort: 53, protocol: 'udp', hostIp: '2001:db8::11' }]
+      const ports = await start()
+      await attach(ports, 'c1', asking(...mappings, web))
+      assert.deepEqual(ports.all()[0]!.hostPorts, wanted)
+      assert.deepEqual((await start()).all()[0]!.hostPorts, wanted)
+      await ports.release({ op: 'release', ...key('c1') })
+      assert.deepEqual((await start()).all(), [])
+    })
+
+    it('are not those that an earlier daemon wrote down for another plugin', async () => {
+      const ports = await start()
+      await attach(ports, 'c1')
+      const record = JSON.parse(readFileSync(recordFile('c1'), 'utf8'))
+      writeFileSync(recordFile('c1'), JSON.stringify({ ...record, portMappings: [web] }))
+      const [port] = (await start()).all()
+      assert.equal(port!.hostPorts, undefined)
+    })
+
+    const refused = (fields: Partial<AllocateRequest>, wanted: string, message: RegExp, retry: boolean) => async () => {
+      const ports = await start()
+      await attach(ports, 'c1', asking(web, { ...web, hostPort: 9000, hostIp: '192.0.2.11' }))
+      await assert.rejects(
+        ports.allocate(request('c2', fields)),
+        (error: Error & { readonly code?: string; readonly retry?: boolean }) => {
+          assert.match(error.message, message)
+          return code(wanted, retry)(error)
+        },
+      )
+      // Nothing of it is left.
+      assert.equal(ports.all().length, 1)
+      await attach(ports, 'c2')
+    }
+    const sctp = { ...web, protocol: 'sctp' } as const
+    const taken = /^host port 8080\/tcp( of \S+)? is that of pod default\/pod-c1$/
+    it('are one pod’s', refused(asking(web), 'HOST_PORT_IN_USE', taken, true))
+    it(
+      'are one pod’s at an address of them all',
+      refused(asking({ ...web, hostIp: '::' }), 'HOST_PORT_IN_USE', taken, true),
+    )
+    it(
+      'are one pod’s at all addresses',
+      refused(asking({ ...web, hostPort: 9000 }), 'HOST_PORT_IN_USE', /^host port 9000\/tcp is that of/, true),
+    )
+    it(
+      'are one pod’s at all addresses of a family',
+      refused(
+        asking({ ...web, hostPort: 9000, hostIp: '0.0.0.0' }),
+        'HOST_PORT_IN_USE',
+        /of 0\.0\.0\.0 is that of/,
+        true,
+      ),
+    )
+    it(
+      'of SCTP keep their number',
+      refused(asking(sctp), 'HOST_PORT_SCTP', /^host port 8080\/sctp leads to port 80/, false),
+    )
+    it(
+      'have one destination',
+      refused(
+        asking({ ...web, hostPort: 1 }, { ...web, hostPort: 1, containerPort: 2 }),
+        'HOST_PORT_TWICE',
+        /^host port 1\/tcp is asked for twice/,
+        false,
+      ),
+    )
+    it(
+      'are at its addresses',
+      refused(
+        asking({ ...web, hostIp: '127.0.0.1' }),
+        'HOST_PORT_ADDRESS',
+        /^host port 8080\/tcp of 127\.0\.0\.1 can't lead to a pod with .*: this node has 192\.0\.2\.11, 2001:db8::11$/,
+        true,
+      ),
+    )
+    it(
+      'are of a family of the pod',
+      refused(
+        { ...asking({ ...web, hostIp: '::' }), annotations: red },
+        'HOST_PORT_ADDRESS',
+        /of :: can't lead to a pod with 10\.9\.0\.\d+:/,
+        true,
+      ),
+    )
+
+    it('may be another pod’s for another protocol, address or family', async () => {
+      const ports = await start()
+      await attach(ports, 'c1', asking({ ...web, hostIp: '0.0.0.0' }))
+      await attach(ports, 'c2', asking({ ...web, hostIp: '::' }))
+      await attach(ports, 'c3', asking({ ...web, protocol: 'udp' }))
+    })
+
+    it('pass on to the next sandbox of the pod, and from one whose tap is gone', async () => {
+      const ports = await start()
+      await attach(ports, 'c1', asking(web))
+      const pod = { namespace: 'default', name: 'pod-c1', uid: 'uid-c1' }
+      await attach(ports, 'c2', { ...asking(web), pod })
+      assert.deepEqual(
+        ports.all().map(({ hostPorts }) => hostPorts),
+        [[web], [web]],
+      )
+      links.clear()
+      ports.refresh()
+      await attach(ports, 'c3', asking(web))
+    })
   })
 
   it('refuses for now a pod that a cluster doesn’t know', async () => {

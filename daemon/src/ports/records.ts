@@ -14,7 +14,7 @@ import { promisify } from 'node:util'
 import { replaceFile, writeAll } from '@kube-vrouter/linux/replace-file'
 import type { Port } from '../model/facts.ts'
 import type { PodAddress } from '../model/ipam.ts'
-import type { Bandwidth, PortMapping } from '../port-api/messages.ts'
+import type { Bandwidth } from '../port-api/messages.ts'
 import { recordError } from './errors.ts'
 import { SpareFile } from './spare-file.ts'
 
@@ -28,8 +28,7 @@ export interface PortRecord {
   readonly netns: string
   /** `name` of the CNI network that asked. */
   readonly network?: string
-  /** What the runtime asked for besides: ports of the node, limits of traffic. */
-  readonly portMappings?: readonly PortMapping[]
+  /** Limits of traffic that the runtime asked for. */
   readonly bandwidth?: Bandwidth
   readonly addresses: readonly PodAddress[]
   /** Of an interface beside the pod's first: the ways to its own network. Absent: the default routes, and the pod's DNS servers. */
@@ -265,7 +264,13 @@ export function decodeRecord(json: string): PortRecord {
   if (typeof record['registered'] !== 'boolean') throw new Error('registered is not a boolean')
   text(record['netns'], 'netns')
   if (record['network'] !== undefined) text(record['network'], 'network')
-  if (record['portMappings'] !== undefined) list(record['portMappings'], 'portMappings')
+  if (port['hostPorts'] !== undefined)
+    for (const [i, entry] of list(port['hostPorts'], 'port.hostPorts').entries()) {
+      const hostPort = object(entry, `port.hostPorts[${i}]`)
+      for (const key of ['hostPort', 'containerPort']) number(hostPort[key], `port.hostPorts[${i}].${key}`)
+      text(hostPort['protocol'], `port.hostPorts[${i}].protocol`)
+      if (hostPort['hostIp'] !== undefined) text(hostPort['hostIp'], `port.hostPorts[${i}].hostIp`)
+    }
   if (record['bandwidth'] !== undefined) object(record['bandwidth'], 'bandwidth')
   for (const [i, entry] of list(record['addresses'], 'addresses').entries()) {
     const address = object(entry, `addresses[${i}]`)

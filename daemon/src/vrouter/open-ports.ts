@@ -2,6 +2,7 @@
 
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import { VIF_ID_FIRST_POD } from '../maps/constants.ts'
+import { addressesOf } from '../model/address.ts'
 import { podMtu } from '../model/encapsulations.ts'
 import { Ports } from '../ports/ports.ts'
 import type { Parts } from './parts.ts'
@@ -21,6 +22,7 @@ export function openPorts(
     state: config.paths.state,
     log: log.child({ component: 'ports' }),
     podMtu: () => podMtu(dataplane.facts().underlay.mtu),
+    nodeAddresses: () => addressesOf(dataplane.facts().underlay),
     linkIndex: (name) => dataplane.watch.taps.get(name),
     onPortsChanged: () => void rounds.nudge(),
     programmed: (uuid, signal) => progress.programmed(uuid, signal),

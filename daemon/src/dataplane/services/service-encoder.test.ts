@@ -342,7 +342,7 @@ describe('services as entries', () => {
     }
     daemon.pass([front(9, set(1))])
     assert.equal(daemon.kernel.maps.node_ports.size, 0)
-    daemon.pass([at(1, 30080, 'TCP'), at(1, 30080, 'UDP'), at(2, 30080, 'TCP'), at(1, 65535, 'TCP')])
+    daemon.pass([at(1, 30080, 'TCP'), at(1, 30080, 'UDP'), at(2, 30080, 'TCP'), at(1, 65535, 'TCP', 'host-port')])
     assert.deepEqual(bits(), [30080, 65535])
     daemon.pass([at(1, 30080, 'UDP'), at(1, 443, 'TCP', 'load-balancer')])
     assert.deepEqual(bits(), [30080])

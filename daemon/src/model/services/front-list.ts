@@ -18,7 +18,7 @@ export interface FrontChange {
   readonly after: Front | undefined
 }
 
-const KINDS: readonly Front['kind'][] = ['cluster-ip', 'node-port', 'load-balancer', 'external-ip']
+const KINDS: readonly Front['kind'][] = ['cluster-ip', 'node-port', 'host-port', 'load-balancer', 'external-ip']
 
 export class FrontList {
   readonly #claims = new Map<string, Front | readonly Front[]>()
@@ -124,20 +124,23 @@ export class FrontList {
       this.#problems.delete(key)
       return
     }
-    const { namespace, name } = used!.service
     const { protocol, port } = loser.listener
     this.#problems.set(key, {
-      object: `Service ${loser.service.namespace}/${loser.service.name}`,
-      message: `${protocol} port ${port} of ${loser.address} is that of Service ${namespace}/${name}: choose another port or address`,
+      object: ownerOf(loser),
+      message: `${protocol} port ${port} of ${loser.address} is that of ${ownerOf(used!)}: choose another port or address`,
     })
   }
 }
 
-function isSameService(a: Front['service'], b: Front['service']): boolean {
-  return a.namespace === b.namespace && a.name === b.name
+function ownerOf({ service: { namespace, name, isPod } }: Front): string {
+  return `${isPod ? 'Pod' : 'Service'} ${namespace}/${name}`
 }
 
-/** What the cluster gave before what anybody may write into a Service. */
+function isSameService(a: Front['service'], b: Front['service']): boolean {
+  return a.namespace === b.namespace && a.name === b.name && a.isPod === b.isPod
+}
+
+/** What the cluster gave before what anybody may write into a Service or a pod. */
 function compareClaims(a: Front, b: Front): number {
   return (
     KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) ||

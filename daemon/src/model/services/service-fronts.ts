@@ -24,7 +24,7 @@ export interface Place {
 
 /** An address at which all ports are reached. */
 interface At {
-  readonly kind: Exclude<Front['kind'], 'node-port'>
+  readonly kind: Exclude<Front['kind'], 'node-port' | 'host-port'>
   readonly vrf: number
   readonly address: Address
 }

@@ -7,7 +7,7 @@ import { keepEqual, keepList } from '../equal.ts'
 import type { NodeFacts } from '../facts.ts'
 import type { Ids } from '../ids.ts'
 import type { LocalPod } from '../interfaces.ts'
-import { vrfKey } from '../keys.ts'
+import { isHostPort, vrfKey } from '../keys.ts'
 import { defaultPodNetwork, defaultServiceNetwork, serviceNetworkOf, vrfOfNetwork } from '../names.ts'
 import type { Address, Cidr, FqName, Service, SourceState, VirtualNetwork } from '../objects.ts'
 import { compareText } from '../order.ts'
@@ -18,6 +18,7 @@ import type { NetworkVrf } from '../vrfs.ts'
 import { Dependents } from './dependents.ts'
 import { FollowedMap } from './followed-map.ts'
 import { FrontList } from './front-list.ts'
+import { HostPorts } from './host-ports.ts'
 import { PodPlaces } from './pod-places.ts'
 import { type Refusals, RefusalTable } from './refusals.ts'
 import { ServiceNamespaces } from './service-namespaces.ts'
@@ -62,11 +63,14 @@ export class Services {
   readonly #dependents = new Dependents<ServiceState>()
   readonly #refusalTable = new RefusalTable()
   readonly #list = new FrontList()
+  readonly #hostPorts = new HostPorts()
   readonly #routeTable: ServiceRouteTable
   /** With problems, or without a number. */
   readonly #troubled = new Set<ServiceState>()
   #known: Known | undefined
   #before: Around | undefined
+  /** Host ports are served while no Service is known, nor was in an earlier life. */
+  #isAlone = false
   #routes = NO_ROUTES
   /** By network. */
   readonly #seen = new Map<FqName, readonly ServiceRoute[]>()
@@ -79,9 +83,14 @@ export class Services {
     this.#routeTable = new ServiceRouteTable(defaultServiceNetwork(options.cluster))
   }
 
-  /** Absent: what Services there are isn't known. */
+  /** Absent: what Services there are isn't known, and those of an earlier daemon may be in the kernel, or there are no host ports either. */
   get fronts(): readonly Front[] | undefined {
-    return this.#known && this.#list.list
+    return this.#known === undefined && !this.#isAlone ? undefined : this.#list.list
+  }
+
+  /** Whether any Service is reached here. */
+  get areThere(): boolean {
+    return this.#states.values().some(({ fronts }) => fronts.length > 0)
   }
 
   get routes(): ServiceRoutes {
@@ -105,10 +114,12 @@ export class Services {
   *update(input: ServicesInput, now: number, problems: Problem[]): Generator<void> {
     const { source } = input
     const isFirst = this.#known === undefined
+    this.#hostPorts.update(input.pods, addressesOf(input.facts.underlay), this.#list, this.#ids, now)
     const { services = this.#known?.services, slices = this.#known?.slices } = source
     // Of what was known before nothing is taken back because it isn't known now.
     if (services === undefined || slices === undefined) {
       this.#keepPlace(input.facts, now, problems)
+      this.#serveAlone(problems)
       return
     }
     const ranges = source.serviceRanges ?? this.#known?.ranges ?? []
@@ -127,7 +138,7 @@ export class Services {
     }
     if (isFirst) this.#giveBack(now)
     this.#routes = this.#routeTable.update(this.#list.commit(), allRanges, vrfs)
-    const told = [...this.#troubled].flatMap((state) => state.problems)
+    const told = [...this.#hostPorts.problems, ...[...this.#troubled].flatMap((state) => state.problems)]
     problems.push(
       ...[...told, ...this.#list.problems].sort(
         (a, b) => compareText(a.object, b.object) || compareText(a.message, b.message),
@@ -142,6 +153,15 @@ export class Services {
     const ranges = rangesOf(this.#options.ranges, facts, problems)
     if (ranges.length === 0) return
     this.#routes = this.#routeTable.update([], ranges, this.#vrfTable.compute(new Set([network]), now, problems))
+  }
+
+  /** Host ports need no Services: where the kernel holds none of them, nothing is taken back by a list that has none. */
+  #serveAlone(problems: Problem[]): void {
+    // Routes don't rest on ports.
+    const changes = this.#list.commit()
+    if (this.#known === undefined && !this.#isAlone && changes.length > 0)
+      this.#isAlone = this.#ids.used('service').keys().every(isHostPort)
+    problems.push(...this.#hostPorts.problems, ...this.#list.problems)
   }
 
   /** Services that came, went or changed, or whose slices did. */
@@ -238,7 +258,8 @@ export class Services {
 
   /** Numbers of Services that went while nobody looked. */
   #giveBack(now: number): void {
-    const alive = new Set(this.#states.values().flatMap(({ keys }) => keys))
+    const alive = new Set(this.#hostPorts.keys)
+    for (const { keys } of this.#states.values()) for (const key of keys) alive.add(key)
     this.#ids.sweep('service', (key) => alive.has(key), now)
   }
 }
