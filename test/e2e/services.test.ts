@@ -167,6 +167,37 @@ describe('Services without kube-proxy', function () {
     })
   }
 
+  it('of type LoadBalancer get addresses of a pool, for each of which one node answers', async () => {
+    const spec = { addresses: ['10.10.0.200-10.10.0.209', 'fd00:10::200/124'] }
+    await here.apply({
+      ...{ apiVersion: 'vrouter.dev/v1alpha1', kind: 'LoadBalancerPool', metadata: { name: 'public' }, spec },
+    })
+    await here.apply({
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'public', namespace } },
+      spec: {
+        ...{ type: 'LoadBalancer', loadBalancerClass: 'vrouter.dev/load-balancer', selector: { tier: 'web' } },
+        ...{ ipFamilyPolicy: 'RequireDualStack', ports: [{ port: HTTP, targetPort: 80 }] },
+      },
+    })
+    let addresses: string[] = []
+    await here.until('it has an address of each family', async () => {
+      const { status } = await here.json<{ status: { loadBalancer: { ingress?: { ip: string }[] } } }>(
+        ...(['get', 'service', '-n', namespace, 'public'] as const),
+      )
+      addresses = (status.loadBalancer.ingress ?? []).map(({ ip }) => ip)
+      return addresses.length === 2
+    })
+    assert.deepEqual(addresses.sort(), ['10.10.0.200', 'fd00:10::200'])
+    const page = (address: string) => `http://127.0.0.1:8085/Snh_LoadBalancerListReq?address=${address}`
+    for (const address of addresses)
+      await here.until(`one node answers for ${address}`, async () => {
+        const shown = await Promise.all(
+          (['node1', 'node2'] as const).map((node) => here.output(node, 'curl', '-sg', page(address))),
+        )
+        return shown.filter((text) => text.includes('>true</announced_here>')).length === 1
+      })
+  })
+
   it('lead pods of every network to the API server', async () => {
     for (const client of ['client', 'far', 'inside'] as const) {
       const { stdout, stderr } = await here.run(from(client), 'wget', '-T', '10', '-qO-', 'http://10.96.0.1:443/')
