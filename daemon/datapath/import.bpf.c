@@ -17,7 +17,7 @@
 static __always_inline int import_holds_port(const struct flow *flow, __u32 other_out)
 {
 	if (flow->flags & FLOW_SNAT)
-		return flow->flags & FLOW_DNAT && !flow->out && other_out;
+		return flow->flags & FLOW_DNAT && !(flow->flags & FLOW_INBOUND) && !flow->out && other_out;
 	return (flow->flags & FLOW_FROM_OUTSIDE) == FLOW_FROM_OUTSIDE;
 }
 

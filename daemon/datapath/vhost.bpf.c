@@ -92,6 +92,8 @@ static __always_inline enum verdict vhost_walk(struct __sk_buff *skb, struct pac
 	verdict = flow_stage(skb, p, g, skb->len);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
+	if (unlikely(p->flow_flags & FLOW_INBOUND)) /* to who called a service whose endpoint is the host: it has resolved the way there */
+		return translate_stage(skb, p);
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (!(p->flow_flags & FLOW_TRANSLATED) && (!nh || !nexthop_is_overlay(nh)))
 		return VERDICT_NEXT;

@@ -319,6 +319,16 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 	reason = flow_admit(skb, p);
 	if (reason)
 		return DROP(p, reason);
+	if (TRANSLATES_SOURCE && unlikely(p->flow_flags & FLOW_INBOUND)) {
+		reason = answer_way(skb, p);
+		if (!reason)
+			reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : flow_settle(p, bytes, epoch);
+		if (reason)
+			return flow_refuse(p, reason, epoch, bytes);
+		if (p->proto == IPPROTO_TCP)
+			tcp_track(skb, p);
+		return VERDICT_NEXT;
+	}
 	reason = flow_route(skb, p);
 	if (SERVES && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
 		reason = service_stage(skb, p);

@@ -172,7 +172,7 @@ static __always_inline __u32 flow_flags_back(__u32 flags)
 	       (flags & FLOW_DPAT ? FLOW_SPAT : 0);
 }
 
-#define FLOW_MADE_HOW (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_VRFT | FLOW_SERVICE | FLOW_TRANSLATED)
+#define FLOW_MADE_HOW (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_VRFT | FLOW_SERVICE | FLOW_INBOUND | FLOW_TRANSLATED)
 
 /* The packet's own direction: where it goes. */
 static __always_inline void flow_describe(const struct packet *p, struct flow *flow)
@@ -191,13 +191,13 @@ static __always_inline void flow_describe(const struct packet *p, struct flow *f
 }
 
 /* The way back: who answers, in which VRF, and where that leads. */
-static __always_inline void flow_describe_back(const struct packet *p, const struct nexthop *nh, struct flow *flow)
+static __always_inline void flow_describe_back(const struct packet *p, const struct nexthop *nh, const struct globals *g, struct flow *flow)
 {
 	int tunnelled = !!(p->bits & PACKET_FROM_TUNNEL);
 
 	flow->vrf = tunnelled || p->out ? p->dvrf : nexthop_is_local(nh) ? nh->vrf : p->vrf;
 	flow->dvrf = tunnelled ? p->dvrf : p->vrf;
-	flow->flags |= flow_flags_back(p->flow_flags) | (p->flow_flags & FLOW_SERVICE);
+	flow->flags |= flow_flags_back(p->flow_flags) | (p->flow_flags & (FLOW_SERVICE | FLOW_INBOUND));
 	if (flow->vrf != flow->dvrf || p->out)
 		flow->flags |= FLOW_VRFT;
 	if (p->bits & PACKET_FROM_HOST)
@@ -209,6 +209,8 @@ static __always_inline void flow_describe_back(const struct packet *p, const str
 	flow->src_nh = p->nh;
 	flow->src_info = nh->type == NH_TUNNEL ? nh->dip : nh->oif;
 	flow->ecmp = ECMP_NONE;
+	if (SERVES_OUTSIDE && p->flow_flags & FLOW_INBOUND) /* it leaves the node; its first packet says by which device */
+		flow->out = g->vhost_ifindex;
 }
 
 /*
@@ -240,7 +242,7 @@ __noinline __u32 flow_enter(struct packet *p, __u32 back, __u32 action)
 		flow.index = p->reverse_index;
 		flow.rindex = p->flow_index;
 		flow.rgen = flow_next_gen(p->flow_index);
-		flow_describe_back(p, nh, &flow);
+		flow_describe_back(p, nh, g, &flow);
 	} else {
 		key = p->key.k6;
 		flow.index = p->flow_index;

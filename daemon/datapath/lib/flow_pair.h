@@ -151,7 +151,7 @@ static __always_inline __u32 flow_make_pair(struct packet *p)
 		joined = !reason;
 		if (reason == FLOW_GONE)
 			reason = flow_enter(p, 1, flow_action(p));
-		for (int i = 0; SERVES && i < OTHER_PORT_TRIES && (reason == FLOW_TAKEN || reason == FLOW_EXISTS) && flow_other_port(p); i++)
+		for (int i = 0; PICKS_PORTS && i < OTHER_PORT_TRIES && (reason == FLOW_TAKEN || reason == FLOW_EXISTS) && flow_other_port(p); i++)
 			reason = flow_enter(p, 1, FLOW_ACTION_NAT);
 	}
 	if (reason) {

@@ -224,6 +224,9 @@ __noinline enum verdict refuse(struct __sk_buff *skb, const struct packet *p)
 	if (reason)
 		return DROP(p, reason);
 	count_vif_tx(p->vif, skb->len);
-	error = p->bits & PACKET_FROM_HOST ? bpf_redirect(skb->ifindex, BPF_F_INGRESS) : bpf_redirect_peer(skb->ifindex, 0);
+	if (SERVES_OUTSIDE)
+		error = bpf_redirect(skb->ifindex, 0);
+	else
+		error = p->bits & PACKET_FROM_HOST ? bpf_redirect(skb->ifindex, BPF_F_INGRESS) : bpf_redirect_peer(skb->ifindex, 0);
 	return error == TC_ACT_REDIRECT ? VERDICT_REDIRECT : DROP(p, DROP_INTERFACE_TX_DISCARD);
 }

@@ -18,6 +18,10 @@
 #define TRANSLATES_SOURCE (ROLE == ROLE_TAP || ROLE == ROLE_VHOST)
 /* Who calls a service calls it from here. */
 #define SERVES (ROLE == ROLE_TAP || ROLE == ROLE_VHOST)
+/* Who calls a service of the node's from elsewhere comes in here, untranslated (service_outside.h). */
+#define SERVES_OUTSIDE (ROLE == ROLE_FABRIC)
+/* A flow whose way back is taken gets another source port here. */
+#define PICKS_PORTS (SERVES || SERVES_OUTSIDE)
 /* Only this one sees what tunnels bring. */
 #define TAKES_TUNNELS (ROLE == ROLE_FABRIC)
 /* Devices other than the underlay's, each with an address of the node of its own (exit.h). */

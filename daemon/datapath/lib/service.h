@@ -16,6 +16,7 @@
 #include "vif.h"
 
 #define SERVICE_REFUSES 0xffff0040 /* answered that nobody is there (refuse.h) */
+#define SERVICE_ELSEWHERE 0xffff0041 /* for outside_begin: no endpoint is on this node */
 
 /* Whether the packet is one that a flow through a service begins with. Errors and later fragments have none of their own. */
 static __always_inline int service_takes(const struct packet *p)
@@ -28,6 +29,8 @@ static __always_inline int service_is_inside(struct __sk_buff *skb, const struct
 {
 	const struct globals *g = node_globals();
 
+	if (SERVES_OUTSIDE)
+		return !skb; /* never; an argument that nobody reads isn't passed, and the verifier misses it */
 	return !(p->bits & PACKET_FROM_HOST) || !skb->ingress_ifindex || (g && source_is_own(p, g));
 }
 
@@ -219,6 +222,53 @@ static __always_inline __u32 service_place(const struct packet *p, const struct 
 	return place != NO_AFFINITY ? place : (__u32)(((__u64)bpf_get_prandom_u32() * count) >> 32);
 }
 
+/* Whether the endpoint is on this node: a workload, or the host itself. */
+static __always_inline int back_is_here(const struct back *back, __u32 family, const struct globals *g)
+{
+	__u32 index = back->nh;
+	const struct nexthop *nh;
+
+	if (back->flags & BACK_HOST)
+		return family == AF_INET ? *(const __be32 *)back->ip == g->underlay_ip : ip6_equal(back->ip, g->underlay_ip6);
+	nh = bpf_map_lookup_elem(&nexthops, &index);
+	return nh && nh->flags & NH_FLAG_VALID && nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL;
+}
+
+struct here_search {
+	struct back_set set;
+	__u32 from; /* where in the set it begins */
+	__u32 place; /* NO_AFFINITY = none found */
+	__u32 family;
+};
+
+static long here_search_step(__u32 step, struct here_search *search)
+{
+	const struct globals *g = node_globals();
+	const struct back *back;
+	__u32 place, index;
+
+	if (!g || !search->set.count)
+		return 1;
+	place = (search->from + step) % search->set.count;
+	index = search->set.first + place;
+	back = bpf_map_lookup_elem(&service_backs, &index);
+	if (!back || !back_is_here(back, search->family, g))
+		return 0;
+	search->place = place;
+	return 1;
+}
+
+#define HERE_SEARCHED 1024
+
+/* The first endpoint of this node from `place` on, NO_AFFINITY: there is none. */
+__noinline __u32 service_place_here(__u32 first, __u32 count, __u32 place, __u32 family)
+{
+	struct here_search search = { .set = { .first = first, .count = count }, .from = place, .place = NO_AFFINITY, .family = family };
+
+	bpf_loop(count < HERE_SEARCHED ? count : HERE_SEARCHED, here_search_step, &search, 0);
+	return search.place;
+}
+
 /* Chooses the endpoint: what the packet becomes. Returns 0, SERVICE_REFUSES or a drop reason. */
 __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 {
@@ -256,6 +306,11 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	if (!set.count)
 		return service_has_none(front->service, silent);
 	place = service_place(p, front, set.first, set.count);
+	if (SERVES_OUTSIDE) { /* those of other nodes are reached by their own nodes */
+		place = service_place_here(set.first, set.count, place, p->family);
+		if (place == NO_AFFINITY)
+			return SERVICE_ELSEWHERE;
+	}
 	set.first += place;
 	back = bpf_map_lookup_elem(&service_backs, &set.first);
 	if (!back)

@@ -167,6 +167,37 @@ __noinline __u32 snat_stage(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
+/*
+ * By which way the answers to who came from outside to a service leave now (FLOW_INBOUND): as the kernel's routes lead to the client, with
+ * the address that it had called. The host's own are on their way already. Returns 0 or a drop reason.
+ */
+__noinline __u32 answer_way(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	__u32 reason, way, out;
+
+	if (!p || !g)
+		return DROP_MISC;
+	p->dvrf = 0;
+	p->label = LABEL_NONE;
+	p->ecmp = ECMP_NONE;
+	p->nh = g->host_nh;
+	p->out = g->vhost_ifindex;
+	if (!p->out)
+		return DROP_NOWHERE_TO_GO;
+	if (ROLE == ROLE_VHOST)
+		return skb ? 0 : DROP_MISC; /* an argument that nobody reads isn't passed, and the verifier misses it */
+	reason = snat_route(p, &way);
+	if (reason)
+		return reason;
+	out = kernel_route(skb, p);
+	if (out != KERNEL_ROUTE_NONE && exit_find(out, p->family))
+		p->out = out;
+	else if (way)
+		p->nh = way;
+	return 0;
+}
+
 #define SNAT_TRIES 3 /* another CPU may take the port that was found free */
 
 /* Enters the way back under a port that is free, which takes the port. Returns 0 or a drop reason. */

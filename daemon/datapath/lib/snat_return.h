@@ -11,6 +11,7 @@
 #include "flow.h"
 #include "nexthop.h"
 #include "parse.h"
+#include "service_front.h"
 #include "translate.h"
 
 static __always_inline int snat_is_port(const struct globals *g, __be16 port)
@@ -33,14 +34,17 @@ static __always_inline enum snat_look snat_may_answer(struct __sk_buff *skb, con
 	struct ipv6hdr *ip6 = data + ETH_HLEN;
 	const __be16 *ports;
 
-	if (!g->snat_ports || (void *)(ip + 1) > packet_end(skb))
+	if ((!SERVES_OUTSIDE && !g->snat_ports) || (void *)(ip + 1) > packet_end(skb))
 		return SNAT_HOST;
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		ports = (void *)(ip + 1);
 		if (likely((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && *(__u8 *)ip == 0x45 &&
 			   !(ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))))
-			return (void *)(ports + 2) <= packet_end(skb) && snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
-		return ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP ? SNAT_CLOSER : SNAT_HOST;
+			return (void *)(ports + 2) <= packet_end(skb) &&
+					       (snat_is_port(g, ports[1]) || service_may_be4(g, eth, ip->daddr, ports[1])) ? SNAT_FLOW : SNAT_HOST;
+		if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP)
+			return SNAT_CLOSER;
+		return service_may_be4(g, eth, ip->daddr, 0) ? SNAT_CLOSER : SNAT_HOST;
 	}
 	if (eth->h_proto != bpf_htons(ETH_P_IPV6))
 		return SNAT_HOST;
@@ -48,7 +52,7 @@ static __always_inline enum snat_look snat_may_answer(struct __sk_buff *skb, con
 	if ((void *)(ports + 2) > packet_end(skb)) /* not readable yet */
 		return skb->len > ETH_HLEN + sizeof(*ip6) ? SNAT_CLOSER : SNAT_HOST;
 	if (likely(ip6->nexthdr == IPPROTO_TCP || ip6->nexthdr == IPPROTO_UDP))
-		return snat_is_port(g, ports[1]) ? SNAT_FLOW : SNAT_HOST;
+		return snat_is_port(g, ports[1]) || service_may_be6(g, eth, &ip6->daddr, ports[1]) ? SNAT_FLOW : SNAT_HOST;
 	return SNAT_CLOSER;
 }
 
@@ -58,7 +62,7 @@ static __always_inline int snat_first_fragment(struct __sk_buff *skb, const stru
 	__be16 port;
 
 	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP)
-		return !bpf_skb_load_bytes(skb, l4 + 2, &port, 2) && snat_is_port(g, port);
+		return !bpf_skb_load_bytes(skb, l4 + 2, &port, 2) && (snat_is_port(g, port) || (SERVES_OUTSIDE && node_port_is_used(port)));
 	return !bpf_skb_load_bytes(skb, l4 + ICMP_ID, &port, 2) && snat_is_port(g, port);
 }
 
@@ -91,14 +95,18 @@ __noinline int snat_fragment_may_answer(struct __sk_buff *skb)
 	if (!own)
 		return 0;
 	if (version >> 4 == 4) {
-		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip4, sizeof(ip4)) || ip4.daddr != *(const __be32 *)own)
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip4, sizeof(ip4)))
 			return 0;
+		if (ip4.daddr != *(const __be32 *)own)
+			return SERVES_OUTSIDE && service_has_address4(ip4.daddr);
 		if (!(ip4.frag_off & bpf_htons(IP_FRAGMENT_BITS)) || (ip4.frag_off & bpf_htons(IP_FRAGMENT_OFFSET)))
 			return 1;
 		return snat_first_fragment(skb, g, ip4.protocol, ETH_HLEN + ip4.ihl * 4);
 	}
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip6, sizeof(ip6)) || !ip6_equal(&ip6.daddr, own))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip6, sizeof(ip6)))
 		return 0;
+	if (!ip6_equal(&ip6.daddr, own))
+		return SERVES_OUTSIDE && service_has_address6(&ip6.daddr);
 	if (ip6.nexthdr != IPPROTO_FRAGMENT) /* behind other extension headers a fragment is rare enough to be remembered in vain */
 		return 1;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip6), head, sizeof(head)))
@@ -168,11 +176,11 @@ static __always_inline struct flow *snat_flow(struct packet *p, const struct glo
 		port = proto_has_ports(p->key.k4.proto) ? p->key.k4.dport : p->key.k4.sport;
 	else
 		port = proto_has_ports(p->key.k6.proto) ? p->key.k6.dport : p->key.k6.sport;
+	p->key.k4.nh_id = g->host_nh;
 	if (!snat_is_port(g, port))
 		return NULL;
-	p->key.k4.nh_id = g->host_nh;
 	flow = flow_find(p);
-	return flow && flow->flags & FLOW_DNAT && flow->action == FLOW_ACTION_NAT ? flow : NULL;
+	return flow && flow->flags & FLOW_DNAT && !(flow->flags & FLOW_INBOUND) && flow->action == FLOW_ACTION_NAT ? flow : NULL;
 }
 
 /* Whether the packet at hand is an answer. */

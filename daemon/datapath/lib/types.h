@@ -306,6 +306,7 @@ enum flow_flags {
 	FLOW_VRF_TRANSLATED = 0x40000, /* ours: the route led through a VRF_TRANSLATE nexthop */
 	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
 	FLOW_SERVICE = 0x200000, /* ours: a service leads there, not the client's routes */
+	FLOW_INBOUND = 0x400000, /* ours: of a connection that came to the node from outside, to a service; the answers leave as they were asked for */
 	FLOW_PEER_KNOWN = 0x100000, /* ours: the destination, on another node, has or had a route of its own */
 };
 

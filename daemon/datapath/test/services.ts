@@ -58,6 +58,14 @@ export class Services {
     fronts.set({ ...address, port: 0, proto: 0 }, { ...front, inside: none, outside: none, affinityS: 0 })
   }
 
+  /** Fronts of the node's own addresses are looked for at this port. */
+  listen(port: number): void {
+    const { nodePorts } = this.node.maps.services
+    const bits = Uint8Array.from(nodePorts.get(0)!.bits)
+    bits[port >> 3]! |= 1 << (port & 7)
+    nodePorts.set(0, { bits })
+  }
+
   delete({ vip, port, proto, vrf = SERVICE_VRF }: Pick<FrontOptions, 'vip' | 'port' | 'proto' | 'vrf'>): void {
     this.node.maps.services.fronts.delete({ vrf, ...addressBytes(vip), port, proto })
   }

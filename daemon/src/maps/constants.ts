@@ -221,6 +221,8 @@ export const FLOW_VRF_TRANSLATED = 0x40000
 export const FLOW_TO_HOST = 0x80000
 /** ours: a service leads there, not the client's routes */
 export const FLOW_SERVICE = 0x200000
+/** ours: of a connection that came to the node from outside, to a service; the answers leave as they were asked for */
+export const FLOW_INBOUND = 0x400000
 /** ours: the destination, on another node, has or had a route of its own */
 export const FLOW_PEER_KNOWN = 0x100000
 
@@ -242,6 +244,7 @@ export const FLOW_FLAGS = {
   FLOW_VRF_TRANSLATED,
   FLOW_TO_HOST,
   FLOW_SERVICE,
+  FLOW_INBOUND,
   FLOW_PEER_KNOWN,
 } as const
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Connections from outside to services: what the NIC brings, untunnelled, to a port of the node (NodePort) or to an address that is services'
+ * alone (of load balancers, external IPs). A front of the underlay's VRF says which endpoints may be chosen for those outside. The client's
+ * address stays, and the endpoint's answers leave the node with the address that was called (FLOW_INBOUND, answer_way in snat.h).
+ *
+ * What isn't a service's is the host's. At an address of services nothing is: what no front takes is refused, and never routed on.
+ * Flows count against the fabric, with a share for each source, so a flood takes no pod's (flow_share.h).
+ */
+#pragma once
+#include "packet.h"
+#include "drop.h"
+#include "flow.h"
+#include "refuse.h"
+#include "service.h"
+#include "service_front.h"
+#include "snat_return.h"
+
+/* Whether the packet's destination is an address of services alone: nothing of what comes there is the host's. */
+__noinline int outside_is_services(const struct packet *p)
+{
+	const struct globals *g = node_globals();
+
+	return p && g && p->family && !destination_is_own(p, g) && service_front(p, 1);
+}
+
+/* Whether a packet without a flow is for a service. */
+static __always_inline int outside_has_front(const struct packet *p)
+{
+	return (proto_has_ports(p->proto) && service_front(p, 0)) || outside_is_services(p);
+}
+
+/* Whether the first fragment at hand is no business of the host's. */
+__noinline int outside_is_ours(struct packet *p)
+{
+	const struct globals *g = node_globals();
+	const struct flow *flow;
+
+	if (!p || !g)
+		return 0;
+	p->key.k4.nh_id = g->host_nh;
+	flow = flow_find(p);
+	return flow ? !!(flow->flags & FLOW_INBOUND) : outside_has_front(p);
+}
+
+#define OUTSIDE_NEW 0xffff0050 /* outside_admit: it has no flow */
+
+/*
+ * Whether the packet has a flow, whose answer it gets then. Returns 0, or SNAT_TRACK: it has, and with the latter the state of its TCP
+ * connection is to be looked at; OUTSIDE_NEW; FLOW_PASSES: it is the host's, untouched; or a drop reason.
+ */
+__noinline __u32 outside_admit(struct packet *p, __u32 bytes)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	__u32 reason, track;
+	struct flow *flow;
+
+	if (!p || !g)
+		return FLOW_PASSES;
+	p->key.k4.nh_id = g->host_nh;
+	flow = flow_find(p);
+	if (flow && flow->flags & FLOW_EVICT_CANDIDATE) { /* user space wants it gone: what comes now begins anew */
+		flow_end_own(p, flow);
+		flow = NULL;
+	}
+	if (flow && !(flow->flags & FLOW_INBOUND))
+		return FLOW_PASSES;
+	if (!flow && !outside_has_front(p))
+		return FLOW_PASSES;
+	if (!flow)
+		return p->bits & PACKET_LATER_FRAGMENT ? DROP_FLOW_UNUSABLE : p->bits & PACKET_ICMP_ERROR ? DROP_ICMP_ERROR : OUTSIDE_NEW;
+	if (flow->action != FLOW_ACTION_NAT)
+		return DROP_FLOW_ACTION_DROP;
+	if (flow->epoch != epoch_before(g)) {
+		__u32 epoch = epoch_before(g), index = flow->nh;
+
+		nh = bpf_map_lookup_elem(&nexthops, &index);
+		if (!nh || !(nh->flags & NH_FLAG_VALID) || !nexthop_is_local(nh)) {
+			flow_end_own(p, flow);
+			return DROP_FLOW_EVICT;
+		}
+		flow->epoch = epoch;
+	}
+	if (p->ttl <= 1)
+		return DROP_TTL_EXCEEDED;
+	flow_use(p, flow, bytes);
+	track = tcp_needs_tracking(p, flow);
+	if (!track && p->proto == IPPROTO_TCP && flow->tcp_ack != p->tcp_ack)
+		flow->tcp_ack = p->tcp_ack;
+	reason = translation_load(p, flow->rindex, flow->rgen);
+	if (reason)
+		flow_end_own(p, flow);
+	if (!flow_is_of(flow, p))
+		return DROP_FLOW_EVICT;
+	return reason || !track ? reason : SNAT_TRACK;
+}
+
+/* Whether that VRF leads to the address as to one of the overlay. */
+static __always_inline int outside_is_overlay(__u32 vrf, __u32 family, const struct address *address)
+{
+	const struct nexthop *nh;
+	struct route route;
+
+	if (!route_find(vrf, family, address, &route))
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	if (!nh)
+		return 0;
+	return nh->type == NH_TUNNEL || nh->type == NH_COMPOSITE || nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL) ||
+	       (nh->type == NH_VRF_TRANSLATE && !nexthop_is_snat(nh));
+}
+
+/* Whose source may come by the wire: nobody's of the overlay, no service's. Returns 0 or a drop reason. */
+__noinline __u32 outside_source(const struct packet *p)
+{
+	struct address source = {};
+
+	if (!p)
+		return DROP_MISC;
+	packet_source(p, &source);
+	if (p->family == AF_INET ? p->key.k4.sip == p->key.k4.dip : ip6_equal(p->key.k6.sip, p->key.k6.dip))
+		return DROP_INVALID_SOURCE;
+	if (!address_is_global(p->family, &source) || outside_is_overlay(0, p->family, &source))
+		return DROP_INVALID_SOURCE;
+	return 0;
+}
+
+/*
+ * Where the endpoint is that was chosen: p->nh. A client that has an address of the endpoint's own network comes from the service's address,
+ * so that it is taken for nobody there. Returns 0, FLOW_PASSES or a drop reason.
+ */
+__noinline __u32 outside_way(struct packet *p)
+{
+	const struct globals *g = node_globals();
+	struct address source = {};
+	const struct nexthop *nh;
+	const struct back *back;
+	__u32 index;
+
+	if (!p || !g)
+		return DROP_MISC;
+	index = p->reverse_index;
+	back = bpf_map_lookup_elem(&service_backs, &index);
+	if (!back)
+		return DROP_DISCARD;
+	p->flow_flags |= FLOW_INBOUND;
+	p->nh = back->nh;
+	if (back->flags & BACK_HOST) {
+		if (p->family == AF_INET ? p->to.dip[0] != g->underlay_ip : !ip6_equal(p->to.dip, g->underlay_ip6))
+			return DROP_NOWHERE_TO_GO;
+		p->nh = g->host_nh;
+	}
+	index = p->nh;
+	nh = bpf_map_lookup_elem(&nexthops, &index);
+	if (!nh || !(nh->flags & NH_FLAG_VALID) || !nexthop_is_local(nh))
+		return DROP_NOWHERE_TO_GO;
+	if (nh->type == NH_RCV)
+		return 0;
+	p->dvrf = nh->vrf;
+	packet_source(p, &source);
+	if (!peer_of(p->family, &source) && outside_is_overlay(nh->vrf, p->family, &source))
+		service_masks(p);
+	return 0;
+}
+
+/* The first packet of a connection. VERDICT_NEXT: it goes on; VERDICT_PASS: it is the host's. */
+static __always_inline enum verdict outside_begin(struct __sk_buff *skb, struct packet *p, const struct globals *g)
+{
+	__u32 reason, epoch = epoch_before(g);
+
+	ends_keep(p);
+	p->flow_flags = FLOW_NEW;
+	p->bits |= PACKET_NEW_TICK;
+	p->out = 0;
+	reason = outside_source(p);
+	if (!reason)
+		reason = service_stage(skb, p);
+	if (reason == SERVICE_REFUSES)
+		return refuse(skb, p);
+	if (reason == SERVICE_ELSEWHERE) /* the host may know a way: a kube-proxy beside us */
+		return outside_is_services(p) ? DROP(p, DROP_NOWHERE_TO_GO) : VERDICT_PASS;
+	if (!reason)
+		reason = outside_way(p);
+	if (!reason && p->ttl <= 1)
+		reason = DROP_TTL_EXCEEDED;
+	if (!reason)
+		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : flow_make(skb, p);
+	if (!reason)
+		reason = flow_settle(p, skb->len, epoch);
+	if (reason)
+		return DROP(p, reason);
+	if (p->proto == IPPROTO_TCP)
+		tcp_track(skb, p);
+	return VERDICT_NEXT;
+}
+
+/* A parsed packet that is no answer to a workload (snat_return.h). VERDICT_NEXT: it is the host's, untouched. */
+static __always_inline enum verdict outside_to_service(struct __sk_buff *skb, struct packet *p)
+{
+	const struct globals *g = node_globals();
+	enum verdict verdict;
+	__u32 reason;
+
+	if (!g)
+		return VERDICT_NEXT;
+	reason = outside_admit(p, skb->len);
+	if (reason == FLOW_PASSES)
+		return VERDICT_NEXT;
+	if (reason == OUTSIDE_NEW) {
+		verdict = outside_begin(skb, p, g);
+		if (verdict != VERDICT_NEXT)
+			return verdict == VERDICT_PASS ? VERDICT_NEXT : verdict;
+		reason = 0;
+	}
+	if (reason == SNAT_TRACK) {
+		tcp_track(skb, p);
+		reason = 0;
+	}
+	if (!reason)
+		reason = translate_packet(skb, p);
+	return reason ? DROP(p, reason) : snat_deliver(skb, p);
+}
