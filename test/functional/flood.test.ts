@@ -10,9 +10,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nodePaths, repository } from '../lab/layout.ts'
 import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
+import { serviceManifest, serviceRanges } from './service-lab.ts'
 
 const [node1, node2] = [nodePaths('x', 1), nodePaths('x', 2)]
 const OUTSIDE = '198.51.100.9'
+/** Of a Service: leads to the pod `plain`. */
+const PUBLIC = '198.51.100.77'
 const SECONDS = 6
 const RATE = 100_000
 /** Twice what the table holds; a busy machine takes longer for it. */
@@ -125,6 +128,13 @@ describe('a flood of new flows', function () {
     for (const index of [1, 2])
       lab.node(index, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
     fabric('ip', 'addr', 'add', `${OUTSIDE}/32`, 'dev', 'lo')
+    fabric('ip', 'route', 'add', PUBLIC, 'via', node1.address4)
+    lab.apply(serviceRanges('10.96.0.0/16', 'fd96::/112'))
+    const service = serviceManifest({
+      ...{ name: 'plain', clusterIps: ['10.96.0.7', 'fd96::7'], backs: [{ pod: plain, node: 1 }] },
+      spec: { externalIPs: [PUBLIC], ports: [{ name: 'tcp', protocol: 'TCP', port: 8000, targetPort: 8000 }] },
+    })
+    lab.apply(service.replaceAll('"port":8080', '"port":8000'))
     for (const where of ['fabric', ...[red, farRed, farBlue, plain].map(({ name }) => `pod/${name}`)])
       await lab.startServer(where, ['python3', '-c', server])
   })
@@ -142,6 +152,7 @@ describe('a flood of new flows', function () {
     ['pod/blue', farBlue.ip6],
     ['pod/red', farRed.ip4],
     ['pod/blue', OUTSIDE],
+    ['fabric', PUBLIC],
   ]
 
   /** Runs the attack; all legitimate connections succeed meanwhile and afterwards, and a lasting one isn't touched. */
@@ -188,6 +199,11 @@ describe('a flood of new flows', function () {
   it('of a host of the underlay, with many sources, through the node’s own forwarding costs nobody anything', async () => {
     fabric('ip', 'route', 'replace', `${plain.ip4}/32`, 'via', node1.address4)
     await assertHolds('fabric', 'udp', '203.0.113.1/250', plain.ip4)
+  })
+
+  it('of a host of the underlay, with many sources, towards a Service costs neither its other clients nor the pod anything', async () => {
+    await assertHolds('fabric', 'syn', '203.0.113.1/250', PUBLIC, 8000)
+    await assertHolds('fabric', 'udp', '203.0.113.1/250', PUBLIC, 8000)
   })
 
   it('of ACKs towards one destination outside takes no port from the others', () =>
