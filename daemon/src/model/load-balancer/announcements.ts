@@ -20,14 +20,39 @@ export function inLineOf({ services, slices, pools, routers }: State): InLine | 
   if (services === undefined || slices === undefined || pools === undefined) return undefined
   const users = usersOf(services, pools, routers)
   if (users.size === 0) return new Map()
-  const nodes = [...routers.keys()].sort().map((name) => ({ name, hash: hashOf(name) }))
+  const { nodes, lines } = knownOf(routers)
   const local = new Set([...users.values()].flat().filter(isLocal))
   const endpoints = local.size === 0 ? undefined : nodesOfEndpoints(local, slices)
   const found = new Map<Address, readonly string[]>()
   for (const [address, all] of users) {
     const wanted = all.filter(isLocal).map((service) => endpoints!.get(service)?.get(familyOf(address)) ?? NOBODY)
-    const candidates = nodes.filter(({ name }) => wanted.every((those) => those.has(name)))
-    found.set(address, firstOf(candidates, hashOf(address)))
+    if (wanted.length > 0) {
+      const candidates = nodes.filter(({ name }) => wanted.every((those) => those.has(name)))
+      found.set(address, firstOf(candidates, hashOf(address)))
+      continue
+    }
+    const line = lines.get(address) ?? firstOf(nodes, hashOf(address))
+    lines.set(address, line)
+    found.set(address, line)
+  }
+  for (const address of lines.keys()) if (!users.has(address)) lines.delete(address)
+  return found
+}
+
+/** The nodes in order, and lines in which all of them may stand: a thousand addresses among a thousand nodes take a while. */
+interface Known {
+  readonly nodes: readonly Candidate[]
+  readonly lines: Map<Address, readonly string[]>
+}
+
+const known = new WeakMap<State['routers'], Known>()
+
+function knownOf(routers: State['routers']): Known {
+  let found = known.get(routers)
+  if (found === undefined) {
+    const nodes = [...routers.keys()].sort().map((name) => ({ name, hash: hashOf(name) }))
+    found = { nodes, lines: new Map() }
+    known.set(routers, found)
   }
   return found
 }
@@ -108,9 +133,9 @@ function firstOf(candidates: readonly Candidate[], address: number): string[] {
   const best: { readonly name: string; readonly score: number }[] = []
   for (const { name, hash } of candidates) {
     const score = mixed(hash ^ address)
+    if (best.length === MOST_IN_LINE && score <= best[MOST_IN_LINE - 1]!.score) continue
     // Of equal scores the name that comes first counts: candidates are in that order.
     const place = best.findIndex((other) => other.score < score)
-    if (place < 0 && best.length === MOST_IN_LINE) continue
     best.splice(place < 0 ? best.length : place, 0, { name, score })
     if (best.length > MOST_IN_LINE) best.pop()
   }
