@@ -42,6 +42,7 @@ describe('the command line of hack/lab', () => {
       labels: 'a=b,c=d',
       ifname: 'net1',
       annotations: {},
+      hostPorts: [],
     })
   })
 
@@ -52,6 +53,16 @@ describe('the command line of hack/lab', () => {
     assert.ok(request.verb === 'pod add')
     assert.deepEqual(request.annotations, { 'a/b': '10.1.0.7,fd01::7', c: 'd=e', f: '' })
     refused('pod add web --node 1 --annotation x', /--annotation "x": KEY=VALUE/)
+  })
+
+  it('reads ports of the node, as many as there are', () => {
+    const { request } = parse('pod add web --node 1 --host-port 8080:80 --host-port 53:5353/udp@fd01::7')
+    assert.ok(request.verb === 'pod add')
+    assert.deepEqual(request.hostPorts, [
+      { hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIp: '' },
+      { hostPort: 53, containerPort: 5353, protocol: 'udp', hostIp: 'fd01::7' },
+    ])
+    refused('pod add web --node 1 --host-port 80', /--host-port "80": NODE:POD/)
   })
 
   it('takes --name anywhere before --', () => {

@@ -14,12 +14,21 @@ export type Request =
       readonly labels?: string
       readonly ifname?: string
       readonly annotations: Readonly<Record<string, string>>
+      readonly hostPorts: readonly HostPortWanted[]
     }
   | { readonly verb: 'pod del'; readonly pod: string }
   | { readonly verb: 'exec'; readonly target: Target; readonly command: readonly string[] }
   | { readonly verb: 'daemon'; readonly node: string; readonly action: DaemonAction }
   | { readonly verb: 'status'; readonly json: boolean }
   | { readonly verb: 'demo'; readonly keep: boolean }
+
+/** A port of the node that is to lead to the pod. */
+export interface HostPortWanted {
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly protocol: string
+  readonly hostIp: string
+}
 
 export type Target = { readonly kind: 'pod' | 'node' | 'fabric'; readonly name: string }
 
@@ -52,9 +61,10 @@ const verbs: Readonly<Record<Exclude<Request['verb'], 'help'>, VerbHelp>> = {
   },
   delete: { usage: 'delete -f FILE…', says: ['takes them out'], flags: ['-f'] },
   'pod add': {
-    usage: 'pod add NAME --node I [--namespace NS] [--labels k=v,…] [--annotation k=v]… [--ifname eth0]',
+    usage:
+      'pod add NAME --node I [--namespace NS] [--labels k=v,…] [--annotation k=v]… [--ifname eth0]\n           [--host-port NODE:POD[/udp][@ADDRESS]]…',
     says: ['', 'runs the CNI binary as a container runtime would; prints its result'],
-    flags: ['--node', '--namespace', '--labels', '--annotation', '--ifname'],
+    flags: ['--node', '--namespace', '--labels', '--annotation', '--ifname', '--host-port'],
   },
   'pod del': { usage: 'pod del NAME', says: [], flags: [] },
   exec: {
@@ -103,6 +113,7 @@ const valuedFlags = new Set([
   '--labels',
   '--annotation',
   '--ifname',
+  '--host-port',
   '-f',
 ])
 const switches = new Set(['--json', '--keep', '--help', '-h'])
@@ -210,6 +221,7 @@ function requestOf(verb: Verb, rest: readonly string[], given: Words): Request {
         labels: flag('--labels'),
         ifname: flag('--ifname'),
         annotations: annotationsOf(given.flags.get('--annotation') ?? []),
+        hostPorts: (given.flags.get('--host-port') ?? []).map(hostPortOf),
       }
     }
     case 'pod del':
@@ -246,6 +258,14 @@ function annotationsOf(pairs: readonly string[]): Record<string, string> {
     return [pair.slice(0, equals), pair.slice(equals + 1)]
   })
   return Object.fromEntries(entries)
+}
+
+function hostPortOf(text: string): HostPortWanted {
+  const [, hostPort, containerPort, protocol = 'tcp', hostIp = ''] =
+    /^(\d+):(\d+)(?:\/(tcp|udp|sctp))?(?:@(.+))?$/.exec(text) ?? []
+  if (hostPort === undefined)
+    throw new UsageError(`--host-port ${JSON.stringify(text)}: NODE:POD[/udp][@ADDRESS]`, 'pod add')
+  return { hostPort: Number(hostPort), containerPort: Number(containerPort), protocol, hostIp }
 }
 
 function single(given: Words, verb: Verb, flag: string): string | undefined {

@@ -93,9 +93,9 @@ async function serve(lab: string, request: Service): Promise<void> {
       for (const id of remove(lab, request.files)) console.log(`${id} deleted`)
       return
     case 'pod add': {
-      const { pod: name, namespace, labels, annotations, ifname } = request
+      const { pod: name, namespace, labels, annotations, ifname, hostPorts } = request
       nodeOf(lab, request.node)
-      const pod = addPod(lab, { name, node: Number(request.node), namespace, labels, annotations, ifname })
+      const pod = addPod(lab, { name, node: Number(request.node), namespace, labels, annotations, ifname, hostPorts })
       console.log(JSON.stringify(pod.result, undefined, 2))
       return
     }

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { HostPortWanted } from './command-line.ts'
 import { writeWhole } from './files.ts'
 import { checkName, labPaths, nameFlag, nodePaths, podNetns } from './layout.ts'
 import { cniBinary, inNode } from './node.ts'
@@ -16,6 +17,7 @@ export interface Pod {
   readonly uid: string
   readonly labels: string
   readonly annotations: Readonly<Record<string, string>>
+  readonly hostPorts?: readonly HostPortWanted[]
   readonly result: CniResult
 }
 
@@ -58,7 +60,13 @@ function callCni(lab: string, command: 'ADD' | 'DEL', pod: Omit<Pod, 'result'>):
     type: 'vrouter-cni',
     socket: node.socket,
     stateDir: node.state,
-    runtimeConfig: { 'io.kubernetes.cri.pod-annotations': pod.annotations },
+    runtimeConfig: {
+      'io.kubernetes.cri.pod-annotations': pod.annotations,
+      // Spelled as containerd spells them.
+      portMappings: (pod.hostPorts ?? []).map(({ hostPort, containerPort, protocol, hostIp }) => ({
+        ...{ HostPort: hostPort, ContainerPort: containerPort, Protocol: protocol, HostIP: hostIp },
+      })),
+    },
   }
   const outcome = attempt(inNode(node, [cniBinary]), {
     input: JSON.stringify(config),
@@ -93,6 +101,7 @@ export interface AddPod {
   readonly labels?: string
   readonly annotations?: Readonly<Record<string, string>>
   readonly ifname?: string
+  readonly hostPorts?: readonly HostPortWanted[]
 }
 
 /** Makes the pod's namespace and runs ADD; on a failure nothing is left. Returns the CNI result. */
@@ -111,6 +120,7 @@ export function addPod(lab: string, request: AddPod): Pod {
     uid: uidOf(lab, namespace, request.name, containerId),
     labels: request.labels ?? '',
     annotations: request.annotations ?? {},
+    hostPorts: request.hostPorts ?? [],
   }
   run(['ip', 'netns', 'add', `pod-${pod.name}`])
   try {
