@@ -26,7 +26,7 @@ describe('host ports', function () {
     lab.apply(tenant('shop', '10.77.0.0/16', 'fd77::/64'))
     lab.addPod('web', 1, 'default', ...both(PORT), '--host-port', `${ONLY6}:8080@::`)
     lab.addPod('shop', 1, 'shop', ...both(TENANT_PORT))
-    lab.addPod('far', 2, 'default')
+    lab.addPod('far-shop', 2, 'shop')
     for (const pod of ['web', 'shop']) await startServer(lab, `pod/${pod}`, pod)
   })
   after(() => lab?.close())
@@ -54,6 +54,11 @@ describe('host ports', function () {
     }
   })
 
+  it('lead from pods of a tenant’s network on another node, seen with that node’s address', () => {
+    check('pod/far-shop', addressesOf(1)[0]!, PORT, `web ${addressesOf(2)[0]}`)
+    check('pod/far-shop', addressesOf(1)[0]!, TENANT_PORT, `shop ${addressesOf(2)[0]}`)
+  })
+
   it('are ports of the pod’s node alone, and of the addresses that were named', () => {
     const question = { kind: 'tcp', port: ONLY6, timeoutS: 5 } as const
     assert.deepEqual(ask(lab, 'fabric', { ...question, address: addressesOf(1)[1]! }), [`web ${outside[1]}`])
@@ -64,13 +69,14 @@ describe('host ports', function () {
 
   it('are seen by the tools', () => {
     const line = lab
-      .node(1, 'service')
+      .node(1, 'service', '--dump')
       .split('\n')
       .find((text) => text.includes(`${addressesOf(1)[0]}:${PORT} `) && text.includes('TCP'))
     assert.match(line ?? '', / {2}1 +1 /)
   })
 
   it('are refused to a second pod, by name of the first', () => {
+    lab.expectLog(/host port \d+\/tcp is that of pod default\/web/)
     const words = ['pod', 'add', 'rival', '--node', '1', '--namespace', 'shop', '--host-port', `${PORT}:80`]
     const { status, stderr } = lab.tryRun(words)
     assert.notEqual(status, 0)
@@ -82,7 +88,7 @@ describe('host ports', function () {
     lab.run(['daemon', '1', 'kill'])
     check('fabric', address, PORT, `web ${outside[0]}`)
     lab.run(['daemon', '1', 'start'])
-    await eventually(() => lab.node(1, 'service').includes(`${address}:${PORT} `))
+    await eventually(() => lab.node(1, 'service', '--dump').includes(`${address}:${PORT} `))
     check('fabric', address, PORT, `web ${outside[0]}`)
   })
 
