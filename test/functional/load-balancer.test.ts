@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { underlay } from '../lab/layout.ts'
 import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod } from './lab.ts'
-import { serviceManifest, serviceRanges } from './service-lab.ts'
+import { answersOf, ask, serviceManifest, serviceRanges, startServer } from './service-lab.ts'
 
 const VIP = '172.30.0.200'
 const VIP6 = 'fd30::200'
@@ -54,6 +54,7 @@ describe('Load balancer addresses', function () {
     )
     lab.apply(serviceRanges('10.96.0.0/16', 'fd96::/112'))
     for (const node of NODES) pods.push(lab.addPod(`p${node}`, node, 'default'))
+    for (const { name } of pods) await startServer(lab, `pod/${name}`, name)
     const spec = { addresses: [`${VIP}-${LOCAL}`, `${VIP6}-fd30::201`] }
     lab.apply(
       JSON.stringify({
@@ -89,6 +90,8 @@ describe('Load balancer addresses', function () {
     const [entry] = JSON.parse(known === '' ? '[]' : known) as { lladdr?: string }[]
     return macs.get(entry?.lladdr ?? '') ?? 0
   }
+
+  const client4 = underlay.gateway4
 
   interface Answer {
     readonly at: number
@@ -138,6 +141,20 @@ describe('Load balancer addresses', function () {
     assert.equal(answers.length, 1, JSON.stringify(answers))
   })
 
+  it('are served to a host of the underlay, which endpoints see as it is', async () => {
+    for (const kind of ['tcp', 'udp'] as const) {
+      for (const [address, seen] of [
+        [VIP, client4],
+        [VIP6, underlay.gateway6],
+      ] as const) {
+        await eventually(() => /^p\d /.test(ask(lab, 'fabric', { kind, address, timeoutS: 1 })[0]!))
+        for (const answer of answersOf(lab, 'fabric', { kind, address, count: 10 }))
+          assert.match(answer, new RegExp(`^p[123] ${seen}$`), `${kind} ${address}`)
+      }
+      assert.deepEqual(answersOf(lab, 'fabric', { kind, address: LOCAL, count: 5 }), [`p2 ${client4}`], kind)
+    }
+  })
+
   it('are shown: by a page of every node, and by the tool of the one that answers', async () => {
     const { first } = await watched(VIP)
     for (const node of NODES) {
@@ -174,6 +191,7 @@ describe('Load balancer addresses', function () {
     await eventually(() => now(answers) !== '' && now(answers) !== String(first))
     const second = answers.at(-1)!.nodes[0]!
     assert.ok(NODES.includes(second))
+    await eventually(() => ask(lab, 'fabric', { kind: 'tcp', address: VIP, timeoutS: 1 })[0]!.endsWith(client4))
     await eventually(() => told.includes(second))
     await eventually(() => elected(VIP) === second)
     inFabric('bridge', 'link', 'set', 'dev', `node${first}`, 'state', '3')
