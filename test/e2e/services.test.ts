@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { tools } from '../kubelab/layout.ts'
+import { outside, tools } from '../kubelab/layout.ts'
 import type { Cluster, From, RunningPod } from './cluster.ts'
 import { useOwnCluster } from './use-cluster.ts'
 
@@ -167,7 +167,7 @@ describe('Services without kube-proxy', function () {
     })
   }
 
-  it('of type LoadBalancer get addresses of a pool, for each of which one node answers', async () => {
+  it('of type LoadBalancer get addresses of a pool, for each of which one node answers; the outside reaches them', async () => {
     const spec = { addresses: ['10.10.0.200-10.10.0.209', 'fd00:10::200/124'] }
     await here.apply({
       ...{ apiVersion: 'vrouter.dev/v1alpha1', kind: 'LoadBalancerPool', metadata: { name: 'public' }, spec },
@@ -196,6 +196,11 @@ describe('Services without kube-proxy', function () {
         )
         return shown.filter((text) => text.includes('>true</announced_here>')).length === 1
       })
+    for (const address of addresses) {
+      const own = address.includes(':') ? outside.address6 : outside.address4
+      await here.until(`${address} is served`, async () => (await here.seenBy('outside', address, HTTP, 1)) === own)
+      for (let i = 0; i < 20; i++) assert.equal(await here.seenBy('outside', address, HTTP), own, address)
+    }
   })
 
   it('lead pods of every network to the API server', async () => {
