@@ -58,11 +58,13 @@ describe('the default network', function () {
     }
   })
 
-  it('starts pods that ask for a port of the node, and for limits', async () => {
+  it('leads a port of the node to the pod that asks for it, and starts pods that ask for limits', async () => {
     const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '10M' }
     const container = { ports: [{ containerPort: 80, hostPort: 18_080, protocol: 'TCP' }] }
     const [fresh] = await here.start({ name: 'host-port', namespace, node: 'node1', annotations, container })
     assert.equal(await here.seenBy(a, fresh!.ip4), a.ip4)
+    assert.equal(await here.seenBy('node2', '10.10.0.11', 18_080), '10.10.0.12')
+    assert.equal(await here.seenBy('node2', 'fd00:10::11', 18_080), 'fd00:10::12')
   })
 
   it('serves exec, logs and port-forward', async () => {

@@ -135,10 +135,16 @@ describe('host ports', () => {
   })
 
   it('need no tunnels to other nodes, as Services do', () => {
-    const own = port('own', red, '10.1.0.7')
-    const tables = tablesOf({ ports: [asks(own, tcp(8080, 80))] })
-    assert.deepEqual(Object.keys(frontsOf(tables)), ['underlay host-port 192.0.2.11:8080/TCP'])
-    assert.ok(tables.nexthops.every(({ nexthop }) => nexthop.type !== 'tunnel'))
+    const tunnelsWith = (world: ServiceWorld) => {
+      const model = modelOf()
+      const input = inputOf({ ...world, ports: [asks(port('own', red, '10.1.0.7'), tcp(8080, 80))] })
+      model.update(input)
+      const { fronts, nexthops } = model.update(input)
+      assert.ok(fronts!.some(({ kind }) => kind === 'host-port'))
+      return nexthops.filter(({ nexthop }) => nexthop.type === 'tunnel').length
+    }
+    assert.equal(tunnelsWith({}), 0)
+    assert.equal(tunnelsWith({ services: [serviceOf('web')] }), 1)
   })
 
   it('say so when no number is left', () => {
