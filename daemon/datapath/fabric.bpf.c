@@ -10,6 +10,7 @@
 #include "drop.h"
 #include "echo.h"
 #include "flow.h"
+#include "handover.h"
 #include "nexthop.h"
 #include "parse.h"
 #include "resolve.h"
@@ -31,10 +32,11 @@ static __always_inline enum verdict to_host(struct __sk_buff *skb, struct packet
 }
 
 #define LABEL_OF_VRF 0xffff0020 /* the packet is routed in p->dvrf first */
+#define LABEL_OF_SERVICES 0xffff0021 /* another node hands it over (handover.h) */
 
 /*
  * From the label to the nexthop, by way of the VRF's routes where the label stands for a VRF. Leaves the key's nh_id as the
- * vRouter has it: that of the destination's vif, else the nexthop's own id. Returns 0, LABEL_OF_VRF or a drop reason.
+ * vRouter has it: that of the destination's vif, else the nexthop's own id. Returns 0, LABEL_OF_VRF, LABEL_OF_SERVICES or a drop reason.
  */
 static __always_inline __u32 label_lookup(struct packet *p)
 {
@@ -55,7 +57,7 @@ static __always_inline __u32 label_lookup(struct packet *p)
 	p->dvrf = nh->vrf;
 	switch (nh->type) {
 	case NH_VRF_TRANSLATE:
-		return LABEL_OF_VRF;
+		return nh->flags & NH_FLAG_SERVICE ? LABEL_OF_SERVICES : LABEL_OF_VRF;
 	case NH_ENCAP:
 	case NH_RCV:
 	case NH_COMPOSITE:
@@ -66,18 +68,31 @@ static __always_inline __u32 label_lookup(struct packet *p)
 	}
 }
 
+/* Whoever gets the SYN answers in segments that fit into the tunnel back: with two labels where it was handed over. Returns 0 or a drop reason. */
+__noinline __u32 tunnelled_mss(struct __sk_buff *skb, const struct packet *p)
+{
+	const struct globals *g = node_globals();
+	__u32 overhead;
+
+	if (!p || !g)
+		return DROP_MISC;
+	overhead = MPLS_UDP_OVERHEAD + (p->flow_flags & FLOW_SERVICE ? MPLS_ENTRY : 0);
+	return g->underlay_mtu > overhead ? mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - overhead, overhead)) : 0;
+}
+
 /* The packet inside the tunnel is parsed; p->nh says where it goes. */
 static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, struct packet *p, const struct globals *g,
 						     __u32 encapsulation)
 {
 	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	__u32 reason, overhead = encapsulation_overhead(encapsulation);
 	enum verdict verdict;
+	__u32 reason;
 
 	if (!nh || !(nh->flags & NH_FLAG_VALID))
 		return DROP(p, DROP_INVALID_NH);
-	p->key.k4.nh_id = nh->type == NH_ENCAP || nh->type == NH_RCV ? nh->key_nh : p->nh;
-	if (nh->type == NH_TUNNEL) { /* on to another node: routed once more, so the TTL counts */
+	if (!packet_is_handed(p))
+		p->key.k4.nh_id = nh->type == NH_ENCAP || nh->type == NH_RCV ? nh->key_nh : p->nh;
+	if (nh->type == NH_TUNNEL && !packet_is_handed(p)) { /* on to another node: routed once more, so the TTL counts */
 		if (nh->dip == p->outer_sip) {
 			COUNT_VRF(p->dvrf, udp_mpls_tunnels);
 			return DROP(p, DROP_PKT_LOOP);
@@ -87,11 +102,11 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 			return DROP(p, reason);
 		p->flow_flags = 0;
 		p->bits |= PACKET_NEW_TICK;
-	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE) {
-		verdict = flow_stage(skb, p, g, skb->len - overhead);
+	} else if (nexthop_makes_flow(nh) || nh->type == NH_COMPOSITE || packet_is_handed(p)) {
+		verdict = flow_stage(skb, p, g, skb->len - encapsulation_overhead(encapsulation | p->handed));
 		if (verdict != VERDICT_NEXT)
 			return verdict;
-		p->flow_flags = FLOW_TTL_KEEP | (p->flow_flags & FLOW_TRANSLATED); /* whoever made the flow: the sending node has routed the packet already */
+		p->flow_flags = FLOW_TTL_KEEP | (p->flow_flags & (FLOW_TRANSLATED | FLOW_SERVICE)); /* whoever made the flow: the sending node has routed the packet already */
 	} else { /* dropped, or shown to the agent with its tunnel headers */
 		if (nh->type == NH_ENCAP) {
 			reason = source_check(p);
@@ -101,14 +116,14 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 		return nexthop_rare(skb, p);
 	}
 
-	reason = encapsulation_strip(skb, p, encapsulation);
+	reason = encapsulation_strip(skb, p, encapsulation | p->handed);
 	if (reason)
 		return DROP(p, reason);
 	verdict = translate_stage(skb, p);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	if (unlikely(p->tcp_flags & TCPHDR_SYN && g->underlay_mtu > overhead)) {
-		reason = mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - overhead, overhead));
+	if (unlikely(p->tcp_flags & TCPHDR_SYN)) {
+		reason = tunnelled_mss(skb, p);
 		if (reason)
 			return DROP(p, reason);
 	}
@@ -184,13 +199,20 @@ static __always_inline enum verdict fabric_walk(struct __sk_buff *skb, struct pa
 	if (unlikely(p->label == MPLS_LABEL_ECHO))
 		return echo_answer(skb, p);
 	label = label_lookup(p);
-	if (label && label != LABEL_OF_VRF)
+	if (label && label != LABEL_OF_VRF && label != LABEL_OF_SERVICES)
 		return DROP(p, label);
-	reason = PARSE(parse_version, skb, p, encapsulation_overhead(encapsulation));
+	if (unlikely((label == LABEL_OF_SERVICES) != packet_is_handed(p)))
+		return DROP(p, DROP_INVALID_LABEL);
+	reason = PARSE(parse_version, skb, p, encapsulation_overhead(encapsulation | p->handed));
 	if (unlikely(reason || p->bits & PACKET_FRAGMENT)) {
 		verdict = fragment_stage(skb, p, reason);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
+	}
+	if (unlikely(packet_is_handed(p))) {
+		reason = handover_key(p);
+		if (reason)
+			return DROP(p, reason);
 	}
 	if (label == LABEL_OF_VRF) {
 		COUNT_VRF(p->dvrf, vrf_translates);

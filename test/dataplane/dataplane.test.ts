@@ -1,4 +1,5 @@
 /** The dataplane against the real kernel: adopt, write, attach, repair, restart. Programs are stand-ins; the maps are the real ones. */
+
 import assert from 'node:assert/strict'
 import { readdirSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,6 +26,7 @@ import { RouteSocket } from '@kube-vrouter/linux/netlink/route'
 import { newIngressFilter, newIngressQdisc } from '@kube-vrouter/linux/netlink/traffic-control'
 import { readSysctl } from '@kube-vrouter/linux/sysctl'
 import { openTap } from '@kube-vrouter/linux/tap'
+import { NO_CONTEXT } from '../../daemon/src/maps/flows.ts'
 import { longestTurnMs } from '../event-loop.ts'
 import { until as untilTrue } from '../patience.ts'
 import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
@@ -409,7 +411,7 @@ describe('Dataplane', function () {
     assert.deepEqual(seen(), [['192.0.2.3'], 0])
     assert.equal(epochOf(dataplane), epoch + 1)
     // what others did to them is repaired
-    inet.set({ ip: ip4Number('192.0.2.66') }, { node: ip4Number('192.0.2.66') })
+    inet.set({ ip: ip4Number('192.0.2.66') }, { nh: 0, node: ip4Number('192.0.2.66') })
     inet.delete({ ip: ip4Number('192.0.2.3') })
     await dataplane.resync()
     assert.deepEqual(seen(), [['192.0.2.3'], 0])
@@ -687,7 +689,7 @@ describe('Dataplane', function () {
     await using dataplane = await open()
     await dataplane.apply(tablesOf(dataplane, [1, 2]))
     const { flow4 } = dataplane.maps.flows
-    const key = (nhId: number) => ({ nhId, sip: 1, dip: 2, sport: 3, dport: 4, proto: 17 })
+    const key = (nhId: number) => ({ nhId, sip: 1, dip: 2, sport: 3, dport: 4, proto: 17, context: NO_CONTEXT })
     const flow = { ...decode(flowCodec, new Uint8Array(flowCodec.size)), nh: 1 }
     flow4.set(key(21), flow)
     flow4.set(key(22), flow)

@@ -1,4 +1,5 @@
 /** The typed tables against maps of the real kernel. */
+
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -37,6 +38,7 @@ import { decode, encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { listVifs, vifById } from '@kube-vrouter/daemon/maps/vifs'
 import { listVrfs, vrfById } from '@kube-vrouter/daemon/maps/vrfs'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import { NO_CONTEXT } from '../../daemon/src/maps/flows.ts'
 import { requireRoot, Sandbox } from './sandbox.ts'
 
 async function all<T>(slices: AsyncGenerator<readonly T[]>): Promise<T[]> {
@@ -219,8 +221,9 @@ describe('pinned maps', () => {
 
   it('find flows by their index, and the way back', async () => {
     const { flow4, flow6, slots, alloc } = maps.flows
-    const key = { nhId: 20, sip: 0x0a010203, dip: 0x0a010204, sport: 40000, dport: 80, proto: 6 }
-    const back = { nhId: 21, sip: key.dip, dip: key.sip, sport: 80, dport: 40000, proto: 6 }
+    const ports = { sport: 40000, dport: 80, proto: 6, context: NO_CONTEXT }
+    const key = { nhId: 20, sip: 0x0a010203, dip: 0x0a010204, ...ports }
+    const back = { ...ports, nhId: 21, sip: key.dip, dip: key.sip, sport: 80, dport: 40000 }
     const flow = { ...zero(flowCodec), flags: FLOW_ACTIVE, index: 100, rindex: 101 }
     flow4.set(key, flow)
     flow4.set(back, { ...flow, index: 101, rindex: 100 })

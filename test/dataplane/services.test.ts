@@ -1,4 +1,5 @@
 /** Fronts and backs of Services in the real kernel: written whole, left alone while nobody knows them, found again, repaired, and told when there is no room. */
+
 import assert from 'node:assert/strict'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,6 +17,7 @@ import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { SystemError } from '@kube-vrouter/linux/errors'
 import { close } from '@kube-vrouter/linux/ffi'
 import { openTap } from '@kube-vrouter/linux/tap'
+import { NO_CONTEXT } from '../../daemon/src/maps/flows.ts'
 import { until } from '../patience.ts'
 import { buildObjects, requireRoot, Sandbox } from './sandbox.ts'
 
@@ -95,6 +97,7 @@ describe('Services in the kernel', function () {
   const front = (n: number, inside: BackSet, more: Partial<Front> = {}): Front => ({
     ...{ vrf: 3, address: `10.96.${n >> 8}.${n & 255}`, listener: { protocol: 'TCP', port: 80 }, kind: 'cluster-ip' },
     ...{ service: { namespace: 'default', name: `s${n}`, port: 'http', family: 4 }, id: n, inside, outside: inside },
+    ...{ local: inside },
     ...more,
   })
 
@@ -241,7 +244,8 @@ describe('Services in the kernel', function () {
     const { flow4, alloc, slots } = dataplane.maps.flows
     const udp = { listener: { protocol: 'UDP', port: 53 } } as const
     await dataplane.apply(tablesOf(dataplane, [front(1, set(1, 2), udp)]))
-    const key = { nhId: 20, sip: ip4Number('10.1.0.7'), dip: ip4Number('10.96.0.1'), sport: 4000, dport: 53, proto: 17 }
+    const ends = { sip: ip4Number('10.1.0.7'), dip: ip4Number('10.96.0.1') }
+    const key = { nhId: 20, ...ends, sport: 4000, dport: 53, proto: 17, context: NO_CONTEXT }
     const back = { ...key, sip: ip4Number('10.1.0.2'), dip: key.sip, sport: 8080, dport: 4000 }
     const flow = decode(flowCodec, new Uint8Array(flowCodec.size))
     const counts = decode(flowAllocCodec, alloc.lookup(encode(u32Codec, 0))!)

@@ -39,7 +39,7 @@ export const DEV_SERVICES = 'default-domain:k8s-dev:k8s-dev-service-network'
 
 export function router(name: string, at: number): VirtualRouter {
   const [address, vhostLabel] = [`192.0.2.${at}`, 16]
-  return { name, address, encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel }
+  return { name, address, encapsulations: ['MPLSoUDP'], vrfLabels: {}, vhostLabel, serviceLabel: 100 + at }
 }
 
 export function port(name: string, vn: VirtualNetwork, address: string, namespace = 'default'): Port {

@@ -456,14 +456,15 @@ const fronts: readonly Front[] = (() => {
     whenEmpty: 'reject',
   }
   const none: BackSet = { backs: [], whenEmpty: 'reject' }
+  const local: BackSet = { backs: cluster.backs.slice(0, 1), whenEmpty: 'drop' }
   const listener = { protocol: 'TCP', port: 80 } as const
   const at = { vrf: 2, address: '10.96.0.10', kind: 'cluster-ip', service, id: 5 } as const
   return [
-    { ...at, inside: none, outside: none },
-    { ...at, listener, inside: cluster, outside: cluster },
+    { ...at, inside: none, outside: none, local: none },
+    { ...at, listener, inside: cluster, outside: cluster, local },
     {
       ...{ ...at, listener, vrf: 0, address: '198.51.100.7', kind: 'load-balancer', sourceRanges: ['203.0.113.0/24'] },
-      ...{ inside: cluster, outside: { backs: [], whenEmpty: 'drop' }, affinitySeconds: 60 },
+      ...{ inside: cluster, outside: { backs: [], whenEmpty: 'drop' }, local, affinitySeconds: 60 },
     },
   ]
 })()

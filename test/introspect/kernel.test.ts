@@ -2,6 +2,7 @@
  * Kernel pages over maps of the real kernel: every table of it read as the pages read it, and large tables shown without holding
  * up the event loop.
  */
+
 import assert from 'node:assert/strict'
 import { parseArguments } from '@kube-vrouter/daemon/introspect/arguments'
 import type { IntrospectContext } from '@kube-vrouter/daemon/introspect/context'
@@ -38,6 +39,7 @@ import {
 import { encode, u32Codec } from '@kube-vrouter/daemon/maps/table'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { MapType } from '@kube-vrouter/linux/bpf/syscall'
+import { NO_CONTEXT } from '../../daemon/src/maps/flows.ts'
 import { flows as fixtureFlows } from '../doubles/kernel-tables.ts'
 import { contextOfFixture } from '../doubles/small-cluster.ts'
 import { longestTurnMs } from '../event-loop.ts'
@@ -228,7 +230,8 @@ describe('introspect over maps of the kernel', () => {
       const { flow } = fixtureFlows[0]!
       const slot = new Uint8Array(mapDefinitions.flow_slots.valueSize)
       for (let index = 0; index < LARGE; index++) {
-        const key = { nhId: 10, sip: 0x0a2f0000 + index, dip: 0x0a2fff46, sport: 1000, dport: 80, proto: 6 }
+        const ports = { sport: 1000, dport: 80, proto: 6, context: NO_CONTEXT }
+        const key = { nhId: 10, sip: 0x0a2f0000 + index, dip: 0x0a2fff46, ...ports }
         maps.flows.flow4.set(key, { ...flow, flags: FLOW_ACTIVE, index })
         slot[0] = 2
         slot.set(encode(flow4KeyCodec, key), 4)

@@ -21,6 +21,7 @@ import {
 } from '@kube-vrouter/daemon/maps/structs'
 import { encode } from '@kube-vrouter/daemon/maps/table'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
+import { NO_CONTEXT } from '../../daemon/src/maps/flows.ts'
 
 /** Why the tests can't run here; undefined: they can. */
 export function lacking(): string | undefined {
@@ -91,10 +92,10 @@ function fillServices({ services }: PinnedMaps): void {
     { first: 9, count: 2 },
     { first: 9, count: 1 },
   ]
-  const front = { service: 5, flags: 0, inside: both, outside: both, affinityS: 0 }
+  const front = { service: 5, flags: 0, inside: both, outside: both, local: one, affinityS: 0 }
   const key = { vrf: 3, ...addressBytes('10.96.0.10'), port: 80, proto: 6 }
   services.fronts.set(key, front)
-  services.fronts.set({ ...key, port: 0, proto: 0 }, { ...front, inside: NONE, outside: NONE })
+  services.fronts.set({ ...key, port: 0, proto: 0 }, { ...front, inside: NONE, outside: NONE, local: NONE })
   services.fronts.set(
     { ...key, vrf: 0, ...addressBytes('198.51.100.7') },
     { ...front, flags: c.FRONT_SOURCE_RANGES | c.FRONT_DROP_OUTSIDE, outside: one, affinityS: 60 },
@@ -204,6 +205,7 @@ function fillRoutes(maps: PinnedMaps): void {
 
 function fillFlows(maps: PinnedMaps): void {
   const forward = {
+    context: NO_CONTEXT,
     nhId: 22,
     sip: ip4Number('10.47.255.252'),
     dip: ip4Number('10.47.255.253'),
@@ -211,7 +213,7 @@ function fillFlows(maps: PinnedMaps): void {
     dport: 80,
     proto: 6,
   }
-  const reverse = { nhId: 18, sip: forward.dip, dip: forward.sip, sport: 80, dport: 43210, proto: 6 }
+  const reverse = { ...forward, nhId: 18, sip: forward.dip, dip: forward.sip, sport: 80, dport: 43210 }
   const flow: FlowStruct = {
     packets: 12n,
     bytes: 1204n,

@@ -10,7 +10,12 @@
 #include "mpls_udp.h"
 
 #define ENCAPSULATION_NONE 0
-#define ENCAPSULATION_MAX MPLS_UDP_OVERHEAD /* of all, the longest outer headers in bytes */
+#define ENCAPSULATION_MAX (MPLS_UDP_OVERHEAD + MPLS_ENTRY) /* of all, the longest outer headers in bytes */
+
+static __always_inline int is_mpls_udp(__u32 encapsulation)
+{
+	return !!(encapsulation & NH_FLAG_TUNNEL_UDP_MPLS);
+}
 
 /* Of a nexthop; 0: it isn't a tunnel, or one that this datapath can't make. */
 static __always_inline __u32 encapsulation_of(const struct nexthop *nh)
@@ -21,7 +26,9 @@ static __always_inline __u32 encapsulation_of(const struct nexthop *nh)
 /* Bytes from the outer IPv4 header to the packet inside. */
 static __always_inline __u32 encapsulation_overhead(__u32 encapsulation)
 {
-	return encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? MPLS_UDP_OVERHEAD : 0;
+	if (!is_mpls_udp(encapsulation))
+		return 0;
+	return encapsulation & ENCAPSULATION_STACKED ? MPLS_UDP_OVERHEAD + MPLS_ENTRY : MPLS_UDP_OVERHEAD;
 }
 
 /* What nodes send to this UDP port. */
@@ -42,7 +49,7 @@ static __always_inline __u32 encapsulation_taken_at(__be16 port, const struct gl
  */
 static __always_inline __u32 encapsulation_push(struct __sk_buff *skb, __u32 encapsulation)
 {
-	__u64 flags = encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? MPLS_UDP_ROOM : 0;
+	__u64 flags = !is_mpls_udp(encapsulation) ? 0 : encapsulation & ENCAPSULATION_STACKED ? MPLS_UDP_ROOM_STACKED : MPLS_UDP_ROOM;
 	__u32 overhead = encapsulation_overhead(encapsulation);
 
 	/* What came in by a tunnel and goes back into one (a NodePort's backend may be anywhere) is still marked as encapsulated, with its
@@ -57,13 +64,13 @@ static __always_inline __u32 encapsulation_push(struct __sk_buff *skb, __u32 enc
 static __always_inline __u32 encapsulation_write(struct __sk_buff *skb, const struct packet *p, const struct nexthop *nh,
 						 const struct globals *g, __u32 encapsulation, __be16 id, __u8 tos)
 {
-	return encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? mpls_udp_write(skb, p, nh, g, id, tos) : DROP_INVALID_PROTOCOL;
+	return is_mpls_udp(encapsulation) ? mpls_udp_write(skb, p, nh, g, id, tos, encapsulation & ENCAPSULATION_STACKED) : DROP_INVALID_PROTOCOL;
 }
 
-/* Reads the outer headers: p->outer_sip and p->label. Returns 0 or a drop reason. */
+/* Reads the outer headers: p->outer_sip, p->label, and p->back_label where there is a second one. Returns 0 or a drop reason. */
 static __always_inline __u32 encapsulation_parse(struct __sk_buff *skb, struct packet *p, __u32 encapsulation)
 {
-	return encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? mpls_udp_parse(skb, p) : DROP_INVALID_PROTOCOL;
+	return is_mpls_udp(encapsulation) ? mpls_udp_parse(skb, p) : DROP_INVALID_PROTOCOL;
 }
 
 /*
@@ -77,7 +84,7 @@ static __always_inline __u32 encapsulation_strip(struct __sk_buff *skb, struct p
 	struct ethhdr *eth;
 	__u32 reason;
 
-	reason = encapsulation == NH_FLAG_TUNNEL_UDP_MPLS ? mpls_udp_leave(skb, p) : DROP_INVALID_PROTOCOL;
+	reason = is_mpls_udp(encapsulation) ? mpls_udp_leave(skb, p, encapsulation & ENCAPSULATION_STACKED) : DROP_INVALID_PROTOCOL;
 	if (reason)
 		return reason;
 	if (bpf_skb_adjust_room(skb, -(__s32)overhead, BPF_ADJ_ROOM_MAC, flags))

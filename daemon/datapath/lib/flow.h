@@ -11,6 +11,7 @@
 #include "flow_index.h"
 #include "flow_make.h"
 #include "flow_pair.h"
+#include "flow_source.h"
 #include "policy.h"
 #include "refuse.h"
 #include "resolve.h"
@@ -61,19 +62,6 @@ __noinline __u32 flow_may_answer(const struct packet *p, __u32 asking_vrf)
 	if (nh && (nh->type == NH_COMPOSITE || (nh->type == NH_VRF_TRANSLATE && !nexthop_is_snat(nh)))) /* one of several; by another VRF */
 		return 0;
 	return nh && (nh->type == NH_ENCAP || nh->type == NH_RCV) && nh->key_nh == p->key.k4.nh_id ? 0 : DROP_DISCARD;
-}
-
-/* A workload may use its own addresses only. ICMP errors are checked where they are keyed (tap.bpf.c). */
-__noinline int flow_source_is_own(const struct packet *p, const struct vif *vif)
-{
-	struct address source = {};
-
-	if (!p || !vif)
-		return 0;
-	if (vif->flags & VIF_NO_SPOOF_CHECK)
-		return 1;
-	packet_source(p, &source);
-	return vif_has_address(vif, p->family, &source);
 }
 
 /*
@@ -139,6 +127,7 @@ __noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 	p->out = flow->out;
 	if (!(p->bits & PACKET_FROM_TUNNEL)) {
 		p->nh = flow->nh;
+		p->label = flow->label;
 		p->dvrf = flow->dvrf;
 	}
 	if (!(flow->flags & FLOW_TRANSLATED))
@@ -181,11 +170,10 @@ static __always_inline __u32 flow_route(struct __sk_buff *skb, struct packet *p)
 		reason = flow_route_again(p, flags);
 	else if (!(flags & FLOW_NEW) && flags & FLOW_SERVICE) { /* to p->nh, as the service chose */
 		p->flow_flags = 0;
-		p->label = LABEL_NONE;
 		reason = 0;
 	} else
 		reason = resolve(skb, p);
-	p->flow_flags |= flags & (FLOW_TRANSLATED | FLOW_NEW | FLOW_SERVICE);
+	p->flow_flags |= flags & (FLOW_TRANSLATED | FLOW_NEW | FLOW_SERVICE | FLOW_HANDED);
 	return reason;
 }
 
@@ -330,6 +318,12 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 		return VERDICT_NEXT;
 	}
 	reason = flow_route(skb, p);
+	if (TAKES_TUNNELS && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
+		reason = service_stage(skb, p);
+		reason = reason ? reason : service_handed(p);
+		if (reason)
+			return DROP(p, reason == SERVICE_REFUSES || reason == SERVICE_ELSEWHERE ? DROP_NOWHERE_TO_GO : reason);
+	}
 	if (SERVES && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
 		reason = service_stage(skb, p);
 		if (reason == SERVICE_REFUSES)
@@ -348,7 +342,7 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 	if (TRANSLATES_SOURCE && reason == FLOW_LEAVES)
 		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : snat_stage(skb, p);
 	else if (!reason)
-		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : source_stage(p);
+		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : flow_source(p);
 	if (!reason && p->flow_flags & FLOW_NEW)
 		reason = flow_make(skb, p);
 	if (!reason)

@@ -172,7 +172,7 @@ static __always_inline __u32 flow_flags_back(__u32 flags)
 	       (flags & FLOW_DPAT ? FLOW_SPAT : 0);
 }
 
-#define FLOW_MADE_HOW (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_VRFT | FLOW_SERVICE | FLOW_INBOUND | FLOW_TRANSLATED)
+#define FLOW_MADE_HOW (FLOW_L2 | FLOW_TTL_KEEP | FLOW_VRF_TRANSLATED | FLOW_VRFT | FLOW_SERVICE | FLOW_INBOUND | FLOW_HANDED | FLOW_TRANSLATED)
 
 /* The packet's own direction: where it goes. */
 static __always_inline void flow_describe(const struct packet *p, struct flow *flow)

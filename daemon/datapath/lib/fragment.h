@@ -25,7 +25,7 @@ static __always_inline void fragment_key(const struct packet *p, __u32 id, __u8 
 		ip6_copy(key->dip, p->key.k6.dip);
 	}
 	key->id = id;
-	key->vrf = p->dvrf;
+	key->vrf = p->handed ? p->back_label << 12 : p->dvrf; /* handed over: whose way back it is */
 	key->proto = proto;
 	key->family = p->family;
 	key->vif = p->vif;
@@ -53,7 +53,7 @@ static __always_inline __u32 fragment_place(const struct packet *p, __u32 id, st
 	if (p->vif_type != VIF_VIRTUAL)
 		place->sender |= (hash_end(hash) % FRAGMENT_GROUPS + (p->bits & PACKET_FROM_TUNNEL ? FRAGMENT_GROUPS : 0)) << 16;
 	hash = fragment_hash_address(hash, is_ip4 ? (const void *)&p->key.k4.dip : (const void *)p->key.k6.dip, p->family);
-	hash = hash_end(hash_add(hash_add(hash, id), p->dvrf << 16 | p->family << 8 | p->proto));
+	hash = hash_end(hash_add(hash_add(hash, p->handed ? id ^ p->back_label : id), p->dvrf << 16 | p->family << 8 | p->proto));
 	place->place = hash % FRAGMENT_PLACES;
 	return hash;
 }

@@ -103,6 +103,7 @@ struct packet {
 	__u8 bits;
 	__u8 vif_type;     /* enum vif_type of the ingress vif */
 	__u8 reverse_gen;  /* generation of reverse_index: tells whether that slot still is the one of this flow's way back */
+	__u8 handed;       /* ENCAPSULATION_STACKED: another node hands it over (handover.h), and back_label is the label of its way back; else 0 */
 	union {
 		struct flow4_key k4;
 		struct flow6_key k6;

@@ -6,6 +6,7 @@
 #pragma once
 #include "packet.h"
 #include "composite.h"
+#include "handover.h"
 #include "route.h"
 #include "stats.h"
 
@@ -126,12 +127,25 @@ __noinline __u32 resolve_bridge(struct __sk_buff *skb, struct packet *p)
 	}
 }
 
+/* Leads to the service that another node hands a connection over to (handover.h). Returns 0 or a drop reason. */
+static __always_inline __u32 handover_route(struct packet *p)
+{
+	__u32 reason = resolve_route(p, 0);
+
+	if (reason || p->flow_flags & FLOW_AT_SERVICE)
+		return reason;
+	p->nh = NH_ID_DISCARD;
+	return DROP_DISCARD;
+}
+
 /* Decides about a packet that isn't of a flow with a fresh answer. Returns 0 or a drop reason. */
 static __always_inline __u32 resolve(struct __sk_buff *skb, struct packet *p)
 {
 	const struct nexthop *nh;
 
 	p->flow_flags = 0;
+	if (packet_is_handed(p)) /* as the host would reach that address, which sees all services; it goes nowhere else */
+		return handover_route(p);
 	if (p->bits & PACKET_FROM_TUNNEL) { /* its label said where it goes: p->nh */
 		p->flow_flags = FLOW_TTL_KEEP;
 		nh = bpf_map_lookup_elem(&nexthops, &p->nh);

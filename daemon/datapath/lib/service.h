@@ -11,8 +11,10 @@
 #pragma once
 #include "packet.h"
 #include "drop.h"
+#include "handover.h"
 #include "resolve.h"
 #include "source.h"
+#include "service_affinity.h"
 #include "vif.h"
 
 #define SERVICE_REFUSES 0xffff0040 /* answered that nobody is there (refuse.h) */
@@ -68,87 +70,6 @@ __noinline int service_is_open(const struct packet *p, __u32 service)
 		ip6_copy(key.ip, p->key.k6.sip);
 	}
 	return !!bpf_map_lookup_elem(&service_ranges, &key);
-}
-
-static __always_inline int back_is(const struct back *back, const struct affinity *affinity)
-{
-	return back->port == affinity->port && ip6_equal(back->ip, affinity->ip);
-}
-
-/* The search for the endpoint that a client had before. */
-struct back_search {
-	struct affinity affinity;
-	__u32 first;
-	__u32 place; /* found: where in the set */
-	__u32 found;
-};
-
-static long back_search_step(__u32 step, struct back_search *search)
-{
-	__u32 index = search->first + step;
-	const struct back *back = bpf_map_lookup_elem(&service_backs, &index);
-
-	if (!back)
-		return 1;
-	search->found = back_is(back, &search->affinity);
-	search->place = step;
-	return search->found;
-}
-
-#define BACKS_SEARCHED 16384 /* a client of a service that has more may lose its endpoint when the set changes */
-
-static __always_inline void affinity_key_of(const struct packet *p, __u32 service, struct affinity_key *key)
-{
-	key->service = service;
-	key->vrf = p->vrf;
-	if (p->family == AF_INET)
-		*(__be32 *)key->ip = p->key.k4.sip;
-	else
-		ip6_copy(key->ip, p->key.k6.sip);
-}
-
-#define NO_AFFINITY 0xffffffff
-
-/* Where in the set the endpoint is that the client has; NO_AFFINITY: it has none there, or not any more. */
-__noinline __u32 affinity_find(const struct packet *p, __u32 service, __u32 first, __u32 count)
-{
-	struct back_search search = {};
-	const struct affinity *known;
-	const struct back *back;
-	struct affinity_key key = {};
-	__u32 index;
-
-	if (!p)
-		return NO_AFFINITY;
-	affinity_key_of(p, service, &key);
-	known = bpf_map_lookup_elem(&service_affinity, &key);
-	if (!known || known->expires_ns < bpf_ktime_get_coarse_ns())
-		return NO_AFFINITY;
-	search.affinity = *known;
-	index = first + search.affinity.place;
-	back = search.affinity.place < count ? bpf_map_lookup_elem(&service_backs, &index) : NULL;
-	if (back && back_is(back, &search.affinity))
-		return search.affinity.place;
-	search.first = first;
-	bpf_loop(count < BACKS_SEARCHED ? count : BACKS_SEARCHED, back_search_step, &search, 0);
-	return search.found ? search.place : NO_AFFINITY;
-}
-
-/* The client keeps the endpoint for so many seconds without a connection. Returns 0. */
-__noinline int affinity_keep(const struct packet *p, const struct front *front, const struct back *back, __u32 place)
-{
-	struct affinity affinity = {};
-	struct affinity_key key = {};
-
-	if (!p || !front || !back)
-		return 0;
-	affinity_key_of(p, front->service, &key);
-	ip6_copy(affinity.ip, back->ip);
-	affinity.port = back->port;
-	affinity.place = place;
-	affinity.expires_ns = bpf_ktime_get_coarse_ns() + front->affinity_s * 1000000000ULL;
-	bpf_map_update_elem(&service_affinity, &key, &affinity, BPF_ANY);
-	return 0;
 }
 
 /* The packet comes from the service's address, to which its receiver answers by way of its router. */
@@ -296,7 +217,10 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	}
 	if (unlikely(g->nat_from_ns && bpf_ktime_get_coarse_ns() < g->nat_from_ns)) /* it may be a flow of the former table */
 		return DROP_NEW_FLOWS;
-	if (service_is_inside(skb, p)) {
+	if (packet_is_handed(p)) {
+		set = front->local;
+		silent = 0;
+	} else if (service_is_inside(skb, p)) {
 		set = front->inside;
 		silent = front->flags & FRONT_DROP_INSIDE;
 	} else {
@@ -325,6 +249,21 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
+/* The packet goes to an endpoint of this node by its interface, wherever routes lead. Returns 0: it has none here. */
+static __always_inline int service_reaches(struct packet *p, __u32 interface)
+{
+	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &interface);
+
+	if (!nh || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
+		return 0;
+	p->nh = interface;
+	p->dvrf = nh->vrf;
+	p->label = LABEL_NONE;
+	p->ecmp = ECMP_NONE;
+	p->flow_flags |= FLOW_SERVICE;
+	return 1;
+}
+
 /* Whether the client's own routes have led to that endpoint, and not to another one that has its address in the client's network. */
 static __always_inline int service_route_leads(const struct packet *p, const struct nexthop *nh, const struct back *back)
 {
@@ -341,7 +280,7 @@ static __always_inline int service_route_leads(const struct packet *p, const str
  * The endpoint has been routed, with `reason`. One of the underlay is never a workload, and one of a network never leaves the overlay. One
  * that the client's routes don't lead to, and that is here, is reached all the same: whoever sees a service reaches its endpoints.
  * One that is this node itself takes nothing from an address of its own, and finds no way to a workload whose address it doesn't know, or
- * knows as another's: such a packet comes from the service. Returns 0 or a drop reason.
+ * knows as another's: such a packet comes from the service. One of another node is handed over to that (handover.h). Returns 0 or a drop reason.
  */
 __noinline __u32 service_way(struct packet *p, __u32 reason)
 {
@@ -367,12 +306,30 @@ __noinline __u32 service_way(struct packet *p, __u32 reason)
 		return 0;
 	index = back->nh;
 	nh = bpf_map_lookup_elem(&nexthops, &index);
-	if (!nh || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
-		return reason ? reason : DROP_DISCARD;
-	p->nh = index;
-	p->dvrf = nh->vrf;
-	p->label = LABEL_NONE;
-	p->ecmp = ECMP_NONE;
-	p->flow_flags |= FLOW_SERVICE;
+	if (nh && nh->type == NH_TUNNEL && back->flags & BACK_HANDED) {
+		ends_keep(p);
+		p->flow_flags = (p->flow_flags & ~FLOW_TRANSLATED) | FLOW_SERVICE | FLOW_HANDED;
+		p->nh = index;
+		p->label = back->label;
+		p->dvrf = p->vrf;
+		p->ecmp = ECMP_NONE;
+		return 0;
+	}
+	return service_reaches(p, index) ? 0 : reason ? reason : DROP_DISCARD;
+}
+
+/* What another node hands over goes to an endpoint of this one, which is a workload, or nowhere. Returns 0 or a drop reason. */
+__noinline __u32 service_handed(struct packet *p)
+{
+	const struct back *back;
+	__u32 index;
+
+	if (!p)
+		return DROP_MISC;
+	index = p->reverse_index;
+	back = bpf_map_lookup_elem(&service_backs, &index);
+	if (!back || !service_reaches(p, back->nh))
+		return DROP_NOWHERE_TO_GO;
+	p->flow_flags = (p->flow_flags & ~FLOW_AT_SERVICE) | FLOW_TTL_KEEP;
 	return 0;
 }

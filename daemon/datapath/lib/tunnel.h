@@ -7,6 +7,7 @@
 #include "packet.h"
 #include "ecn.h"
 #include "encapsulation.h"
+#include "handover.h"
 #include "mss.h"
 #include "mtu.h"
 #include "neighbour.h"
@@ -41,10 +42,18 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 		return DROP(p, DROP_INVALID_IF);
 	if (unlikely(neighbour_is_due(p, p->nh)))
 		neighbour_refresh(skb, p->nh, nh->dip);
+	if (unlikely(p->flow_flags & FLOW_HANDED)) {
+		p->back_label = handover_return_label(skb);
+		if (p->back_label > MPLS_LABEL_MAX)
+			return DROP(p, DROP_INVALID_LABEL);
+		encapsulation |= ENCAPSULATION_STACKED;
+	}
 	bridged = p->flow_flags & FLOW_L2;
 	if (p->ttl <= 1 && !bridged)
 		return ttl_expired(skb, p);
 	mtu = nh->mtu;
+	if (mtu && encapsulation & ENCAPSULATION_STACKED)
+		mtu -= MPLS_ENTRY;
 	if (p->l3_len > PATH_MTU_INNER_MIN || p->tcp_flags & TCPHDR_SYN)
 		mtu = path_mtu_inner(nh->dip, mtu, encapsulation_overhead(encapsulation));
 	if (!mtu_fits(skb, p, mtu))

@@ -274,6 +274,7 @@ struct peer6_key {
 };
 struct peer {
 	__be32 node; /* where that node's tunnels come from */
+	__u32 nh;    /* the tunnel to it; 0 = none */
 };
 
 #define PEER_CACHE_SIZE 1024 /* a power of two */
@@ -307,6 +308,7 @@ enum flow_flags {
 	FLOW_TO_HOST = 0x80000, /* ours: answers what the host brought, and goes back through the host, wherever its route leads */
 	FLOW_SERVICE = 0x200000, /* ours: a service leads there, not the client's routes */
 	FLOW_INBOUND = 0x400000, /* ours: of a connection that came to the node from outside, to a service; the answers leave as they were asked for */
+	FLOW_HANDED = 0x800000, /* ours: goes to another node as it is, which knows the endpoint (handover.h) */
 	FLOW_PEER_KNOWN = 0x100000, /* ours: the destination, on another node, has or had a route of its own */
 };
 
@@ -330,7 +332,7 @@ struct flow4_key {
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
-	__u8 pad[3];
+	__u8 context[3]; /* of what another node hands over: the label of its way back there (handover.h); else zero */
 };
 struct flow6_key {
 	__u32 nh_id;
@@ -339,7 +341,7 @@ struct flow6_key {
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
-	__u8 pad[3];
+	__u8 context[3];
 };
 
 #define FLOW_NONE 0xffffffff
@@ -518,6 +520,7 @@ struct front {
 	__u32 flags;     /* enum front_flags */
 	struct back_set inside;  /* for pods of this node, and its host */
 	struct back_set outside; /* for what comes from elsewhere */
+	struct back_set local;   /* those of this node: for what other nodes hand over */
 	__u32 affinity_s; /* 0 = none; idle time of a client's affinity */
 	__u32 pad;
 };
@@ -533,6 +536,7 @@ struct node_ports {
 /* Map `service_backs`: array, index -> struct back. */
 enum back_flags {
 	BACK_HOST = 0x1, /* an address of the underlay, none of a network: a node's own, or another host's */
+	BACK_HANDED = 0x2, /* clients whose own routes don't lead there hand it over to its node: `nh`, `label` */
 };
 struct back {
 	__u8 ip[16];
@@ -540,7 +544,7 @@ struct back {
 	__u16 flags; /* enum back_flags */
 	__u32 vrf;   /* of the endpoint's network on this node, LABEL_NONE = it has none here */
 	__u32 nh;    /* where the endpoint is, for clients whose own routes don't lead there: its interface here, or a tunnel; 0 = by route */
-	__u32 label; /* with a tunnel */
+	__u32 label; /* with a tunnel: the service label of that node */
 };
 
 /* Map `service_affinity`: LRU hash, struct affinity_key -> struct affinity. */

@@ -98,7 +98,13 @@ describe('datapath: endpoints that are gone', function () {
     const set = { backs: alive, whenEmpty: 'reject' } as const
     return {
       ...{ vrf: 9, address: VIP[family], listener: { protocol, port: PORT }, kind: 'cluster-ip', id: 1 },
-      ...{ service: { namespace: 'default', name: 'dns', port: '', family }, inside: set, outside: set, alive },
+      ...{
+        service: { namespace: 'default', name: 'dns', port: '', family },
+        inside: set,
+        outside: set,
+        local: set,
+        alive,
+      },
     }
   }
 

@@ -359,10 +359,10 @@ export class TestNode implements Disposable {
   }
 
   /** Another node: tunnels are taken from it. */
-  setPeer(address: string, address6?: string): void {
+  setPeer(address: string, address6?: string, nh = 0): void {
     const node = ip4Number(address)
-    this.maps.peers.inet.set({ ip: node }, { node })
-    if (address6 !== undefined) this.maps.peers.inet6.set({ ip: ip6Bytes(address6) }, { node })
+    this.maps.peers.inet.set({ ip: node }, { nh, node })
+    if (address6 !== undefined) this.maps.peers.inet6.set({ ip: ip6Bytes(address6) }, { nh, node })
   }
 
   unsetPeer(address: string, address6?: string): void {

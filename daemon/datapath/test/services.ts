@@ -24,6 +24,8 @@ export interface FrontOptions {
   readonly backs: readonly BackOptions[]
   /** What those outside may choose of; default: nothing. */
   readonly outside?: readonly BackOptions[]
+  /** For what other nodes hand over; default: none. */
+  readonly local?: readonly BackOptions[]
   readonly service?: number
   readonly flags?: number
   readonly affinityS?: number
@@ -51,11 +53,18 @@ export class Services {
     const { vip, port, proto, service = 1, flags = 0, affinityS = 0, vrf = SERVICE_VRF } = options
     const address = { vrf, ...addressBytes(vip) }
     const inside = this.#block(options.backs)
-    const front = { service, flags, inside, outside: this.#block(options.outside ?? []), affinityS }
+    const front = {
+      service,
+      flags,
+      inside,
+      outside: this.#block(options.outside ?? []),
+      local: this.#block(options.local ?? []),
+      affinityS,
+    }
     const none = { first: 0, count: 0 }
     const { fronts } = this.node.maps.services
     fronts.set({ ...address, port, proto }, front)
-    fronts.set({ ...address, port: 0, proto: 0 }, { ...front, inside: none, outside: none, affinityS: 0 })
+    fronts.set({ ...address, port: 0, proto: 0 }, { ...front, inside: none, outside: none, local: none, affinityS: 0 })
   }
 
   /** Fronts of the node's own addresses are looked for at this port. */

@@ -33,6 +33,7 @@ import {
   bridgeKeyCodec,
   compositeCodec,
   nexthopCodec,
+  peerCodec,
   route4KeyCodec,
   route4LpmKeyCodec,
   route6KeyCodec,
@@ -181,14 +182,18 @@ describe('encodeTables', () => {
   })
 
   it('encodes the other nodes, and a VRF that takes what they forward', () => {
-    const peers = [{ address: '192.0.2.2', address6: 'fd00::2' }, { address: '192.0.2.3' }]
+    const peers = [{ address: '192.0.2.2', address6: 'fd00::2', nexthop: 7 }, { address: '192.0.2.3' }]
     const vrf = { id: 5, name: 'k8s:k8s', uuid: 'u', forwardingVrf: 5, takesOutside: true } as const
     const { peers4, peers6, vrfs } = encoded({ ...tables, peers, vrfs: [vrf] })
     assert.deepEqual(
       [...peers4.keys()].map((key) => Buffer.from(key, 'latin1').join('.')),
       ['192.0.2.2', '192.0.2.3'],
     )
-    for (const [key, value] of peers4) assert.equal(value, key)
+    for (const [key, value] of peers4) assert.equal(value.slice(0, 4), key)
+    assert.deepEqual(
+      [...peers4.values()].map((value) => read(peerCodec, value).nh),
+      [7, 0],
+    )
     assert.deepEqual([...peers6.values()], [...peers4.values()].slice(0, 1))
     assert.equal(read(vrfCodec, vrfs.get(bytes(u32Codec, 5))).flags, 3)
   })

@@ -220,8 +220,8 @@ export class Encoder {
     const isSame = this.#peers?.list === list
     if (!isSame) {
       const [peers4, peers6]: [Entries, Entries] = [new Map(), new Map()]
-      for (const { address, address6 } of list) {
-        const value = text(peerCodec, { node: ip4Number(address) })
+      for (const { address, address6, nexthop } of list) {
+        const value = text(peerCodec, { node: ip4Number(address), nh: nexthop ?? 0 })
         peers4.set(text(peer4KeyCodec, { ip: ip4Number(address) }), value)
         if (address6 !== undefined) peers6.set(text(peer6KeyCodec, { ip: ip6Bytes(address6) }), value)
       }

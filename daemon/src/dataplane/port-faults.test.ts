@@ -54,12 +54,14 @@ const tables: Tables = {
       service: { namespace: 'default', name: 'a', port: '8080', family: 4, isPod: true },
       inside: { backs: [{ address: '10.1.0.3', port: 80, vrf: 2, nexthop: 23 }], whenEmpty: 'reject' },
       outside: { backs: [], whenEmpty: 'reject' },
+      local: { backs: [], whenEmpty: 'reject' },
     },
     {
       ...{ vrf: 0, address: '192.0.2.11', listener: { protocol: 'TCP', port: 30080 }, kind: 'node-port', id: 2 },
       service: { namespace: 'default', name: 'a', port: '', family: 4 },
       inside: { backs: [{ address: '10.1.0.3', port: 80, vrf: 2, nexthop: 23 }], whenEmpty: 'reject' },
       outside: { backs: [], whenEmpty: 'reject' },
+      local: { backs: [], whenEmpty: 'reject' },
     },
   ],
 }

@@ -13,6 +13,7 @@ import {
   flowByIndex,
   flowCounters,
   listFlows,
+  NO_CONTEXT,
 } from '../maps/flows.ts'
 import { type Label, listLabels, nexthopOfLabel } from '../maps/mpls.ts'
 import { listNexthops, membersOf, nexthopById } from '../maps/nexthops.ts'
@@ -118,7 +119,7 @@ function flowWithKey(tables: FlowTables, key: FlowKey): FlowRecord | undefined {
   if (family === undefined || family !== addressFamily(key.destination)) return undefined
   const flow =
     family === 4
-      ? tables.flow4.get({ ...ports, sip: ip4Number(key.source), dip: ip4Number(key.destination) })
-      : tables.flow6.get({ ...ports, sip: ip6Bytes(key.source), dip: ip6Bytes(key.destination) })
+      ? tables.flow4.get({ context: NO_CONTEXT, ...ports, sip: ip4Number(key.source), dip: ip4Number(key.destination) })
+      : tables.flow6.get({ context: NO_CONTEXT, ...ports, sip: ip6Bytes(key.source), dip: ip6Bytes(key.destination) })
   return flow && { ...key, family, flow }
 }

@@ -223,6 +223,8 @@ export const FLOW_TO_HOST = 0x80000
 export const FLOW_SERVICE = 0x200000
 /** ours: of a connection that came to the node from outside, to a service; the answers leave as they were asked for */
 export const FLOW_INBOUND = 0x400000
+/** ours: goes to another node as it is, which knows the endpoint (handover.h) */
+export const FLOW_HANDED = 0x800000
 /** ours: the destination, on another node, has or had a route of its own */
 export const FLOW_PEER_KNOWN = 0x100000
 
@@ -245,6 +247,7 @@ export const FLOW_FLAGS = {
   FLOW_TO_HOST,
   FLOW_SERVICE,
   FLOW_INBOUND,
+  FLOW_HANDED,
   FLOW_PEER_KNOWN,
 } as const
 
@@ -291,9 +294,11 @@ export const FRONT_FLAGS = { FRONT_DROP_INSIDE, FRONT_DROP_OUTSIDE, FRONT_SOURCE
 
 /** an address of the underlay, none of a network: a node's own, or another host's */
 export const BACK_HOST = 0x1
+/** clients whose own routes don't lead there hand it over to its node: `nh`, `label` */
+export const BACK_HANDED = 0x2
 
 /** enum back_flags */
-export const BACK_FLAGS = { BACK_HOST } as const
+export const BACK_FLAGS = { BACK_HOST, BACK_HANDED } as const
 
 /** tunnels are taken at the port of the first MPLSoUDP drafts, too */
 export const OPTION_MPLS_PORT_OLD = 1

@@ -38,6 +38,9 @@ export function flowTables(map: (name: 'flow4' | 'flow6' | 'flow_slots' | 'flow_
   }
 }
 
+/** `context` of the key of a flow that no other node has handed over. */
+export const NO_CONTEXT = new Uint8Array(3)
+
 export interface FlowRecord {
   readonly family: 4 | 6
   readonly nexthop: number

@@ -32,9 +32,17 @@ describe('codecs of the datapath structs', () => {
       encode(route4LpmKeyCodec, { prefixlen: 56, vrf: 2, ip: 0x0a000100 }),
       Uint8Array.of(56, 0, 0, 0, 0, 0, 0, 2, 10, 0, 1, 0),
     )
-    const key = { nhId: 7, sip: 0xc0a80001, dip: 0x7f000001, sport: 80, dport: 443, proto: 6 }
+    const key = {
+      nhId: 7,
+      sip: 0xc0a80001,
+      dip: 0x7f000001,
+      sport: 80,
+      dport: 443,
+      proto: 6,
+      context: Uint8Array.of(1, 2, 3),
+    }
     const bytes = encode(flow4KeyCodec, key)
-    assert.deepEqual(bytes, Uint8Array.of(7, 0, 0, 0, 192, 168, 0, 1, 127, 0, 0, 1, 0, 80, 1, 187, 6, 0, 0, 0))
+    assert.deepEqual(bytes, Uint8Array.of(7, 0, 0, 0, 192, 168, 0, 1, 127, 0, 0, 1, 0, 80, 1, 187, 6, 1, 2, 3))
     assert.deepEqual(flow4KeyCodec.decode(new DataView(bytes.buffer)), key)
   })
 
@@ -99,8 +107,9 @@ describe('codecs of the datapath structs', () => {
     const bytes = new Uint8Array(flowSlotCodec.size)
     const view = new DataView(bytes.buffer)
     view.setUint8(0, 2)
-    flow4KeyCodec.encode({ nhId: 9, sip: 1, dip: 2, sport: 3, dport: 4, proto: 17 }, view, 4)
-    assert.deepEqual(flowSlotCodec.decode(view).k4, { nhId: 9, sip: 1, dip: 2, sport: 3, dport: 4, proto: 17 })
+    const key = { nhId: 9, sip: 1, dip: 2, sport: 3, dport: 4, proto: 17, context: new Uint8Array(3) }
+    flow4KeyCodec.encode(key, view, 4)
+    assert.deepEqual(flowSlotCodec.decode(view).k4, key)
     assert.equal(flowSlotCodec.decode(view).k6.nhId, 9)
   })
 

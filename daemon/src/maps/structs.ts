@@ -617,15 +617,19 @@ export const peer6KeyCodec: Codec<Peer6KeyStruct> = {
 export interface PeerStruct {
   /** where that node's tunnels come from */
   readonly node: number
+  /** the tunnel to it; 0 = none */
+  readonly nh: number
 }
 
 export const peerCodec: Codec<PeerStruct> = {
-  size: 4,
+  size: 8,
   decode: (view, offset = 0) => ({
     node: view.getUint32(offset, false),
+    nh: view.getUint32(offset + 4, true),
   }),
   encode: (value, into, offset = 0) => {
     into.setUint32(offset, value.node, false)
+    into.setUint32(offset + 4, value.nh, true)
   },
 }
 
@@ -653,6 +657,8 @@ export interface Flow4KeyStruct {
   readonly sport: number
   readonly dport: number
   readonly proto: number
+  /** of what another node hands over: the label of its way back there (handover.h); else zero */
+  readonly context: Uint8Array
 }
 
 export const flow4KeyCodec: Codec<Flow4KeyStruct> = {
@@ -664,15 +670,16 @@ export const flow4KeyCodec: Codec<Flow4KeyStruct> = {
     sport: view.getUint16(offset + 12, false),
     dport: view.getUint16(offset + 14, false),
     proto: view.getUint8(offset + 16),
+    context: bytesAt(view, offset + 17, 3),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 20)
     into.setUint32(offset, value.nhId, true)
     into.setUint32(offset + 4, value.sip, false)
     into.setUint32(offset + 8, value.dip, false)
     into.setUint16(offset + 12, value.sport, false)
     into.setUint16(offset + 14, value.dport, false)
     into.setUint8(offset + 16, value.proto)
+    putBytes(into, offset + 17, 3, value.context)
   },
 }
 
@@ -683,6 +690,7 @@ export interface Flow6KeyStruct {
   readonly sport: number
   readonly dport: number
   readonly proto: number
+  readonly context: Uint8Array
 }
 
 export const flow6KeyCodec: Codec<Flow6KeyStruct> = {
@@ -694,15 +702,16 @@ export const flow6KeyCodec: Codec<Flow6KeyStruct> = {
     sport: view.getUint16(offset + 36, false),
     dport: view.getUint16(offset + 38, false),
     proto: view.getUint8(offset + 40),
+    context: bytesAt(view, offset + 41, 3),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 44)
     into.setUint32(offset, value.nhId, true)
     putBytes(into, offset + 4, 16, value.sip)
     putBytes(into, offset + 20, 16, value.dip)
     into.setUint16(offset + 36, value.sport, false)
     into.setUint16(offset + 38, value.dport, false)
     into.setUint8(offset + 40, value.proto)
+    putBytes(into, offset + 41, 3, value.context)
   },
 }
 
@@ -1148,26 +1157,29 @@ export interface FrontStruct {
   readonly flags: number
   readonly inside: BackSetStruct
   readonly outside: BackSetStruct
+  readonly local: BackSetStruct
   /** 0 = none; idle time of a client's affinity */
   readonly affinityS: number
 }
 
 export const frontCodec: Codec<FrontStruct> = {
-  size: 32,
+  size: 40,
   decode: (view, offset = 0) => ({
     service: view.getUint32(offset, true),
     flags: view.getUint32(offset + 4, true),
     inside: backSetCodec.decode(view, offset + 8),
     outside: backSetCodec.decode(view, offset + 16),
-    affinityS: view.getUint32(offset + 24, true),
+    local: backSetCodec.decode(view, offset + 24),
+    affinityS: view.getUint32(offset + 32, true),
   }),
   encode: (value, into, offset = 0) => {
-    zero(into, offset, 32)
+    zero(into, offset, 40)
     into.setUint32(offset, value.service, true)
     into.setUint32(offset + 4, value.flags, true)
     backSetCodec.encode(value.inside, into, offset + 8)
     backSetCodec.encode(value.outside, into, offset + 16)
-    into.setUint32(offset + 24, value.affinityS, true)
+    backSetCodec.encode(value.local, into, offset + 24)
+    into.setUint32(offset + 32, value.affinityS, true)
   },
 }
 
@@ -1195,7 +1207,7 @@ export interface BackStruct {
   readonly vrf: number
   /** where the endpoint is, for clients whose own routes don't lead there: its interface here, or a tunnel; 0 = by route */
   readonly nh: number
-  /** with a tunnel */
+  /** with a tunnel: the service label of that node */
   readonly label: number
 }
 

@@ -136,8 +136,7 @@ export class Model {
       ...this.#inputProblems.namespaces(source),
       ...this.#inputProblems.pods(source, unsorted, unmanaged),
     ]
-    const ids = this.#ids
-    const nexthops = this.#nexthops
+    const [ids, nexthops] = [this.#ids, this.#nexthops]
     nexthops.begin()
     const common = nodeNexthops(nexthops, now)
     const vhost = { label: ids.allocate('label', keys.VHOST_LABEL, now), nexthop: common.receive }
@@ -169,7 +168,8 @@ export class Model {
       problems,
     )
     const vifs = this.#interfaces.vifs(facts, pods, vhost, this.#options.flowsPerVif)
-    const labels = this.#labels.compute(vhost, byNetwork.values(), pods)
+    const services = this.#serviceVrfs.label(now)
+    const labels = this.#labels.compute([vhost, services], byNetwork.values(), pods)
 
     const references = yield* this.#references(bridge)
     for (const { nexthop } of labels) increase(references, nexthop, 1)
@@ -181,13 +181,14 @@ export class Model {
     this.#sweep(byNetwork, allPods, now)
     const table = nexthops.finish(references, now)
     const neighbours = this.#neighbours.compute(this.#tunnels.wanted, facts)
-    const peers = this.#peers.compute(source.routers, facts.underlay.address)
+    const peers = this.#peers.compute(source.routers, nodes, facts.underlay.address)
     remote.settle()
     const routes = { inet, inet6, routeLog: rib }
     const { fronts } = this.#services
     return {
       ...{ vrfs, vifs, nexthops: table, labels, ...routes, bridge, neighbours, peers, hostRoutes },
       ...(fronts !== undefined && { fronts }),
+      ...(services?.label !== undefined && { serviceLabel: services.label }),
       problems,
     }
   }
@@ -356,7 +357,7 @@ export class Model {
     const vifIds = new Set<number>()
     const labels = new Set<number>()
     const keepLabel = (label: number | undefined) => label !== undefined && labels.add(label)
-    keepLabel(this.#ids.get('label', keys.VHOST_LABEL))
+    for (const one of [this.#ids.get('label', keys.VHOST_LABEL), this.#serviceVrfs.label(now)?.label]) keepLabel(one)
     const indices = new Set(this.#bridge.indices())
     for (const { id } of this.#serviceVrfs.vrfs.byNetwork.values()) vrfIds.add(id)
     for (const { id, label } of vrfs.values()) {

@@ -19,6 +19,7 @@ const HOST_PORT = 'host-port '
 export const isHostPort = (key: string) => key.startsWith(HOST_PORT)
 
 export const VHOST_LABEL = 'vhost'
+export const SERVICE_LABEL = 'services'
 export const vrfLabel = (vrf: FqName) => `vrf ${vrf}`
 export const podLabel = (port: string) => `pod ${port}`
 

@@ -1,4 +1,4 @@
-/** The label table: vhost0's label, one of each VN's VRF, one of each pod whose tap is there. */
+/** The label table: vhost0's label, that of what other nodes hand over to Services, one of each VN's VRF, one of each pod whose tap is there. */
 import { keepList } from './equal.ts'
 import type { LocalPod } from './interfaces.ts'
 import type { LabelEntry } from './tables.ts'
@@ -9,7 +9,7 @@ export class LabelTable {
 
   /** Sorted by label. */
   compute(
-    vhost: { readonly label: number | undefined; readonly nexthop: number },
+    own: readonly ({ readonly label: number | undefined; readonly nexthop: number } | undefined)[],
     vrfs: Iterable<NetworkVrf>,
     pods: readonly LocalPod[],
   ): readonly LabelEntry[] {
@@ -19,7 +19,7 @@ export class LabelTable {
       const before = known.get(label)
       entries.push(before?.nexthop === nexthop ? before : { label, nexthop })
     }
-    if (vhost.label !== undefined) add(vhost.label, vhost.nexthop)
+    for (const one of own) if (one?.label !== undefined) add(one.label, one.nexthop)
     for (const { label, nexthop } of vrfs) add(label, nexthop)
     for (const { label, nexthop } of pods) add(label, nexthop)
     entries.sort((a, b) => a.label - b.label)

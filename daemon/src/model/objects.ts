@@ -215,6 +215,8 @@ export interface VirtualRouter {
   readonly vrfLabels: Readonly<Record<FqName, number>>
   /** Label that delivers to that node itself (its vhost0), from any VRF. */
   readonly vhostLabel: number
+  /** Label under which it takes connections to Services from other nodes; absent: it takes none. */
+  readonly serviceLabel?: number
 }
 
 export type Encapsulation = 'MPLSoUDP' | 'VXLAN'

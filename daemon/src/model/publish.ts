@@ -23,7 +23,7 @@ export interface Publication {
   readonly withdraw: readonly { readonly kind: Published['kind']; readonly name: string }[]
 }
 
-/** The router object of this node: its address, and the labels of vhost0 and of the VRFs that it has. */
+/** The router object of this node: its address, and the labels of vhost0, of Services and of the VRFs that it has. */
 export function routerOf(node: string, facts: NodeFacts, tables: Tables): VirtualRouter {
   const vrfLabels: Record<FqName, number> = {}
   for (const { vn, label } of tables.vrfs) if (vn !== undefined && label !== undefined) vrfLabels[vn] = label
@@ -36,6 +36,7 @@ export function routerOf(node: string, facts: NodeFacts, tables: Tables): Virtua
     encapsulations: SPOKEN,
     vrfLabels,
     vhostLabel,
+    ...(tables.serviceLabel !== undefined && { serviceLabel: tables.serviceLabel }),
   }
 }
 

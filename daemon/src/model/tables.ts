@@ -24,6 +24,8 @@ export interface Tables {
   readonly hostRoutes: readonly HostRoute[]
   /** Fronts of Services, by VRF, address, protocol and port. Absent: what Services there are isn't known, and those in the kernel stay. */
   readonly fronts?: readonly Front[]
+  /** Of this node: under it other nodes hand connections to Services over. */
+  readonly serviceLabel?: number
   /** Ports and objects that could not be turned into table entries, and why. */
   readonly problems: readonly Problem[]
 }
@@ -72,6 +74,8 @@ export interface TunnelPeer {
   /** Where its tunnels come from. IPv4. */
   readonly address: Address
   readonly address6?: Address
+  /** Nexthop of the tunnel to it; absent: there is none. */
+  readonly nexthop?: number
 }
 
 export interface Problem {
@@ -303,6 +307,8 @@ export interface Front {
   /** For pods of this node and its host, and for what comes from elsewhere. Equal sets of a service port are the same object, for as long as they are equal. */
   readonly inside: BackSet
   readonly outside: BackSet
+  /** Endpoints of this node, for what other nodes hand over. */
+  readonly local: BackSet
   /**
    * Endpoints that flows may go on with, whether new ones go there or not: of UDP those that serve, of others all that there are. Absent: those of both
    * sets. Equal lists of a service port are the same object.
@@ -338,8 +344,9 @@ export interface Back {
   readonly isHost?: true
   /** VRF of its network on this node; absent: that network has none here. */
   readonly vrf?: number
-  /** Where it is, for clients whose own routes don't lead there: its interface's nexthop here, or a tunnel and its label. */
+  /** Where it is, for clients whose own routes don't lead there: its interface's nexthop here, or a tunnel. */
   readonly nexthop?: number
+  /** With a tunnel: service label of its node, to which connections are handed over; absent: that node takes none. */
   readonly label?: number
 }
 

@@ -20,10 +20,12 @@ function routers(...nodes: readonly (readonly [name: string, address: string, ad
   )
 }
 
+const NO_NODES = new Map()
+
 describe('those from whom tunnels are taken', () => {
   it('are all other nodes and the configured gateways, by both addresses', () => {
     const table = new TunnelPeerTable('n1', ['192.0.2.254'])
-    assert.deepEqual(table.compute(routers(['n3', '192.0.2.3'], ['n2', '192.0.2.2', 'fd00::2']), OWN), [
+    assert.deepEqual(table.compute(routers(['n3', '192.0.2.3'], ['n2', '192.0.2.2', 'fd00::2']), NO_NODES, OWN), [
       { address: '192.0.2.2', address6: 'fd00::2' },
       { address: '192.0.2.254' },
       { address: '192.0.2.3' },
@@ -32,20 +34,29 @@ describe('those from whom tunnels are taken', () => {
 
   it('are never this node, under whatever name or address it is known', () => {
     const table = new TunnelPeerTable('n1', [OWN])
-    assert.deepEqual(table.compute(routers(['n1', '192.0.2.9', 'fd00::9'], ['n2', OWN]), OWN), [])
+    assert.deepEqual(table.compute(routers(['n1', '192.0.2.9', 'fd00::9'], ['n2', OWN]), NO_NODES, OWN), [])
   })
 
   it('are one where a gateway is a node', () => {
     const table = new TunnelPeerTable('n1', ['192.0.2.2'])
-    assert.deepEqual(table.compute(routers(['n2', '192.0.2.2', 'fd00::2']), OWN), [
+    assert.deepEqual(table.compute(routers(['n2', '192.0.2.2', 'fd00::2']), NO_NODES, OWN), [
       { address: '192.0.2.2', address6: 'fd00::2' },
+    ])
+  })
+
+  it('are known with the tunnel to them, where there is one', () => {
+    const table = new TunnelPeerTable('n1', [])
+    const nodes = new Map([['n2', { nexthop: 7 }]])
+    assert.deepEqual(table.compute(routers(['n2', '192.0.2.2'], ['n3', '192.0.2.3']), nodes, OWN), [
+      { address: '192.0.2.2', nexthop: 7 },
+      { address: '192.0.2.3' },
     ])
   })
 
   it('stay the same list while nobody comes or goes', () => {
     const table = new TunnelPeerTable('n1', [])
-    const before = table.compute(routers(['n2', '192.0.2.2']), OWN)
-    assert.equal(table.compute(routers(['n2', '192.0.2.2']), OWN), before)
-    assert.deepEqual(table.compute(routers(), OWN), [])
+    const before = table.compute(routers(['n2', '192.0.2.2']), NO_NODES, OWN)
+    assert.equal(table.compute(routers(['n2', '192.0.2.2']), NO_NODES, OWN), before)
+    assert.deepEqual(table.compute(routers(), NO_NODES, OWN), [])
   })
 })

@@ -5,6 +5,7 @@
 import { Inputs, isEqual } from './equal.ts'
 import type { Address, VirtualRouter } from './objects.ts'
 import type { TunnelPeer } from './tables.ts'
+import type { RemoteNode } from './tunnels.ts'
 
 export class TunnelPeerTable {
   readonly #node: string
@@ -18,11 +19,22 @@ export class TunnelPeerTable {
   }
 
   /** Sorted by address; the same array as before while nothing changed. This node itself is none of its peers. */
-  compute(routers: ReadonlyMap<string, VirtualRouter>, own: Address): readonly TunnelPeer[] {
-    if (!this.#inputs.areOther(routers, own)) return this.#peers
+  compute(
+    routers: ReadonlyMap<string, VirtualRouter>,
+    nodes: ReadonlyMap<string, Pick<RemoteNode, 'nexthop'>>,
+    own: Address,
+  ): readonly TunnelPeer[] {
+    if (!this.#inputs.areOther(routers, nodes, own)) return this.#peers
     const peers = new Map<Address, TunnelPeer>(this.#configured.map((address) => [address, { address }]))
-    for (const { name, address, address6 } of routers.values())
-      if (name !== this.#node) peers.set(address, { address, ...(address6 !== undefined && { address6 }) })
+    for (const { name, address, address6 } of routers.values()) {
+      if (name === this.#node) continue
+      const nexthop = nodes.get(name)?.nexthop
+      peers.set(address, {
+        address,
+        ...(address6 !== undefined && { address6 }),
+        ...(nexthop !== undefined && { nexthop }),
+      })
+    }
     peers.delete(own)
     const sorted = [...peers.values()].sort((a, b) => (a.address < b.address ? -1 : 1))
     if (!isEqual(this.#peers, sorted)) this.#peers = sorted

@@ -1,5 +1,6 @@
 /** Fronts, backs and source ranges of the model as the entries of their maps; bytes are latin1 strings (see delta.ts). Pure. */
 import {
+  BACK_HANDED,
   BACK_HOST,
   FRONT_DROP_INSIDE,
   FRONT_DROP_OUTSIDE,
@@ -19,6 +20,7 @@ import {
 import { decode, u32Codec } from '../../maps/table.ts'
 import type { Cidr, ServiceProtocol } from '../../model/objects.ts'
 import type { Back, BackSet, Front } from '../../model/tables.ts'
+import type { Block } from './blocks.ts'
 
 export const PROTOCOL_NUMBERS: Readonly<Record<ServiceProtocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
 
@@ -31,12 +33,23 @@ export function frontKey({ vrf, address, listener }: Front): string {
   return text(frontKeyCodec, { vrf, port: listener?.port ?? 0, proto, ...addressBytes(address) })
 }
 
-export function frontValue(front: Front, inside: BackSetStruct, outside: BackSetStruct): string {
+export interface FrontSets {
+  readonly inside: BackSetStruct
+  readonly outside: BackSetStruct
+  readonly local: BackSetStruct
+}
+
+/** All that it names. */
+export function setsOf({ inside, outside, local }: Front): readonly BackSet[] {
+  return [inside, outside, local]
+}
+
+export function frontValue(front: Front, sets: FrontSets): string {
   const flags =
     (drops(front.inside) ? FRONT_DROP_INSIDE : 0) |
     (drops(front.outside) ? FRONT_DROP_OUTSIDE : 0) |
     (front.sourceRanges === undefined ? 0 : FRONT_SOURCE_RANGES)
-  return text(frontCodec, { service: front.id, flags, inside, outside, affinityS: front.affinitySeconds ?? 0 })
+  return text(frontCodec, { service: front.id, flags, ...sets, affinityS: front.affinitySeconds ?? 0 })
 }
 
 function drops({ whenEmpty }: BackSet): boolean {
@@ -52,7 +65,7 @@ export function backValues(backs: readonly Back[]): string {
       {
         ip: addressBytes(address).ip,
         port,
-        flags: isHost ? BACK_HOST : 0,
+        flags: isHost ? BACK_HOST : label === undefined ? 0 : BACK_HANDED,
         vrf: vrf ?? LABEL_NONE,
         nh: nexthop ?? 0,
         label: label ?? LABEL_NONE,
@@ -78,6 +91,15 @@ export const RANGE_VALUE = text(u32Codec, 1)
 
 export function decodeFront(value: string): FrontStruct {
   return decode(frontCodec, Buffer.from(value, 'latin1'))
+}
+
+/** Whether a front in the kernel names an element of the block. */
+export function namesBlock(value: string | undefined, { first, size }: Block): boolean {
+  if (value === undefined) return false
+  const { inside, outside, local } = decodeFront(value)
+  return [inside, outside, local].some(
+    (set) => set.count > 0 && set.first < first + size && first < set.first + set.count,
+  )
 }
 
 function text<T>(codec: Codec<T>, value: T): string {

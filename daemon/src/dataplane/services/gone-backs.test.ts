@@ -9,7 +9,16 @@ const VIP = '10.96.0.1'
 
 function front(protocol: 'TCP' | 'UDP', alive: readonly EndpointAddress[], inside: BackSet = set()): Front {
   return {
-    ...{ vrf: 3, address: VIP, listener: { protocol, port: 53 }, kind: 'cluster-ip', id: 1, inside, outside: inside },
+    ...{
+      vrf: 3,
+      address: VIP,
+      listener: { protocol, port: 53 },
+      kind: 'cluster-ip',
+      id: 1,
+      inside,
+      outside: inside,
+      local: inside,
+    },
     ...{ service: { namespace: 'default', name: 'dns', port: '', family: 4 }, alive },
   }
 }

@@ -22,6 +22,7 @@ function front(n: number, inside: BackSet, more: Partial<Front> = {}): Front {
   return {
     ...{ vrf: 3, address: `10.96.0.${n}`, listener: { protocol: 'TCP', port: 80 }, kind: 'cluster-ip' },
     ...{ service: { namespace: 'default', name: `s${n}`, port: '', family: 4 }, id: n, inside, outside: inside },
+    ...{ local: inside },
     ...more,
   }
 }
@@ -113,7 +114,7 @@ describe('services as entries', () => {
   it('say what a front is: its set for each side, what an empty one means, affinity and ranges', () => {
     const daemon = new Daemon()
     const outside: BackSet = { backs: [], whenEmpty: 'drop' }
-    const back: Back = { address: '192.0.2.7', port: 53, isHost: true, vrf: 4, nexthop: 21, label: 30 }
+    const back: Back = { address: '192.0.2.7', port: 53, isHost: true, vrf: 4, nexthop: 21 }
     const local = front(
       9,
       { backs: [back], whenEmpty: 'reject' },
@@ -122,17 +123,22 @@ describe('services as entries', () => {
         ...{ listener: { protocol: 'UDP', port: 53 }, kind: 'load-balancer' },
       },
     )
-    const six = front(8, { backs: [{ address: 'fd00::5', port: 1 }], whenEmpty: 'reject' }, { address: 'fd00:96::1' })
+    const six = front(
+      8,
+      { backs: [{ address: 'fd00::5', port: 1, nexthop: 22, label: 30 }], whenEmpty: 'reject' },
+      { address: 'fd00:96::1' },
+    )
     const { listener: _, ...itself } = { ...front(9, NOTHING), id: 0 }
     const { tables, fresh } = daemon.pass([local, six, itself])!
-    const { inside: itsBacks, ...value } = decodeFront(tables.service_fronts.get(frontKey(local))!)
+    const { inside: itsBacks, local: itsLocal, ...value } = decodeFront(tables.service_fronts.get(frontKey(local))!)
+    assert.deepEqual(itsLocal, itsBacks, 'one block')
     assert.deepEqual(value, { service: 9, flags: 2 | 4, outside: { first: 0, count: 0 }, affinityS: 10800 })
     const first = Buffer.from(tables.service_backs.get(indexKey(itsBacks.first))!, 'latin1')
     const { ip, ...fields } = decode(backCodec, first)
     assert.deepEqual([...ip], [192, 0, 2, 7, ...Array(12).fill(0)])
-    assert.deepEqual(fields, { port: 53, flags: 1, vrf: 4, nh: 21, label: 30 })
+    assert.deepEqual(fields, { port: 53, flags: 1, vrf: 4, nh: 21, label: LABEL_NONE })
     const six6 = decode(backCodec, Buffer.from(tables.service_backs.get(indexKey(1))!, 'latin1'))
-    assert.deepEqual([six6.vrf, six6.nh, six6.label], [LABEL_NONE, 0, LABEL_NONE])
+    assert.deepEqual([six6.flags, six6.vrf, six6.nh, six6.label], [2, LABEL_NONE, 22, 30])
     const keys = [...tables.service_fronts.keys()].map((key) => decode(frontKeyCodec, Buffer.from(key, 'latin1')))
     assert.deepEqual(
       keys.map(({ vrf, port, proto, family, ip }) => [vrf, port, proto, addressText(family, ip)]),

@@ -13,14 +13,16 @@ import { Counts } from './counts.ts'
 import {
   BACK_BYTES,
   backValues,
-  decodeFront,
+  type FrontSets,
   frontKey,
   frontValue,
   indexKey,
   NO_BACKS,
+  namesBlock,
   PROTOCOL_NUMBERS,
   RANGE_VALUE,
   rangeKey,
+  setsOf,
 } from './encode-front.ts'
 import { changesOf } from './front-list.ts'
 import { HeldBlocks } from './held-blocks.ts'
@@ -61,6 +63,7 @@ interface Placing {
   readonly front: Front
   readonly inside: Placed | undefined
   readonly outside: Placed | undefined
+  readonly local: Placed | undefined
 }
 
 /** A block that no front is to name any more. */
@@ -154,7 +157,7 @@ export class ServiceEncoder {
     const fronts = held.known('service_fronts')
     for (const leaving of this.#leaving) {
       if (leaving.freeAtMs !== undefined) continue
-      const isNamed = [...leaving.former].some((key) => names(fronts.get(key), leaving.block))
+      const isNamed = [...leaving.former].some((key) => namesBlock(fronts.get(key), leaving.block))
       if (!isNamed) leaving.freeAtMs = this.#nowMs() + REST_MS
     }
   }
@@ -165,7 +168,7 @@ export class ServiceEncoder {
     const failures = new Map<string, TableFailure>()
     const values = { table: 'service_backs', max: this.#options.capacity }
     for (const { front } of this.#placings.values()) {
-      if (!this.#short.has(front.inside) && !this.#short.has(front.outside)) continue
+      if (!setsOf(front).some((set) => this.#short.has(set))) continue
       const object = describeService(front.service)
       failures.set(object, {
         subject: { kind: 'service', ...front.service },
@@ -208,6 +211,7 @@ export class ServiceEncoder {
       front,
       inside: this.#use(front.inside, key, former?.inside, former?.inside?.count ?? unknown),
       outside: this.#use(front.outside, key, former?.outside, former?.outside?.count ?? unknown),
+      local: this.#use(front.local, key, former?.local, former?.local?.count ?? unknown),
     }
     this.#placings.set(key, placing)
     if (former?.front !== front && this.#held?.fronts.has(key) !== true) this.#came.push([former?.front, front])
@@ -216,7 +220,7 @@ export class ServiceEncoder {
       const range = rangeKey(front.id, source)
       if (this.#rangeUsers.add(range)) this.#set('service_ranges', range, RANGE_VALUE)
     }
-    this.#set('service_fronts', key, frontValue(front, placeOf(placing.inside), placeOf(placing.outside)))
+    this.#set('service_fronts', key, frontValue(front, blocksOf(placing)))
     this.#nodePorts.add(front)
     if (former !== undefined) this.#drop(key, former)
   }
@@ -231,14 +235,14 @@ export class ServiceEncoder {
     this.#drop(key, placing)
   }
 
-  #drop(key: string, { front, inside, outside }: Placing): void {
+  #drop(key: string, { front, inside, outside, local }: Placing): void {
     this.#services.remove(front.id)
     this.#nodePorts.remove(front)
     for (const source of front.sourceRanges ?? []) {
       const range = rangeKey(front.id, source)
       if (this.#rangeUsers.remove(range)) this.#delete('service_ranges', range)
     }
-    for (const placed of [inside, outside]) {
+    for (const placed of [inside, outside, local]) {
       if (placed === undefined) continue
       placed.former.add(key)
       if (--placed.users > 0) continue
@@ -297,7 +301,7 @@ export class ServiceEncoder {
 
   /** Gives sets that are short more room, as far as there is some by now; else blocks move towards the beginning, so that there will be. */
   #makeRoom(): void {
-    const isUsed = new Set([...this.#placings.values()].flatMap(({ front }) => [front.inside, front.outside]))
+    const isUsed = new Set([...this.#placings.values()].flatMap(({ front }) => setsOf(front)))
     const renewed = new Set<BackSet>()
     for (const set of this.#short) {
       if (!isUsed.has(set)) {
@@ -315,7 +319,7 @@ export class ServiceEncoder {
     if (this.#short.size > 0) for (const set of this.#moveDown()) renewed.add(set)
     if (renewed.size === 0) return
     for (const { front } of [...this.#placings.values()])
-      if (renewed.has(front.inside) || renewed.has(front.outside)) this.#put(front)
+      if (setsOf(front).some((set) => renewed.has(set))) this.#put(front)
   }
 
   #moveDown(): readonly BackSet[] {
@@ -375,15 +379,12 @@ function isOfService(subject: Subject): subject is Extract<Subject, { readonly k
   return subject.kind === 'front' || subject.kind === 'range'
 }
 
-function placeOf(placed: Placed | undefined): BackSetStruct {
-  return placed === undefined ? NO_BACKS : { first: placed.block.first, count: placed.count }
+function blocksOf({ inside, outside, local }: Placing): FrontSets {
+  return { inside: placeOf(inside), outside: placeOf(outside), local: placeOf(local) }
 }
 
-/** Whether a front in the kernel names an element of the block. */
-function names(value: string | undefined, { first, size }: Block): boolean {
-  if (value === undefined) return false
-  const { inside, outside } = decodeFront(value)
-  return [inside, outside].some((set) => set.count > 0 && set.first < first + size && first < set.first + set.count)
+function placeOf(placed: Placed | undefined): BackSetStruct {
+  return placed === undefined ? NO_BACKS : { first: placed.block.first, count: placed.count }
 }
 
 function emptyTables(): { readonly [map in ServiceMap]: Entries } {

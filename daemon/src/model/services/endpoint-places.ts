@@ -91,12 +91,14 @@ function backAt(
   const vn = networkOf(place)
   grounds.networks.add(vn)
   if ('local' in place) return { address, port, vrf: place.local.vrf.id, nexthop: place.local.nexthop }
-  const { node: name, label } = place.remote
+  const name = place.remote.node
   grounds.nodes.add(name)
   const [vrf, node] = [vrfs.get(vn)?.id, nodes.get(name)]
   // Written out, of one shape: many live for long.
   if (node === undefined) return vrf === undefined ? { address, port } : { address, port, vrf }
-  const { nexthop } = node
+  const { nexthop, router } = node
+  const label = router.serviceLabel
+  if (label === undefined) return vrf === undefined ? { address, port, nexthop } : { address, port, vrf, nexthop }
   return vrf === undefined ? { address, port, nexthop, label } : { address, port, vrf, nexthop, label }
 }
 

@@ -50,11 +50,11 @@ export function frontsOf(service: Service, family: 4 | 6, ports: readonly ReadyP
   const isLocal = (policy: Service['internalTrafficPolicy']) => policy === 'Local'
   const fronts: Front[] = places.map(({ kind, vrf, address }) => ({
     ...{ vrf, address, kind, service: first.name, id: first.id },
-    ...{ inside: NONE_REJECT, outside: NONE_REJECT },
+    ...{ inside: NONE_REJECT, outside: NONE_REJECT, local: NONE_REJECT },
   }))
   for (const { port, name, id, sets } of ports) {
     const { protocol } = port
-    const common = { service: name, id, alive: sets.alive, ...affinity }
+    const common = { service: name, id, alive: sets.alive, local: sets.local, ...affinity }
     const internal = isLocal(service.internalTrafficPolicy) ? sets.local : sets.cluster
     // Who is inside already reaches every endpoint: the policy is about the way that others' packets take.
     const external = {

@@ -61,6 +61,13 @@ export class ServiceVrfTable {
     return this.#vrfs
   }
 
+  /** The label under which other nodes hand connections to Services over; undefined: there are none, or no label is left. */
+  label(now: number): { readonly label: number | undefined; readonly nexthop: number } | undefined {
+    const { publicNexthop } = this.#vrfs
+    if (publicNexthop === undefined) return undefined
+    return { label: this.#ids.allocate('label', keys.SERVICE_LABEL, now), nexthop: publicNexthop }
+  }
+
   /** These VRFs and those of service networks, sorted; the same list while both say the same. */
   with(vrfs: readonly Vrf[]): readonly Vrf[] {
     const { byNetwork } = this.#vrfs

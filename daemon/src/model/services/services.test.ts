@@ -50,7 +50,7 @@ describe('Services of a node', () => {
       interfaces: [webRemote],
     })
     const tap = webPods[0]!.tap
-    const all = `10.244.0.4:8080 in k8s-default-pod-network at ${tap}, 10.244.1.4:8080 in k8s-default-pod-network by 192.0.2.12 30`
+    const all = `10.244.0.4:8080 in k8s-default-pod-network at ${tap}, 10.244.1.4:8080 in k8s-default-pod-network by 192.0.2.12 112`
     assert.deepEqual(frontsOf(tables), {
       'k8s-default-service-network cluster-ip 10.96.0.10': 'reject',
       'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP': all,
@@ -106,7 +106,7 @@ describe('Services of a node', () => {
     })
     const tables = tablesOf({ services: [service], slices: [webSlice], ports: webPods, interfaces: [webRemote] })
     const local = `10.244.0.4:8080 in k8s-default-pod-network at ${webPods[0]!.tap}`
-    const all = `${local}, 10.244.1.4:8080 in k8s-default-pod-network by 192.0.2.12 30`
+    const all = `${local}, 10.244.1.4:8080 in k8s-default-pod-network by 192.0.2.12 112`
     const both = `inside ${all}; outside ${local}`
     assert.deepEqual(frontsOf(tables), {
       'underlay node-port 192.0.2.11:30080/TCP': both,
@@ -289,15 +289,15 @@ describe('Services of a node', () => {
         'k8s-default-service-network cluster-ip 10.96.0.10:80/TCP'
       ]!
     }
-    const first = '10.244.1.4:8080 by 192.0.2.12 30'
+    const first = '10.244.1.4:8080 by 192.0.2.12 112'
     assert.equal(backs({}), `${first}, 10.244.2.4:8080`)
     const routers = new Map([...source.routers, ['n3', router('n3', 13)]])
-    assert.equal(backs({ routers }), `${first}, 10.244.2.4:8080 by 192.0.2.13 31`)
+    assert.equal(backs({ routers }), `${first}, 10.244.2.4:8080 by 192.0.2.13 113`)
     const moved = new Map([...source.routers, ['n3', router('n3', 14)]])
-    assert.equal(backs({ routers: moved }), `${first}, 10.244.2.4:8080 by 192.0.2.14 31`)
-    assert.equal(backs({ routers: moved, zone: 'zb' }), '10.244.2.4:8080 by 192.0.2.14 31')
+    assert.equal(backs({ routers: moved }), `${first}, 10.244.2.4:8080 by 192.0.2.14 114`)
+    assert.equal(backs({ routers: moved, zone: 'zb' }), '10.244.2.4:8080 by 192.0.2.14 114')
     assert.equal(backs({ routers: moved, zone: 'za' }), first)
-    assert.equal(backs({ routers: moved, zone: 'zc' }), `${first}, 10.244.2.4:8080 by 192.0.2.14 31`)
+    assert.equal(backs({ routers: moved, zone: 'zc' }), `${first}, 10.244.2.4:8080 by 192.0.2.14 114`)
     assert.equal(backs({}), `${first}, 10.244.2.4:8080`)
   })
 
@@ -332,9 +332,9 @@ describe('Services of a node', () => {
     const later = [...others, remote('red-2', red, '10.1.0.5', 41), remote('late', standard, '10.244.7.7', 42)]
     assert.deepEqual(backs(later), [
       ...known.slice(0, 1),
-      '10.1.0.5:8080 in red by 192.0.2.12 41',
+      '10.1.0.5:8080 in red by 192.0.2.12 112',
       known[2],
-      '10.244.7.7:8080 in k8s-default-pod-network by 192.0.2.12 42',
+      '10.244.7.7:8080 in k8s-default-pod-network by 192.0.2.12 112',
       ...known.slice(4),
     ])
     assert.deepEqual(backs(others), known)

@@ -214,7 +214,11 @@ export class Services {
     const isOther = before.zone !== around.zone || before.nodeAddresses !== around.nodeAddresses
     const isGroundOther = before.refusals !== around.refusals || before.virtualNetworks !== around.virtualNetworks
     const vrfs = differentKeys(before.vrfs, around.vrfs)
-    const nodes = differentKeys(before.nodes, around.nodes, ({ nexthop }) => nexthop)
+    const nodes = differentKeys(
+      before.nodes,
+      around.nodes,
+      ({ nexthop, router }) => `${nexthop} ${router.serviceLabel}`,
+    )
     const networks = differentKeys(before.service.byNetwork, around.service.byNetwork)
     if (!isOther && !isGroundOther && vrfs.size + nodes.size + networks.size === 0) return
     for (const state of this.#states.values()) {

@@ -353,12 +353,13 @@ function decodeInterface({ metadata, spec }: Manifest): VirtualMachineInterface 
 }
 
 function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
-  const { address, address6, encapsulations, vrfLabels, vhostLabel } = spec as {
+  const { address, address6, encapsulations, vrfLabels, vhostLabel, serviceLabel } = spec as {
     readonly address: string
     readonly address6?: string
     readonly encapsulations: readonly Encapsulation[]
     readonly vrfLabels: Readonly<Record<string, number>>
     readonly vhostLabel: number
+    readonly serviceLabel?: number
   }
   if (mustParseAddress(address).family !== 4) {
     const message = 'must be IPv4: the underlay is IPv4'
@@ -375,6 +376,7 @@ function decodeRouter({ metadata, spec }: Manifest, id: string): Decoded {
     encapsulations,
     vrfLabels: labels,
     vhostLabel,
+    ...(serviceLabel !== undefined && { serviceLabel }),
   }
   return { ok: true, item: { kind: 'VirtualRouter', object } }
 }

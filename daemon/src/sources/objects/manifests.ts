@@ -32,8 +32,11 @@ function manifestFor(published: Published): object {
       return { apiVersion, kind, metadata: { name, namespace }, spec }
     }
     case 'VirtualRouter': {
-      const { name, address, address6, encapsulations, vrfLabels, vhostLabel } = published.object
-      const spec = { address, ...(address6 !== undefined && { address6 }), encapsulations, vrfLabels, vhostLabel }
+      const { name, address, address6, encapsulations, vrfLabels, vhostLabel, serviceLabel } = published.object
+      const spec = {
+        ...{ address, ...(address6 !== undefined && { address6 }), encapsulations, vrfLabels, vhostLabel },
+        ...(serviceLabel !== undefined && { serviceLabel }),
+      }
       return { apiVersion, kind, metadata: { name }, spec }
     }
     default:
