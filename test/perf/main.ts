@@ -13,6 +13,7 @@ import { bareHost, bareTunnel, compilePeer, redirectPeer, routedVeth, vxlanBridg
 import { KEPT, type Plan, readPlan, usage } from './plan.ts'
 import { Lab, productTopology } from './product.ts'
 import { busyShare, untilQuiet } from './quiet.ts'
+import { measureServices } from './services.ts'
 import type { Topology } from './topology.ts'
 import {
   checkReachable,
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
   if (plan.parts.has('add')) verdicts.push(...(await measureCni(folder)))
   if (plan.parts.has('memory')) verdicts.push(...(await measureMemory()))
   if (plan.parts.has('start')) verdicts.push(await measureStart(plan.runs))
+  if (plan.parts.has('services')) verdicts.push(...(await measureServices(plan, compileTools(folder))))
   if (plan.parts.has('flood')) verdicts.push(...(await measureFloods(folder)))
 
   if (plan.parts.has('peers')) console.log(formatSeries(series))

@@ -9,7 +9,7 @@ export const usage = `Figures of the datapath and the daemon against other ways 
   hack/bench [--only PART]… [--runs N] [--seconds S] [--patience S] [--out FILE]
   hack/bench --models
 
-  --only PART   traffic, add, memory, start, flood (new connections of others under one), peers (the peers alone, without ours); default: the first four
+  --only PART   traffic, add, memory, start, services (what a cluster IP costs), flood (new connections of others under one), peers (the peers alone, without ours); default: the first four
   --runs N      runs of each figure, taken in turn (5)
   --seconds S   length of a run (3)
   --patience S  how long a run waits for a moment in which the machine does nothing else (3)
@@ -17,7 +17,7 @@ export const usage = `Figures of the datapath and the daemon against other ways 
   --models      measures nothing: what of the kept results is reached on every model of processor
 `
 
-const PARTS = ['traffic', 'add', 'memory', 'start', 'flood', 'peers'] as const
+const PARTS = ['traffic', 'add', 'memory', 'start', 'services', 'flood', 'peers'] as const
 export const KEPT = join(repository, 'bench/results')
 type Part = (typeof PARTS)[number]
 

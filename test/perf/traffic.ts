@@ -47,8 +47,8 @@ export async function measure(
   what: Measure,
   pinning: Pinning,
   seconds: number,
+  port = nextPort++,
 ): Promise<number> {
-  const port = nextPort++
   switch (what) {
     case 'rr':
     case 'crr': {
