@@ -13,28 +13,58 @@ export function isDraining({ isServing, isTerminating }: Endpoint): boolean {
   return isServing && isTerminating
 }
 
-/**
- * Sorted by address and port. An endpoint that is in two slices, as it is for a moment when the cluster moves it from one to another, counts as the one that
- * can do more; of equals that of the slice whose name comes first.
- * @param slices of one family, by name
- */
-export function endpointsOf(
-  { name, protocol }: Pick<ServicePort, 'name' | 'protocol'>,
-  slices: readonly EndpointSlice[],
-): PortEndpoint[] {
-  const found = new Map<string, PortEndpoint>()
-  for (const { ports, endpoints } of slices) {
-    for (const one of ports) {
-      if (one.name !== name || one.protocol !== protocol) continue
-      for (const endpoint of endpoints) {
-        const key = `${endpoint.address} ${one.port}`
-        const known = found.get(key)
-        if (known === undefined || rank(endpoint) > rank(known.endpoint))
-          found.set(key, { address: endpoint.address, port: one.port, endpoint })
+/** What one slice says of one port. */
+interface SlicePart {
+  /** The endpoints' own. */
+  readonly port: number
+  readonly endpoints: readonly Endpoint[]
+}
+
+/** Slices of one Service and family, by the ports that they are about. */
+export class EndpointsByPort {
+  readonly #parts = new Map<string, SlicePart[]>()
+
+  /** @param slices by name */
+  constructor(slices: readonly EndpointSlice[]) {
+    for (const { ports, endpoints } of slices) {
+      for (const { name, protocol, port } of ports) {
+        const key = partKey({ name, protocol })
+        const parts = this.#parts.get(key)
+        if (parts === undefined) this.#parts.set(key, [{ port, endpoints }])
+        else parts.push({ port, endpoints })
       }
     }
   }
-  return [...found.values()].sort((a, b) => compareText(a.address, b.address) || a.port - b.port)
+
+  /** Endpoints of the port in all slices, those that are in two of them counted twice. */
+  countOf(port: Pick<ServicePort, 'name' | 'protocol'>): number {
+    return this.#partsOf(port).reduce((count, { endpoints }) => count + endpoints.length, 0)
+  }
+
+  /**
+   * Sorted by address and port. An endpoint that is in two slices, as it is for a moment when the cluster moves it from one to another, counts as the one that
+   * can do more; of equals that of the slice whose name comes first.
+   */
+  of(of: Pick<ServicePort, 'name' | 'protocol'>): PortEndpoint[] {
+    const found = new Map<string, PortEndpoint>()
+    for (const { port, endpoints } of this.#partsOf(of)) {
+      for (const endpoint of endpoints) {
+        const key = `${endpoint.address} ${port}`
+        const known = found.get(key)
+        if (known === undefined || rank(endpoint) > rank(known.endpoint))
+          found.set(key, { address: endpoint.address, port, endpoint })
+      }
+    }
+    return [...found.values()].sort((a, b) => compareText(a.address, b.address) || a.port - b.port)
+  }
+
+  #partsOf(port: Pick<ServicePort, 'name' | 'protocol'>): readonly SlicePart[] {
+    return this.#parts.get(partKey(port)) ?? []
+  }
+}
+
+function partKey({ name, protocol }: Pick<ServicePort, 'name' | 'protocol'>): string {
+  return `${protocol} ${name}`
 }
 
 /** Those that flows may go on with. A connection ends with the endpoint itself, what knows no connections when the endpoint stops to serve. */
