@@ -104,6 +104,16 @@ describe('Services from outside', function () {
         spec: { type: 'NodePort', ports: ports(30100) },
       }),
     )
+    lab.apply(
+      serviceManifest({
+        ...{ name: 'both', clusterIps: ['10.96.0.11', 'fd96::b'] },
+        backs: [
+          { pod: a, node: 1 },
+          { pod: b, node: 2 },
+        ],
+        spec: { type: 'NodePort', ports: ports(30120) },
+      }),
+    )
     const big = serviceManifest({
       ...{ name: 'echo', clusterIps: ['10.96.0.10', 'fd96::a'], backs: [{ pod: a, node: 1 }] },
       spec: {
@@ -137,6 +147,20 @@ describe('Services from outside', function () {
       check('fabric', EXTERNAL[at]!, 80, () => [`a ${client}`])
       check('fabric', addressesOf(1)[at]!, LOCAL_PORT, () => [`a ${client}`])
     }
+  })
+
+  it('lead to pods of the default network on every node, those of others with the node’s address', () => {
+    for (const [at, client] of outside.entries())
+      for (const node of [1, 2]) {
+        const [own, other] = node === 1 ? ['a', 'b'] : ['b', 'a']
+        const address = addressesOf(node)[at]!
+        for (const kind of kinds)
+          assert.deepEqual(
+            answersOf(lab, 'fabric', { kind, address, port: 30120, count: 40, timeoutS: 2 }),
+            [`${own} ${client}`, `${other} ${address}`].sort(),
+            `${kind} ${address}`,
+          )
+      }
   })
 
   it('lead to a tenant’s network', () => {

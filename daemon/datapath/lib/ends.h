@@ -22,6 +22,12 @@ static __always_inline void ends_keep(struct packet *p)
 	}
 }
 
+/* Whether the packet becomes one with the node's own source. */
+static __always_inline int ends_have_own_source(const struct packet *p, const struct globals *g)
+{
+	return p->family == AF_INET ? p->to.sip[0] == g->underlay_ip : ip6_equal(p->to.sip, g->underlay_ip6);
+}
+
 /* The protocol of the packet's flow. */
 static __always_inline __u8 flow_proto(const struct packet *p)
 {

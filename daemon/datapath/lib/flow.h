@@ -77,6 +77,12 @@ static __always_inline int flow_is_snat(const struct packet *p, const struct flo
 	return p->bits & PACKET_FROM_TUNNEL && flow->action == FLOW_ACTION_NAT && flow->flags & FLOW_DNAT && g && flow->key_nh == g->host_nh;
 }
 
+/* Whether it is a workload's answer to who came from outside by way of this node, from the node that it was sent to (service_outside.h). */
+static __always_inline int flow_is_inbound_answer(const struct packet *p, const struct flow *flow)
+{
+	return flow->flags & FLOW_INBOUND && flow->out && flow->src_info == p->outer_sip;
+}
+
 /* What a stage says beside 0 and drop reasons. */
 #define FLOW_PASSES 0xffff0010 /* from the host, and not for us */
 #define FLOW_NONE_NEEDED 0xffff0011 /* goes on without a flow */
@@ -119,7 +125,7 @@ __noinline __u32 flow_admit(struct __sk_buff *skb, struct packet *p)
 			COUNT_VRF(flow->dvrf, discards);
 		return DROP_DISCARD;
 	}
-	if (!TRANSLATES_SOURCE && flow_is_snat(p, flow))
+	if (!TRANSLATES_SOURCE && flow_is_snat(p, flow) && !flow_is_inbound_answer(p, flow))
 		return DROP_FLOW_ACTION_INVALID;
 	p->flow_index = flow->index;
 	p->flow_flags = flow->flags;
@@ -307,7 +313,7 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 	reason = flow_admit(skb, p);
 	if (reason)
 		return DROP(p, reason);
-	if (TRANSLATES_SOURCE && unlikely(p->flow_flags & FLOW_INBOUND)) {
+	if ((TRANSLATES_SOURCE || TAKES_TUNNELS) && unlikely(p->flow_flags & FLOW_INBOUND)) {
 		reason = answer_way(skb, p);
 		if (!reason)
 			reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : flow_settle(p, bytes, epoch);

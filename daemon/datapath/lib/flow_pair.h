@@ -120,12 +120,22 @@ static __always_inline __u16 flow_entropy(const struct packet *p)
 #define OTHER_PORT_TRIES 16
 #define OTHER_PORT_FIRST 1024
 
-/* The packet goes on with another source port, where its checksum can follow. Returns 0: it can't. */
-static __always_inline int flow_other_port(struct packet *p)
+/*
+ * The packet goes on with another source port, where its checksum can follow: with the node's address one of SNAT's range, which none of
+ * the host's own connections has. Returns 0: it can't.
+ */
+__noinline int flow_other_port(struct packet *p)
 {
-	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
+	const struct globals *g = node_globals();
+	__u32 first = OTHER_PORT_FIRST, count = 65536 - OTHER_PORT_FIRST;
+
+	if (!p || !g || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
 		return 0;
-	p->to.sport = bpf_htons(OTHER_PORT_FIRST + (__u16)(((__u64)bpf_get_prandom_u32() * (65536 - OTHER_PORT_FIRST)) >> 32));
+	if (SERVES_OUTSIDE && p->flow_flags & FLOW_SNAT && ends_have_own_source(p, g)) {
+		first = g->snat_port;
+		count = g->snat_ports;
+	}
+	p->to.sport = bpf_htons(first + (__u16)(((__u64)bpf_get_prandom_u32() * count) >> 32));
 	p->flow_flags |= FLOW_SPAT;
 	return 1;
 }

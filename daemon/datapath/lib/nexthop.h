@@ -166,7 +166,7 @@ __noinline enum verdict nexthop_rare(struct __sk_buff *skb, struct packet *p)
 		COUNT_VRF(p->dvrf, resolves);
 		return trap(skb, p, AGENT_TRAP_RESOLVE, 0, 0);
 	case NH_RCV: /* an answer to who came in by the host's context leaves the node, by the kernel's routes */
-		return ROLE == ROLE_TAP && p->out ? outside_output(skb, p) : receive_output(skb, p);
+		return (ROLE == ROLE_TAP || ROLE == ROLE_FABRIC) && p->out ? outside_output(skb, p) : receive_output(skb, p);
 	case NH_ENCAP:
 		if (nh->oif_type != VIF_AGENT)
 			return encap_underlay(skb, p);

@@ -82,7 +82,10 @@ struct packet {
 		__u32 back_nh;     /* nexthop and label of the way back, where the route to the source says so */
 		__u32 fragment_id; /* of a fragment, until it is known whose flow it belongs to */
 	};
-	__u32 back_label;
+	union {
+		__u32 back_label;
+		__u32 epoch; /* of what no tunnel brings, while its flow is made: before routes were looked up */
+	};
 	__u32 flow_flags;  /* FLOW_L2, FLOW_TTL_KEEP, FLOW_VRFT: how it is forwarded */
 	__u32 l3_len;      /* IP header to end, bytes */
 	__u32 out;         /* of a flow that leaves the overlay: the device */

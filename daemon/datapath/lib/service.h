@@ -155,6 +155,26 @@ static __always_inline int back_is_here(const struct back *back, __u32 family, c
 	return nh && nh->flags & NH_FLAG_VALID && nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL;
 }
 
+/*
+ * Whether the endpoint is a workload of another node that this node's host reaches: one of the default network. The answers to the node's
+ * address come back by the tunnel.
+ */
+__noinline int back_is_by_tunnel(__u32 index, __u32 family)
+{
+	const struct back *back = bpf_map_lookup_elem(&service_backs, &index);
+	struct address address = {};
+	const struct nexthop *nh;
+	struct route route;
+
+	if (!back || back->flags & BACK_HOST || !back->nh)
+		return 0;
+	ip6_copy(address.bytes, back->ip);
+	if (!route_find(0, family, &address, &route) || route.nh != back->nh)
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
+	return nh && nh->flags & NH_FLAG_VALID && nh->type == NH_TUNNEL;
+}
+
 struct here_search {
 	struct back_set set;
 	__u32 from; /* where in the set it begins */
@@ -181,11 +201,10 @@ static long here_search_step(__u32 step, struct here_search *search)
 
 #define HERE_SEARCHED 1024
 
-/* The first endpoint of this node from `place` on, NO_AFFINITY: there is none. */
+/* The first endpoint of this node from `place` on; NO_AFFINITY: there is none. */
 __noinline __u32 service_place_here(__u32 first, __u32 count, __u32 place, __u32 family)
 {
 	struct here_search search = { .set = { .first = first, .count = count }, .from = place, .place = NO_AFFINITY, .family = family };
-
 	bpf_loop(count < HERE_SEARCHED ? count : HERE_SEARCHED, here_search_step, &search, 0);
 	return search.place;
 }
@@ -230,7 +249,7 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	if (!set.count)
 		return service_has_none(front->service, silent);
 	place = service_place(p, front, set.first, set.count);
-	if (SERVES_OUTSIDE) { /* those of other nodes are reached by their own nodes */
+	if (SERVES_OUTSIDE && !back_is_by_tunnel(set.first + place, p->family)) { /* nobody leads those outside to others */
 		place = service_place_here(set.first, set.count, place, p->family);
 		if (place == NO_AFFINITY)
 			return SERVICE_ELSEWHERE;

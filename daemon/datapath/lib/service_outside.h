@@ -72,11 +72,13 @@ __noinline __u32 outside_admit(struct packet *p, __u32 bytes)
 		return p->bits & PACKET_LATER_FRAGMENT ? DROP_FLOW_UNUSABLE : p->bits & PACKET_ICMP_ERROR ? DROP_ICMP_ERROR : OUTSIDE_NEW;
 	if (flow->action != FLOW_ACTION_NAT)
 		return DROP_FLOW_ACTION_DROP;
+	if (flow->out) /* the way back of such a flow: its packets come by the tunnel */
+		return DROP_INVALID_SOURCE;
 	if (flow->epoch != epoch_before(g)) {
 		__u32 epoch = epoch_before(g), index = flow->nh;
 
 		nh = bpf_map_lookup_elem(&nexthops, &index);
-		if (!nh || !(nh->flags & NH_FLAG_VALID) || !nexthop_is_local(nh)) {
+		if (!nh || !(nh->flags & NH_FLAG_VALID) || (nh->type != NH_TUNNEL && !nexthop_is_local(nh))) {
 			flow_end_own(p, flow);
 			return DROP_FLOW_EVICT;
 		}
@@ -127,6 +129,29 @@ __noinline __u32 outside_source(const struct packet *p)
 }
 
 /*
+ * To a workload of another node, as the host's own packets go there: with the node's address, and a port that no connection of the host has.
+ * Returns 0 or a drop reason.
+ */
+static __always_inline __u32 outside_masks(struct packet *p, const struct globals *g)
+{
+	struct address address = {};
+	struct route route;
+
+	if (!g->snat_ports || (p->family == AF_INET ? !g->underlay_ip : ip6_is_zero(g->underlay_ip6)))
+		return DROP_NOWHERE_TO_GO;
+	packet_destination(p, &address);
+	if (!route_find(0, p->family, &address, &route) || route.nh != p->nh) /* it has changed since it was chosen */
+		return DROP_NOWHERE_TO_GO;
+	p->label = route_label(&route);
+	p->flow_flags |= FLOW_SNAT;
+	if (p->family == AF_INET)
+		p->to.sip[0] = g->underlay_ip;
+	else
+		ip6_copy(p->to.sip, g->underlay_ip6);
+	return flow_other_port(p) ? 0 : DROP_FLOW_INVALID_PROTOCOL;
+}
+
+/*
  * Where the endpoint is that was chosen: p->nh. A client that has an address of the endpoint's own network comes from the service's address,
  * so that it is taken for nobody there. Returns 0, FLOW_PASSES or a drop reason.
  */
@@ -153,6 +178,8 @@ __noinline __u32 outside_way(struct packet *p)
 	}
 	index = p->nh;
 	nh = bpf_map_lookup_elem(&nexthops, &index);
+	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_TUNNEL)
+		return outside_masks(p, g);
 	if (!nh || !(nh->flags & NH_FLAG_VALID) || !nexthop_is_local(nh))
 		return DROP_NOWHERE_TO_GO;
 	if (nh->type == NH_RCV)
@@ -167,8 +194,9 @@ __noinline __u32 outside_way(struct packet *p)
 /* The first packet of a connection. VERDICT_NEXT: it goes on; VERDICT_PASS: it is the host's. */
 static __always_inline enum verdict outside_begin(struct __sk_buff *skb, struct packet *p, const struct globals *g)
 {
-	__u32 reason, epoch = epoch_before(g);
+	__u32 reason;
 
+	p->epoch = epoch_before(g);
 	ends_keep(p);
 	p->flow_flags = FLOW_NEW;
 	p->bits |= PACKET_NEW_TICK;
@@ -187,12 +215,24 @@ static __always_inline enum verdict outside_begin(struct __sk_buff *skb, struct 
 	if (!reason)
 		reason = policy_decide(p) == FLOW_ACTION_DROP ? DROP_FLOW_ACTION_DROP : flow_make(skb, p);
 	if (!reason)
-		reason = flow_settle(p, skb->len, epoch);
+		reason = flow_settle(p, skb->len, p->epoch);
 	if (reason)
 		return DROP(p, reason);
 	if (p->proto == IPPROTO_TCP)
 		tcp_track(skb, p);
 	return VERDICT_NEXT;
+}
+
+__noinline int outside_is_tunnelled(const struct packet *p)
+{
+	const struct nexthop *nh;
+	__u32 index;
+
+	if (!p)
+		return 0;
+	index = p->nh;
+	nh = bpf_map_lookup_elem(&nexthops, &index);
+	return nh && nh->type == NH_TUNNEL;
 }
 
 /* A parsed packet that is no answer to a workload (snat_return.h). VERDICT_NEXT: it is the host's, untouched. */
@@ -217,7 +257,12 @@ static __always_inline enum verdict outside_to_service(struct __sk_buff *skb, st
 		tcp_track(skb, p);
 		reason = 0;
 	}
-	if (!reason)
-		reason = translate_packet(skb, p);
+	if (reason)
+		return DROP(p, reason);
+	if (outside_is_tunnelled(p)) {
+		verdict = translate_flow(skb, p);
+		return verdict == VERDICT_NEXT ? tunnel_output(skb, p) : verdict;
+	}
+	reason = translate_packet(skb, p);
 	return reason ? DROP(p, reason) : snat_deliver(skb, p);
 }

@@ -193,7 +193,7 @@ __noinline __u32 answer_way(struct __sk_buff *skb, struct packet *p)
 	out = kernel_route(skb, p);
 	if (out != KERNEL_ROUTE_NONE && exit_find(out, p->family))
 		p->out = out;
-	else if (way)
+	else if (way && ROLE == ROLE_TAP) /* a tunnel's label has named the nexthop */
 		p->nh = way;
 	return 0;
 }

@@ -16,13 +16,14 @@ import {
   NH,
   OUTSIDE,
   PEER,
+  PEER_2,
   REDIRECT,
   REMOTE,
   ROUTER_MAC,
   type Sent,
   type Workload,
 } from './fixture.ts'
-import { ETH, eth, icmp4, icmp6, join, PROTO, ping, TCP_FLAG, tcp, u32, udp, withTtl } from './frames.ts'
+import { ETH, eth, icmp4, icmp6, join, mplsOverUdp, PROTO, ping, TCP_FLAG, tcp, u32, udp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 import { type FrontOptions, Services } from './services.ts'
 
@@ -63,6 +64,8 @@ for (const family of ['ip4', 'ip6'] as const)
       if (address === own) services.listen(port)
     }
     const fromOutside = (packet: Uint8Array) => node.fromFabric(frame(HOST.mac, PEER.mac, packet))
+    const byTunnel = (src: string, packet: Buffer) =>
+      eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src, dst: HOST.ip4, label: HOST.label }, packet))
     const from = (pod: Workload, packet: Uint8Array) => node.fromPod(pod, frame(ROUTER_MAC, pod.mac, packet))
     const assertTo = (pod: Workload, sent: Sent, packet: Uint8Array) =>
       assertFrame(sent, frame(pod.mac, ROUTER_MAC, withTtl(packet, 63)))
@@ -138,7 +141,7 @@ for (const family of ['ip4', 'ip6'] as const)
     })
 
     it('chooses of the endpoints here, and leaves a port without any to the host, an address of services to nobody', () => {
-      const elsewhere = { ip: REMOTE[family], port: 8080, vrf: 2, nh: NH.TUNNEL, label: REMOTE.label }
+      const elsewhere = { ip: REMOTE[family], port: 8080, vrf: 2, nh: NH.TUNNEL_2, label: REMOTE.label }
       serve({ outside: [elsewhere, inA, elsewhere] })
       for (let port = 4000; port < 4020; port++)
         assertTo(A, fromOutside(tcp(client, own, port, NODE_PORT, SYN)), tcp(client, A[family], port, 8080, SYN))
@@ -146,6 +149,48 @@ for (const family of ['ip4', 'ip6'] as const)
       assertHost(tcp(client, own, 4000, 30081, SYN))
       serve({ vip, port: 443, outside: [elsewhere] })
       node.assertDrop(c.DROP_NOWHERE_TO_GO, c.VIF_ID_FABRIC, () => fromOutside(tcp(client, vip, 4000, 443, SYN)))
+    })
+
+    it('reaches a pod of the default network on another node with the node’s address, and nobody else’s answers', () => {
+      node.setGlobals({ snatPort: 61000, snatPorts: 4 })
+      node.setRoute(0, `${REMOTE[family]}/${bits}`, NH.TUNNEL, { label: REMOTE.label, flags: c.ROUTE_LABEL_VALID })
+      serve({ outside: [{ ip: REMOTE[family], port: 8080, vrf: 2, nh: NH.TUNNEL, label: 999, flags: c.BACK_HANDED }] })
+      const inner = ({ frame: bytes }: Sent) => {
+        assert.equal(bytes.readUInt32BE(ETH + 28) >>> 12, REMOTE.label)
+        return bytes.subarray(ETH + 32)
+      }
+      const ports = new Set<number>()
+      for (const from of [4000, 4001]) {
+        const first = inner(fromOutside(tcp(client, own, from, NODE_PORT, ACK)))
+        const port = first.readUInt16BE(family === 'ip4' ? 20 : 40)
+        assert.ok(port >= 61000 && port < 61004 && !ports.has(port), `port ${port}`)
+        ports.add(port)
+        twice(() => {
+          const there = fromOutside(tcp(client, own, from, NODE_PORT, ACK))
+          assert.equal(
+            inner(there).toString('hex'),
+            withTtl(tcp(own, REMOTE[family], port, 8080, ACK), 63).toString('hex'),
+          )
+          const answer = tcp(REMOTE[family], own, 8080, port, ACK)
+          const back = node.fromFabric(byTunnel(PEER.ip4, answer))
+          assert.equal(
+            back.frame.subarray(ETH).toString('hex'),
+            withTtl(tcp(own, client, NODE_PORT, from, ACK), 63).toString('hex'),
+          )
+          assert.equal(back.verdict, REDIRECT)
+        })
+        assert.deepEqual([...node.drops()], [])
+      }
+      const [port = 0] = ports
+      const answer = tcp(REMOTE[family], own, 8080, port, ACK)
+      node.assertDrop(c.DROP_INVALID_SOURCE, c.VIF_ID_FABRIC, () => {
+        services.listen(port)
+        return fromOutside(answer)
+      })
+      node.assertDrop(c.DROP_FLOW_ACTION_INVALID, c.VIF_ID_FABRIC, () => node.fromFabric(byTunnel(PEER_2.ip4, answer)))
+      // into the other direction nobody gets by a tunnel
+      const forged = tcp(client, own, 4000, NODE_PORT, ACK)
+      node.assertDrop(c.DROP_FLOW_ACTION_INVALID, c.VIF_ID_FABRIC, () => node.fromFabric(byTunnel(PEER.ip4, forged)))
     })
 
     it('is silent where the policy says so, and where the source is none of those allowed', () => {
