@@ -169,6 +169,16 @@ for (const family of ['ip4', 'ip6'] as const)
       assertFrame(node.fromFabric(foreign), foreign)
     })
 
+    it('takes nothing in the name of a node but that node’s, nor of an address that nobody sends from', () => {
+      serveLocal()
+      const [loopback, group, link] =
+        family === 'ip4' ? ['127.0.0.1', '224.0.0.9', '169.254.1.1'] : ['::1', 'ff02::9', 'fe80::1']
+      for (const source of [HOST[family], PEER_2[family], loopback, group, link])
+        node.assertDrop(c.DROP_INVALID_SOURCE, 0, () => handed(tcp(source, vip, 4000, 443, SYN)))
+      assert.deepEqual(node.flows(), [])
+      assertTo(B, handed(tcp(PEER[family], vip, 4000, 443, SYN)), tcp(PEER[family], B[family], 4000, 8443, SYN))
+    })
+
     // ---- the client's node
 
     const remote = {
