@@ -15,7 +15,7 @@ const families: readonly Family[] = ['ip4', 'ip6']
 const HTTP = 8000
 const ECHO = 8007
 
-type Client = 'client' | 'far' | 'web1' | 'host' | 'node1' | 'node2' | 'inside'
+type Client = 'client' | 'far' | 'web1' | 'host' | 'node1' | 'node2' | 'inside' | 'inside2'
 type Back = 'web1' | 'web2' | 'inside' | 'inside2'
 type ServiceName = 'web' | 'near' | 'remote' | 'empty' | 'local' | 'own'
 
@@ -42,6 +42,8 @@ const rows: readonly Row[] = [
   { title: 'a pod of the host’s network', from: 'host', to: 'web', answers: ['web1', 'web2'], seenAs: 'host' },
   { title: 'a node, no backs', from: 'node1', to: 'empty', answers: [] },
   { title: 'a pod of an isolated namespace', from: 'inside', to: 'own', answers: ['inside', 'inside2'] },
+  { title: 'an isolated pod, a back elsewhere', from: 'inside', to: 'remote', answers: ['web2'], seenAs: 'inside' },
+  { title: 'a node, backs of an isolated namespace', from: 'node1', to: 'own', answers: ['inside', 'inside2'] },
 ]
 
 const nodeAddresses = {
@@ -217,6 +219,9 @@ describe('Services without kube-proxy', function () {
       const answer = await ask('client', name)
       assert.equal(answer?.seen !== undefined, true, name)
     }
+    // One of them has no replica of the DNS on its node.
+    for (const client of ['inside', 'inside2'] as const)
+      assert.equal((await ask(client, long))?.seen !== undefined, true, client)
     const said = await here.output(from('client'), 'nslookup', long)
     assert.ok(said.includes(services.get('web')!.ip4), said)
   })

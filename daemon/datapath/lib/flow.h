@@ -324,6 +324,8 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 		return VERDICT_NEXT;
 	}
 	reason = flow_route(skb, p);
+	if (ROLE == ROLE_TAP && !reason && p->flow_flags & FLOW_NEW && unlikely(service_is_node_port(p)))
+		p->flow_flags |= FLOW_AT_SERVICE;
 	if (TAKES_TUNNELS && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
 		reason = service_stage(skb, p);
 		reason = reason ? reason : service_handed(p);

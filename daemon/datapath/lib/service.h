@@ -15,6 +15,7 @@
 #include "resolve.h"
 #include "source.h"
 #include "service_affinity.h"
+#include "service_front.h"
 #include "vif.h"
 
 #define SERVICE_REFUSES 0xffff0040 /* answered that nobody is there (refuse.h) */
@@ -133,6 +134,30 @@ static __always_inline const struct front *service_front(const struct packet *p,
 	}
 	key.proto = whole ? 0 : p->proto;
 	return bpf_map_lookup_elem(&service_fronts, &key);
+}
+
+/*
+ * Whether a workload calls a front at the node's own address: a NodePort, or another pod's port there. Sets p->dvrf then. Everything else at
+ * that address is the host's, as it was.
+ */
+__noinline int service_is_node_port(struct packet *p)
+{
+	const struct globals *g = node_globals();
+	const struct nexthop *nh;
+	__u16 vrf;
+
+	if (!p || !g || !service_takes(p) || !proto_has_ports(p->proto) || !destination_is_own(p, g) ||
+	    !node_port_is_used(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport))
+		return 0;
+	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
+	if (!nh || nh->type != NH_RCV)
+		return 0;
+	vrf = p->dvrf;
+	p->dvrf = 0;
+	if (service_front(p, 0))
+		return 1;
+	p->dvrf = vrf;
+	return 0;
 }
 
 /* One of `count` backs, by chance or as the client had it before. */

@@ -131,6 +131,41 @@ for (const family of ['ip4', 'ip6'] as const)
       assert.equal(shares(), 0, 'each port was given back once')
     })
 
+    it('reaches NodePorts of the node itself as any front, from every network, and the host at all other ports', () => {
+      const ports = { vip: own, vrf: 0, port: 30443, proto: PROTO.TCP }
+      const listen = (backs: Parameters<Services['set']>[0]['backs']) => {
+        services.set({ ...ports, backs })
+        services.delete({ ...ports, port: 0, proto: 0 }) // the address itself is the host's
+        services.listen(ports.port)
+      }
+      listen([{ ip: B[family], port: 8443, vrf: 2, nh: B.nh }])
+      twice(() => {
+        assertTo(B, from(A, tcp(A[family], own, 4000, 30443, SYN)), tcp(A[family], B[family], 4000, 8443, SYN))
+        assertTo(
+          A,
+          from(B, tcp(B[family], A[family], 8443, 4000, SYN | ACK)),
+          tcp(own, A[family], 30443, 4000, SYN | ACK),
+        )
+        assertTo(B, from(C, tcp(C[family], own, 5000, 30443, SYN)), tcp(C[family], B[family], 5000, 8443, SYN))
+        assertTo(
+          C,
+          from(B, tcp(B[family], C[family], 8443, 5000, SYN | ACK)),
+          tcp(own, C[family], 30443, 5000, SYN | ACK),
+        )
+        // the endpoint itself, which takes nothing from its own address
+        assertTo(B, from(B, tcp(B[family], own, 6000, 30443, SYN)), tcp(own, B[family], 6000, 8443, SYN))
+      })
+      for (const packet of [
+        tcp(A[family], own, 4000, 22, SYN),
+        udp(A[family], own, 4000, 30443, Buffer.from('another protocol')),
+      ])
+        assertToHost(A, from(A, packet), packet)
+      assert.deepEqual([...node.drops()], [])
+      listen([])
+      const refused = from(A, tcp(A[family], own, 4001, 30443, SYN))
+      assert.equal(refused.frame[ETH + (family === 'ip4' ? 20 : 40) + 13], TCP_FLAG.RST | ACK)
+    })
+
     it('never takes a workload for an endpoint of the underlay', () => {
       serve(hostBack(B[family]))
       node.assertDrop(c.DROP_DISCARD, A.vif, () => from(A, tcp(A[family], vip, 4000, 443, SYN)))
