@@ -23,26 +23,6 @@
 #include "vif.h"
 #include "vif_address.h"
 
-/* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
-static __always_inline int nexthop_makes_flow(const struct nexthop *nh)
-{
-	switch (nh->type) {
-	case NH_ENCAP:
-		return nh->oif_type != VIF_AGENT;
-	case NH_TUNNEL:
-	case NH_RCV:
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-/* Whether what the host sends goes to a workload or into a tunnel. The rest is the host's own business with the underlay. */
-static __always_inline int nexthop_is_overlay(const struct nexthop *nh)
-{
-	return nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
-}
-
 /*
  * Whether the way from the VRF that asked still leads to who answers here: a leaked route that was withdrawn ends both directions of
  * its flows. Returns 0 or a drop reason.

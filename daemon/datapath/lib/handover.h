@@ -9,6 +9,7 @@
 #include "packet.h"
 #include "drop.h"
 #include "flow_index.h"
+#include "peer.h"
 #include "vif.h"
 
 /* Whether another node has handed the packet over. */
@@ -59,6 +60,17 @@ __noinline __u32 handover_source(struct packet *p)
 		return packet_is_handed(p) ? 0 : DROP_INVALID_SOURCE;
 	flow = flow_find(p);
 	return flow && flow->src_info == p->outer_sip ? 0 : DROP_INVALID_SOURCE;
+}
+
+/* Whether it is for a NodePort of the node that hands it over, which this node has at an address of its own. */
+static __always_inline int handover_is_node_port(const struct packet *p)
+{
+	struct address destination = {};
+
+	if (!packet_is_handed(p))
+		return 0;
+	packet_destination(p, &destination);
+	return peer_of(p->family, &destination) == p->outer_sip;
 }
 
 /* The label under which answers to the packet come: of the vif that it came in by. */

@@ -21,6 +21,26 @@ static __always_inline int nexthop_is_snat(const struct nexthop *nh)
 	return nh->type == NH_VRF_TRANSLATE && (nh->flags & NH_FLAG_SNAT);
 }
 
+/* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
+static __always_inline int nexthop_makes_flow(const struct nexthop *nh)
+{
+	switch (nh->type) {
+	case NH_ENCAP:
+		return nh->oif_type != VIF_AGENT;
+	case NH_TUNNEL:
+	case NH_RCV:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Whether what the host sends goes to a workload or into a tunnel. The rest is the host's own business with the underlay. */
+static __always_inline int nexthop_is_overlay(const struct nexthop *nh)
+{
+	return nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
+}
+
 /*
  * Routes the destination that the packet becomes (p->to), from `vrf` on. Sets p->nh, label, dvrf, ecmp and flow_flags. No route is the discard nexthop,
  * not an error. Returns 0 or a drop reason.
@@ -132,10 +152,14 @@ static __always_inline __u32 handover_route(struct packet *p)
 {
 	__u32 reason = resolve_route(p, 0);
 
-	if (reason || p->flow_flags & FLOW_AT_SERVICE)
+	if (reason)
 		return reason;
 	p->nh = NH_ID_DISCARD;
-	return DROP_DISCARD;
+	if (handover_is_node_port(p)) {
+		p->flow_flags |= FLOW_AT_SERVICE;
+		p->dvrf = 0;
+	}
+	return p->flow_flags & FLOW_AT_SERVICE ? 0 : DROP_DISCARD;
 }
 
 /* Decides about a packet that isn't of a flow with a fresh answer. Returns 0 or a drop reason. */

@@ -120,10 +120,11 @@ static __always_inline void service_translate(struct packet *p, const struct bac
 	}
 }
 
-/* The front of the packet's destination in VRF p->dvrf: with its port, or (`whole`) the address itself. */
+/* The front of the packet's destination in VRF p->dvrf: with its port, or (`whole`) the address itself. Another node's NodePort is this one's. */
 static __always_inline const struct front *service_front(const struct packet *p, __u32 whole)
 {
 	struct front_key key = { .vrf = p->dvrf, .family = p->family };
+	const struct globals *g = node_globals();
 
 	if (p->family == AF_INET) {
 		*(__be32 *)key.ip = p->key.k4.dip;
@@ -133,6 +134,12 @@ static __always_inline const struct front *service_front(const struct packet *p,
 		key.port = whole ? 0 : p->key.k6.dport;
 	}
 	key.proto = whole ? 0 : p->proto;
+	if (!p->dvrf && g && handover_is_node_port(p)) {
+		if (p->family == AF_INET)
+			*(__be32 *)key.ip = g->underlay_ip;
+		else
+			ip6_copy(key.ip, g->underlay_ip6);
+	}
 	return bpf_map_lookup_elem(&service_fronts, &key);
 }
 

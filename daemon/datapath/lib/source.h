@@ -7,6 +7,7 @@
 #pragma once
 #include "packet.h"
 #include "composite.h"
+#include "peer.h"
 #include "resolve.h"
 #include "route.h"
 #include "vif.h"
@@ -19,21 +20,6 @@ static __always_inline int source_is_own(const struct packet *p, const struct gl
 static __always_inline int destination_is_own(const struct packet *p, const struct globals *g)
 {
 	return p->family == AF_INET ? p->key.k4.dip == g->underlay_ip : ip6_equal(p->key.k6.dip, g->underlay_ip6);
-}
-
-/* The node that has the address in the underlay, as its tunnels' source; 0 = none that is known, or this one. */
-static __always_inline __be32 peer_of(__u32 family, const struct address *address)
-{
-	const struct peer *peer;
-
-	if (family == AF_INET) {
-		struct peer4_key key = { .ip = *(const __be32 *)address->bytes };
-
-		peer = bpf_map_lookup_elem(&peers4, &key);
-	} else {
-		peer = bpf_map_lookup_elem(&peers6, (const struct peer6_key *)address);
-	}
-	return peer ? peer->node : 0;
 }
 
 /* An address that packets come from over more than one link: no group, no loopback, no link-local address, not none. */

@@ -125,6 +125,23 @@ for (const family of ['ip4', 'ip6'] as const)
       assert.deepEqual([...node.drops()], [])
     })
 
+    it('takes NodePorts of the node that hands over for its own, and no other node’s', () => {
+      services.set({ vip: HOST[family], vrf: 0, port: 30443, proto: PROTO.TCP, backs: [], local: [local] })
+      services.delete({ vip: HOST[family], vrf: 0, port: 0, proto: 0 })
+      twice(() => {
+        assertTo(B, handed(tcp(client, PEER[family], 4000, 30443, SYN)), tcp(client, B[family], 4000, 8443, SYN))
+        const back = inTunnel(fromPod(B, tcp(B[family], client, 8443, 4000, SYN | ACK)))
+        const packet = hex(tcp(PEER[family], client, 30443, 4000, SYN | ACK))
+        assert.deepEqual(back, { to: PEER.ip4, labels: [RETURN], packet })
+      })
+      for (const [address, port] of [
+        [PEER_2[family], 30443],
+        [HOST[family], 30443],
+        [PEER[family], 30444],
+      ] as const)
+        node.assertDrop(c.DROP_DISCARD, 0, () => handed(tcp(client, address, 5000, port, SYN)))
+    })
+
     it('translates errors about what was handed over', () => {
       serveLocal()
       handed(tcp(client, vip, 4000, 443, SYN))
