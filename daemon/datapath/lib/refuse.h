@@ -2,7 +2,8 @@
 /*
  * The answer that nobody is there, as the host of that address would give it: a reset for TCP (RFC 9293 3.10.7.1), else "port unreachable"
  * (RFC 1122 3.2.2.1, RFC 4443 3.1). It is made of the packet itself and goes back to where that came from, so nobody in user space is
- * needed, and nobody else hears of it. A vif has as many answers as it may send packets to the agent.
+ * needed, and nobody else hears of it. A vif has as many answers as it may send packets to the agent, of whose burst they leave half: on the
+ * NIC, whoever asks for refusals costs others no "time exceeded" and no "too big".
  *
  * The packet may be one whose checksum the NIC would have completed, and stays so: its place is that of TCP's, or of the quoted header's.
  */
@@ -218,7 +219,7 @@ __noinline enum verdict refuse(struct __sk_buff *skb, const struct packet *p)
 	/* no answer to a reset, and none to what has options or extension headers, which nothing ordinary has */
 	if (p->tcp_flags & TCPHDR_RST || p->l4_off != ETH_HLEN + ip_header_length(p) || p->l3_len < ip_header_length(p) + REFUSAL_QUOTES)
 		return DROP(p, DROP_NOWHERE_TO_GO);
-	if (!trap_allowed(p->vif, g))
+	if (!trap_token(p->vif, g, g->trap_burst / 2))
 		return DROP(p, DROP_TRAP_LIMIT);
 	reason = p->proto == IPPROTO_TCP && !(p->bits & PACKET_FRAGMENT) ? refuse_tcp(skb, p) : refuse_icmp(skb, p);
 	if (reason)

@@ -14,8 +14,11 @@
 #define TRAP_HEADER (ETH_HLEN + (int)sizeof(struct agent_hdr))
 #define NSEC_PER_SEC 1000000000ULL
 
-/* Takes a token from the vif's bucket. Two CPUs may lose an update to each other: it is a budget, not an account. */
-static __always_inline int trap_allowed(__u32 vif, const struct globals *g)
+/*
+ * Takes a token from the vif's bucket, unless no more than `kept` are there. Two CPUs may lose an update to each other: it is a budget, not
+ * an account.
+ */
+static __always_inline int trap_token(__u32 vif, const struct globals *g, __u32 kept)
 {
 	struct vif_state *state = bpf_map_lookup_elem(&vif_state, &vif);
 	__u64 now, elapsed, tokens;
@@ -32,8 +35,8 @@ static __always_inline int trap_allowed(__u32 vif, const struct globals *g)
 		tokens = g->trap_burst;
 	if (tokens != state->trap_tokens || !state->trap_time_ns)
 		state->trap_time_ns = now;
-	if (!tokens) {
-		state->trap_tokens = 0;
+	if (tokens <= kept) {
+		state->trap_tokens = tokens;
 		return 0;
 	}
 	state->trap_tokens = tokens - 1;
@@ -53,7 +56,7 @@ __noinline enum verdict trap(struct __sk_buff *skb, const struct packet *p, __u3
 		return drop_count(VIF_UNKNOWN, DROP_MISC);
 	if (!g || !g->agent_ifindex)
 		return DROP(p, DROP_TRAP_NO_IF);
-	if (!trap_allowed(p->vif, g))
+	if (!trap_token(p->vif, g, 0))
 		return DROP(p, DROP_TRAP_LIMIT);
 
 	/* A super-packet can't go as one frame, and of a packet that earns an ICMP error the agent needs the headers only. */

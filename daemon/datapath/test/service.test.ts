@@ -319,13 +319,15 @@ describe('datapath: services', function () {
         assert.deepEqual(services.stats(), { connections: 0, refused: 0, dropped: 1 })
       })
 
-      it('answers no more often than a vif may send packets to the agent', () => {
+      it('answers no more often than a vif may send packets to the agent, and leaves the agent half of them', () => {
         serve({ backs: [] })
-        node.setGlobals({ trapRate: 1, trapBurst: 3 })
-        const verdicts = Array.from({ length: 6 }, () => from(A, tcp(pod, vip, 4000, 80, SYN)).verdict)
+        node.setGlobals({ trapRate: 1, trapBurst: 6 })
+        const verdicts = Array.from({ length: 9 }, () => from(A, tcp(pod, vip, 4000, 80, SYN)).verdict)
         assert.deepEqual(verdicts.slice(0, 3), [REDIRECT, REDIRECT, REDIRECT])
-        assert.equal(verdicts[5], DROPPED)
+        assert.equal(verdicts[8], DROPPED)
         assert.ok(node.drops().get(c.DROP_TRAP_LIMIT)! >= 1)
+        const expiring = udp(pod, B[family], 5353, 53, undefined, { ttl: 1 })
+        for (let i = 0; i < 3; i++) assert.equal(from(A, expiring).verdict, REDIRECT)
       })
 
       it('begins no flow while an upgrade carries flows over', () => {
