@@ -198,7 +198,7 @@ __noinline int back_is_by_tunnel(__u32 index, __u32 family)
 	const struct nexthop *nh;
 	struct route route;
 
-	if (!back || back->flags & BACK_HOST || !back->nh)
+	if (!back || back->flags & (BACK_HOST | BACK_TENANT) || !back->nh)
 		return 0;
 	ip6_copy(address.bytes, back->ip);
 	if (!route_find(0, family, &address, &route) || route.nh != back->nh)
@@ -322,6 +322,8 @@ static __always_inline int service_route_leads(const struct packet *p, const str
 		return 0;
 	if (back->vrf == p->vrf)
 		return 1;
+	if (!p->vrf && nh->type == NH_TUNNEL && back->flags & BACK_TENANT)
+		return 0;
 	if (!back->nh) /* it may be of no network that this node knows: only the host knows no two of an address */
 		return back->vrf != LABEL_NONE || !p->vrf;
 	return p->nh == back->nh; /* the label of another node's may be that of its block */

@@ -536,6 +536,7 @@ struct node_ports {
 /* Map `service_backs`: array, index -> struct back. */
 enum back_flags {
 	BACK_HOST = 0x1, /* an address of the underlay, none of a network: a node's own, or another host's */
+	BACK_TENANT = 0x4, /* of another network than the default one: tunnels of VRF 0 don't lead there, whatever has its address */
 	BACK_HANDED = 0x2, /* clients whose own routes don't lead there hand it over to its node: `nh`, `label` */
 };
 struct back {

@@ -151,6 +151,17 @@ for (const family of ['ip4', 'ip6'] as const)
       node.assertDrop(c.DROP_NOWHERE_TO_GO, c.VIF_ID_FABRIC, () => fromOutside(tcp(client, vip, 4000, 443, SYN)))
     })
 
+    it('takes no pod of the default network for one of a tenant’s that has its address on the same node', () => {
+      node.setGlobals({ snatPort: 61000, snatPorts: 4 })
+      node.setRoute(0, `${REMOTE[family]}/${bits}`, NH.TUNNEL, { label: REMOTE.label, flags: c.ROUTE_LABEL_VALID })
+      const flags = c.BACK_HANDED | c.BACK_TENANT
+      for (const vrf of [3, c.LABEL_NONE]) {
+        serve({ vip, port: 443, outside: [{ ip: REMOTE[family], port: 8080, vrf, nh: NH.TUNNEL, label: 999, flags }] })
+        node.assertDrop(c.DROP_NOWHERE_TO_GO, c.VIF_ID_FABRIC, () => fromOutside(tcp(client, vip, 4000, 443, SYN)))
+      }
+      assert.deepEqual(node.flows(), [])
+    })
+
     it('reaches a pod of the default network on another node with the node’s address, and nobody else’s answers', () => {
       node.setGlobals({ snatPort: 61000, snatPorts: 4 })
       node.setRoute(0, `${REMOTE[family]}/${bits}`, NH.TUNNEL, { label: REMOTE.label, flags: c.ROUTE_LABEL_VALID })

@@ -12,6 +12,7 @@ import {
   assertFrame,
   B,
   C,
+  DROPPED,
   Fixture,
   HOST,
   NH,
@@ -225,6 +226,17 @@ for (const family of ['ip4', 'ip6'] as const)
         assertToHost(A, from(A, tcp(A[family], own, 8443, 4000, ACK)), tcp(vip, own, 443, 4000, ACK))
       })
       assert.deepEqual([...node.drops()], [])
+    })
+
+    it('takes the host to no pod of the default network for one of a tenant’s that has its address on the same node', () => {
+      const bits = family === 'ip4' ? 32 : 128
+      node.setRoute(0, `${REMOTE[family]}/${bits}`, NH.TUNNEL, { label: REMOTE.label, flags: c.ROUTE_LABEL_VALID })
+      for (const vrf of [3, c.LABEL_NONE]) {
+        serve({ ip: REMOTE[family], port: 8443, vrf, nh: NH.TUNNEL, flags: c.BACK_TENANT })
+        const { verdict } = fromHost(tcp(own, vip, 4000, 443, SYN))
+        assert.equal(verdict, DROPPED)
+      }
+      assert.deepEqual(node.flows(), [])
     })
 
     it('brings connections to a pod of another node by the route of its block, or as another network leaks it', () => {

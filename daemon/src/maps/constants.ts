@@ -294,11 +294,13 @@ export const FRONT_FLAGS = { FRONT_DROP_INSIDE, FRONT_DROP_OUTSIDE, FRONT_SOURCE
 
 /** an address of the underlay, none of a network: a node's own, or another host's */
 export const BACK_HOST = 0x1
+/** of another network than the default one: tunnels of VRF 0 don't lead there, whatever has its address */
+export const BACK_TENANT = 0x4
 /** clients whose own routes don't lead there hand it over to its node: `nh`, `label` */
 export const BACK_HANDED = 0x2
 
 /** enum back_flags */
-export const BACK_FLAGS = { BACK_HOST, BACK_HANDED } as const
+export const BACK_FLAGS = { BACK_HOST, BACK_TENANT, BACK_HANDED } as const
 
 /** tunnels are taken at the port of the first MPLSoUDP drafts, too */
 export const OPTION_MPLS_PORT_OLD = 1

@@ -344,6 +344,8 @@ export interface Back {
   readonly isHost?: true
   /** VRF of its network on this node; absent: that network has none here. */
   readonly vrf?: number
+  /** A pod of another node in another network than the default one: tunnels of VRF 0 lead to who has its address in the default network. */
+  readonly isTenant?: true
   /** Where it is, for clients whose own routes don't lead there: its interface's nexthop here, or a tunnel. */
   readonly nexthop?: number
   /** With a tunnel: service label of its node, to which connections are handed over; absent: that node takes none. */

@@ -2,6 +2,7 @@
 import {
   BACK_HANDED,
   BACK_HOST,
+  BACK_TENANT,
   FRONT_DROP_INSIDE,
   FRONT_DROP_OUTSIDE,
   FRONT_SOURCE_RANGES,
@@ -60,12 +61,12 @@ function drops({ whenEmpty }: BackSet): boolean {
 export function backValues(backs: readonly Back[]): string {
   const bytes = Buffer.allocUnsafe(backs.length * BACK_BYTES)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  for (const [at, { address, port, isHost, vrf, nexthop, label }] of backs.entries()) {
+  for (const [at, { address, port, isHost, isTenant, vrf, nexthop, label }] of backs.entries()) {
     backCodec.encode(
       {
         ip: addressBytes(address).ip,
         port,
-        flags: isHost ? BACK_HOST : label === undefined ? 0 : BACK_HANDED,
+        flags: isHost ? BACK_HOST : (isTenant ? BACK_TENANT : 0) | (label === undefined ? 0 : BACK_HANDED),
         vrf: vrf ?? LABEL_NONE,
         nh: nexthop ?? 0,
         label: label ?? LABEL_NONE,

@@ -16,6 +16,8 @@ export interface Surroundings {
   readonly places: PodPlaces
   readonly vrfs: ReadonlyMap<FqName, NetworkVrf>
   readonly nodes: ReadonlyMap<string, RemoteNode>
+  /** The default pod network. */
+  readonly defaultNetwork: FqName
   readonly virtualNetworks: ReadonlyMap<FqName, VirtualNetwork>
   /** Knows the nodes' addresses. */
   readonly refusals: Refusals
@@ -85,7 +87,7 @@ function backAt(
   place: PodPlace,
   address: Address,
   port: number,
-  { vrfs, nodes }: Surroundings,
+  { vrfs, nodes, defaultNetwork }: Surroundings,
   grounds: FoundGrounds,
 ): Back {
   const vn = networkOf(place)
@@ -93,7 +95,11 @@ function backAt(
   if ('local' in place) return { address, port, vrf: place.local.vrf.id, nexthop: place.local.nexthop }
   const name = place.remote.node
   grounds.nodes.add(name)
-  const [vrf, node] = [vrfs.get(vn)?.id, nodes.get(name)]
+  const back = remoteBack(address, port, vrfs.get(vn)?.id, nodes.get(name))
+  return vn === defaultNetwork ? back : { ...back, isTenant: true }
+}
+
+function remoteBack(address: Address, port: number, vrf: number | undefined, node: RemoteNode | undefined): Back {
   // Written out, of one shape: many live for long.
   if (node === undefined) return vrf === undefined ? { address, port } : { address, port, vrf }
   const { nexthop, router } = node

@@ -340,6 +340,17 @@ describe('Services of a node', () => {
     assert.deepEqual(backs(others), known)
   })
 
+  it('tell endpoints on other nodes apart whose address another pod has in the default network', () => {
+    const twin = { ...remote('twin', standard, '10.244.1.4', 31), vn: red.fqName }
+    const slice = sliceOf('web', [endpointOf('10.244.1.4', { node: 'n2', pod: 'twin' })])
+    const backsOf = (slices: typeof slice) =>
+      tablesOf({ services: [serviceOf('web')], slices: [slices], ports: webPods, interfaces: [webRemote, twin] })
+        .fronts!.flatMap(({ inside }) => inside.backs)
+        .map(({ address, isTenant = false }) => `${address} ${isTenant}`)
+    assert.deepEqual(backsOf(slice), ['10.244.1.4 true'])
+    assert.deepEqual(backsOf(webSlice), ['10.244.0.4 false', '10.244.1.4 false'])
+  })
+
   it('take the port that each slice gives a name, and each protocol by itself', () => {
     const ports = [
       { name: 'http', protocol: 'TCP', port: 80 },

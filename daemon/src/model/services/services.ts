@@ -190,7 +190,8 @@ export class Services {
 
   #around({ source, facts, hostPeers, vrfs, nodes }: ServicesInput, service: ServiceVrfs, ranges: Cidr[]): Around {
     const { virtualNetworks, routers, zone } = source
-    const podNetwork = virtualNetworks.get(defaultPodNetwork(this.#options.cluster))
+    const defaultNetwork = defaultPodNetwork(this.#options.cluster)
+    const podNetwork = virtualNetworks.get(defaultNetwork)
     const refusals = this.#refusalTable.update({
       facts,
       routers,
@@ -200,7 +201,17 @@ export class Services {
       allowsExternal: this.#options.externalIps,
     })
     const nodeAddresses = keepEqual(this.#before?.nodeAddresses, addressesOf(facts.underlay))
-    return { service, zone, nodeAddresses, refusals, vrfs, nodes, virtualNetworks, places: this.#places }
+    return {
+      service,
+      zone,
+      nodeAddresses,
+      refusals,
+      vrfs,
+      nodes,
+      virtualNetworks,
+      defaultNetwork,
+      places: this.#places,
+    }
   }
 
   /** Services that rest on what is another one than before. */
@@ -287,6 +298,7 @@ interface Around {
   readonly vrfs: ReadonlyMap<FqName, NetworkVrf>
   readonly nodes: ReadonlyMap<string, RemoteNode>
   readonly virtualNetworks: ReadonlyMap<FqName, VirtualNetwork>
+  readonly defaultNetwork: FqName
   readonly places: PodPlaces
 }
 
