@@ -92,6 +92,8 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 		return DROP(p, DROP_INVALID_NH);
 	if (!packet_is_handed(p))
 		p->key.k4.nh_id = nh->type == NH_ENCAP || nh->type == NH_RCV ? nh->key_nh : p->nh;
+	if (nh->type == NH_RCV)
+		handover_node_port(p);
 	if (nh->type == NH_TUNNEL && !packet_is_handed(p)) { /* on to another node: routed once more, so the TTL counts */
 		if (nh->dip == p->outer_sip) {
 			COUNT_VRF(p->dvrf, udp_mpls_tunnels);

@@ -16,6 +16,7 @@
 #include "refuse.h"
 #include "resolve.h"
 #include "service.h"
+#include "service_node_port.h"
 #include "snat.h"
 #include "source.h"
 #include "tcp_state.h"
@@ -54,7 +55,7 @@ static __always_inline int flow_is_snat(const struct packet *p, const struct flo
 
 	if (flow->out)
 		return 1;
-	return p->bits & PACKET_FROM_TUNNEL && flow->action == FLOW_ACTION_NAT && flow->flags & FLOW_DNAT && g && flow->key_nh == g->host_nh;
+	return p->bits & PACKET_FROM_TUNNEL && flow->action == FLOW_ACTION_NAT && (flow->flags & (FLOW_DNAT | FLOW_SERVICE)) == FLOW_DNAT && g && flow->key_nh == g->host_nh;
 }
 
 /* Whether it is a workload's answer to who came from outside by way of this node, from the node that it was sent to (service_outside.h). */
@@ -306,8 +307,12 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 	reason = flow_route(skb, p);
 	if (ROLE == ROLE_TAP && !reason && p->flow_flags & FLOW_NEW && unlikely(service_is_node_port(p)))
 		p->flow_flags |= FLOW_AT_SERVICE;
+	if (TAKES_TUNNELS && !reason && p->flow_flags & FLOW_NEW && !packet_is_handed(p) && unlikely(service_is_node_port(p))) {
+		p->flow_flags |= FLOW_AT_SERVICE;
+		reason = source_check(p);
+	}
 	if (TAKES_TUNNELS && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
-		reason = service_stage(skb, p);
+		reason = reason ? reason : service_stage(skb, p);
 		reason = reason ? reason : service_handed(p);
 		if (reason)
 			return DROP(p, reason == SERVICE_REFUSES || reason == SERVICE_ELSEWHERE ? DROP_NOWHERE_TO_GO : reason);

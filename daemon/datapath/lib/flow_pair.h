@@ -192,6 +192,6 @@ static __always_inline int flow_is_answered(const struct packet *p, const struct
 		return 1;
 	reverse = flow_reverse(flow);
 	if (nh && nh->type == NH_TUNNEL && p->flow_flags & FLOW_SERVICE) /* the answer to what was handed over */
-		return reverse && reverse->key_nh == p->nh;
+		return reverse && (reverse->key_nh == p->nh || reverse->key_nh == g->host_nh);
 	return nh && reverse && reverse->key_nh == flow_answers_in(p, nh, g);
 }

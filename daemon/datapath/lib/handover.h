@@ -10,6 +10,7 @@
 #include "drop.h"
 #include "flow_index.h"
 #include "peer.h"
+#include "service_front.h"
 #include "vif.h"
 
 /* Whether another node has handed the packet over. */
@@ -56,10 +57,23 @@ __noinline __u32 handover_source(struct packet *p)
 
 	if (!p)
 		return DROP_MISC;
-	if (p->flow_flags & FLOW_NEW)
-		return packet_is_handed(p) ? 0 : DROP_INVALID_SOURCE;
+	if (p->flow_flags & FLOW_NEW) /* of what comes for a NodePort it is known already */
+		return 0;
 	flow = flow_find(p);
 	return flow && flow->src_info == p->outer_sip ? 0 : DROP_INVALID_SOURCE;
+}
+
+/* What comes to the host at a port of the node may be of a flow that a service led to a workload: then p->nh says where to. Returns 0. */
+__noinline int handover_node_port(struct packet *p)
+{
+	const struct flow *flow;
+
+	if (!p || !node_port_is_used(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport))
+		return 0;
+	flow = flow_find(p);
+	if (flow && flow->flags & FLOW_SERVICE)
+		p->nh = flow->nh;
+	return 0;
 }
 
 /* Whether it is for a NodePort of the node that hands it over, which this node has at an address of its own. */

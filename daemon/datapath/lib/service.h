@@ -120,6 +120,20 @@ static __always_inline void service_translate(struct packet *p, const struct bac
 	}
 }
 
+/* The node that the packet is for, of which a NodePort is called; 0 = none that is known, or this one. */
+__noinline __u32 service_peer(const struct packet *p)
+{
+	struct address destination = {};
+
+	if (!p)
+		return 0;
+	if (p->family == AF_INET)
+		*(__be32 *)destination.bytes = p->key.k4.dip;
+	else
+		ip6_copy(destination.bytes, p->key.k6.dip);
+	return peer_of(p->family, &destination);
+}
+
 /* The front of the packet's destination in VRF p->dvrf: with its port, or (`whole`) the address itself. Another node's NodePort is this one's. */
 static __always_inline const struct front *service_front(const struct packet *p, __u32 whole)
 {
@@ -134,37 +148,13 @@ static __always_inline const struct front *service_front(const struct packet *p,
 		key.port = whole ? 0 : p->key.k6.dport;
 	}
 	key.proto = whole ? 0 : p->proto;
-	if (!p->dvrf && g && handover_is_node_port(p)) {
+	if (!p->dvrf && g && (ROLE == ROLE_TAP ? service_peer(p) : packet_is_handed(p) && service_peer(p) == p->outer_sip)) {
 		if (p->family == AF_INET)
 			*(__be32 *)key.ip = g->underlay_ip;
 		else
 			ip6_copy(key.ip, g->underlay_ip6);
 	}
 	return bpf_map_lookup_elem(&service_fronts, &key);
-}
-
-/*
- * Whether a workload calls a front at the node's own address: a NodePort, or another pod's port there. Sets p->dvrf then. Everything else at
- * that address is the host's, as it was.
- */
-__noinline int service_is_node_port(struct packet *p)
-{
-	const struct globals *g = node_globals();
-	const struct nexthop *nh;
-	__u16 vrf;
-
-	if (!p || !g || !service_takes(p) || !proto_has_ports(p->proto) || !destination_is_own(p, g) ||
-	    !node_port_is_used(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport))
-		return 0;
-	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	if (!nh || nh->type != NH_RCV)
-		return 0;
-	vrf = p->dvrf;
-	p->dvrf = 0;
-	if (service_front(p, 0))
-		return 1;
-	p->dvrf = vrf;
-	return 0;
 }
 
 /* One of `count` backs, by chance or as the client had it before. */
@@ -268,7 +258,7 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	}
 	if (unlikely(g->nat_from_ns && bpf_ktime_get_coarse_ns() < g->nat_from_ns)) /* it may be a flow of the former table */
 		return DROP_NEW_FLOWS;
-	if (packet_is_handed(p)) {
+	if (p->bits & PACKET_FROM_TUNNEL) {
 		set = front->local;
 		silent = 0;
 	} else if (service_is_inside(skb, p)) {
@@ -371,7 +361,7 @@ __noinline __u32 service_way(struct packet *p, __u32 reason)
 	return service_reaches(p, index) ? 0 : reason ? reason : DROP_DISCARD;
 }
 
-/* What another node hands over goes to an endpoint of this one, which is a workload, or nowhere. Returns 0 or a drop reason. */
+/* What another node brings for a service goes to an endpoint of this one, which is a workload, or nowhere. Returns 0 or a drop reason. */
 __noinline __u32 service_handed(struct packet *p)
 {
 	const struct back *back;

@@ -6,6 +6,7 @@
 import { strict as assert } from 'node:assert'
 import { ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
+import type { FrontKeyStruct, FrontStruct } from '../../src/maps/structs.ts'
 import {
   A,
   assertFrame,
@@ -16,6 +17,7 @@ import {
   NH,
   PEER,
   PEER_2,
+  REMOTE,
   ROUTER_MAC,
   type Sent,
   type Workload,
@@ -196,6 +198,27 @@ for (const family of ['ip4', 'ip6'] as const)
       assertTo(B, handed(tcp(PEER[family], vip, 4000, 443, SYN)), tcp(PEER[family], B[family], 4000, 8443, SYN))
     })
 
+    it('brings what comes to a port of the node under the host’s label to an endpoint here, and all else to the host', () => {
+      const { vrfLabel } = REMOTE
+      const pod = REMOTE[family]
+      const block = family === 'ip4' ? '10.2.1.0/24' : '2001:db8:2:1::/64'
+      node.setRoute(0, block, NH.TUNNEL, { label: vrfLabel, flags: c.ROUTE_LABEL_VALID })
+      node.setRoute(0, `${HOST[family]}/${family === 'ip4' ? 32 : 128}`, NH.RCV)
+      services.set({ vip: HOST[family], vrf: 0, port: 30443, proto: PROTO.TCP, backs: [], local: [local] })
+      services.delete({ vip: HOST[family], vrf: 0, port: 0, proto: 0 })
+      services.listen(30443)
+      const toHost = (port: number, from: string = PEER.ip4) =>
+        tunnelled(from, HOST.label, tcp(pod, HOST[family], 4000, port, SYN))
+      twice(() => {
+        assertTo(B, toHost(30443), tcp(pod, B[family], 4000, 8443, SYN))
+        const back = inTunnel(fromPod(B, tcp(B[family], pod, 8443, 4000, SYN | ACK)))
+        const packet = hex(tcp(HOST[family], pod, 30443, 4000, SYN | ACK))
+        assert.deepEqual(back, { to: PEER.ip4, labels: [vrfLabel], packet })
+        assertFrame(toHost(30444), frame(HOST.mac, PEER.mac, tcp(pod, HOST[family], 4000, 30444, SYN)))
+      })
+      node.assertDrop(c.DROP_INVALID_SOURCE, 0, () => toHost(30443, PEER_2.ip4))
+    })
+
     // ---- the client's node
 
     const remote = {
@@ -230,6 +253,31 @@ for (const family of ['ip4', 'ip6'] as const)
         })
         node.assertDrop(c.DROP_INVALID_SOURCE, 0, () => answer(PEER_2.ip4))
       }
+    })
+
+    it('serves a pod also at NodePorts of other nodes, unless those are for endpoints of theirs alone', () => {
+      const ports = { vip: HOST[family], vrf: 0, port: 30443, proto: PROTO.TCP }
+      services.set({ ...ports, backs: [{ ...local, ip: B[family] }], outside: [] })
+      services.delete({ ...ports, port: 0, proto: 0 })
+      services.listen(30443)
+      const [[key, front]] = [...node.maps.services.fronts.entries()].filter(([{ port }]) => port === 30443) as [
+        [FrontKeyStruct, FrontStruct],
+      ]
+      const peer = `${PEER[family]}/${family === 'ip4' ? 32 : 128}`
+      for (const vrf of [2, 3]) node.setRoute(vrf, peer, NH.TUNNEL, { label: 16, flags: c.ROUTE_LABEL_VALID })
+      node.setVrf(2, 2, true)
+      const syn = (pod: Workload, sport: number) => tcp(pod[family], PEER[family], sport, 30443, SYN)
+      const there = (pod: Workload, sport: number) => ({ to: PEER.ip4, labels: [16], packet: hex(syn(pod, sport)) })
+      assert.deepEqual(inTunnel(fromPod(A, syn(A, 4000))), there(A, 4000), 'externalTrafficPolicy Local')
+      node.maps.services.fronts.set(key, { ...front, outside: front.inside })
+      assertTo(B, fromPod(A, syn(A, 4001)), withTtl(tcp(A[family], B[family], 4001, 8443, SYN), 63))
+      assertTo(
+        A,
+        fromPod(B, tcp(B[family], A[family], 8443, 4001, SYN | ACK)),
+        withTtl(tcp(PEER[family], A[family], 30443, 4001, SYN | ACK), 63),
+      )
+      assert.deepEqual(inTunnel(fromPod(C, syn(C, 4002))), there(C, 4002), 'a pod of its network has that address')
+      assert.deepEqual([...node.drops()], [])
     })
 
     it('goes the client’s own way where a route leads to the endpoint', () => {
