@@ -203,22 +203,27 @@ describe('Services in the kernel', function () {
 
   it('are repaired when others change them', async () => {
     await using dataplane = await open()
-    const fronts = [front(1, set(1, 2)), front(2, set(3), { sourceRanges: ['192.0.2.0/24'] })]
+    const nodePort = { vrf: 0, address: '192.0.2.11', kind: 'node-port' } as const
+    const ranged = { sourceRanges: ['192.0.2.0/24'] }
+    const fronts = [front(3, set(4), nodePort), front(1, set(1, 2)), front(2, set(3), ranged)]
     await dataplane.apply(tablesOf(dataplane, fronts))
     const told: (string | undefined)[] = []
     dataplane.onDamage((damage) => told.push(damage))
     using tools = openMaps(pins, { readOnly: false })
-    const { fronts: table, backs, ranges } = tools.services
+    const { fronts: table, backs, ranges, nodePorts } = tools.services
+    const listens = () => nodePorts.get(0)!.bits.some(Boolean)
     for (const [name, harm] of [
       ['service_fronts', () => table.delete([...table.entries()][0]![0])],
       ['service_backs', () => backs.map.update(encode(u32Codec, 1), new Uint8Array(backs.map.valueSize))],
       ['service_ranges', () => ranges.delete([...ranges.entries()][0]![0])],
+      ['node_ports', () => nodePorts.set(0, { bits: new Uint8Array(nodePorts.get(0)!.bits.length) })],
     ] as const) {
       harm()
       await until(`${name}: told and repaired`, () => told.some((text) => text?.includes(name) === true))
       await until(`${name}: whole again`, () => told.at(-1) === undefined)
       assert.deepEqual(await inKernel(), wanted(fronts))
       assert.equal([...ranges.entries()].length, 1)
+      assert.ok(listens())
       told.length = 0
     }
   })
