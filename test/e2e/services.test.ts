@@ -120,8 +120,9 @@ describe('Services without kube-proxy', function () {
   async function ask(
     client: Client,
     host: string,
+    port = HTTP,
   ): Promise<{ readonly seen: string; readonly by: string } | undefined> {
-    const url = `http://${host.includes(':') ? `[${host}]` : host}:${HTTP}/`
+    const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}/`
     const isPod = typeof from(client) === 'object'
     const command = isPod ? ['wget', '-T', '10', '-qO-', url] : ['curl', '-s', '-m', '10', url]
     const { status, stdout } = await here.run(from(client), ...command)
@@ -203,6 +204,32 @@ describe('Services without kube-proxy', function () {
       await here.until(`${address} is served`, async () => (await here.seenBy('outside', address, HTTP, 1)) === own)
       for (let i = 0; i < 20; i++) assert.equal(await here.seenBy('outside', address, HTTP), own, address)
     }
+  })
+
+  it('of type NodePort are reached by pods of every network at each node', async () => {
+    const ports = { namespace, name: 'ports' }
+    await here.apply({
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: ports },
+      spec: {
+        ...{ type: 'NodePort', selector: { tier: 'web' }, ipFamilyPolicy: 'RequireDualStack' },
+        ports: [{ name: 'http', port: HTTP, targetPort: 80 }],
+      },
+    })
+    const { spec } = await here.json<{ spec: { ports: { nodePort: number }[] } }>(
+      'get',
+      'service',
+      '-n',
+      namespace,
+      'ports',
+    )
+    const { nodePort } = spec.ports[0]!
+    for (const client of ['client', 'far', 'inside'] as const)
+      for (const node of ['node1', 'node2'] as const)
+        for (const address of Object.values(nodeAddresses[node]))
+          await here.until(`${client} reaches ${address}`, async () => {
+            const answer = await ask(client, address, nodePort)
+            return answer !== undefined && /^web\d$/.test(answer.by)
+          })
   })
 
   it('lead pods of every network to the API server', async () => {
