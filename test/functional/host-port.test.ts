@@ -6,6 +6,8 @@ import { answersOf, ask, type Kind, startServer } from './service-lab.ts'
 
 const PORT = 18_080
 const TENANT_PORT = 18_081
+/** Of a pod of the other node, whose number a pod of this one might take for its own. */
+const FAR_PORT = 18_082
 /** Outside of the range of NodePorts, and of that of source NAT. */
 const ONLY6 = 443
 
@@ -27,7 +29,10 @@ describe('host ports', function () {
     lab.addPod('web', 1, 'default', ...both(PORT), '--host-port', `${ONLY6}:8080@::`)
     lab.addPod('shop', 1, 'shop', ...both(TENANT_PORT))
     lab.addPod('far-shop', 2, 'shop')
-    for (const pod of ['web', 'shop']) await startServer(lab, `pod/${pod}`, pod)
+    lab.addPod('near-shop', 1, 'shop')
+    lab.addPod('near', 1, 'default')
+    lab.addPod('far', 2, 'default', ...both(FAR_PORT))
+    for (const pod of ['web', 'shop', 'far']) await startServer(lab, `pod/${pod}`, pod)
   })
   after(() => lab?.close())
 
@@ -57,6 +62,31 @@ describe('host ports', function () {
   it('lead from pods of a tenant’s network on another node, seen with that node’s address', () => {
     check('pod/far-shop', addressesOf(1)[0]!, PORT, `web ${addressesOf(2)[0]}`)
     check('pod/far-shop', addressesOf(1)[0]!, TENANT_PORT, `shop ${addressesOf(2)[0]}`)
+  })
+
+  it('lead from pods of the same node to the pod', () => {
+    for (const [at, address] of addressesOf(1).entries())
+      for (const client of ['near', 'near-shop'])
+        for (const [port, name] of [
+          [PORT, 'web'],
+          [TENANT_PORT, 'shop'],
+        ] as const) {
+          const question = { address, port, timeoutS: 5 }
+          for (const kind of kinds)
+            assert.match(
+              ask(lab, `pod/${client}`, { ...question, kind })[0]!,
+              new RegExp(`^${name} `),
+              `${client} ${at}`,
+            )
+        }
+  })
+
+  it('lead from pods of the default network on another node, and never to a pod of the client’s own node', () => {
+    for (const address of addressesOf(2))
+      for (const kind of kinds)
+        assert.match(ask(lab, 'pod/near', { kind, address, port: FAR_PORT, timeoutS: 5 })[0]!, /^far /)
+    for (const address of addressesOf(1))
+      assert.deepEqual(ask(lab, 'pod/far', { kind: 'tcp', address, port: FAR_PORT, timeoutS: 5 }), ['refused'])
   })
 
   it('are ports of the pod’s node alone, and of the addresses that were named', () => {

@@ -44,7 +44,7 @@ __noinline int service_is_node_port(struct packet *p)
 	vrf = p->dvrf;
 	p->dvrf = 0;
 	front = is_own || (ROLE == ROLE_TAP && service_peer(p)) ? service_front(p, 0) : NULL;
-	if (front && (is_own || (front->inside.first == front->outside.first && front->inside.count == front->outside.count)))
+	if (front && (is_own || front->flags & FRONT_EVERY_NODE))
 		return 1;
 	p->dvrf = vrf;
 	return 0;

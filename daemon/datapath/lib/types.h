@@ -514,6 +514,7 @@ enum front_flags {
 	FRONT_DROP_INSIDE = 0x1,  /* an empty set is silence, not a refusal: for those inside, and for what comes from outside */
 	FRONT_DROP_OUTSIDE = 0x2,
 	FRONT_SOURCE_RANGES = 0x4, /* only sources in map `service_ranges` */
+	FRONT_EVERY_NODE = 0x8, /* a NodePort that leads to the same endpoints at each node (externalTrafficPolicy Cluster) */
 };
 struct front {
 	__u32 service;   /* id of the service port: what affinity, source ranges and counters are kept under */

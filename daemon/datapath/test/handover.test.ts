@@ -269,7 +269,7 @@ for (const family of ['ip4', 'ip6'] as const)
       const syn = (pod: Workload, sport: number) => tcp(pod[family], PEER[family], sport, 30443, SYN)
       const there = (pod: Workload, sport: number) => ({ to: PEER.ip4, labels: [16], packet: hex(syn(pod, sport)) })
       assert.deepEqual(inTunnel(fromPod(A, syn(A, 4000))), there(A, 4000), 'externalTrafficPolicy Local')
-      node.maps.services.fronts.set(key, { ...front, outside: front.inside })
+      node.maps.services.fronts.set(key, { ...front, flags: c.FRONT_EVERY_NODE })
       assertTo(B, fromPod(A, syn(A, 4001)), withTtl(tcp(A[family], B[family], 4001, 8443, SYN), 63))
       assertTo(
         A,

@@ -288,9 +288,11 @@ export const FRONT_DROP_INSIDE = 0x1
 export const FRONT_DROP_OUTSIDE = 0x2
 /** only sources in map `service_ranges` */
 export const FRONT_SOURCE_RANGES = 0x4
+/** a NodePort that leads to the same endpoints at each node (externalTrafficPolicy Cluster) */
+export const FRONT_EVERY_NODE = 0x8
 
 /** enum front_flags */
-export const FRONT_FLAGS = { FRONT_DROP_INSIDE, FRONT_DROP_OUTSIDE, FRONT_SOURCE_RANGES } as const
+export const FRONT_FLAGS = { FRONT_DROP_INSIDE, FRONT_DROP_OUTSIDE, FRONT_SOURCE_RANGES, FRONT_EVERY_NODE } as const
 
 /** an address of the underlay, none of a network: a node's own, or another host's */
 export const BACK_HOST = 0x1

@@ -5,6 +5,7 @@ import {
   BACK_TENANT,
   FRONT_DROP_INSIDE,
   FRONT_DROP_OUTSIDE,
+  FRONT_EVERY_NODE,
   FRONT_SOURCE_RANGES,
   LABEL_NONE,
 } from '../../maps/constants.ts'
@@ -49,7 +50,8 @@ export function frontValue(front: Front, sets: FrontSets): string {
   const flags =
     (drops(front.inside) ? FRONT_DROP_INSIDE : 0) |
     (drops(front.outside) ? FRONT_DROP_OUTSIDE : 0) |
-    (front.sourceRanges === undefined ? 0 : FRONT_SOURCE_RANGES)
+    (front.sourceRanges === undefined ? 0 : FRONT_SOURCE_RANGES) |
+    (front.kind === 'node-port' && front.inside === front.outside ? FRONT_EVERY_NODE : 0)
   return text(frontCodec, { service: front.id, flags, ...sets, affinityS: front.affinitySeconds ?? 0 })
 }
 

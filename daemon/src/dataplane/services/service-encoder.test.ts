@@ -114,6 +114,21 @@ describe('services as entries', () => {
     assert.deepEqual(daemon.kernel.choices(frontKey(a)), addresses(a.inside))
   })
 
+  it('say of a NodePort that it leads to the same endpoints at every node, and of nothing else', () => {
+    const daemon = new Daemon()
+    const [all, some] = [set(1, 2), set(1)]
+    const at = { vrf: 0, kind: 'node-port' } as const
+    const fronts = [
+      front(1, all, at),
+      front(2, all, { ...at, outside: some }),
+      front(3, all, { ...at, kind: 'host-port' }),
+      front(4, all, { ...at, kind: 'load-balancer' }),
+    ]
+    const { tables } = daemon.pass(fronts)!
+    const flags = fronts.map((one) => decodeFront(tables.service_fronts.get(frontKey(one))!).flags)
+    assert.deepEqual(flags, [8, 0, 0, 0])
+  })
+
   it('say what a front is: its set for each side, what an empty one means, affinity and ranges', () => {
     const daemon = new Daemon()
     const outside: BackSet = { backs: [], whenEmpty: 'drop' }

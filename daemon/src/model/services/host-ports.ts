@@ -10,7 +10,6 @@ import * as keys from '../keys.ts'
 import type { Address, ServiceProtocol } from '../objects.ts'
 import type { BackSet, Front, Problem } from '../tables.ts'
 import { FABRIC_VRF_ID } from '../vrfs.ts'
-import { NONE_REJECT } from './back-sets.ts'
 import { type FrontList, type KeyedFront, keyedFront } from './front-list.ts'
 
 const PROTOCOLS: Readonly<Record<HostPort['protocol'], ServiceProtocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' }
@@ -85,6 +84,6 @@ function frontOf(pod: LocalPod, hostPort: HostPort, address: Address, own: Addre
     ...{ vrf: FABRIC_VRF_ID, address, kind: 'host-port', id },
     listener: { protocol: PROTOCOLS[hostPort.protocol], port: hostPort.hostPort },
     service: { namespace, name: named.name, port: `${hostPort.hostPort}`, family: familyOf(address), isPod: true },
-    ...{ inside: set, outside: set, local: NONE_REJECT },
+    ...{ inside: set, outside: set, local: set },
   }
 }
