@@ -6,6 +6,7 @@
 import { strict as assert } from 'node:assert'
 import { ip4Number, ip6Bytes } from '../../src/maps/addresses.ts'
 import * as c from '../../src/maps/constants.ts'
+import { NO_CONTEXT } from '../../src/maps/flows.ts'
 import { type FlowStruct, flow4KeyCodec, flow6KeyCodec } from '../../src/maps/structs.ts'
 import { encode, u32Codec } from '../../src/maps/table.ts'
 import { A, assertFrame, B, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Sent } from './fixture.ts'
@@ -206,8 +207,8 @@ describe('datapath: translation', function () {
     // an echo of ICMPv6 is keyed with 129 in the place of the other port, IPv4's with 0
     const other = kind !== 'echo' ? dport : is6(sip) ? 129 : 0
     return is6(sip)
-      ? { nhId, sip: ip6Bytes(sip), dip: ip6Bytes(dip), sport, dport: other, proto }
-      : { nhId, sip: ip4Number(sip), dip: ip4Number(dip), sport, dport: other, proto }
+      ? { nhId, sip: ip6Bytes(sip), dip: ip6Bytes(dip), sport, dport: other, proto, context: NO_CONTEXT }
+      : { nhId, sip: ip4Number(sip), dip: ip4Number(dip), sport, dport: other, proto, context: NO_CONTEXT }
   }
 
   const enter = (family: number, key: ReturnType<typeof keyOf>, flow: FlowStruct) => {
