@@ -370,6 +370,8 @@ static __always_inline enum verdict flow_stage(struct __sk_buff *skb, struct pac
 			return DROP(p, reason);
 		}
 	}
+	if (TAKES_TUNNELS && unlikely(p->flow_flags & FLOW_INBOUND)) /* untranslated, where it was handed over */
+		p->out = flow->out;
 	if (unlikely(!flow_is_of(flow, p)))
 		return DROP(p, DROP_FLOW_EVICT);
 	if (unlikely(p->ecmp != ECMP_NONE))

@@ -90,7 +90,13 @@ static __always_inline int handover_is_node_port(const struct packet *p)
 /* The label under which answers to the packet come: of the vif that it came in by. */
 static __always_inline __u32 handover_return_label(struct __sk_buff *skb)
 {
+	const struct globals *g = node_globals();
 	const struct vif *vif = vif_of(skb);
 
+	if (SERVES_OUTSIDE && g) { /* what the NIC has brought: the host's */
+		__u32 host = g->vhost_ifindex;
+
+		vif = bpf_map_lookup_elem(&vifs, &host);
+	}
 	return vif && vif->label ? vif->label : LABEL_NONE;
 }

@@ -188,7 +188,11 @@ __noinline int back_is_by_tunnel(__u32 index, __u32 family)
 	const struct nexthop *nh;
 	struct route route;
 
-	if (!back || back->flags & (BACK_HOST | BACK_TENANT) || !back->nh)
+	if (!back || back->flags & BACK_HOST || !back->nh)
+		return 0;
+	if (back->flags & BACK_HANDED)
+		return 1;
+	if (back->flags & BACK_TENANT)
 		return 0;
 	ip6_copy(address.bytes, back->ip);
 	if (!route_find(0, family, &address, &route) || route.nh != back->nh)
@@ -279,7 +283,7 @@ __noinline __u32 service_stage(struct __sk_buff *skb, struct packet *p)
 	set.first += place;
 	back = bpf_map_lookup_elem(&service_backs, &set.first);
 	if (!back)
-		return service_has_none(front->service, silent);
+		return DROP_NOWHERE_TO_GO;
 	p->reverse_index = set.first;
 	service_translate(p, back);
 	if (front->affinity_s)

@@ -70,7 +70,7 @@ __noinline __u32 outside_admit(struct packet *p, __u32 bytes)
 		return FLOW_PASSES;
 	if (!flow)
 		return p->bits & PACKET_LATER_FRAGMENT ? DROP_FLOW_UNUSABLE : p->bits & PACKET_ICMP_ERROR ? DROP_ICMP_ERROR : OUTSIDE_NEW;
-	if (flow->action != FLOW_ACTION_NAT)
+	if (flow->action < FLOW_ACTION_FORWARD)
 		return DROP_FLOW_ACTION_DROP;
 	if (flow->out) /* the way back of such a flow: its packets come by the tunnel */
 		return DROP_INVALID_SOURCE;
@@ -90,7 +90,7 @@ __noinline __u32 outside_admit(struct packet *p, __u32 bytes)
 	track = tcp_needs_tracking(p, flow);
 	if (!track && p->proto == IPPROTO_TCP && flow->tcp_ack != p->tcp_ack)
 		flow->tcp_ack = p->tcp_ack;
-	reason = translation_load(p, flow->rindex, flow->rgen);
+	reason = flow->flags & FLOW_TRANSLATED ? translation_load(p, flow->rindex, flow->rgen) : 0;
 	if (reason)
 		flow_end_own(p, flow);
 	if (!flow_is_of(flow, p))
@@ -178,6 +178,12 @@ __noinline __u32 outside_way(struct packet *p)
 	}
 	index = p->nh;
 	nh = bpf_map_lookup_elem(&nexthops, &index);
+	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_TUNNEL && back->flags & BACK_HANDED) {
+		ends_keep(p);
+		p->flow_flags = (p->flow_flags & ~FLOW_TRANSLATED) | FLOW_HANDED;
+		p->label = back->label;
+		return 0;
+	}
 	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_TUNNEL)
 		return outside_masks(p, g);
 	if (!nh || !(nh->flags & NH_FLAG_VALID) || !nexthop_is_local(nh))
@@ -260,7 +266,7 @@ static __always_inline enum verdict outside_to_service(struct __sk_buff *skb, st
 	if (reason)
 		return DROP(p, reason);
 	if (outside_is_tunnelled(p)) {
-		verdict = translate_flow(skb, p);
+		verdict = translate_stage(skb, p);
 		return verdict == VERDICT_NEXT ? tunnel_output(skb, p) : verdict;
 	}
 	reason = translate_packet(skb, p);

@@ -152,20 +152,40 @@ for (const family of ['ip4', 'ip6'] as const)
     })
 
     it('takes no pod of the default network for one of a tenant’s that has its address on the same node', () => {
+      const vhost = { id: c.VIF_ID_VHOST, ifindex: node.devices.vhost, type: c.VIF_HOST, mac: HOST.mac, nhId: NH.RCV }
+      node.setVif({ ...vhost, ip4: HOST.ip4, label: HOST.label })
       node.setGlobals({ snatPort: 61000, snatPorts: 4 })
       node.setRoute(0, `${REMOTE[family]}/${bits}`, NH.TUNNEL, { label: REMOTE.label, flags: c.ROUTE_LABEL_VALID })
       const flags = c.BACK_HANDED | c.BACK_TENANT
       for (const vrf of [3, c.LABEL_NONE]) {
         serve({ vip, port: 443, outside: [{ ip: REMOTE[family], port: 8080, vrf, nh: NH.TUNNEL, label: 999, flags }] })
-        node.assertDrop(c.DROP_NOWHERE_TO_GO, c.VIF_ID_FABRIC, () => fromOutside(tcp(client, vip, 4000, 443, SYN)))
+        const { frame: bytes } = fromOutside(tcp(client, vip, 4000 + (vrf & 1), 443, SYN))
+        assert.equal(bytes.readUInt32BE(ETH + 28) >>> 12, 999, 'to its own node, which knows it')
       }
-      assert.deepEqual(node.flows(), [])
     })
 
-    it('reaches a pod of the default network on another node with the node’s address, and nobody else’s answers', () => {
+    it('hands over what is for a pod of another node, with the client’s address, and takes its answers from there alone', () => {
+      const vhost = { id: c.VIF_ID_VHOST, ifindex: node.devices.vhost, type: c.VIF_HOST, mac: HOST.mac, nhId: NH.RCV }
+      node.setVif({ ...vhost, ip4: HOST.ip4, label: HOST.label })
+      serve({ outside: [{ ip: C[family], port: 8080, vrf: 3, nh: NH.TUNNEL, label: 777, flags: c.BACK_HANDED }] })
+      const answer = tcp(own, client, NODE_PORT, 4000, ACK)
+      twice(() => {
+        const { frame: bytes } = fromOutside(tcp(client, own, 4000, NODE_PORT, ACK))
+        assert.deepEqual([bytes.readUInt32BE(ETH + 28) >>> 12, bytes.readUInt32BE(ETH + 32) >>> 12], [777, HOST.label])
+        const inner = bytes.subarray(ETH + 36).toString('hex')
+        assert.equal(inner, withTtl(tcp(client, own, 4000, NODE_PORT, ACK), 63).toString('hex'))
+        const back = node.fromFabric(byTunnel(PEER.ip4, answer))
+        assert.equal(back.frame.subarray(ETH).toString('hex'), withTtl(answer, 63).toString('hex'))
+        assert.equal(back.verdict, REDIRECT)
+      })
+      assert.deepEqual([...node.drops()], [])
+      node.assertDrop(c.DROP_FLOW_ACTION_INVALID, c.VIF_ID_FABRIC, () => node.fromFabric(byTunnel(PEER_2.ip4, answer)))
+    })
+
+    it('reaches a pod of the default network on a node of an older version with the own address, and nobody else’s answers', () => {
       node.setGlobals({ snatPort: 61000, snatPorts: 4 })
       node.setRoute(0, `${REMOTE[family]}/${bits}`, NH.TUNNEL, { label: REMOTE.label, flags: c.ROUTE_LABEL_VALID })
-      serve({ outside: [{ ip: REMOTE[family], port: 8080, vrf: 2, nh: NH.TUNNEL, label: 999, flags: c.BACK_HANDED }] })
+      serve({ outside: [{ ip: REMOTE[family], port: 8080, vrf: 2, nh: NH.TUNNEL, label: 999 }] })
       const inner = ({ frame: bytes }: Sent) => {
         assert.equal(bytes.readUInt32BE(ETH + 28) >>> 12, REMOTE.label)
         return bytes.subarray(ETH + 32)
