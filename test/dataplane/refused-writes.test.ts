@@ -3,17 +3,21 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TABLE_MAPS } from '@kube-vrouter/daemon/dataplane/encode-tables'
+import { SERVICE_MAPS } from '@kube-vrouter/daemon/dataplane/services/service-encoder'
 import type { MapName } from '@kube-vrouter/daemon/maps/definitions'
 import { BpfMap } from '@kube-vrouter/linux/bpf/map'
 import { SystemError } from '@kube-vrouter/linux/errors'
 import { type WholeNode, withWholeNode } from './whole-node.ts'
+
+/** What no pod needs. */
+const OTHERS: ReadonlySet<string> = new Set(['composites', 'peers4', 'peers6', ...SERVICE_MAPS])
 
 const E2BIG = 7
 const ENOMEM = 12
 
 /** All that ADD of the first pod of a network writes, with an address beside its first, and where it counts. */
 const MAPS = [
-  ...TABLE_MAPS.filter((name) => !['composites', 'peers4', 'peers6'].includes(name) && !name.startsWith('service_')),
+  ...TABLE_MAPS.filter((name) => !OTHERS.has(name)),
   ...(['vif_stats', 'vif_drop_stats', 'vrf_stats'] as const),
 ] satisfies MapName[]
 
