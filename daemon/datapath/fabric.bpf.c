@@ -69,14 +69,14 @@ static __always_inline __u32 label_lookup(struct packet *p)
 }
 
 /* Whoever gets the SYN answers in segments that fit into the tunnel back: with two labels where it was handed over. Returns 0 or a drop reason. */
-__noinline __u32 tunnelled_mss(struct __sk_buff *skb, const struct packet *p)
+__noinline __u32 tunnelled_mss(struct __sk_buff *skb, const struct packet *p, __u32 encapsulation)
 {
 	const struct globals *g = node_globals();
 	__u32 overhead;
 
 	if (!p || !g)
 		return DROP_MISC;
-	overhead = MPLS_UDP_OVERHEAD + (p->flow_flags & FLOW_SERVICE ? MPLS_ENTRY : 0);
+	overhead = encapsulation_overhead(encapsulation | (p->flow_flags & FLOW_SERVICE ? ENCAPSULATION_STACKED : 0));
 	return g->underlay_mtu > overhead ? mss_clamp(skb, p, path_mtu_inner(p->outer_sip, g->underlay_mtu - overhead, overhead)) : 0;
 }
 
@@ -93,7 +93,7 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 	if (!packet_is_handed(p))
 		p->key.k4.nh_id = nh->type == NH_ENCAP || nh->type == NH_RCV ? nh->key_nh : p->nh;
 	if (nh->type == NH_RCV)
-		handover_node_port(p);
+		node_port_follow(p);
 	if (nh->type == NH_TUNNEL && !packet_is_handed(p)) { /* on to another node: routed once more, so the TTL counts */
 		if (nh->dip == p->outer_sip) {
 			COUNT_VRF(p->dvrf, udp_mpls_tunnels);
@@ -125,7 +125,7 @@ static __always_inline enum verdict tunnelled_output(struct __sk_buff *skb, stru
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	if (unlikely(p->tcp_flags & TCPHDR_SYN)) {
-		reason = tunnelled_mss(skb, p);
+		reason = tunnelled_mss(skb, p, encapsulation);
 		if (reason)
 			return DROP(p, reason);
 	}

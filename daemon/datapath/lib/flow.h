@@ -305,11 +305,9 @@ static __always_inline enum verdict flow_decide(struct __sk_buff *skb, struct pa
 		return VERDICT_NEXT;
 	}
 	reason = flow_route(skb, p);
-	if (ROLE == ROLE_TAP && !reason && p->flow_flags & FLOW_NEW && unlikely(service_is_node_port(p)))
+	if ((ROLE == ROLE_TAP || TAKES_TUNNELS) && !reason && p->flow_flags & FLOW_NEW && !packet_is_handed(p) && unlikely(service_is_node_port(p))) {
 		p->flow_flags |= FLOW_AT_SERVICE;
-	if (TAKES_TUNNELS && !reason && p->flow_flags & FLOW_NEW && !packet_is_handed(p) && unlikely(service_is_node_port(p))) {
-		p->flow_flags |= FLOW_AT_SERVICE;
-		reason = source_check(p);
+		reason = source_stage(p);
 	}
 	if (TAKES_TUNNELS && unlikely(p->flow_flags & FLOW_AT_SERVICE) && service_takes(p)) {
 		reason = reason ? reason : service_stage(skb, p);

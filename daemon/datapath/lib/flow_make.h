@@ -12,6 +12,7 @@
 #include "flow_remove.h"
 #include "flow_room.h"
 #include "flow_share.h"
+#include "nexthop_kind.h"
 #include "policy.h"
 #include "source.h"
 #include "vif.h"
@@ -149,12 +150,6 @@ __noinline int flow_unreserve(const struct packet *p, __u32 index)
 	flow_refund(p->family, owner, flow_group(p, owner), 1);
 	__sync_fetch_and_add(&flow_family(alloc, p->family)->entries, -1);
 	return 0;
-}
-
-/* Whether the nexthop is one to this node's own: a workload, or the host. */
-static __always_inline int nexthop_is_local(const struct nexthop *nh)
-{
-	return nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
 }
 
 /* In whose context the answer comes: nh_id of the way back's key. */

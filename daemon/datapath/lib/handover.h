@@ -10,7 +10,6 @@
 #include "drop.h"
 #include "flow_index.h"
 #include "peer.h"
-#include "service_front.h"
 #include "vif.h"
 
 /* Whether another node has handed the packet over. */
@@ -63,28 +62,10 @@ __noinline __u32 handover_source(struct packet *p)
 	return flow && flow->src_info == p->outer_sip ? 0 : DROP_INVALID_SOURCE;
 }
 
-/* What comes to the host at a port of the node may be of a flow that a service led to a workload: then p->nh says where to. Returns 0. */
-__noinline int handover_node_port(struct packet *p)
-{
-	const struct flow *flow;
-
-	if (!p || !node_port_is_used(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport))
-		return 0;
-	flow = flow_find(p);
-	if (flow && flow->flags & FLOW_SERVICE)
-		p->nh = flow->nh;
-	return 0;
-}
-
 /* Whether it is for a NodePort of the node that hands it over, which this node has at an address of its own. */
 static __always_inline int handover_is_node_port(const struct packet *p)
 {
-	struct address destination = {};
-
-	if (!packet_is_handed(p))
-		return 0;
-	packet_destination(p, &destination);
-	return peer_of(p->family, &destination) == p->outer_sip;
+	return packet_is_handed(p) && peer_of_destination(p) == p->outer_sip;
 }
 
 /* The label under which answers to the packet come: of the vif that it came in by. */

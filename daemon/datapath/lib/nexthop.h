@@ -9,6 +9,7 @@
 #include "mss.h"
 #include "mtu.h"
 #include "neighbour.h"
+#include "nexthop_kind.h"
 #include "stats.h"
 #include "trap.h"
 #include "ttl.h"
@@ -189,7 +190,7 @@ static __always_inline enum verdict nexthop_output(struct __sk_buff *skb, struct
 
 	if (unlikely(!nh || !(nh->flags & NH_FLAG_VALID)))
 		return DROP(p, DROP_INVALID_NH);
-	if (likely(nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL))
+	if (likely(nexthop_is_workload(nh)))
 		return encap_workload(skb, p, nh);
 	if (nh->type == NH_TUNNEL)
 		return tunnel_output(skb, p);

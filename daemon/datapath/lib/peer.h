@@ -18,3 +18,17 @@ static __always_inline __be32 peer_of(__u32 family, const struct address *addres
 	}
 	return peer ? peer->node : 0;
 }
+
+/* The node that the packet is for, as it came; 0 = none that is known, or this one. */
+__noinline __u32 peer_of_destination(const struct packet *p)
+{
+	struct address destination = {};
+
+	if (!p)
+		return 0;
+	if (p->family == AF_INET)
+		*(__be32 *)destination.bytes = p->key.k4.dip;
+	else
+		ip6_copy(destination.bytes, p->key.k6.dip);
+	return peer_of(p->family, &destination);
+}

@@ -6,6 +6,7 @@
 #pragma once
 #include "packet.h"
 #include "link_answer.h"
+#include "nexthop_kind.h"
 #include "route.h"
 #include "stats.h"
 #include "vif.h"
@@ -47,7 +48,7 @@ __noinline int proxy_decide(const struct vif *vif, __u32 family, const struct ad
 	}
 	if (host) /* the host reaches workloads and services through us, whatever their networks say about ARP */
 		return nh && ((flags & ROUTE_ARP_PROXY) || nh->type == NH_TUNNEL ||
-				       (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL) ||
+				       nexthop_is_workload(nh) ||
 				       (nh->type == NH_VRF_TRANSLATE && (nh->flags & NH_FLAG_SERVICE))) ? PROXY_ANSWER : PROXY_FLOOD;
 	if (!route || !(flags & ROUTE_ARP_PROXY)) {
 		COUNT_VRF(vif->vrf, arp_virtual_floods);

@@ -7,6 +7,7 @@
 #include "packet.h"
 #include "composite.h"
 #include "handover.h"
+#include "nexthop_kind.h"
 #include "route.h"
 #include "stats.h"
 
@@ -14,32 +15,6 @@
 
 /* In packet.flow_flags, of no entry: the route leads into a service network, whose VRF is p->dvrf (service.h). */
 #define FLOW_AT_SERVICE 0x80000000u
-
-/* The way out of the overlay: what is routed there leaves with another source (snat.h), or not at all. */
-static __always_inline int nexthop_is_snat(const struct nexthop *nh)
-{
-	return nh->type == NH_VRF_TRANSLATE && (nh->flags & NH_FLAG_SNAT);
-}
-
-/* Whether a packet to this nexthop makes a flow. What the agent or nobody gets makes none. */
-static __always_inline int nexthop_makes_flow(const struct nexthop *nh)
-{
-	switch (nh->type) {
-	case NH_ENCAP:
-		return nh->oif_type != VIF_AGENT;
-	case NH_TUNNEL:
-	case NH_RCV:
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-/* Whether what the host sends goes to a workload or into a tunnel. The rest is the host's own business with the underlay. */
-static __always_inline int nexthop_is_overlay(const struct nexthop *nh)
-{
-	return nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL);
-}
 
 /*
  * Routes the destination that the packet becomes (p->to), from `vrf` on. Sets p->nh, label, dvrf, ecmp and flow_flags. No route is the discard nexthop,
@@ -99,7 +74,7 @@ static __always_inline __u32 resolve_stale_mac(struct packet *p)
 	__u32 reason = resolve_route(p, p->vrf);
 
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
-	if (!reason && nh && (nh->type == NH_TUNNEL || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)))
+	if (!reason && nh && nexthop_is_overlay(nh))
 		return 0;
 	p->nh = NH_ID_DISCARD;
 	return DROP_L2_NO_ROUTE;

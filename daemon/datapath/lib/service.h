@@ -12,6 +12,8 @@
 #include "packet.h"
 #include "drop.h"
 #include "handover.h"
+#include "nexthop_kind.h"
+#include "peer.h"
 #include "resolve.h"
 #include "source.h"
 #include "service_affinity.h"
@@ -120,20 +122,6 @@ static __always_inline void service_translate(struct packet *p, const struct bac
 	}
 }
 
-/* The node that the packet is for, of which a NodePort is called; 0 = none that is known, or this one. */
-__noinline __u32 service_peer(const struct packet *p)
-{
-	struct address destination = {};
-
-	if (!p)
-		return 0;
-	if (p->family == AF_INET)
-		*(__be32 *)destination.bytes = p->key.k4.dip;
-	else
-		ip6_copy(destination.bytes, p->key.k6.dip);
-	return peer_of(p->family, &destination);
-}
-
 /* The front of the packet's destination in VRF p->dvrf: with its port, or (`whole`) the address itself. Another node's NodePort is this one's. */
 static __always_inline const struct front *service_front(const struct packet *p, __u32 whole)
 {
@@ -148,7 +136,7 @@ static __always_inline const struct front *service_front(const struct packet *p,
 		key.port = whole ? 0 : p->key.k6.dport;
 	}
 	key.proto = whole ? 0 : p->proto;
-	if (!p->dvrf && g && (ROLE == ROLE_TAP ? service_peer(p) : packet_is_handed(p) && service_peer(p) == p->outer_sip)) {
+	if (!p->dvrf && g && (ROLE == ROLE_TAP ? peer_of_destination(p) : handover_is_node_port(p))) {
 		if (p->family == AF_INET)
 			*(__be32 *)key.ip = g->underlay_ip;
 		else
@@ -174,7 +162,7 @@ static __always_inline int back_is_here(const struct back *back, __u32 family, c
 	if (back->flags & BACK_HOST)
 		return family == AF_INET ? *(const __be32 *)back->ip == g->underlay_ip : ip6_equal(back->ip, g->underlay_ip6);
 	nh = bpf_map_lookup_elem(&nexthops, &index);
-	return nh && nh->flags & NH_FLAG_VALID && nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL;
+	return nh && nh->flags & NH_FLAG_VALID && nexthop_is_workload(nh);
 }
 
 /*
@@ -299,7 +287,7 @@ static __always_inline int service_reaches(struct packet *p, __u32 interface)
 {
 	const struct nexthop *nh = bpf_map_lookup_elem(&nexthops, &interface);
 
-	if (!nh || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
+	if (!nh || !nexthop_is_workload(nh))
 		return 0;
 	p->nh = interface;
 	p->dvrf = nh->vrf;
@@ -309,10 +297,20 @@ static __always_inline int service_reaches(struct packet *p, __u32 interface)
 	return 1;
 }
 
+/* The packet goes to the endpoint's node as it came (handover.h). */
+static __always_inline void service_hands_over(struct packet *p, const struct back *back)
+{
+	ends_keep(p);
+	p->flow_flags = (p->flow_flags & ~FLOW_TRANSLATED) | FLOW_HANDED;
+	p->nh = back->nh;
+	p->label = back->label;
+	p->ecmp = ECMP_NONE;
+}
+
 /* Whether the client's own routes have led to that endpoint, and not to another one that has its address in the client's network. */
 static __always_inline int service_route_leads(const struct packet *p, const struct nexthop *nh, const struct back *back)
 {
-	if (nh->type != NH_TUNNEL && (nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL))
+	if (!nexthop_is_overlay(nh))
 		return 0;
 	if (back->vrf == p->vrf)
 		return 1;
@@ -343,7 +341,7 @@ __noinline __u32 service_way(struct packet *p, __u32 reason)
 	if (!back)
 		return DROP_DISCARD;
 	if (back->flags & BACK_HOST) {
-		if (nh && nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL)
+		if (nh && nexthop_is_workload(nh))
 			return DROP_DISCARD;
 		if (nh && nh->type == NH_RCV && (p->bits & PACKET_FROM_HOST || !service_host_knows(p)))
 			service_masks(p);
@@ -354,12 +352,9 @@ __noinline __u32 service_way(struct packet *p, __u32 reason)
 	index = back->nh;
 	nh = bpf_map_lookup_elem(&nexthops, &index);
 	if (nh && nh->type == NH_TUNNEL && back->flags & BACK_HANDED) {
-		ends_keep(p);
-		p->flow_flags = (p->flow_flags & ~FLOW_TRANSLATED) | FLOW_SERVICE | FLOW_HANDED;
-		p->nh = index;
-		p->label = back->label;
+		service_hands_over(p, back);
+		p->flow_flags |= FLOW_SERVICE;
 		p->dvrf = p->vrf;
-		p->ecmp = ECMP_NONE;
 		return 0;
 	}
 	return service_reaches(p, index) ? 0 : reason ? reason : DROP_DISCARD;

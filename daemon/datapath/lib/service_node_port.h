@@ -43,9 +43,22 @@ __noinline int service_is_node_port(struct packet *p)
 		return 0;
 	vrf = p->dvrf;
 	p->dvrf = 0;
-	front = is_own || (ROLE == ROLE_TAP && service_peer(p)) ? service_front(p, 0) : NULL;
+	front = is_own || (ROLE == ROLE_TAP && peer_of_destination(p)) ? service_front(p, 0) : NULL;
 	if (front && (is_own || front->flags & FRONT_EVERY_NODE))
 		return 1;
 	p->dvrf = vrf;
+	return 0;
+}
+
+/* What comes to the host at a port of the node may be of a flow that a service led to a workload: then p->nh says where to. Returns 0. */
+__noinline int node_port_follow(struct packet *p)
+{
+	const struct flow *flow;
+
+	if (!p || !node_port_is_used(p->family == AF_INET ? p->key.k4.dport : p->key.k6.dport))
+		return 0;
+	flow = flow_find(p);
+	if (flow && flow->flags & FLOW_SERVICE)
+		p->nh = flow->nh;
 	return 0;
 }

@@ -53,7 +53,6 @@ __noinline __u32 outside_admit(struct packet *p, __u32 bytes)
 {
 	const struct globals *g = node_globals();
 	const struct nexthop *nh;
-	__u32 reason, track;
 	struct flow *flow;
 
 	if (!p || !g)
@@ -84,18 +83,7 @@ __noinline __u32 outside_admit(struct packet *p, __u32 bytes)
 		}
 		flow->epoch = epoch;
 	}
-	if (p->ttl <= 1)
-		return DROP_TTL_EXCEEDED;
-	flow_use(p, flow, bytes);
-	track = tcp_needs_tracking(p, flow);
-	if (!track && p->proto == IPPROTO_TCP && flow->tcp_ack != p->tcp_ack)
-		flow->tcp_ack = p->tcp_ack;
-	reason = flow->flags & FLOW_TRANSLATED ? translation_load(p, flow->rindex, flow->rgen) : 0;
-	if (reason)
-		flow_end_own(p, flow);
-	if (!flow_is_of(flow, p))
-		return DROP_FLOW_EVICT;
-	return reason || !track ? reason : SNAT_TRACK;
+	return arrival_take(p, flow, bytes);
 }
 
 /* Whether that VRF leads to the address as to one of the overlay. */
@@ -109,7 +97,7 @@ static __always_inline int outside_is_overlay(__u32 vrf, __u32 family, const str
 	nh = bpf_map_lookup_elem(&nexthops, &route.nh);
 	if (!nh)
 		return 0;
-	return nh->type == NH_TUNNEL || nh->type == NH_COMPOSITE || nh->type == NH_RCV || (nh->type == NH_ENCAP && nh->oif_type == VIF_VIRTUAL) ||
+	return nh->type == NH_TUNNEL || nh->type == NH_COMPOSITE || nexthop_is_local(nh) ||
 	       (nh->type == NH_VRF_TRANSLATE && !nexthop_is_snat(nh));
 }
 
@@ -179,9 +167,7 @@ __noinline __u32 outside_way(struct packet *p)
 	index = p->nh;
 	nh = bpf_map_lookup_elem(&nexthops, &index);
 	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_TUNNEL && back->flags & BACK_HANDED) {
-		ends_keep(p);
-		p->flow_flags = (p->flow_flags & ~FLOW_TRANSLATED) | FLOW_HANDED;
-		p->label = back->label;
+		service_hands_over(p, back);
 		return 0;
 	}
 	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_TUNNEL)

@@ -144,7 +144,7 @@ static __always_inline enum verdict snat_deliver(struct __sk_buff *skb, struct p
 	nh = bpf_map_lookup_elem(&nexthops, &p->nh);
 	if (nh && nh->flags & NH_FLAG_VALID && nh->type == NH_RCV) /* the host had called a service */
 		return receive_output(skb, p);
-	if (!nh || !(nh->flags & NH_FLAG_VALID) || nh->type != NH_ENCAP || nh->oif_type != VIF_VIRTUAL)
+	if (!nh || !(nh->flags & NH_FLAG_VALID) || !nexthop_is_workload(nh))
 		return DROP(p, DROP_INVALID_NH);
 	if (!nh->ifindex)
 		return DROP(p, DROP_INVALID_IF);
@@ -191,7 +191,29 @@ __noinline int snat_is_answer(struct packet *p)
 	return p && g && snat_flow(p, g);
 }
 
-#define SNAT_TRACK 0xffff0030 /* snat_admit: an answer, and the state of its TCP connection is to be looked at */
+#define SNAT_TRACK 0xffff0030 /* of an arrival: the state of its TCP connection is to be looked at */
+
+/*
+ * What a device of the node brings takes what its flow says, which may be used. Returns 0 or SNAT_TRACK: p->to says what it becomes; or a
+ * drop reason.
+ */
+static __always_inline __u32 arrival_take(struct packet *p, struct flow *flow, __u32 bytes)
+{
+	__u32 reason, track;
+
+	if (p->ttl <= 1)
+		return DROP_TTL_EXCEEDED;
+	flow_use(p, flow, bytes);
+	track = tcp_needs_tracking(p, flow);
+	if (!track && p->proto == IPPROTO_TCP && flow->tcp_ack != p->tcp_ack)
+		flow->tcp_ack = p->tcp_ack;
+	reason = flow->flags & FLOW_TRANSLATED ? translation_load(p, flow->rindex, flow->rgen) : 0;
+	if (reason)
+		flow_end_own(p, flow);
+	if (!flow_is_of(flow, p))
+		return DROP_FLOW_EVICT;
+	return reason || !track ? reason : SNAT_TRACK;
+}
 
 /*
  * What snat_parse has read, and whether its flow still leads to who sends it. Returns 0 or SNAT_TRACK: an answer, p->to says whose;
@@ -200,8 +222,8 @@ __noinline int snat_is_answer(struct packet *p)
 __noinline __u32 snat_admit(struct packet *p, __u32 bytes)
 {
 	const struct globals *g = node_globals();
-	__u32 reason, epoch, track;
 	struct flow *flow;
+	__u32 epoch;
 
 	if (!p || !g)
 		return FLOW_PASSES;
@@ -215,18 +237,7 @@ __noinline __u32 snat_admit(struct packet *p, __u32 bytes)
 	}
 	if (flow->epoch != epoch)
 		flow->epoch = epoch;
-	if (p->ttl <= 1)
-		return DROP_TTL_EXCEEDED;
-	flow_use(p, flow, bytes);
-	track = tcp_needs_tracking(p, flow);
-	if (!track && p->proto == IPPROTO_TCP && flow->tcp_ack != p->tcp_ack)
-		flow->tcp_ack = p->tcp_ack;
-	reason = translation_load(p, flow->rindex, flow->rgen);
-	if (reason)
-		flow_end_own(p, flow);
-	if (!flow_is_of(flow, p))
-		return DROP_FLOW_EVICT;
-	return reason || !track ? reason : SNAT_TRACK;
+	return arrival_take(p, flow, bytes);
 }
 
 /* The answer goes to its workload. VERDICT_NEXT: it is the host's, untouched. */

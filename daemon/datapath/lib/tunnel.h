@@ -52,8 +52,8 @@ __noinline enum verdict tunnel_output(struct __sk_buff *skb, struct packet *p)
 	if (p->ttl <= 1 && !bridged)
 		return ttl_expired(skb, p);
 	mtu = nh->mtu;
-	if (mtu && encapsulation & ENCAPSULATION_STACKED)
-		mtu -= MPLS_ENTRY;
+	if (mtu) /* that of the nexthop is for one label */
+		mtu -= encapsulation_overhead(encapsulation) - encapsulation_overhead(encapsulation_of(nh));
 	if (p->l3_len > PATH_MTU_INNER_MIN || p->tcp_flags & TCPHDR_SYN)
 		mtu = path_mtu_inner(nh->dip, mtu, encapsulation_overhead(encapsulation));
 	if (!mtu_fits(skb, p, mtu))
