@@ -34,6 +34,14 @@ spec: {subnets: ${JSON.stringify(subnets.map((cidr) => ({ cidr })))}}
 `
 }
 
+export function isolatedNamespace(name: string): string {
+  return `
+apiVersion: v1
+kind: Namespace
+metadata: {name: ${name}, annotations: {vrouter.dev/isolation: 'true'}}
+`
+}
+
 /** Drop reasons that traffic of healthy pods may cause: multicast (MLD, ND of DAD) has no flood tree yet. */
 const harmlessDrops = new Set(['No L2 Route', 'Cloned Original', 'Duplicate'])
 

@@ -139,3 +139,57 @@ export function ask(
 export function answersOf(lab: TestLab, where: string, question: Question): string[] {
   return [...new Set(ask(lab, where, question))].sort()
 }
+
+/** Answers each datagram with itself, at every address. */
+const echo = `
+import socket, sys, threading
+def serve(family, any):
+  s = socket.socket(family, socket.SOCK_DGRAM)
+  if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+  s.bind((any, int(sys.argv[1])))
+  while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(data, peer)
+for one in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')): threading.Thread(target=serve, args=one).start()
+print('ready', flush=True)
+`
+
+export function startEcho(lab: TestLab, where: string, port: number = TARGET): Promise<unknown> {
+  return lab.startServer(where, ['python3', '-c', echo, String(port)])
+}
+
+/** Sends one datagram, and prints `whole` when the very same comes back. Sends it again when it has been told that its packets are too large, or is told nothing. */
+const exchange = `
+import socket, sys
+address, port, size, own = sys.argv[1], *map(int, sys.argv[2:])
+s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('', own))
+s.settimeout(5)
+data = bytes(i % 251 for i in range(size))
+answer = 'silence'
+for attempt in range(3):
+  s.sendto(data, (address, port))
+  try:
+    answer = 'whole' if s.recv(65536) == data else 'another'
+    break
+  except TimeoutError: pass
+print(answer)
+`
+
+export interface Exchange {
+  readonly address: string
+  readonly port?: number
+  readonly bytes: number
+  /** Default: one that is free. */
+  readonly sourcePort?: number
+}
+
+/** `whole`, when an echo has brought a datagram back as it was; `another`; `silence`. */
+export function exchanged(
+  lab: TestLab,
+  where: string,
+  { address, port = PORT, bytes, sourcePort = 0 }: Exchange,
+): string {
+  const words = [address, port, bytes, sourcePort].map(String)
+  return lab.run(['exec', where, '--', 'python3', '-c', exchange, ...words]).trim()
+}

@@ -1,6 +1,14 @@
 /** Services of networks: who reaches those of the default service network, of an isolated namespace, and what is public. */
 import assert from 'node:assert/strict'
-import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
+import {
+  eventually,
+  isolatedNamespace,
+  type TestLab as Lab,
+  skipIfMissing,
+  TestLab,
+  type TestPod,
+  tenant,
+} from './lab.ts'
 import { answersOf, ask, serviceManifest, serviceRanges, startServer } from './service-lab.ts'
 
 const WEB = ['10.96.0.7', 'fd96::7']
@@ -8,12 +16,6 @@ const DB = ['10.96.0.20', 'fd96::20']
 /** Of the Services of `web` and `db`. */
 const PUBLIC_WEB = ['198.51.100.7', '2001:db8:7::7']
 const PUBLIC_DB = ['198.51.100.8', '2001:db8:7::8']
-
-const isolated = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: dev, annotations: {vrouter.dev/isolation: 'true'}}
-`
 
 describe('Services of networks', function () {
   this.timeout(180_000)
@@ -26,7 +28,7 @@ describe('Services of networks', function () {
     skipIfMissing(this)
     lab = TestLab.up(2, { VROUTER_DEFAULT_NETWORK_SUBNETS: '10.200.0.0/16,fd20::/64' })
     lab.apply(serviceRanges('10.96.0.0/16', 'fd96::/112'))
-    lab.apply(isolated)
+    lab.apply(isolatedNamespace('dev'))
     lab.apply(tenant('red', '10.1.0.0/16', 'fd01::/64'))
     plain = lab.addPod('plain', 1, 'default')
     dev = lab.addPod('dev', 1, 'dev')

@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { nodePaths, underlay } from '../lab/layout.ts'
 import { eventually, type TestLab as Lab, skipIfMissing, TestLab, type TestPod, tenant } from './lab.ts'
-import { answersOf, ask, type Kind, serviceManifest, serviceRanges, startServer } from './service-lab.ts'
+import {
+  answersOf,
+  ask,
+  exchanged,
+  type Kind,
+  serviceManifest,
+  serviceRanges,
+  startEcho,
+  startServer,
+} from './service-lab.ts'
 
 const NODE_PORT = 30080
 const LOCAL_PORT = 30090
@@ -22,32 +31,6 @@ while True:
   if kind == b'\\x08\\0': ends = [socket.inet_ntop(socket.AF_INET, frame[26:30]), socket.inet_ntop(socket.AF_INET, frame[30:34])]
   if kind == b'\\x86\\xdd': ends = [socket.inet_ntop(socket.AF_INET6, frame[22:38]), socket.inet_ntop(socket.AF_INET6, frame[38:54])]
   if any(end in sys.argv[1:] for end in ends): print('leaked', ends, flush=True)
-`
-
-/** Sends one datagram of 8000 bytes, and prints how long the echo is. */
-const large = `
-import socket, sys
-s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(5)
-data = bytes(i % 251 for i in range(8000))
-for attempt in range(3):
-  s.sendto(data, (sys.argv[1], int(sys.argv[2])))
-  try:
-    if s.recv(65536) == data: print('whole'); break
-  except socket.timeout: print('silence')
-`
-const echo = `
-import socket, threading
-def serve(family, any):
-  s = socket.socket(family, socket.SOCK_DGRAM)
-  if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-  s.bind((any, 8090))
-  while True:
-    data, peer = s.recvfrom(65536)
-    s.sendto(data, peer)
-threading.Thread(target=serve, args=(socket.AF_INET6, '::'), daemon=True).start()
-print('ready', flush=True)
-serve(socket.AF_INET, '0.0.0.0')
 `
 
 describe('Services from outside', function () {
@@ -76,7 +59,7 @@ describe('Services from outside', function () {
     a = lab.addPod('a', 1, 'default')
     b = lab.addPod('b', 2, 'default')
     for (const pod of [a, b]) await startServer(lab, `pod/${pod.name}`, pod.name)
-    await lab.startServer('pod/a', ['python3', '-c', echo])
+    await startEcho(lab, 'pod/a', 8090)
     lab.apply(tenant('shop', '10.77.0.0/16', 'fd77::/64'))
     shop = lab.addPod('shop', 1, 'shop')
     await startServer(lab, 'pod/shop', 'shop')
@@ -187,7 +170,7 @@ describe('Services from outside', function () {
 
   it('carry datagrams of 8000 bytes both ways', () => {
     for (const address of addressesOf(1))
-      assert.match(lab.run(['exec', 'fabric', '--', 'python3', '-c', large, address, '30110']), /whole/)
+      assert.equal(exchanged(lab, 'fabric', { address, port: 30110, bytes: 8000 }), 'whole')
   })
 
   it('show no pod’s address on the wire', () => {

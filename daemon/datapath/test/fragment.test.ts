@@ -5,6 +5,7 @@ import { mapDefinitions } from '../../src/maps/definitions.ts'
 import { A, assertFrame, B, C, Fixture, HOST, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Sent } from './fixture.ts'
 import {
   eth,
+  frame,
   icmp4,
   icmp6,
   ip4,
@@ -53,8 +54,6 @@ describe('datapath: fragments and ICMP errors', function () {
   })
   afterEach(() => node?.[Symbol.dispose]())
 
-  const frame = (dst: string, src: string, packet: Uint8Array) =>
-    eth(dst, src, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet)
   const fromA = (packet: Uint8Array): Sent => node.fromPod(A, frame(ROUTER_MAC, A.mac, packet))
   const fromB = (packet: Uint8Array): Sent => node.fromPod(B, frame(ROUTER_MAC, B.mac, packet))
   const fromPeer = (label: number, inner: Uint8Array) =>

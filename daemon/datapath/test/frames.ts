@@ -34,6 +34,16 @@ export function eth(dst: string, src: string, type: number, payload: Uint8Array)
   return join(parseMac(dst), parseMac(src), u16(type), payload)
 }
 
+/** Ethertype of an IP packet. */
+export function typeOf(packet: Uint8Array): number {
+  return packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd
+}
+
+/** Ethernet around an IP packet. */
+export function frame(dst: string, src: string, packet: Uint8Array): Buffer {
+  return eth(dst, src, typeOf(packet), packet)
+}
+
 export interface Ip4Options {
   readonly ttl?: number
   readonly id?: number

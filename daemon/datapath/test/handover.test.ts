@@ -22,7 +22,7 @@ import {
   type Sent,
   type Workload,
 } from './fixture.ts'
-import { ETH, eth, icmp4, icmp6, join, mplsOverUdp, PROTO, TCP_FLAG, tcp, u32, withTtl } from './frames.ts'
+import { ETH, frame, icmp4, icmp6, join, mplsOverUdp, PROTO, TCP_FLAG, tcp, u32, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 import { routeServices, Services } from './services.ts'
 
@@ -38,8 +38,6 @@ const [RETURN, RETURN_2] = [700, 701]
 const OUTER = 28
 const MPLS = 4
 
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 const entry = (label: number, bottom = true, ttl = 64) => u32((label * 4096 + (bottom ? 0x100 : 0) + ttl) >>> 0)
 
 for (const family of ['ip4', 'ip6'] as const)

@@ -22,12 +22,10 @@ import {
   type Sent,
   type Workload,
 } from './fixture.ts'
-import { ETH, eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
+import { ETH, frame, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
 
 const { SYN, ACK, RST } = TCP_FLAG
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 
 describe('datapath: flows of a former table', function () {
   this.timeout(120000)

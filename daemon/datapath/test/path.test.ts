@@ -16,7 +16,22 @@ import {
   ROUTER_MAC,
   TUNNEL_MTU,
 } from './fixture.ts'
-import { agentFrame, arp, ETH, eth, ip4, join, mplsOverUdp, mss, ping, TCP_FLAG, tcp, udp, withTtl } from './frames.ts'
+import {
+  agentFrame,
+  arp,
+  ETH,
+  eth,
+  frame,
+  ip4,
+  join,
+  mplsOverUdp,
+  mss,
+  ping,
+  TCP_FLAG,
+  tcp,
+  udp,
+  withTtl,
+} from './frames.ts'
 import { AGENT_MAC, cannotRun } from './node.ts'
 
 const { SYN, ACK } = TCP_FLAG
@@ -33,8 +48,6 @@ describe('datapath: paths, the agent, the host', function () {
   })
   afterEach(() => node?.[Symbol.dispose]())
 
-  const frame = (dst: string, src: string, packet: Uint8Array) =>
-    eth(dst, src, packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd, packet)
   const fromA = (packet: Uint8Array, context = {}) => node.fromPod(A, frame(ROUTER_MAC, A.mac, packet), context)
   const fromPeer = (label: number, inner: Uint8Array) =>
     node.fromFabric(eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label }, inner)))

@@ -23,16 +23,28 @@ import {
   type Sent,
   type Workload,
 } from './fixture.ts'
-import { ETH, eth, icmp4, icmp6, join, mplsOverUdp, PROTO, ping, TCP_FLAG, tcp, u32, udp, withTtl } from './frames.ts'
+import {
+  ETH,
+  eth,
+  frame,
+  icmp4,
+  icmp6,
+  join,
+  mplsOverUdp,
+  PROTO,
+  ping,
+  TCP_FLAG,
+  tcp,
+  u32,
+  udp,
+  withTtl,
+} from './frames.ts'
 import { cannotRun } from './node.ts'
 import { type FrontOptions, Services } from './services.ts'
 
 const { SYN, ACK, RST } = TCP_FLAG
 const NODE_PORT = 30080
 const PUBLIC = { ip4: '203.0.113.7', ip6: '2001:db8:f00::7' }
-
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 
 for (const family of ['ip4', 'ip6'] as const)
   describe(`datapath: services from outside, ${family}`, function () {

@@ -23,16 +23,13 @@ import {
   type Sent,
   type Workload,
 } from './fixture.ts'
-import { ETH, eth, icmp4, icmp6, join, PROTO, TCP_FLAG, tcp, u32, udp, withTtl } from './frames.ts'
+import { ETH, frame, icmp4, icmp6, join, PROTO, TCP_FLAG, tcp, u32, udp, withTtl } from './frames.ts'
 import { cannotRun } from './node.ts'
 import { routeServices, Services } from './services.ts'
 
 const { SYN, ACK } = TCP_FLAG
 const VIP = { ip4: '10.96.0.1', ip6: '2001:db8:96::1' }
 const FIRST_SNAT_PORT = 61000
-
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 
 for (const family of ['ip4', 'ip6'] as const)
   describe(`datapath: places of endpoints, ${family}`, function () {

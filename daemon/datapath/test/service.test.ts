@@ -23,6 +23,7 @@ import {
 import {
   ETH,
   eth,
+  frame,
   icmp4,
   icmp6,
   ip4,
@@ -64,9 +65,6 @@ function randomFrom(seed: number): (below: number) => number {
     return state % below
   }
 }
-
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 
 /** SCTP's checksum covers no address: any four bytes serve. */
 function sctp(src: string, dst: string, sport: number, dport: number, data: Uint8Array): Buffer {

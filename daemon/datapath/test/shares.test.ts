@@ -8,11 +8,10 @@ import * as c from '../../src/maps/constants.ts'
 import { flowCounters } from '../../src/maps/flows.ts'
 import { encode, u32Codec } from '../../src/maps/table.ts'
 import { A, B, C, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MAC, type Workload } from './fixture.ts'
-import { eth, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
+import { eth, frame, mplsOverUdp, TCP_FLAG, tcp, udp } from './frames.ts'
 import { cannotRun } from './node.ts'
 
 const { SYN, ACK, RST, FIN } = TCP_FLAG
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
 
 describe('datapath: shares of the flow table', function () {
   this.timeout(120000)
@@ -27,9 +26,8 @@ describe('datapath: shares of the flow table', function () {
   afterEach(() => node?.[Symbol.dispose]())
 
   const from = (pod: Workload, packet: Uint8Array) =>
-    node.fromPod(pod, eth(ROUTER_MAC, pod.mac, typeOf(packet), packet)).verdict === REDIRECT
-  const fromHost = (packet: Uint8Array) =>
-    node.fromHost(eth(HOST.mac, HOST.mac, typeOf(packet), packet)).verdict === REDIRECT
+    node.fromPod(pod, frame(ROUTER_MAC, pod.mac, packet)).verdict === REDIRECT
+  const fromHost = (packet: Uint8Array) => node.fromHost(frame(HOST.mac, HOST.mac, packet)).verdict === REDIRECT
   const fromPeer = (label: number, inner: Uint8Array) =>
     node.fromFabric(eth(HOST.mac, PEER.mac, 0x0800, mplsOverUdp({ src: PEER.ip4, dst: HOST.ip4, label }, inner)))
       .verdict === REDIRECT

@@ -26,6 +26,7 @@ import {
 import {
   ETH,
   eth,
+  frame,
   icmp4,
   icmp6,
   ip4,
@@ -39,6 +40,7 @@ import {
   TCP_FLAG,
   tcp,
   tooBig,
+  typeOf,
   u16,
   u32,
   udp,
@@ -49,8 +51,6 @@ import { cannotRun } from './node.ts'
 const FIRST = 61000
 const { SYN, ACK, FIN, RST } = TCP_FLAG
 
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 const toWire = (packet: Uint8Array) => frame(PEER.mac, HOST.mac, packet)
 
 interface Addresses {

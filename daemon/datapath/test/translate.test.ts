@@ -13,6 +13,7 @@ import { A, assertFrame, B, Fixture, HOST, NH, PEER, REDIRECT, REMOTE, ROUTER_MA
 import {
   ETH,
   eth,
+  frame,
   icmp4,
   icmp6,
   ip4,
@@ -71,8 +72,6 @@ interface Way {
 }
 
 const is6 = (address: string) => address.includes(':')
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 /** The naive NAT: the same packet, built with other ends. */
 function build(kind: Kind, { sip, dip, sport, dport }: Ends, isAnswer: boolean, data: Buffer): Buffer {
   switch (kind) {

@@ -38,6 +38,7 @@ import {
   arp,
   ETH,
   eth,
+  frame,
   ip4,
   ip6,
   join,
@@ -57,9 +58,6 @@ import { cannotRun } from './node.ts'
 const STRANGER = '192.0.2.66'
 /** The device number of a NIC that isn't ours: nothing checks what comes by it. */
 const SECOND_NIC = 4711
-
-const typeOf = (packet: Uint8Array) => (packet[0]! >> 4 === 4 ? 0x0800 : 0x86dd)
-const frame = (dst: string, src: string, packet: Uint8Array) => eth(dst, src, typeOf(packet), packet)
 
 const FAMILIES = [
   {
