@@ -309,6 +309,8 @@ export interface Front {
   readonly outside: BackSet
   /** Endpoints of this node, for what other nodes hand over. */
   readonly local: BackSet
+  /** A NodePort that leads to the same endpoints whichever node is asked: of externalTrafficPolicy Cluster. */
+  readonly isAtEveryNode?: true
   /**
    * Endpoints that flows may go on with, whether new ones go there or not: of UDP those that serve, of others all that there are. Absent: those of both
    * sets. Equal lists of a service port are the same object.

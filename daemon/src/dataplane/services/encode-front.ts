@@ -51,7 +51,7 @@ export function frontValue(front: Front, sets: FrontSets): string {
     (drops(front.inside) ? FRONT_DROP_INSIDE : 0) |
     (drops(front.outside) ? FRONT_DROP_OUTSIDE : 0) |
     (front.sourceRanges === undefined ? 0 : FRONT_SOURCE_RANGES) |
-    (front.kind === 'node-port' && front.inside === front.outside ? FRONT_EVERY_NODE : 0)
+    (front.isAtEveryNode ? FRONT_EVERY_NODE : 0)
   return text(frontCodec, { service: front.id, flags, ...sets, affinityS: front.affinitySeconds ?? 0 })
 }
 

@@ -119,14 +119,15 @@ describe('services as entries', () => {
     const [all, some] = [set(1, 2), set(1)]
     const at = { vrf: 0, kind: 'node-port' } as const
     const fronts = [
-      front(1, all, at),
+      front(1, all, { ...at, isAtEveryNode: true }),
       front(2, all, { ...at, outside: some }),
       front(3, all, { ...at, kind: 'host-port' }),
       front(4, all, { ...at, kind: 'load-balancer' }),
+      front(5, all, at), // its endpoints for those outside are the same ones by chance
     ]
     const { tables } = daemon.pass(fronts)!
     const flags = fronts.map((one) => decodeFront(tables.service_fronts.get(frontKey(one))!).flags)
-    assert.deepEqual(flags, [8, 0, 0, 0])
+    assert.deepEqual(flags, [8, 0, 0, 0, 0])
   })
 
   it('say what a front is: its set for each side, what an empty one means, affinity and ranges', () => {

@@ -57,10 +57,8 @@ export function frontsOf(service: Service, family: 4 | 6, ports: readonly ReadyP
     const common = { service: name, id, alive: sets.alive, local: sets.local, ...affinity }
     const internal = isLocal(service.internalTrafficPolicy) ? sets.local : sets.cluster
     // Who is inside already reaches every endpoint: the policy is about the way that others' packets take.
-    const external = {
-      inside: sets.cluster,
-      outside: isLocal(service.externalTrafficPolicy) ? sets.local : sets.cluster,
-    }
+    const isOfNode = isLocal(service.externalTrafficPolicy)
+    const external = { inside: sets.cluster, outside: isOfNode ? sets.local : sets.cluster }
     for (const { kind, vrf, address } of places) {
       fronts.push({
         ...{ vrf, address, listener: { protocol, port: port.port }, kind, ...common },
@@ -71,7 +69,10 @@ export function frontsOf(service: Service, family: 4 | 6, ports: readonly ReadyP
     if (type === 'ClusterIP' || port.nodePort === undefined) continue
     for (const address of ofFamily(place.nodeAddresses)) {
       const listener = { protocol, port: port.nodePort }
-      fronts.push({ vrf: FABRIC_VRF_ID, address, listener, kind: 'node-port', ...common, ...external })
+      fronts.push({
+        ...{ vrf: FABRIC_VRF_ID, address, listener, kind: 'node-port', ...common, ...external },
+        ...(!isOfNode && { isAtEveryNode: true }),
+      })
     }
   }
   return fronts

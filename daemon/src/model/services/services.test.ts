@@ -137,6 +137,20 @@ describe('Services of a node', () => {
         assert.match(routeOf(tables, vn, address), /^services of .*ip-fabric|^services of underlay/)
   })
 
+  it('have the same NodePort at every node by their policy, not because all endpoints happen to be here', () => {
+    const everywhere = (externalTrafficPolicy: 'Cluster' | 'Local') => {
+      const ports = [{ name: '', protocol: 'TCP', port: 80, nodePort: 30080 }] as const
+      const service = serviceOf('web', { type: 'NodePort', externalTrafficPolicy, ports })
+      const here = sliceOf('web', [endpointOf('10.244.0.4', { node: 'n1', pod: 'web-1' })])
+      const { fronts } = tablesOf({ services: [service], slices: [here], ports: webPods })
+      const nodePort = fronts!.find(({ kind }) => kind === 'node-port')!
+      assert.equal(nodePort.inside, nodePort.outside)
+      return [nodePort.isAtEveryNode, fronts!.filter(({ isAtEveryNode }) => isAtEveryNode).length]
+    }
+    assert.deepEqual(everywhere('Cluster'), [true, 1])
+    assert.deepEqual(everywhere('Local'), [undefined, 0])
+  })
+
   it('are not served at addresses that are others', () => {
     const services = [
       serviceOf('a', { externalIps: ['192.0.2.12', '192.0.2.11', '192.0.2.1', '203.0.113.1', '203.0.113.2'] }),
