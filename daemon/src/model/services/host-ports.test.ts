@@ -40,6 +40,7 @@ describe('host ports', () => {
     const [front] = tables.fronts!
     assert.deepEqual(front!.service, { namespace: 'default', name: 'web', port: '8080', family: 4, isPod: true })
     assert.equal(front!.inside, front!.outside)
+    assert.equal(front!.inside, front!.local)
     assert.deepEqual(Object.keys(frontsOf(tablesOf({ ports: [asks(web, tcp(8080, 80))] }))), [
       'underlay host-port 192.0.2.11:8080/TCP',
     ])

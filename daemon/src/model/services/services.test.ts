@@ -20,6 +20,7 @@ import {
 import { contains, mustParseAddress } from '../address.ts'
 import { Model } from '../compute.ts'
 import { Ids } from '../ids.ts'
+import { SERVICE_LABEL } from '../keys.ts'
 import type {
   Namespace,
   Service,
@@ -28,6 +29,7 @@ import type {
   VirtualNetwork,
   VirtualNetworkRouter,
 } from '../objects.ts'
+import { routerOf } from '../publish.ts'
 import type { Tables } from '../tables.ts'
 
 const webPods = [port('web-1', standard, '10.244.0.4'), port('red-1', red, '10.1.0.4')]
@@ -309,10 +311,36 @@ describe('Services of a node', () => {
     assert.equal(backs({ routers }), `${first}, 10.244.2.4:8080 by 192.0.2.13 113`)
     const moved = new Map([...source.routers, ['n3', router('n3', 14)]])
     assert.equal(backs({ routers: moved }), `${first}, 10.244.2.4:8080 by 192.0.2.14 114`)
+    const relabelled = new Map([...source.routers, ['n3', { ...router('n3', 14), serviceLabel: 214 }]])
+    assert.equal(backs({ routers: relabelled }), `${first}, 10.244.2.4:8080 by 192.0.2.14 214`)
     assert.equal(backs({ routers: moved, zone: 'zb' }), '10.244.2.4:8080 by 192.0.2.14 114')
     assert.equal(backs({ routers: moved, zone: 'za' }), first)
     assert.equal(backs({ routers: moved, zone: 'zc' }), `${first}, 10.244.2.4:8080 by 192.0.2.14 114`)
     assert.equal(backs({}), `${first}, 10.244.2.4:8080`)
+  })
+
+  it('are handed over by other nodes under one label, which leads to all of them and stays', () => {
+    const ids = new Ids({ limits })
+    const model = modelAt(ids)
+    const labelOf = (world: ServiceWorld) => {
+      const input = inputOf(world)
+      const tables = model.update(input)
+      const { serviceLabel } = routerOf('n1', input.facts, tables)
+      if (serviceLabel === undefined) return undefined
+      const entry = tables.labels.find(({ label }) => label === serviceLabel)!
+      const { nexthop } = tables.nexthops.find(({ id }) => id === entry.nexthop)!
+      assert.deepEqual(nexthop, { type: 'vrf-translate', vrf: 0, service: true })
+      assert.equal(ids.get('label', SERVICE_LABEL), serviceLabel, 'nobody else gets it')
+      return serviceLabel
+    }
+    const services = [serviceOf('web')]
+    const label = labelOf({ services, slices: [webSlice] })
+    assert.ok(label !== undefined && label >= 16)
+    assert.equal(labelOf({ services, slices: [webSlice], ports: webPods }), label)
+    for (let i = 0; i < 3; i++) {
+      time += 200_000
+      assert.equal(labelOf({ services, slices: [webSlice], ports: i % 2 === 0 ? [] : webPods }), label, 'others go')
+    }
   })
 
   it('find an endpoint by its pod, then in the Service’s network, then in the underlay', () => {

@@ -237,8 +237,9 @@ const published: fc.Arbitrary<Published> = fc.oneof(
         encapsulations: fc.constant(['MPLSoUDP' as const]),
         vrfLabels: fc.dictionary(vn, label, { noNullPrototype: true }),
         vhostLabel: label,
+        serviceLabel: label,
       },
-      { noNullPrototype: true },
+      { noNullPrototype: true, requiredKeys: ['name', 'address', 'encapsulations', 'vrfLabels', 'vhostLabel'] },
     )
     .map((object) => ({ kind: 'VirtualRouter' as const, object })),
 )
