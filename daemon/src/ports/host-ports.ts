@@ -1,12 +1,10 @@
 /** Ports of the node that a pod asks for (`hostPort`): which of them can be served here, and who has one already. Pure. */
 import { canonicalAddress, familyOf } from '../model/address.ts'
 import type { HostPort, Port } from '../model/facts.ts'
+import { ANY_ADDRESS, addressesOfHostPort } from '../model/host-port-addresses.ts'
 import type { Address } from '../model/objects.ts'
 import type { PortMapping } from '../port-api/messages.ts'
 import { PortError } from './errors.ts'
-
-/** Of a family: every address of the node. */
-const ANY: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 /**
  * What the runtime asks for, as the port keeps it; undefined where it asks for none.
@@ -31,7 +29,7 @@ export function hostPortsOf(
     if (twin !== undefined && twin.containerPort === containerPort && twin.hostIp === port.hostIp) continue
     if (twin !== undefined)
       throw PortError.of('HOST_PORT_TWICE', `${what} is asked for twice, the other time as ${describeHostPort(twin)}`)
-    if (placesOf(port, nodeAddresses).every((address) => !hasFamily(podAddresses, address))) {
+    if (addressesOfHostPort(port, nodeAddresses).every((address) => !hasFamily(podAddresses, address))) {
       const known = nodeAddresses.join(', ')
       throw PortError.of(
         'HOST_PORT_ADDRESS',
@@ -41,13 +39,6 @@ export function hostPortsOf(
     ports.push(port)
   }
   return ports.length === 0 ? undefined : ports
-}
-
-/** Addresses of the node at which it listens, whatever family the pod has. */
-function placesOf({ hostIp }: HostPort, nodeAddresses: readonly Address[]): readonly Address[] {
-  if (hostIp === undefined) return nodeAddresses
-  if (!ANY.has(hostIp)) return nodeAddresses.filter((address) => address === hostIp)
-  return nodeAddresses.filter((address) => familyOf(address) === familyOf(hostIp))
 }
 
 function hasFamily(addresses: readonly Address[], address: Address): boolean {
@@ -72,7 +63,7 @@ function isOverlap(a: HostPort, b: HostPort): boolean {
   if (a.hostPort !== b.hostPort || a.protocol !== b.protocol) return false
   const [one, other] = [a.hostIp, b.hostIp]
   if (one === undefined || other === undefined || one === other) return true
-  return familyOf(one) === familyOf(other) && (ANY.has(one) || ANY.has(other))
+  return familyOf(one) === familyOf(other) && (ANY_ADDRESS.has(one) || ANY_ADDRESS.has(other))
 }
 
 /** Such as `host port 8080/tcp of 192.0.2.11`. */

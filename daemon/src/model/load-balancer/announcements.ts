@@ -4,6 +4,7 @@
  */
 import { familyOf, mustParseAddress } from '../address.ts'
 import type { Address, Service, SourceState } from '../objects.ts'
+import { isDraining } from '../services/endpoints.ts'
 import { parsedRange, rangeHolds } from './address-ranges.ts'
 import { LOAD_BALANCER_CLASS } from './class.ts'
 
@@ -100,10 +101,10 @@ function nodesOfEndpoints(
   for (const { namespace, service: name, family, endpoints } of slices.values()) {
     const service = named.get(`${namespace}/${name}`)
     if (service === undefined) continue
-    for (const { node, isReady, isServing, isTerminating } of endpoints) {
-      if (node === undefined) continue
-      if (isReady) add(ready, service, family, node)
-      else if (isServing && isTerminating) add(leaving, service, family, node)
+    for (const endpoint of endpoints) {
+      if (endpoint.node === undefined) continue
+      if (endpoint.isReady) add(ready, service, family, endpoint.node)
+      else if (isDraining(endpoint)) add(leaving, service, family, endpoint.node)
     }
   }
   return new Map(

@@ -4,6 +4,7 @@
  */
 import { familyOf } from '../address.ts'
 import type { HostPort } from '../facts.ts'
+import { addressesOfHostPort } from '../host-port-addresses.ts'
 import type { Ids } from '../ids.ts'
 import type { LocalPod } from '../interfaces.ts'
 import * as keys from '../keys.ts'
@@ -13,7 +14,6 @@ import { FABRIC_VRF_ID } from '../vrfs.ts'
 import { type FrontList, type KeyedFront, keyedFront } from './front-list.ts'
 
 const PROTOCOLS: Readonly<Record<HostPort['protocol'], ServiceProtocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' }
-const ANY: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 export class HostPorts {
   #fronts: readonly KeyedFront[] = []
@@ -39,7 +39,7 @@ export class HostPorts {
     for (const pod of asking) {
       for (const hostPort of pod.port.hostPorts ?? []) {
         const object = `Pod ${pod.port.namespace}/${pod.port.pod.name}`
-        const places = placesOf(hostPort, nodeAddresses)
+        const places = addressesOfHostPort(hostPort, nodeAddresses)
         if (places.length === 0 && hostPort.hostIp !== undefined) {
           const message = `host port ${hostPort.hostPort}/${hostPort.protocol} leads nowhere: ${hostPort.hostIp} is no address of this node`
           problems.push({ object, message })
@@ -68,12 +68,6 @@ export class HostPorts {
     this.#problems = problems
     this.#fronts = list.replace(this.#fronts, [...claims.values()])
   }
-}
-
-function placesOf({ hostIp }: HostPort, nodeAddresses: readonly Address[]): readonly Address[] {
-  if (hostIp === undefined) return nodeAddresses
-  const family = familyOf(hostIp)
-  return nodeAddresses.filter((address) => address === hostIp || (ANY.has(hostIp) && familyOf(address) === family))
 }
 
 function frontOf(pod: LocalPod, hostPort: HostPort, address: Address, own: Address, id: number): Front {
